@@ -1,0 +1,82 @@
+import { appendFile, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { expect, test, vi } from 'vitest'
+import type { LogLoss, LogOptions } from '../../../collector/log/call-log.ts'
+import { openCallLog } from '../../../collector/log/open.ts'
+import { testCallLog } from '../../contract/call-log.ts'
+
+const defaults: LogOptions = { kind: 'embedded', retentionSeconds: 3_600, sizeBytesMax: 2 ** 30 }
+
+testCallLog(
+  'embedded',
+  async () => {
+    const root = await mkdtemp(join(tmpdir(), 'quotacast-'))
+    const dir = join(root, 'log')
+    const topic = join(dir, 'calls')
+    const copy = join(root, 'copy')
+    return {
+      dir,
+      options: changes => ({ ...defaults, ...changes }),
+      wipe: () => rm(dir, { recursive: true }),
+      backup: () => cp(topic, copy, { recursive: true }),
+      async restore() {
+        await rm(topic, { recursive: true })
+        await cp(copy, topic, { recursive: true })
+      },
+      remove: () => rm(root, { recursive: true }),
+    }
+  },
+  { isBounded: true },
+)
+
+test('a damaged block is lost, loudly, and its neighbours are not', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  const losses: LogLoss[] = []
+  const deps = { dir, log: pino({ level: 'silent' }), onLoss: (loss: LogLoss) => losses.push(loss) }
+  const before = await openCallLog(defaults, deps)
+  for (const value of ['"first"', '"damaged"', '"third"']) await before.append('calls', [{ key: value, value }])
+  await before.close()
+  const file = join(dir, 'calls', 'data.mdb')
+  const bytes = await readFile(file)
+  for (let at = bytes.indexOf('damaged'); at !== -1; at = bytes.indexOf('damaged', at)) bytes.write('DAMAGED', at)
+  await writeFile(file, bytes)
+
+  const log = await openCallLog(defaults, deps)
+  const values: string[] = []
+  log.subscribe(['calls'], 'writer', {
+    assigned: async () => null,
+    handle: async batch => void values.push(...batch.entries.map(entry => entry.value)),
+    revoked: async () => undefined,
+  })
+  await vi.waitFor(() => expect(values).toEqual(['"first"', '"third"']))
+  const [partition] = await log.partitions('calls')
+  const lost = {
+    logId: partition?.logId,
+    topic: 'calls',
+    partition: 0,
+    reason: 'unreadable',
+    fromOffset: 1,
+    toOffset: 2,
+  }
+  expect(losses).toEqual([{ ...lost, reader: 'writer' }])
+  expect((await log.read('calls', 0, 1, 1)).entries).toEqual([])
+  expect(losses.at(-1)).toEqual({ ...lost, reader: 'read' })
+  await log.close()
+  await rm(dir, { recursive: true })
+})
+
+test('a folder that cannot be opened is a retryable failure, and heals', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  const log = await openCallLog(defaults, { dir, log: pino({ level: 'silent' }), onLoss: () => undefined })
+  await appendFile(join(dir, 'calls'), 'a file where the folder should be')
+  const entries = [{ key: '1', value: '1' }]
+  await expect(log.append('calls', entries)).rejects.toMatchObject({ code: 'LOG_UNAVAILABLE', retryable: true })
+  expect(log.unavailable()).toMatch(/calls/)
+  await rm(join(dir, 'calls'))
+  await log.append('calls', entries)
+  expect(log.unavailable()).toBeNull()
+  await log.close()
+  await rm(dir, { recursive: true })
+})
