@@ -1,0 +1,117 @@
+/** A batch of the log's entries into the tables: parse, leave out what is stored already, insert. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { CallRecord } from '../call-record.ts'
+import type { LogBatch, LogPartition } from '../log/call-log.ts'
+import { createCallRows } from './call-rows.ts'
+import type { Duplicates } from './duplicates.ts'
+import type { Fence } from './fence.ts'
+import { insertRows } from './insert.ts'
+import type { Store } from './open.ts'
+import { auditRows, createRejectionRows, decisionRows, type TopicRows, toUnreadable } from './topic-rows.ts'
+
+/** Entries parsed in one turn of the event loop, which has requests to serve too: some 5 ms. */
+const PARSE_ENTRIES_MAX = 2_000
+
+export interface StoredCounts {
+  rows: number
+  duplicates: number
+  unreadable: number
+}
+
+/** Resolves when the store has acknowledged all of the batch's entries; throws as `insertRows` does. */
+export type StoreEntries = (batch: StorableBatch) => Promise<StoredCounts>
+
+interface StorableBatch {
+  partition: LogPartition
+  fence: Fence
+  entries: LogBatch['entries']
+  /** Offsets of entries that are stored already, as it was read back. */
+  stored: ReadonlySet<number>
+}
+
+interface Parsed<T> {
+  offset: number
+  value: T
+}
+
+export const createStoreEntries = (deps: {
+  store: Store
+  duplicates: Duplicates
+  labelColumns: readonly string[]
+  now: () => number
+}): StoreEntries => {
+  const { store, duplicates, now } = deps
+  const callRows = createCallRows(deps.labelColumns)
+
+  const insert = async <T>(rows: TopicRows<T>, { partition, fence, stored }: StorableBatch, parsed: Parsed<T>[]) => {
+    const missing = parsed.filter(({ offset }) => !stored.has(offset))
+    if (missing.length > 0) await insertRows(store, rows.target, partition, fence, toLines(rows, missing))
+    return missing.length
+  }
+  const storeUnreadable = (batch: StorableBatch, unreadable: Parsed<string>[]): Promise<number> => {
+    const { topic } = batch.partition
+    const rejections = unreadable.map(({ offset, value }) => ({ offset, value: toUnreadable(topic, value, now()) }))
+    return insert(createRejectionRows(topic), batch, rejections)
+  }
+  const storeAll = async <T>(rows: TopicRows<T>, batch: StorableBatch): Promise<StoredCounts> => {
+    const { parsed, unreadable } = await parseEntries(rows, batch.entries)
+    const rejected = await storeUnreadable(batch, unreadable)
+    return { rows: await insert(rows, batch, parsed), duplicates: 0, unreadable: rejected }
+  }
+  const storeCalls = async (batch: StorableBatch): Promise<StoredCounts> => {
+    const { parsed, unreadable } = await parseEntries(callRows, batch.entries)
+    const rejected = await storeUnreadable(batch, unreadable)
+    // What an insert of unclear outcome has stored was never added, and may come again further down in this batch.
+    const [stored, missing] = partitionBy(parsed, ({ offset }) => batch.stored.has(offset))
+    duplicates.add(stored.map(call => call.value))
+    const fresh = await dropDuplicates(duplicates, missing)
+    await insert(callRows, batch, fresh)
+    duplicates.add(fresh.map(call => call.value))
+    return { rows: fresh.length, duplicates: missing.length - fresh.length, unreadable: rejected }
+  }
+  return batch => {
+    switch (batch.partition.topic) {
+      case 'calls':
+        return storeCalls(batch)
+      case 'rejections':
+        return storeAll(createRejectionRows('rejections'), batch)
+      case 'decisions':
+        return storeAll(decisionRows, batch)
+      case 'control':
+        return storeAll(auditRows, batch)
+    }
+  }
+}
+
+const parseEntries = async <T>(rows: TopicRows<T>, entries: LogBatch['entries']) => {
+  const parsed: Parsed<T>[] = []
+  const unreadable: Parsed<string>[] = []
+  for (const [index, { offset, value }] of entries.entries()) {
+    if (index > 0 && index % PARSE_ENTRIES_MAX === 0) await nextTurn()
+    const content = rows.parse(value)
+    if (content === null) unreadable.push({ offset, value })
+    else parsed.push({ offset, value: content })
+  }
+  return { parsed, unreadable }
+}
+
+const partitionBy = <T>(items: readonly T[], isFirst: (item: T) => boolean): [T[], T[]] => {
+  const first: T[] = []
+  const second: T[] = []
+  for (const item of items) (isFirst(item) ? first : second).push(item)
+  return [first, second]
+}
+
+const dropDuplicates = async (duplicates: Duplicates, parsed: readonly Parsed<CallRecord>[]) => {
+  const stored = await duplicates.findStored(parsed.map(call => call.value))
+  const seen = new Set<string>()
+  return parsed.filter(({ value: { callId } }) => {
+    if (stored.has(callId) || seen.has(callId)) return false
+    seen.add(callId)
+    return true
+  })
+}
+
+function* toLines<T>(rows: TopicRows<T>, parsed: readonly Parsed<T>[]): Generator<string> {
+  for (const { offset, value } of parsed) yield rows.toLine(value, offset)
+}

@@ -1,0 +1,138 @@
+import { fork } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createClient } from '@clickhouse/client'
+import pino from 'pino'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { openCredentials } from '../../../collector/store/credentials.ts'
+import { startEmbeddedStore } from '../../../collector/store/embedded.ts'
+import { openStore } from '../../../collector/store/open.ts'
+import { storeContract } from '../../contract/store.ts'
+import { freePorts } from '../../free-ports.ts'
+import { openTestStore, type TestStore } from '../../store-fixture.ts'
+import type { EngineParent } from './engine-parent.ts'
+
+const WAIT = { timeout: 20_000, interval: 25 }
+
+describe('the embedded store as a store', () => {
+  storeContract(async () => {
+    const opened = await openTestStore()
+    const { quotacast } = await openCredentials(opened.dir)
+    return {
+      store: opened.store,
+      headers: { 'X-ClickHouse-User': 'quotacast', 'X-ClickHouse-Key': quotacast },
+      close: opened.close,
+    }
+  })
+})
+
+describe('the embedded engine', () => {
+  let opened: TestStore
+  const log = pino({ level: 'silent' })
+  beforeAll(async () => {
+    opened = await openTestStore()
+  })
+  afterAll(() => opened?.close())
+
+  test('lets nobody in without a password, and grafana only read', async () => {
+    const { grafana } = await openCredentials(opened.dir)
+    const { url } = opened.store
+    const ask = async (query: string, username: string, password: string) => {
+      const client = createClient({ url, username, password, database: 'quotacast', log: { level: 127 } })
+      try {
+        return await (await client.query({ query, format: 'JSONEachRow' })).json()
+      } finally {
+        await client.close()
+      }
+    }
+    expect(await ask('SELECT count() AS n FROM calls', 'grafana', grafana)).toEqual([{ n: 0 }])
+    await expect(ask('SELECT count() FROM calls', 'default', '')).rejects.toThrow()
+    await expect(ask('SELECT count() FROM calls', 'quotacast', 'guess')).rejects.toThrow()
+    await expect(ask('SELECT * FROM system.processes', 'grafana', grafana)).rejects.toThrow(/privileges/)
+    await expect(ask("SELECT * FROM file('/etc/passwd', 'LineAsString')", 'grafana', grafana)).rejects.toThrow()
+    const client = createClient({
+      url,
+      username: 'grafana',
+      password: grafana,
+      database: 'quotacast',
+      log: { level: 127 },
+    })
+    await expect(client.command({ query: 'TRUNCATE TABLE calls' })).rejects.toThrow()
+    await client.close()
+  })
+  test('keeps its secrets from other users of the machine', async () => {
+    const modes = ['credentials.json', 'users.xml', 'config.xml'].map(async name => {
+      return (await stat(join(opened.dir, name))).mode & 0o777
+    })
+    expect(await Promise.all(modes)).toEqual([0o600, 0o600, 0o600])
+    expect(readFileSync(join(opened.dir, 'users.xml'), 'utf8')).not.toContain(
+      (await openCredentials(opened.dir)).quotacast,
+    )
+  })
+  test.runIf(process.platform === 'linux')('leaves the processor to others', () => {
+    const pid = opened.engine.pid()
+    const niceness = readdirSync(`/proc/${pid}/task`).map(thread => {
+      const stats = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')
+      return Number(stats.slice(stats.lastIndexOf(')')).split(' ')[17])
+    })
+    // Node's own threads were there first; all of the engine's follow its main thread.
+    expect(niceness.filter(nice => nice === 10).length).toBeGreaterThan(10)
+  })
+  test('fails a query that wants more memory than there is, and lives on', async () => {
+    const greedy = opened.rows('SELECT length(groupArray(number)) FROM numbers(1000000000)')
+    await expect(greedy).rejects.toThrow(/memory/i)
+    expect(await opened.store.ping()).toBeNull()
+  })
+  test('comes back by itself when it is killed, with all that it had acknowledged', async () => {
+    await opened.rows('SELECT 1')
+    await opened.store.client.command({ query: 'CREATE TABLE kept (n UInt64) ENGINE = MergeTree ORDER BY n' })
+    await opened.store.client.command({ query: 'INSERT INTO kept SELECT number FROM numbers(1000)' })
+    const pid = opened.engine.pid()
+    process.kill(pid ?? 0, 'SIGKILL')
+    await vi.waitFor(() => expect(opened.engine.readiness()).toMatch(/SIGKILL/), WAIT)
+    expect(await opened.store.ping()).not.toBeNull()
+    await vi.waitFor(() => expect(opened.engine.readiness()).toBeNull(), WAIT)
+    expect(opened.engine.pid()).not.toBe(pid)
+    expect(await opened.rows('SELECT count() AS n FROM kept')).toEqual([{ n: 1000 }])
+  })
+  test('refuses a folder that another engine uses, instead of crashing both', async () => {
+    const [port = 0] = await freePorts(1)
+    const second = startEmbeddedStore({ ...opened.options, port }, { dir: opened.dir, log })
+    await expect(second).rejects.toMatchObject({ code: 'STORE_LOCKED' })
+    expect(await opened.store.ping()).toBeNull()
+  })
+  test('says so when its port is taken', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'quotacast-store-'))
+    const second = startEmbeddedStore(opened.options, { dir, log })
+    await expect(second).rejects.toMatchObject({ code: expect.stringMatching(/^STORE_/) })
+    await rm(dir, { recursive: true, force: true })
+  })
+})
+
+test('a role may open the store before there is one, and use it later', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'quotacast-store-'))
+  const log = pino({ level: 'silent' })
+  const [port = 0] = await freePorts(1)
+  const options = { kind: 'embedded', host: '127.0.0.1', port, memoryBytesMax: 2 ** 30 } as const
+  const [store, other] = await Promise.all([openStore(options, { dir, log }), openStore(options, { dir, log })])
+  expect(await store.ping()).toMatch(/does not answer/)
+  const engine = await startEmbeddedStore(options, { dir, log })
+  await store.createDatabase()
+  expect([await store.ping(), await other.ping()]).toEqual([null, null])
+  await Promise.all([store.close(), other.close(), engine.stop()])
+  await rm(dir, { recursive: true, force: true })
+})
+
+test('the engine dies with the process that watches over it', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'quotacast-store-'))
+  const [port = 0] = await freePorts(1)
+  const task: EngineParent = { dir, port }
+  const parent = fork(join(import.meta.dirname, 'engine-parent.ts'), [JSON.stringify(task)], { execArgv: [] })
+  const pid = await new Promise<number>(resolve => parent.once('message', message => resolve(Number(message))))
+  process.kill(pid, 0)
+  parent.kill('SIGKILL')
+  await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow(), WAIT)
+  await rm(dir, { recursive: true, force: true })
+})

@@ -1,0 +1,15 @@
+/** A store role that the test kills: it tells the engine's process id and then only lives. Its argument is the JSON of `EngineParent`. */
+import pino from 'pino'
+import { startEmbeddedStore } from '../../../collector/store/embedded.ts'
+
+export interface EngineParent {
+  dir: string
+  port: number
+}
+
+const { dir, port }: EngineParent = JSON.parse(process.argv[2] ?? '')
+const engine = await startEmbeddedStore(
+  { kind: 'embedded', host: '127.0.0.1', port, memoryBytesMax: 2 ** 30 },
+  { dir, log: pino({ level: 'silent' }) },
+)
+process.send?.(engine.pid())

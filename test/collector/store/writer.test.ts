@@ -1,0 +1,296 @@
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import pino from 'pino'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { CallRecord } from '../../../collector/call-record.ts'
+import type { CallLog } from '../../../collector/log/call-log.ts'
+import { openCallLog } from '../../../collector/log/open.ts'
+import { takeFence } from '../../../collector/store/fence.ts'
+import { createWriter, type Writer } from '../../../collector/store/writer.ts'
+import { openTestStore, type TestStore } from '../../store-fixture.ts'
+import { LOG_OPTIONS } from './log-options.ts'
+import { makeCall, toEntry } from './make-call.ts'
+import type { WriterProcess } from './writer-process.ts'
+
+const WAIT = { timeout: 30_000, interval: 25 }
+const FLUSH_MS = 20
+
+let opened: TestStore
+let log: CallLog
+let logDir: string
+let writer: Writer | null
+const children: ChildProcess[] = []
+const logger = pino({ level: 'silent' })
+
+beforeAll(async () => {
+  opened = await openTestStore()
+})
+afterAll(() => opened?.close())
+beforeEach(async () => {
+  logDir = await mkdtemp(join(tmpdir(), 'quotacast-log-'))
+  log = await openCallLog(LOG_OPTIONS, { dir: logDir, log: logger, onLoss: () => undefined })
+  writer = null
+  for (const table of ['calls', 'rejections', 'decisions', 'audit']) {
+    await opened.store.client.command({ query: `TRUNCATE TABLE ${table}` })
+  }
+})
+afterEach(async () => {
+  for (const child of children.splice(0)) child.kill('SIGKILL')
+  await writer?.close()
+  await log.close()
+  await rm(logDir, { recursive: true, force: true })
+})
+
+const startWriter = (): Writer => {
+  writer = createWriter({ log, store: opened.store, logger, labelColumns: ['team'], flushMs: FLUSH_MS })
+  return writer
+}
+const stopWriter = async () => {
+  await writer?.close()
+  writer = null
+}
+const forkWriter = async (): Promise<ChildProcess> => {
+  const task: WriterProcess = { logDir, storeDir: opened.dir, storeOptions: opened.options, flushMs: FLUSH_MS }
+  const child = fork(join(import.meta.dirname, 'writer-process.ts'), [JSON.stringify(task)], { execArgv: [] })
+  children.push(child)
+  await once(child, 'message')
+  return child
+}
+const append = (calls: CallRecord[]) => log.append('calls', calls.map(toEntry))
+const countCalls = async () => {
+  const [row] = await opened.rows<{ rows: number; ids: number; positions: number }>(
+    'SELECT count() AS rows, uniqExact(call_id) AS ids, uniqExact(log_id, log_offset) AS positions FROM calls',
+  )
+  return row
+}
+/** Every call is there, once, under one position. */
+const expectExactly = (calls: number) =>
+  vi.waitFor(async () => expect(await countCalls()).toEqual({ rows: calls, ids: calls, positions: calls }), WAIT)
+
+test('calls become rows within a second, with the labels that have columns', async () => {
+  startWriter()
+  const call = makeCall({ labels: { team: 'search', other: 'x' } })
+  const appendedMs = performance.now()
+  await append([call])
+  await expectExactly(1)
+  expect(performance.now() - appendedMs).toBeLessThan(1_000)
+  const [row] = await opened.rows('SELECT call_id, label_1, label_2, labels, log_offset FROM calls')
+  const labels = { team: 'search', other: 'x' }
+  expect(row).toEqual({ call_id: call.callId, label_1: 'search', label_2: '', labels, log_offset: 0 })
+})
+
+describe('a call that comes again is stored once', () => {
+  test('within a batch, in a later batch, and after a restart of the writer', async () => {
+    const calls = [makeCall(), makeCall()]
+    startWriter()
+    await append([...calls, ...calls])
+    await expectExactly(2)
+    await append(calls)
+    await append([makeCall()])
+    await expectExactly(3)
+    expect(writer?.status()).toMatchObject({ rows: 3, duplicates: 4 })
+    await stopWriter()
+    startWriter()
+    await append([...calls, makeCall()])
+    await expectExactly(4)
+    expect(writer?.status()).toMatchObject({ rows: 1, duplicates: 2 })
+  })
+  test('even if it began long before what the writer remembers', async () => {
+    const old = Array.from({ length: 50 }, (_, index) =>
+      makeCall({ startedAtMs: Date.now() - (20 + (index % 5)) * 86_400_000, consumer: `app-${index}` }),
+    )
+    await append(old)
+    startWriter()
+    await expectExactly(50)
+    await stopWriter()
+    // Room for a thousand ids: the newer calls push the older ones out.
+    writer = createWriter({
+      log,
+      store: opened.store,
+      logger,
+      labelColumns: [],
+      flushMs: FLUSH_MS,
+      duplicatesBytesMax: 40_000,
+    })
+    await append(Array.from({ length: 3_000 }, (_, index) => makeCall({ startedAtMs: Date.now() - index * 1_000 })))
+    await expectExactly(3_050)
+    await append([...old, makeCall({ startedAtMs: old[0]?.startedAtMs ?? 0 })])
+    await expectExactly(3_051)
+  })
+  test('even if the log was wiped and begins anew', async () => {
+    const calls = [makeCall(), makeCall()]
+    await append(calls)
+    startWriter()
+    await expectExactly(2)
+    await stopWriter()
+    await log.close()
+    await rm(logDir, { recursive: true, force: true })
+    log = await openCallLog(LOG_OPTIONS, { dir: logDir, log: logger, onLoss: () => undefined })
+    await append([...calls, makeCall()])
+    startWriter()
+    await expectExactly(3)
+  })
+})
+
+test('an entry that nobody can read becomes a rejection and stops nobody', async () => {
+  const broken = ['{', '"text"', JSON.stringify({ ...makeCall(), surprise: 1 })]
+  const entries = broken.map(value => ({ key: 'x', value }))
+  await log.append('calls', [...entries, toEntry(makeCall())])
+  await log.append('decisions', [{ key: 'x', value: '{"quota":1}' }])
+  await log.append('control', [{ key: 'x', value: '{"tokenHash":"secret"}' }])
+  startWriter()
+  await expectExactly(1)
+  const sql = 'SELECT log_topic, reason, input, log_offset FROM rejections ORDER BY log_topic, log_offset'
+  const reason = 'unreadable_log_entry'
+  await vi.waitFor(async () => {
+    expect(await opened.rows(sql)).toEqual([
+      ...broken.map((input, log_offset) => ({ log_topic: 'calls', reason, input, log_offset })),
+      { log_topic: 'control', reason, input: '', log_offset: 0 },
+      { log_topic: 'decisions', reason, input: '{"quota":1}', log_offset: 0 },
+    ])
+  }, WAIT)
+})
+
+test('text that UTF-8 cannot hold is mended, not refused for ever', async () => {
+  startWriter()
+  await append([makeCall({ consumer: 'half a \ud83d pair', labels: { team: '\udc00' } })])
+  await expectExactly(1)
+  expect(await opened.rows('SELECT consumer, label_1 FROM calls')).toEqual([
+    { consumer: 'half a \ufffd pair', label_1: '\ufffd' },
+  ])
+})
+
+test('rejections, decisions and changes get their tables, and secrets are masked', async () => {
+  const atMs = Date.UTC(2026, 4, 1, 12)
+  await log.append('rejections', [
+    {
+      key: 'r',
+      value: JSON.stringify({
+        callId: 'r-1',
+        arrivedAtMs: Date.now(),
+        tenant: 'acme',
+        gateway: null,
+        dialect: 'canonical',
+        reason: 'missing_field',
+        message: 'startedAtMs is missing',
+        input: '{}',
+      }),
+    },
+  ])
+  const sums = { allowed: 3, denied: 1, spent: 30, deniedCost: 12.5 }
+  const bucket = { quota: 'q', subject: { tenant: 'acme' }, tenant: 'acme', consumer: null, unit: 'total_tokens' }
+  const minuteMs = Date.now() - (Date.now() % 60_000)
+  await log.append('decisions', [{ key: 'd', value: JSON.stringify({ minuteMs, ...bucket, ...sums }) }])
+  const change = { changeId: 'c-1', atMs, by: 'admin', kind: 'token', key: 'ci', expectedVersion: 0, version: 1 }
+  const value = { sha256Hash: 'abc', scopes: ['read'], nested: { password: 'x' } }
+  await log.append('control', [{ key: 'c', value: JSON.stringify({ ...change, value, reason: 'new pipeline' }) }])
+  startWriter()
+  await vi.waitFor(async () => {
+    expect(await opened.rows('SELECT call_id, tenant, gateway, reason, log_topic FROM rejections')).toEqual([
+      { call_id: 'r-1', tenant: 'acme', gateway: '', reason: 'missing_field', log_topic: 'rejections' },
+    ])
+    expect(await opened.rows('SELECT subject, consumer, allowed, denied, spent, demanded FROM decisions')).toEqual([
+      { subject: '{"tenant":"acme"}', consumer: '', allowed: 3, denied: 1, spent: 30, demanded: 42.5 },
+    ])
+    const [row] = await opened.rows<{ value: string; at: string }>('SELECT value, at, by, key, version FROM audit')
+    expect(row).toMatchObject({ at: '2026-05-01 12:00:00.000', by: 'admin', key: 'ci', version: 1 })
+    expect(JSON.parse(row?.value ?? '')).toEqual({
+      sha256Hash: '***',
+      scopes: ['read'],
+      nested: { password: '***' },
+    })
+  }, WAIT)
+})
+
+describe('every call is stored exactly once', () => {
+  /** Appends calls, every tenth of them twice, until told to stop; answers how many different ones there were. */
+  const appendForAWhile = () => {
+    let isStopped = false
+    const run = async (): Promise<number> => {
+      let calls = 0
+      for (let last: CallRecord[] = []; !isStopped; ) {
+        const fresh = Array.from({ length: 200 }, () => makeCall())
+        await append([...fresh, ...last])
+        last = fresh.slice(0, 20)
+        calls += fresh.length
+        await sleep(5)
+      }
+      return calls
+    }
+    const done = run()
+    return () => {
+      isStopped = true
+      return done
+    }
+  }
+
+  test('though the writer is killed again and again', { timeout: 90_000 }, async () => {
+    const stop = appendForAWhile()
+    for (let round = 0; round < 8; round++) {
+      const child = await forkWriter()
+      await sleep(50 + Math.random() * 500)
+      child.kill('SIGKILL')
+      await once(child, 'exit')
+    }
+    const calls = await stop()
+    startWriter()
+    await expectExactly(calls)
+  })
+
+  test('though the engine is killed again and again', { timeout: 90_000 }, async () => {
+    startWriter()
+    const stop = appendForAWhile()
+    for (let round = 0; round < 5; round++) {
+      await sleep(200 + Math.random() * 500)
+      process.kill(opened.engine.pid() ?? 0, 'SIGKILL')
+      await vi.waitFor(() => expect(opened.engine.readiness()).not.toBeNull(), WAIT)
+      await vi.waitFor(() => expect(opened.engine.readiness()).toBeNull(), WAIT)
+    }
+    const calls = await stop()
+    await expectExactly(calls)
+    await vi.waitFor(() => expect(writer?.readiness()).toEqual([]), WAIT)
+  })
+
+  test('though a stalled writer comes back after another took its place', { timeout: 90_000 }, async () => {
+    const stop = appendForAWhile()
+    const stalled = await forkWriter()
+    await vi.waitFor(async () => expect((await countCalls())?.rows).toBeGreaterThan(1_000), WAIT)
+    stalled.kill('SIGSTOP')
+    const successor = await forkWriter()
+    await sleep(1_500)
+    const before = (await countCalls())?.rows ?? 0
+    await vi.waitFor(async () => expect((await countCalls())?.rows).toBeGreaterThan(before), WAIT)
+    stalled.kill('SIGCONT')
+    await sleep(1_500)
+    // The one that came back stands by, and takes over when it is needed again.
+    successor.kill('SIGKILL')
+    await once(successor, 'exit')
+    const calls = await stop()
+    await expectExactly(calls)
+  })
+})
+
+test('a writer whose fence is gone says so and writes nothing', async () => {
+  startWriter()
+  await append([makeCall()])
+  await expectExactly(1)
+  await takeFence(opened.store, { topic: 'calls', partition: 0 })
+  await append([makeCall()])
+  await vi.waitFor(() => expect(writer?.readiness()).toEqual([expect.stringMatching(/^calls\/0 .*taken over/)]), WAIT)
+  await expectExactly(1)
+})
+
+test('an outage of the store is said, waited for, and forgotten', { timeout: 60_000 }, async () => {
+  startWriter()
+  await append([makeCall()])
+  await expectExactly(1)
+  process.kill(opened.engine.pid() ?? 0, 'SIGKILL')
+  await append([makeCall()])
+  await vi.waitFor(() => expect(writer?.readiness()).toHaveLength(1), WAIT)
+  await expectExactly(2)
+  await vi.waitFor(() => expect(writer?.readiness()).toEqual([]), WAIT)
+})
