@@ -1,0 +1,98 @@
+/**
+ * What happens in the collector that somebody outside should see: each event bumps its metrics and writes its log line in
+ * one place. The instruments are made at first use, since those made before telemetry starts stay deaf.
+ */
+import { type Attributes, type Counter, metrics } from '@opentelemetry/api'
+import type { Logger } from 'pino'
+import type { RejectionReason } from './call-record.ts'
+import type { LogLoss, LogTopic } from './log/call-log.ts'
+
+const METER = 'quotacast.collector'
+
+/** A counter that exists from its first use on. */
+function counter(name: string, description: string): (value: number, attributes?: Attributes) => void {
+  let made: Counter | null = null
+  return (value, attributes) => {
+    made ??= metrics.getMeter(METER).createCounter(name, { description })
+    made.add(value, attributes)
+  }
+}
+
+const callsAccepted = counter('quotacast_calls_accepted_total', 'Calls that are durable in the log.')
+const callsRejected = counter('quotacast_calls_rejected_total', 'Calls that could not be normalized, by reason.')
+const deliveriesRefused = counter(
+  'quotacast_deliveries_refused_total',
+  'Requests with calls that were told to come again.',
+)
+
+/** A request or a stretch of a file whose calls are durable. */
+export function callsReceived(
+  log: Logger,
+  received: {
+    receiver: 'http' | 'file'
+    dialect: string
+    accepted: number
+    rejected: ReadonlyMap<RejectionReason, number>
+  },
+): void {
+  const { receiver, dialect, accepted, rejected } = received
+  if (accepted > 0) callsAccepted(accepted, { receiver })
+  for (const [reason, count] of rejected) callsRejected(count, { receiver, reason })
+  if (rejected.size > 0) {
+    log.warn({ receiver, dialect, accepted, rejected: Object.fromEntries(rejected) }, 'calls rejected')
+  }
+}
+
+/** Calls that were neither accepted nor rejected: their sender keeps them and comes again. */
+export function deliveryRefused(log: Logger, refused: { receiver: 'http' | 'file'; reason: string }): void {
+  deliveriesRefused(1, { receiver: refused.receiver })
+  log.warn(refused, 'calls were not taken, their sender must come again')
+}
+
+const rowsStored = counter('quotacast_rows_stored_total', 'Rows that the store has acknowledged, by topic of the log.')
+const callsDuplicate = counter('quotacast_calls_duplicate_total', 'Calls that came again and were stored already.')
+const entriesUnreadable = counter('quotacast_log_entries_unreadable_total', 'Entries of the log that nobody can read.')
+const writesFailed = counter('quotacast_store_writes_failed_total', 'Batches that the store did not acknowledge.')
+const auditDifferences = counter('quotacast_store_audit_differences_total', 'Differences between log and store.')
+
+/** A batch of the log is in the store. */
+export function batchStored(
+  log: Logger,
+  stored: { topic: LogTopic; rows: number; duplicates: number; unreadable: number; durationMs: number },
+): void {
+  const { topic, rows, duplicates, unreadable } = stored
+  if (rows > 0) rowsStored(rows, { topic })
+  if (duplicates > 0) callsDuplicate(duplicates)
+  if (unreadable > 0) {
+    entriesUnreadable(unreadable, { topic })
+    log.error(stored, 'entries of the log cannot be read; they were stored as rejections')
+  } else {
+    log.debug(stored, 'batch stored')
+  }
+}
+
+/** A batch of the log was not acknowledged by the store; it comes again from the log, which warns of it. */
+export function writeFailed(log: Logger, failed: { topic: LogTopic; code: string; err: unknown }): void {
+  writesFailed(1, { topic: failed.topic, code: failed.code })
+  log.debug(failed, 'batch was not stored')
+}
+
+/** Log and store were compared. */
+export function storeAudited(
+  log: Logger,
+  audit: { entries: number; durationMs: number; differences: Readonly<Record<string, number>> },
+): void {
+  const found = Object.entries(audit.differences).filter(([, count]) => count > 0)
+  for (const [kind, count] of found) auditDifferences(count, { kind })
+  if (found.length > 0) log.error(audit, 'log and store differ')
+  else log.info(audit, 'log and store agree')
+}
+
+const logLosses = counter('quotacast_log_losses_total', 'Stretches of the log that a reader will never see.')
+
+/** Entries were gone, or unreadable, when a reader of the log came to them. */
+export function logEntriesLost(log: Logger, loss: LogLoss): void {
+  const { topic, reader, reason } = loss
+  logLosses(1, { topic, reader, reason })
+  log.error(loss, 'entries of the log are lost')
+}

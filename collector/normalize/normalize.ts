@@ -1,0 +1,119 @@
+/**
+ * Raw inputs become call records or rejections. A dialect (one file each: `canonical.ts`, and the mappings of the config)
+ * makes a draft of an input; here credentials become fingerprints, callers consumers and paths routes, the whole record
+ * is checked once, and what can be computed is. A further dialect is one more file and one more line in `BUILT_IN`.
+ */
+import { type CallRecord, isCallRecord, type Rejection } from '../call-record.ts'
+import type { Identity } from '../identity.ts'
+import type { Prices } from '../prices.ts'
+import { deliveryCallId } from './call-id.ts'
+import { canonical } from './canonical.ts'
+import type { ClientIpPolicy } from './client-ip.ts'
+import { type Dialect, type Draft, type Refusal, refusal } from './draft.ts'
+import { invalidField } from './invalid-field.ts'
+import { type MappingOptions, mappingDialect } from './mapping.ts'
+import { type Delivery, recordOf, startedAtOf, type UncheckedRecord } from './record.ts'
+import { keptInput, shown } from './redact.ts'
+import { createRouteBook } from './route.ts'
+
+/** The dialects that need no config. */
+const BUILT_IN: readonly Dialect[] = [canonical]
+
+export interface NormalizerOptions {
+  identity: Identity
+  prices: Prices
+  clientIp: ClientIpPolicy
+  mappings: MappingOptions
+}
+
+export interface Normalizer {
+  /** The built-in dialect or the mapping of that name. */
+  dialect(name: string): Dialect | undefined
+  /** Whatever the input is, one or the other; never throws. 3 µs a record. */
+  normalize(decoded: Draft | Refusal, delivery: Delivery, position: number): CallRecord | Rejection
+}
+
+export const isRejection = (result: CallRecord | Rejection): result is Rejection => 'reason' in result
+
+/** Start of a draft's call in Unix milliseconds before any shift, `null` for one that cannot become a record. */
+export function startedAtMsOf(decoded: Draft | Refusal): number | null {
+  if (decoded.kind === 'refusal') return null
+  const startedAt = startedAtOf(decoded)
+  return typeof startedAt === 'number' ? startedAt : null
+}
+
+/** Throws `MappingError` when a mapping makes no sense. */
+export function createNormalizer({ identity, prices, clientIp, mappings }: NormalizerOptions): Normalizer {
+  const dialects = new Map(BUILT_IN.map(dialect => [dialect.name, dialect]))
+  for (const [name, mapping] of Object.entries(mappings)) dialects.set(name, mappingDialect(name, mapping))
+  const means = { identity, clientIp, routes: createRouteBook() }
+
+  const reject = (refused: Refusal, delivery: Delivery, position: number, record?: UncheckedRecord): Rejection => ({
+    callId: deliveryCallId(delivery.keyAt(position), delivery.restriction),
+    arrivedAtMs: delivery.arrivedAtMs,
+    tenant: delivery.restriction ?? nameOf(record?.tenant),
+    gateway: nameOf(record?.gateway),
+    dialect: delivery.dialect,
+    reason: refused.reason,
+    message: refused.message,
+    input:
+      refused.isInputSecret === true
+        ? ''
+        : keptInput(delivery.inputAt(position), refused.secrets, identity.fingerprint),
+  })
+
+  return {
+    dialect: name => dialects.get(name),
+    normalize(decoded, delivery, position) {
+      if (decoded.kind === 'refusal') return reject(decoded, delivery, position)
+      const record = recordOf(decoded, delivery, position, means)
+      const secrets = typeof decoded.credential === 'string' ? [decoded.credential] : []
+      if (record.startedAtMs === null) {
+        return reject(refusal('missing_field', 'startedAtMs is missing.', secrets), delivery, position, record)
+      }
+      if (!isCallRecord(record)) {
+        const { reason, message } = invalidField(record)
+        return reject(refusal(reason, message, secrets), delivery, position, record)
+      }
+      const problem = contradiction(record, delivery.restriction)
+      if (problem !== null) return reject({ ...problem, secrets }, delivery, position, record)
+      return completed(record, prices)
+    },
+  }
+}
+
+const NAME_CHARACTERS_MAX = 512
+const nameOf = (value: unknown) =>
+  typeof value === 'string' && value !== '' && value.length <= NAME_CHARACTERS_MAX ? value : null
+
+/** What no single field shows. */
+function contradiction(record: CallRecord, restriction: string | null): Refusal | null {
+  if (restriction !== null && record.tenant !== restriction) {
+    // Whose call it is may come from `keys`, and is then no business of the sender.
+    return refusal('tenant_forbidden', `tenant: this token writes only calls of ${shown(restriction)}.`)
+  }
+  if (
+    record.cachedInputTokens !== null &&
+    record.cachedInputTokens > (record.inputTokens ?? Number.POSITIVE_INFINITY)
+  ) {
+    const { cachedInputTokens, inputTokens } = record
+    return refusal(
+      'invalid_field',
+      `cachedInputTokens: ${cachedInputTokens} is more than inputTokens (${inputTokens}).`,
+    )
+  }
+  return null
+}
+
+/** The totals and costs that follow from the rest. */
+function completed(record: CallRecord, prices: Prices): CallRecord {
+  // A known part is the least that the call took, and all of it where the other does not exist (embeddings).
+  if (record.totalTokens === null && (record.inputTokens !== null || record.outputTokens !== null)) {
+    record.totalTokens = Math.min(Number.MAX_SAFE_INTEGER, (record.inputTokens ?? 0) + (record.outputTokens ?? 0))
+  }
+  if (record.costMicros === null) {
+    const costMicros = prices.costMicros(record)
+    record.costMicros = costMicros === null ? null : Math.min(Number.MAX_SAFE_INTEGER, costMicros)
+  }
+  return record
+}

@@ -1,0 +1,124 @@
+/** Removing credentials from what a rejection keeps or a message shows. */
+import { REJECTION_INPUT_BYTES_MAX } from '../call-record.ts'
+import { SECRET_SOURCE } from '../identity.ts'
+
+const SHOWN_CHARACTERS_MAX = 80
+/** More than is kept or shown: redaction may shorten. Bounds the work on one input. */
+const REDACTED_CHARACTERS_MAX = 4 * REJECTION_INPUT_BYTES_MAX
+const UTF8_BYTES_PER_UNIT_MAX = 3
+
+/** How the names end under which gateways log credentials: headers, query parameters, fields of their own. */
+const SECRET_NAMES = [
+  'authorization',
+  'cookie',
+  'credentials?',
+  'api[-_]?key',
+  'access[-_]?key',
+  'private[-_]?key',
+  'subscription[-_]?key',
+  'token',
+  'secret',
+  'passw(?:or)?d',
+  'passphrase',
+  'signature',
+].join('|')
+const NAME = String.raw`[\w.:-]*(?:${SECRET_NAMES})`
+/** Of a value that has no quotes around it; `%26` is an encoded `&`. */
+const BARE = String.raw`(?:[^\s"'&,;#\\{}[\]%]|%(?!26))+`
+
+/**
+ * Each finds what stands before a value, and the value. None looks at a character more than a fixed number of times,
+ * whatever somebody sends.
+ */
+const PATTERNS = [
+  // `"name": "value"` in JSON, broken JSON too: a value that was cut off ends at the end of the text.
+  String.raw`(?<before>"${NAME}"\s*:\s*")(?<value>(?:[^"\\]|\\.)*)`,
+  // The same in JSON that is text inside of JSON, however deep.
+  String.raw`(?<before>(?<!\\)(?<escape>\\+)"${NAME}\k<escape>"\s*:\s*\[?\s*\k<escape>")(?<value>.*?)(?=\k<escape>"|$)`,
+  // `name="value"`.
+  String.raw`(?<before>(?:${SECRET_NAMES})[:=]\s{0,8}(?<escape>\\*)["'])(?<value>.*?)(?=\k<escape>["']|$)`,
+  // The headers whose values have spaces.
+  String.raw`(?<before>(?:authorization|cookie)(?::|%3a)\s{0,8})(?<value>[^\r\n"\\]+)`,
+  // `name=value` and `name: value` in query strings, forms and text, percent-encoded or not.
+  String.raw`(?<before>(?:${SECRET_NAMES})\\*["']?\s{0,8}(?:[:=]|%3a|%3d)\s{0,8})(?!(?:null|true|false)\b)(?<value>${BARE})`,
+  String.raw`(?<before>(?:[?&;]|%3f|%26|\\u0026)(?:key|sig)(?:=|%3d))(?<value>${BARE})`,
+  // `scheme://user:password@host`.
+  String.raw`(?<before>:\/\/[^\s/:@"]{0,256}:)(?<value>[^\s/@"]{1,256})(?=@)`,
+].map(source => new RegExp(source, 'gis'))
+/** Headers are lists in some logs. */
+const listPattern = new RegExp(String.raw`("${NAME}"\s*:\s*\[)([^\]]*)`, 'gi')
+const listedText = /"((?:[^"\\]|\\.)*)(?:"|$)/g
+const shapedSecret = new RegExp(SECRET_SOURCE, 'gi')
+const secretName = new RegExp(`^${NAME}$`, 'i')
+
+/** True for the name of a field that holds a credential. */
+export const isSecretName = (name: string): boolean => secretName.test(name)
+
+/**
+ * `text` with `secrets`, and whatever has the name or the shape of a credential, replaced by its fingerprint. Credentials
+ * under names of one's own and of no known shape are found only when they are in `secrets`.
+ */
+export function redact(text: string, secrets: readonly string[], fingerprint: (secret: string) => string): string {
+  let redacted = text
+  for (const secret of secrets) {
+    if (secret === '') continue
+    const mark = fingerprint(secret)
+    redacted = redacted.replaceAll(secret, mark).replaceAll(JSON.stringify(secret).slice(1, -1), mark)
+  }
+  const marked = (value: string) => (value === '' || value.startsWith('key:') ? value : fingerprint(value))
+  redacted = redacted.replace(
+    listPattern,
+    (_, before: string, list: string) =>
+      before + list.replace(listedText, (_text, value: string) => `"${marked(value)}"`),
+  )
+  for (const pattern of PATTERNS) {
+    redacted = redacted.replace(pattern, (...match) => {
+      const { before, value }: Found = match.at(-1)
+      return before + marked(value)
+    })
+  }
+  return redacted.replace(shapedSecret, secret => fingerprint(secret))
+}
+
+interface Found {
+  before: string
+  value: string
+}
+
+/** What a rejection keeps of its input. */
+export function keptInput(text: string, secrets: readonly string[], fingerprint: (secret: string) => string): string {
+  // The final cut comes after redaction, or half a credential could stay at it; the first one bounds the work.
+  const redacted = redact(plainJson(text.slice(0, REDACTED_CHARACTERS_MAX)), secrets, fingerprint)
+  if (redacted.length * UTF8_BYTES_PER_UNIT_MAX <= REJECTION_INPUT_BYTES_MAX) return redacted
+  const bytes = Buffer.from(redacted)
+  if (bytes.length <= REJECTION_INPUT_BYTES_MAX) return redacted
+  // A character that the cut halved is dropped with it.
+  return bytes.toString('utf8', 0, REJECTION_INPUT_BYTES_MAX).replace(/\uFFFD$/, '')
+}
+
+/** JSON without needless escapes (`\/`, `\u0026`), behind which a known credential would not be found. */
+function plainJson(text: string): string {
+  if (!text.includes('\\')) return text
+  try {
+    return JSON.stringify(JSON.parse(text))
+  } catch {
+    return text
+  }
+}
+
+/** JSON of what came as JSON; nesting that no stack can follow is not worth keeping. */
+export function jsonText(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value)
+  } catch (error) {
+    if (error instanceof RangeError) return '(nested too deeply)'
+    throw error
+  }
+}
+
+/** A value for a message: short, and nothing in it that looks like a credential. */
+export function shown(value: unknown): string {
+  const text = jsonText(value).slice(0, REDACTED_CHARACTERS_MAX)
+  const redacted = redact(text, [], () => '(credential)')
+  return redacted.length <= SHOWN_CHARACTERS_MAX ? redacted : `${redacted.slice(0, SHOWN_CHARACTERS_MAX)}…`
+}

@@ -1,0 +1,86 @@
+/**
+ * Routes from paths. A gateway that knows the route's template says so; else ids in the path become `{id}`, and a service
+ * that still shows more routes than a quota or a panel could ever name has the rest folded into one.
+ */
+import { TEXT_CHARACTERS_MAX } from '../call-record.ts'
+
+const ID = '{id}'
+/** Every further route of a service that has shown `ROUTES_PER_SERVICE_MAX`. */
+export const OTHER_ROUTES = '{other}'
+export const ROUTES_PER_SERVICE_MAX = 1000
+const SERVICES_MAX = 1000
+const SEGMENT_CHARACTERS_MAX = 64
+/** Paths whose route is remembered. */
+const REMEMBERED_MAX = 20_000
+
+const UUID = /^[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}$/i
+const DIGITS = /^\d+$/
+const HEX = /^(?=.*\d)[0-9a-f]{8,}$/i
+/** Letters and digits in one run, as in `cus_9s6XKzkNRiz8i3`; model names such as `gpt-4o-2024-08-06` have none so long. */
+const MIXED_RUN = /(?:^|[^A-Za-z0-9])(?=[A-Za-z]*\d)(?=\d*[A-Za-z])[A-Za-z0-9]{12,}(?:$|[^A-Za-z0-9])/
+const TEMPLATE = /[{*]|\/:/
+
+const isId = (segment: string) =>
+  segment.length > SEGMENT_CHARACTERS_MAX ||
+  DIGITS.test(segment) ||
+  UUID.test(segment) ||
+  HEX.test(segment) ||
+  MIXED_RUN.test(segment) ||
+  segment.includes('@') ||
+  segment.includes('%40')
+
+const withoutQuery = (pathOrTemplate: string) => /^[^?#]*/.exec(pathOrTemplate)?.[0] ?? ''
+
+/** The path without query and fragment, ids replaced; a template is kept as it is. */
+export function routeOf(pathOrTemplate: string): string {
+  const path = withoutQuery(pathOrTemplate)
+  if (TEMPLATE.test(path)) return path
+  return path
+    .split('/')
+    .map(segment => (isId(segment) ? ID : segment))
+    .join('/')
+}
+
+/** Routes of this process, bounded per service. */
+export interface RouteBook {
+  /** The route to record for a path or template of a service. */
+  route(pathOrTemplate: string, service: string): string
+}
+
+export function createRouteBook(): RouteBook {
+  const remembered = new Map<string, string>()
+  const routesByService = new Map<string, Set<string>>()
+  /** Of all services beyond `SERVICES_MAX`. */
+  const otherRoutes = new Set<string>()
+  const remember = (path: string) => {
+    const known = remembered.get(path)
+    if (known !== undefined) return known
+    // A copy, because a slice keeps the text that it was cut from, the query included.
+    const copy = Buffer.from(path).toString()
+    const route = routeOf(copy)
+    if (remembered.size >= REMEMBERED_MAX) remembered.clear()
+    remembered.set(copy, route)
+    return route
+  }
+  const seenOf = (service: string) => {
+    const seen = routesByService.get(service)
+    if (seen !== undefined) return seen
+    if (routesByService.size >= SERVICES_MAX) return otherRoutes
+    const fresh = new Set<string>()
+    routesByService.set(service, fresh)
+    return fresh
+  }
+  return {
+    route(pathOrTemplate, service) {
+      const path = withoutQuery(pathOrTemplate)
+      const route = path.length > TEXT_CHARACTERS_MAX ? routeOf(path) : remember(path)
+      // No record may hold these, so they are not worth their memory.
+      if (route.length > TEXT_CHARACTERS_MAX || service.length > TEXT_CHARACTERS_MAX) return route
+      const seen = seenOf(service)
+      if (seen.has(route)) return route
+      if (seen.size >= ROUTES_PER_SERVICE_MAX) return OTHER_ROUTES
+      seen.add(route)
+      return route
+    },
+  }
+}

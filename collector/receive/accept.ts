@@ -1,0 +1,88 @@
+/** The one path of every way in: decode, normalize, append, and only then say what was accepted. */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { CallRecord, Rejection, RejectionReason } from '../call-record.ts'
+import type { CallLog, LogEntry, LogTopic } from '../log/call-log.ts'
+import type { Draft, Refusal } from '../normalize/draft.ts'
+import { isRejection, type Normalizer } from '../normalize/normalize.ts'
+import type { Delivery } from '../normalize/record.ts'
+
+/** Calls that are handled without giving way to other requests: some 5 ms. */
+const SLICE_CALLS = 1000
+/** Appends of one batch that wait for the disk; the log refuses to hold more than it can, whoever's they are. */
+const APPENDS_MAX = 4
+
+/** Raw inputs that arrived together. */
+export interface RawBatch {
+  size: number
+  decodedAt(position: number): Draft | Refusal
+  inputAt(position: number): string
+}
+
+export interface Rejected {
+  /** Position in the batch. */
+  index: number
+  rejection: Rejection
+}
+
+export interface Acceptance {
+  accepted: number
+  rejected: Rejected[]
+}
+
+/**
+ * Resolves when every call and every rejection of the batch would survive a crash. Rejects with the log's `LogError`:
+ * then any part of the batch may have been appended, and sending all of it again is right.
+ */
+export async function acceptBatch(
+  { log, normalizer }: { log: Pick<CallLog, 'append'>; normalizer: Normalizer },
+  batch: RawBatch,
+  origin: Omit<Delivery, 'inputAt'>,
+): Promise<Acceptance> {
+  const delivery: Delivery = { ...origin, inputAt: position => batch.inputAt(position) }
+  const appends: Promise<Failure | null>[] = []
+  const append = async (topic: LogTopic, results: readonly (CallRecord | Rejection)[]) => {
+    if (results.length === 0) return
+    await appends.at(-APPENDS_MAX)
+    appends.push(outcomeOf(log.append(topic, results.map(toEntry))))
+  }
+  const rejected: Rejected[] = []
+  for (let begin = 0; begin < batch.size; begin += SLICE_CALLS) {
+    if (begin > 0) await nextTurn()
+    const records: CallRecord[] = []
+    const refused: Rejected[] = []
+    for (let position = begin; position < Math.min(begin + SLICE_CALLS, batch.size); position++) {
+      const result = normalizer.normalize(batch.decodedAt(position), delivery, position)
+      if (isRejection(result)) refused.push({ index: position, rejection: result })
+      else records.push(result)
+    }
+    await append('calls', records)
+    await append(
+      'rejections',
+      refused.map(({ rejection }) => rejection),
+    )
+    rejected.push(...refused)
+  }
+  // All of them, even when one fails: nothing may be under way when the sender is answered.
+  const failure = (await Promise.all(appends)).find(outcome => outcome !== null)
+  if (failure !== undefined && failure !== null) throw failure.error
+  return { accepted: batch.size - rejected.length, rejected }
+}
+
+const toEntry = (value: CallRecord | Rejection): LogEntry => ({ key: value.callId, value: JSON.stringify(value) })
+
+/** How many were rejected for which reason. */
+export function reasonCounts(rejected: readonly Rejected[]): Map<RejectionReason, number> {
+  const counts = new Map<RejectionReason, number>()
+  for (const { rejection } of rejected) counts.set(rejection.reason, (counts.get(rejection.reason) ?? 0) + 1)
+  return counts
+}
+
+interface Failure {
+  error: unknown
+}
+
+const outcomeOf = (append: Promise<void>): Promise<Failure | null> =>
+  append.then(
+    () => null,
+    (error: unknown) => ({ error }),
+  )

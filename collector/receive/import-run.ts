@@ -1,0 +1,180 @@
+/** The import of one file: block by block through the path of every call, the position remembered behind what is durable. */
+import assert from 'node:assert/strict'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import type { RejectionReason } from '../call-record.ts'
+import { callsReceived, deliveryRefused } from '../events.ts'
+import { type CallLog, LogError } from '../log/call-log.ts'
+import type { Dialect } from '../normalize/draft.ts'
+import type { Normalizer } from '../normalize/normalize.ts'
+import { type Acceptance, acceptBatch, type RawBatch, reasonCounts } from './accept.ts'
+import type { DecodeLine } from './decode-lines.ts'
+import { type ImportState, saveImportState } from './import-state.ts'
+import type { Line } from './lines.ts'
+import { blocksOf, type LineBlock, type SourceFile } from './source-file.ts'
+
+const SAVE_EVERY_MS = 500
+const BACKOFF_MS_MIN = 250
+const BACKOFF_MS_MAX = 5000
+/** How long a log may stay full or away before the import gives up. */
+const PATIENCE_MS = 120_000
+
+export interface ImportProgress {
+  path: string
+  /** Files are read once before they are imported when their calls must be moved in time. */
+  phase: 'looking for the last call' | 'importing'
+  /** On disk, of all files together. */
+  bytesRead: number
+  bytes: number
+  /** Of all files in this run. */
+  accepted: number
+  rejected: number
+}
+
+export interface ImportRejection {
+  path: string
+  lineNumber: number
+  reason: RejectionReason
+  /** Names field and value, nothing secret in it. */
+  message: string
+}
+
+export interface ImportReport {
+  path: string
+  /** In this run. */
+  accepted: number
+  rejected: Partial<Record<RejectionReason, number>>
+  /** Calls and rejections that earlier runs had imported. */
+  before: number
+  shiftMs: number
+  /** False when the run was stopped; the same command goes on. */
+  isComplete: boolean
+}
+
+export interface ImportFileDeps {
+  log: CallLog
+  normalizer: Normalizer
+  /** Folder of the remembered states. */
+  dir: string
+  logger: Logger
+  now: () => number
+  /** How far this file came in this run. */
+  onBlock: (come: Pick<ImportProgress, 'bytesRead' | 'accepted' | 'rejected'>) => void
+  onRejection: (rejection: ImportRejection) => void
+  /** Appending must wait: the log is full or away. */
+  onWait: (reason: string) => void
+  /** Stops between two blocks. */
+  signal: AbortSignal
+}
+
+/** A file that its dialect can read. */
+export interface ImportFile {
+  source: SourceFile
+  dialect: Dialect
+  decodeLine: DecodeLine
+}
+
+/** A block whose calls are on their way into the log. */
+interface BlockUnderway {
+  block: LineBlock
+  acceptance: Promise<Acceptance>
+}
+
+/** Imports what stands behind `begin`. Rejects with what reading or appending rejects with. */
+export async function importFile(file: ImportFile, begin: ImportState, deps: ImportFileDeps): Promise<ImportReport> {
+  const { source, dialect, decodeLine } = file
+  const tally = createTally(file, begin, deps)
+  if (source.fingerprint === null) return tally.report(true)
+  const keyPrefix = `file ${source.fingerprint}`
+  const log = patientLog(deps)
+  const from = begin.position.offset > source.begin.offset ? begin.position : source.begin
+  let previous: BlockUnderway | null = null
+  for await (const block of blocksOf(source.path, dialect, from)) {
+    if (deps.signal.aborted) break
+    const batch = lineBatch(block.lines, decodeLine)
+    const acceptance = acceptBatch({ log, normalizer: deps.normalizer }, batch, {
+      dialect: dialect.name,
+      arrivedAtMs: deps.now(),
+      restriction: null,
+      shiftMs: begin.shiftMs,
+      keyAt: position => `${keyPrefix} ${lineAt(block.lines, position).offset} ${batch.inputAt(position)}`,
+    })
+    // Awaited one block later, so that reading and appending overlap; until then a failure is not unheard of.
+    acceptance.catch(() => undefined)
+    if (previous !== null) await tally.finish(previous)
+    previous = { block, acceptance }
+  }
+  if (previous !== null) await tally.finish(previous)
+  await tally.save()
+  return tally.report(!deps.signal.aborted)
+}
+
+const lineBatch = (lines: readonly Line[], decodeLine: DecodeLine): RawBatch => ({
+  size: lines.length,
+  decodedAt: position => decodeLine(lineAt(lines, position)),
+  inputAt: position => lineAt(lines, position).text,
+})
+
+function lineAt(lines: readonly Line[], position: number): Line {
+  const line = lines[position]
+  assert(line, 'a position is inside its block')
+  return line
+}
+
+/** What came of a file so far, and where the next run would begin. */
+function createTally({ source, dialect }: ImportFile, begin: ImportState, deps: ImportFileDeps) {
+  const state = { ...begin }
+  const reasons = new Map<RejectionReason, number>()
+  let savedAtMs = deps.now()
+  const save = async () => {
+    if (source.fingerprint !== null) await saveImportState(deps.dir, source.fingerprint, state)
+    savedAtMs = deps.now()
+  }
+  const counts = () => ({ accepted: state.accepted - begin.accepted, rejected: state.rejected - begin.rejected })
+  return {
+    save,
+    /** Resolves when the block is durable, and remembered now and then. */
+    async finish({ block, acceptance }: BlockUnderway): Promise<void> {
+      const { accepted, rejected } = await acceptance
+      const rejectedByReason = reasonCounts(rejected)
+      callsReceived(deps.logger, { receiver: 'file', dialect: dialect.name, accepted, rejected: rejectedByReason })
+      for (const [reason, count] of rejectedByReason) reasons.set(reason, (reasons.get(reason) ?? 0) + count)
+      for (const { index, rejection } of rejected) {
+        const { reason, message } = rejection
+        deps.onRejection({ path: source.path, lineNumber: lineAt(block.lines, index).number, reason, message })
+      }
+      state.position = block.next
+      state.accepted += accepted
+      state.rejected += rejected.length
+      deps.onBlock({ bytesRead: block.bytesRead, ...counts() })
+      if (deps.now() - savedAtMs >= SAVE_EVERY_MS) await save()
+    },
+    report: (isComplete: boolean): ImportReport => ({
+      path: source.path,
+      accepted: counts().accepted,
+      rejected: Object.fromEntries(reasons),
+      before: begin.accepted + begin.rejected,
+      shiftMs: begin.shiftMs,
+      isComplete,
+    }),
+  }
+}
+
+/** The log, waited for while it is full or away: nobody will send this file again by itself. */
+function patientLog({ log, logger, onWait }: ImportFileDeps): Pick<CallLog, 'append'> {
+  return {
+    async append(topic, entries) {
+      const deadlineMs = performance.now() + PATIENCE_MS
+      for (let backoffMs = BACKOFF_MS_MIN; ; backoffMs = Math.min(2 * backoffMs, BACKOFF_MS_MAX)) {
+        try {
+          return await log.append(topic, entries)
+        } catch (error) {
+          if (!(error instanceof LogError && error.retryable) || performance.now() > deadlineMs) throw error
+          deliveryRefused(logger, { receiver: 'file', reason: error.message })
+          onWait(error.message)
+          await sleep(backoffMs * (0.5 + Math.random() / 2))
+        }
+      }
+    },
+  }
+}

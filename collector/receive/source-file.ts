@@ -1,0 +1,163 @@
+/** A file of recorded calls: its lines in blocks of bounded size, compressed or not, from any line on. */
+import { createHash, hash } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { open } from 'node:fs/promises'
+import { pipeline } from 'node:stream'
+import { createGunzip, createZstdDecompress } from 'node:zlib'
+import type { Dialect } from '../normalize/draft.ts'
+import { hasHeader } from './decode-lines.ts'
+import { fileStemOf } from './file-stem.ts'
+import { createLineSplitter, type Line, type SplitLines } from './lines.ts'
+
+/** What is read, decompressed and handled at once. */
+const CHUNK_BYTES = 256 * 1024
+const MAGIC_BYTES = 4
+const GZIP_MAGIC = Buffer.from([0x1f, 0x8b])
+const ZSTD_MAGIC = Buffer.from([0x28, 0xb5, 0x2f, 0xfd])
+
+/** A file that cannot be read, or stops being what it began as. */
+class SourceFileError extends Error {
+  readonly code = 'FILE_UNREADABLE'
+
+  constructor(path: string, cause: unknown) {
+    super(`${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+    this.name = 'SourceFileError'
+  }
+}
+
+interface Chunk {
+  bytes: Buffer
+  /** Of the file as it lies on disk, so far. */
+  bytesRead: number
+}
+
+/** Gzip and zstd are told by their first bytes. Throws `SourceFileError`. */
+async function* chunksOf(path: string): AsyncGenerator<Chunk> {
+  try {
+    const magic = await firstBytes(path)
+    const file = createReadStream(path, { highWaterMark: CHUNK_BYTES })
+    const decompress = magic.subarray(0, GZIP_MAGIC.length).equals(GZIP_MAGIC)
+      ? createGunzip({ chunkSize: CHUNK_BYTES })
+      : magic.equals(ZSTD_MAGIC)
+        ? createZstdDecompress({ chunkSize: CHUNK_BYTES })
+        : null
+    // Its iterator reports what goes wrong in either.
+    const stream = decompress === null ? file : pipeline(file, decompress, () => undefined)
+    for await (const bytes of stream) yield { bytes, bytesRead: file.bytesRead }
+  } catch (error) {
+    throw new SourceFileError(path, error)
+  }
+}
+
+async function firstBytes(path: string): Promise<Buffer> {
+  const file = await open(path)
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(MAGIC_BYTES), 0, MAGIC_BYTES, 0)
+    return buffer.subarray(0, bytesRead)
+  } finally {
+    await file.close()
+  }
+}
+
+/** A place between two lines, and what stood before it. */
+export interface LinePosition {
+  offset: number
+  number: number
+  /** SHA-256 of all bytes before it. */
+  prefixHash: string
+}
+
+export interface LineBlock {
+  lines: Line[]
+  /** Behind the block. */
+  next: LinePosition
+  bytesRead: number
+}
+
+/** What is known of a file before it is imported. */
+export interface SourceFile {
+  path: string
+  fileStem: string
+  /** On disk. */
+  bytes: number
+  /** The names of the columns, where the first line has them. */
+  header: string | null
+  /** Identifies the recording, whatever its file is called and however far it has grown; `null` for one without calls. */
+  fingerprint: string | null
+  /** Where its first call is. */
+  begin: Pick<LinePosition, 'offset' | 'number'>
+}
+
+const delimiterOf = ({ framing }: Dialect) => (framing.kind === 'csv' ? framing.delimiter : null)
+
+/** Reads as far as the first call. Throws `SourceFileError`. */
+export async function inspectFile(path: string, dialect: Dialect): Promise<SourceFile> {
+  const bytes = await sizeOf(path)
+  const wanted = hasHeader(dialect) ? 2 : 1
+  const lines: Line[] = []
+  for await (const block of blocksOf(path, dialect, { offset: 0, number: 1 })) {
+    lines.push(...block.lines)
+    if (lines.length >= wanted) break
+  }
+  const header = hasHeader(dialect) ? (lines.shift()?.text ?? null) : null
+  const [first] = lines
+  return {
+    path,
+    fileStem: fileStemOf(path),
+    bytes,
+    header,
+    fingerprint: first === undefined ? null : hash('sha256', first.text, 'hex'),
+    begin: { offset: first?.offset ?? 0, number: first?.number ?? 1 },
+  }
+}
+
+async function sizeOf(path: string): Promise<number> {
+  try {
+    const file = await open(path)
+    try {
+      return (await file.stat()).size
+    } finally {
+      await file.close()
+    }
+  } catch (error) {
+    throw new SourceFileError(path, error)
+  }
+}
+
+/** The lines from a place on. What stands before it is read too, since its hash is part of every later place. */
+export async function* blocksOf(
+  path: string,
+  dialect: Dialect,
+  begin: Pick<LinePosition, 'offset' | 'number'>,
+): AsyncGenerator<LineBlock> {
+  const prefix = createHash('sha256')
+  const splitter = createLineSplitter({ delimiter: delimiterOf(dialect), ...begin })
+  const blockOf = ({ lines, consumed, nextOffset, nextNumber }: SplitLines, bytesRead: number): LineBlock => {
+    prefix.update(consumed)
+    const next = { offset: nextOffset, number: nextNumber, prefixHash: prefix.copy().digest('hex') }
+    return { lines, next, bytesRead }
+  }
+  let toSkip = begin.offset
+  let bytesRead = 0
+  for await (const chunk of chunksOf(path)) {
+    const skipped = chunk.bytes.subarray(0, toSkip)
+    prefix.update(skipped)
+    toSkip -= skipped.length
+    bytesRead = chunk.bytesRead
+    yield blockOf(splitter.push(chunk.bytes.subarray(skipped.length)), bytesRead)
+  }
+  yield blockOf(splitter.end(), bytesRead)
+}
+
+/** True when the file still begins with what stood before `position`. */
+export async function startsWith(path: string, { offset, prefixHash }: LinePosition): Promise<boolean> {
+  const prefix = createHash('sha256')
+  let left = offset
+  for await (const { bytes } of chunksOf(path)) {
+    const part = bytes.subarray(0, left)
+    prefix.update(part)
+    left -= part.length
+    if (left === 0) break
+  }
+  return left === 0 && prefix.digest('hex') === prefixHash
+}

@@ -1,0 +1,38 @@
+/** A normalizer for tests, and the delivery of one input. */
+import { createIdentity, type KeyEntry } from '../../../collector/identity.ts'
+import type { ClientIpPolicy } from '../../../collector/normalize/client-ip.ts'
+import type { MappingOptions } from '../../../collector/normalize/mapping.ts'
+import { createNormalizer, type Normalizer } from '../../../collector/normalize/normalize.ts'
+import type { Delivery } from '../../../collector/normalize/record.ts'
+import { createPrices, type PriceEntry } from '../../../collector/prices.ts'
+
+export const identityFor = (keys: KeyEntry[] = []) => createIdentity({ fingerprintKeys: ['a key of the tests'], keys })
+
+export const normalizerFor = (
+  options: { mappings?: MappingOptions; prices?: PriceEntry[]; keys?: KeyEntry[]; clientIp?: ClientIpPolicy } = {},
+): Normalizer =>
+  createNormalizer({
+    identity: identityFor(options.keys),
+    prices: createPrices(options.prices ?? []),
+    clientIp: options.clientIp ?? 'truncated',
+    mappings: options.mappings ?? {},
+  })
+
+export const ARRIVED_AT_MS = 1_700_200_000_000
+
+export const deliveryOf = (input: unknown, more: Partial<Delivery> = {}): Delivery => ({
+  dialect: 'canonical',
+  arrivedAtMs: ARRIVED_AT_MS,
+  restriction: null,
+  shiftMs: 0,
+  keyAt: position => `test ${position} ${JSON.stringify(input)}`,
+  inputAt: () => (typeof input === 'string' ? input : JSON.stringify(input)),
+  ...more,
+})
+
+/** One input through the canonical dialect. */
+export function normalizeCanonical(normalizer: Normalizer, input: unknown, more: Partial<Delivery> = {}) {
+  const decode = normalizer.dialect('canonical')?.open({ fileStem: null, columns: null })
+  if (decode === undefined) throw new Error('there is always a canonical dialect')
+  return normalizer.normalize(decode(input), deliveryOf(input, more), 0)
+}

@@ -1,0 +1,29 @@
+import { expect, test } from 'vitest'
+import { createRouteBook, OTHER_ROUTES, ROUTES_PER_SERVICE_MAX, routeOf } from '../../../collector/normalize/route.ts'
+
+test.each([
+  ['/v1/chat/completions', '/v1/chat/completions'],
+  ['/users/42?token=x#top', '/users/{id}'],
+  ['/users/0f8fad5b-d9cb-469f-a165-70867728950e/orders', '/users/{id}/orders'],
+  ['/commits/9fceb02d0ae598e95dc970b74767f19372d61af8', '/commits/{id}'],
+  ['/customers/cus_9s6XKzkNRiz8i3', '/customers/{id}'],
+  ['/mail/jane@example.com', '/mail/{id}'],
+  [
+    '/model/anthropic.claude-3-5-sonnet-20241022-v1:0/invoke',
+    '/model/anthropic.claude-3-5-sonnet-20241022-v1:0/invoke',
+  ],
+  ['/openai/deployments/gpt-4o-2024-08-06/chat', '/openai/deployments/gpt-4o-2024-08-06/chat'],
+  ['/users/{userId}/42', '/users/{userId}/42'],
+  ['/users/:id', '/users/:id'],
+  ['/feedbeef/decade', '/feedbeef/decade'],
+])('%s is the route %s', (path, route) => {
+  expect(routeOf(path)).toBe(route)
+})
+
+test('a service shows no more routes than its bound, others are not affected', () => {
+  const routes = createRouteBook()
+  for (let index = 0; index < ROUTES_PER_SERVICE_MAX; index++) routes.route(`/page-${index}/x`, 'shop')
+  expect(routes.route('/one-more', 'shop')).toBe(OTHER_ROUTES)
+  expect(routes.route('/page-7/x', 'shop')).toBe('/page-7/x')
+  expect(routes.route('/one-more', 'other')).toBe('/one-more')
+})

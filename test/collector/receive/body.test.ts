@@ -1,0 +1,82 @@
+import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import { describe, expect, test } from 'vitest'
+import { canonical } from '../../../collector/normalize/canonical.ts'
+import { mappingDialect } from '../../../collector/normalize/mapping.ts'
+import { decompressBody, splitBody } from '../../../collector/receive/body.ts'
+
+const BODY = Buffer.from('{"startedAtMs":1}')
+const MiB = 2 ** 20
+
+describe('decompression', () => {
+  test.each([
+    ['gzip', gzipSync(BODY)],
+    ['GZIP', gzipSync(BODY)],
+    ['deflate', deflateSync(BODY)],
+    ['deflate', deflateRawSync(BODY)],
+    ['br', brotliCompressSync(BODY)],
+    ['zstd', zstdCompressSync(BODY)],
+    ['identity', BODY],
+    ['', BODY],
+  ])('of %s', async (encoding, body) => {
+    expect(await decompressBody(body, encoding, MiB)).toEqual(BODY)
+  })
+
+  test.each([
+    ['gzip', gzipSync],
+    ['deflate', deflateSync],
+    ['deflate', deflateRawSync],
+    ['br', brotliCompressSync],
+    ['zstd', zstdCompressSync],
+    ['identity', (body: Buffer) => body],
+  ])('of a bomb of %s stops at the bound', async (encoding, compress) => {
+    const bomb = compress(Buffer.alloc(2 * MiB))
+    await expect(decompressBody(bomb, encoding, MiB)).rejects.toMatchObject({ code: 'BODY_TOO_LARGE', statusCode: 413 })
+  })
+
+  test('of what is not compressed, or by something else', async () => {
+    await expect(decompressBody(BODY, 'gzip', MiB)).rejects.toMatchObject({ code: 'BODY_UNREADABLE', statusCode: 400 })
+    await expect(decompressBody(BODY, 'zstd', MiB)).rejects.toMatchObject({ statusCode: 400 })
+    await expect(decompressBody(BODY, 'lzma', MiB)).rejects.toMatchObject({ statusCode: 415 })
+    await expect(decompressBody(BODY, 'constructor', MiB)).rejects.toMatchObject({ statusCode: 415 })
+  })
+})
+
+describe('raw inputs', () => {
+  const shape = { dialect: canonical, fileStem: null, isNdjson: false, recordsMax: 10 }
+  const kinds = (text: string, more = {}) => {
+    const batch = splitBody(Buffer.from(text), { ...shape, ...more })
+    return Array.from({ length: batch.size }, (_, position) => batch.decodedAt(position).kind)
+  }
+
+  test.each([
+    ['an object', '{"startedAtMs":1}', ['draft']],
+    ['an array', '[{"startedAtMs":1},{"no":1}]', ['draft', 'refusal']],
+    ['an empty array', '[]', []],
+    ['nothing', ' \n', []],
+    ['lines under the type of one document', '{"startedAtMs":1}\n{"startedAtMs":2}\n', ['draft', 'draft']],
+    ['a broken line between good ones', '{"startedAtMs":1}\n{"start\n{"startedAtMs":2}', ['draft', 'refusal', 'draft']],
+    ['an object over many lines', '{\n"startedAtMs":1\n}', ['draft']],
+    ['a byte order mark', '\uFEFF[{"startedAtMs":1}]', ['draft']],
+    ['no JSON at all', 'hello', ['refusal']],
+  ])('of %s', (_, text, expected) => {
+    expect(kinds(text)).toEqual(expected)
+  })
+
+  test('of lines', () => {
+    expect(kinds('{"startedAtMs":1}\n[]\n', { isNdjson: true })).toEqual(['draft', 'refusal'])
+  })
+
+  test('of a CSV', () => {
+    const dialect = mappingDialect('m', { format: 'csv', fields: { startedAtMs: { from: 't', time: 'unix_ms' } } })
+    expect(kinds('t\n1\nx\n3', { dialect })).toEqual(['draft', 'refusal', 'draft'])
+  })
+
+  test('are no more than the bound', () => {
+    expect(() => kinds(JSON.stringify(Array(11).fill({})))).toThrow(expect.objectContaining({ statusCode: 413 }))
+  })
+
+  test('are not shown when they are no JSON', () => {
+    const decoded = splitBody(Buffer.from('{"credential": hunter2}'), shape).decodedAt(0)
+    expect(decoded).toMatchObject({ reason: 'unreadable', message: 'This is not JSON.' })
+  })
+})

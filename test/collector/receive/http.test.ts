@@ -1,0 +1,294 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
+import type { FastifyInstance } from 'fastify'
+import { afterEach, describe, expect, test } from 'vitest'
+import { isCallRecord, type RejectionReason } from '../../../collector/call-record.ts'
+import { type CallLog, LogError } from '../../../collector/log/call-log.ts'
+import type { Principal, Scope } from '../../../collector/principal.ts'
+import { createCallRoutes, type ReceiveOptions } from '../../../collector/receive/http.ts'
+import { createServer } from '../../../deploy/http.ts'
+import { principalOf } from '../../../deploy/http-access.ts'
+import { normalizerFor } from '../normalize/normalizer.ts'
+import { logger, openTestLog, type TestLog } from './fixture.ts'
+
+const STARTED_AT_MS = 1_700_158_623_979
+const LIMITS: ReceiveOptions = {
+  bodyBytesMax: 100_000,
+  decompressedBytesMax: 1_000_000,
+  requestCallsMax: 5000,
+  inFlightBytesMax: 2_000_000,
+}
+const PRINCIPALS: Record<string, { tenant: string | null; scopes: Scope[] }> = {
+  all: { tenant: null, scopes: ['ingest'] },
+  acme: { tenant: 'acme', scopes: ['ingest'] },
+  reader: { tenant: null, scopes: ['read'] },
+}
+const mappings = {
+  plain: {
+    format: 'csv' as const,
+    fields: { startedAtMs: { from: 'at', time: 'iso' }, inputTokens: 'tokens' },
+    constants: { consumer: '{fileStem}' },
+  },
+}
+
+let opened: { server: FastifyInstance; testLog: TestLog } | null = null
+afterEach(async () => {
+  await opened?.server.close()
+  await opened?.testLog.close()
+  opened = null
+})
+
+async function open(more: { limits?: Partial<ReceiveOptions>; log?: Partial<CallLog> } = {}) {
+  const testLog = await openTestLog()
+  const received: [number, [RejectionReason, number][]][] = []
+  const routes = createCallRoutes({
+    log: { ...testLog.log, ...more.log },
+    normalizer: normalizerFor({ mappings }),
+    principalOf,
+    limits: { ...LIMITS, ...more.limits },
+    logger,
+    now: () => STARTED_AT_MS + 5000,
+    onReceived: (accepted, rejected) => received.push([accepted, [...rejected]]),
+  })
+  const server = await createServer({
+    role: 'collector',
+    version: '0',
+    log: logger,
+    routes: [routes],
+    verify: (name): Principal | null => {
+      const found = PRINCIPALS[name]
+      return found === undefined ? null : { name, tenant: found.tenant, scopes: new Set(found.scopes) }
+    },
+    readiness: async () => [],
+    serveMetrics: () => undefined,
+    isTracing: false,
+  })
+  opened = { server, testLog }
+  const post = async (
+    body: unknown,
+    {
+      token = 'all',
+      query = '',
+      headers = {},
+    }: { token?: string; query?: string; headers?: Record<string, string> } = {},
+  ) => {
+    const isRaw = typeof body === 'string' || Buffer.isBuffer(body)
+    const response = await server.inject({
+      method: 'POST',
+      url: `/v1/calls${query}`,
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json', ...headers },
+      payload: isRaw ? body : JSON.stringify(body),
+    })
+    return { status: response.statusCode, headers: response.headers, body: response.json() }
+  }
+  return { server, testLog, post, received }
+}
+
+const call = (number = 0) => ({ startedAtMs: STARTED_AT_MS + number, tenant: 'acme', consumer: 'shop' })
+
+describe('calls that are good', () => {
+  test('are durable when they are answered, as an object, an array or lines', async () => {
+    const { post, testLog } = await open()
+    const ndjson = { 'content-type': 'application/x-ndjson' }
+    expect(await post(call(1))).toMatchObject({ status: 200, body: { accepted: 1, rejected: [] } })
+    expect(await post([call(2), call(3)])).toMatchObject({ status: 200, body: { accepted: 2 } })
+    const lines = `${JSON.stringify(call(4))}\n${JSON.stringify(call(5))}\n`
+    expect(await post(lines, { headers: ndjson })).toMatchObject({ status: 200, body: { accepted: 2 } })
+    const calls = await testLog.calls()
+    expect(calls.map(({ startedAtMs }) => startedAtMs - STARTED_AT_MS)).toEqual([1, 2, 3, 4, 5])
+    expect(calls.every(isCallRecord)).toBe(true)
+    expect(new Set(calls.map(({ callId }) => callId)).size).toBe(5)
+  })
+
+  test('may be compressed', async () => {
+    const { post } = await open()
+    const body = Buffer.from(JSON.stringify([call()]))
+    for (const [encoding, compress] of [
+      ['gzip', gzipSync],
+      ['zstd', zstdCompressSync],
+    ] as const) {
+      expect(await post(compress(body), { headers: { 'content-encoding': encoding } })).toMatchObject({ status: 200 })
+    }
+  })
+
+  test('have the same ids when they are sent again, however they are compressed', async () => {
+    const { post, testLog } = await open()
+    const body = Buffer.from(JSON.stringify([call(), call()]))
+    await post(body)
+    await post(gzipSync(body), { headers: { 'content-encoding': 'gzip' } })
+    const ids = (await testLog.calls()).map(({ callId }) => callId)
+    expect(ids.slice(2)).toEqual(ids.slice(0, 2))
+    expect(ids[0]).not.toBe(ids[1])
+  })
+
+  test('in thousands keep their order', async () => {
+    const { post, testLog } = await open()
+    const { body } = await post(gzipSync(JSON.stringify(Array.from({ length: 4000 }, (_, n) => call(n)))), {
+      headers: { 'content-encoding': 'gzip' },
+    })
+    expect(body.accepted).toBe(4000)
+    const offsets = (await testLog.calls()).map(({ startedAtMs }) => startedAtMs - STARTED_AT_MS)
+    expect(offsets).toEqual(Array.from({ length: 4000 }, (_, n) => n))
+  })
+})
+
+describe('calls that are bad', () => {
+  test('do not block the good ones, and are kept', async () => {
+    const { post, testLog, received } = await open()
+    const { status, body } = await post([call(), { tenant: 'acme' }, { ...call(), latencyMs: 'slow' }])
+    expect(status).toBe(200)
+    expect(body).toEqual({
+      accepted: 1,
+      rejected: [
+        { index: 1, reason: 'missing_field', message: 'startedAtMs is missing.' },
+        { index: 2, reason: 'invalid_field', message: expect.stringContaining('latencyMs: "slow"') },
+      ],
+    })
+    expect(await testLog.rejections()).toMatchObject([
+      { reason: 'missing_field', input: '{"tenant":"acme"}', tenant: 'acme' },
+      { reason: 'invalid_field' },
+    ])
+    expect(received).toEqual([
+      [
+        1,
+        [
+          ['missing_field', 1],
+          ['invalid_field', 1],
+        ],
+      ],
+    ])
+  })
+
+  test('alone are a 400', async () => {
+    const { post, testLog } = await open()
+    expect(await post('hello')).toMatchObject({
+      status: 400,
+      body: { accepted: 0, rejected: [{ reason: 'unreadable' }] },
+    })
+    expect(await testLog.rejections()).toHaveLength(1)
+    expect(await post([])).toMatchObject({ status: 200, body: { accepted: 0, rejected: [] } })
+  })
+
+  test('leave no credential in log or answer', async () => {
+    const { post, testLog } = await open()
+    const secret = 'my-own-secret-0001'
+    const { body } = await post([{ credential: secret }, { ...call(), consumer: null, credential: secret }])
+    expect(body.accepted).toBe(1)
+    const everything = JSON.stringify([body, await testLog.calls(), await testLog.rejections()])
+    expect(everything).not.toContain(secret)
+  })
+})
+
+describe('a mapping', () => {
+  const csv = 'at,tokens\n2023-11-16 18:17:03.5,7\n2023-11-16 18:17:04,x\n'
+  const headers = { 'content-type': 'text/csv' }
+
+  test('reads what it describes', async () => {
+    const { post, testLog } = await open()
+    const { status, body } = await post(csv, { headers, query: '?mapping=plain&file=logs/conv.csv.gz' })
+    expect(status).toBe(200)
+    expect(body).toMatchObject({
+      accepted: 1,
+      rejected: [{ index: 1, message: expect.stringContaining('inputTokens (tokens)') }],
+    })
+    expect(await testLog.calls()).toMatchObject([{ consumer: 'conv', inputTokens: 7, dialect: 'plain' }])
+  })
+
+  test('must exist, and fit', async () => {
+    const { post } = await open()
+    expect(await post(csv, { query: '?mapping=other' })).toMatchObject({
+      status: 400,
+      body: { code: 'MAPPING_UNKNOWN' },
+    })
+    expect(await post(csv, { query: '?mapping=plain' })).toMatchObject({
+      status: 400,
+      body: { code: 'FILE_NAME_NEEDED' },
+    })
+    expect(await post('a,b\n1,2', { query: '?mapping=plain&file=x.csv' })).toMatchObject({
+      status: 400,
+      body: { code: 'COLUMN_MISSING' },
+    })
+    expect(await post(csv, { headers })).toMatchObject({ status: 415, body: { code: 'TYPE_UNSUPPORTED' } })
+    expect(await post(csv, { query: '?mapping=plain&colour=red' })).toMatchObject({ status: 400 })
+  })
+})
+
+describe('who sends', () => {
+  test('needs the scope, before the body is read', async () => {
+    const { post } = await open()
+    expect(await post(call(), { token: 'reader' })).toMatchObject({ status: 403 })
+    expect(await post(call(), { token: 'nobody' })).toMatchObject({ status: 401 })
+  })
+
+  test('writes only the tenant of the token', async () => {
+    const { post, testLog } = await open()
+    const { body } = await post(
+      [
+        { ...call(), tenant: null },
+        { ...call(), tenant: 'other' },
+      ],
+      { token: 'acme' },
+    )
+    expect(body).toMatchObject({ accepted: 1, rejected: [{ index: 1, reason: 'tenant_forbidden' }] })
+    expect(await testLog.calls()).toMatchObject([{ tenant: 'acme' }])
+  })
+})
+
+describe('bounds', () => {
+  test('of bodies, decompressed bodies, calls and encodings', async () => {
+    const { post } = await open()
+    expect(await post('x'.repeat(LIMITS.bodyBytesMax + 1))).toMatchObject({ status: 413 })
+    const bomb = gzipSync(Buffer.alloc(LIMITS.decompressedBytesMax + 1, ' '))
+    const gzip = { 'content-encoding': 'gzip' }
+    expect(await post(bomb, { headers: gzip })).toMatchObject({ status: 413, body: { code: 'BODY_TOO_LARGE' } })
+    const many = gzipSync(JSON.stringify(Array(LIMITS.requestCallsMax + 1).fill({})))
+    expect(await post(many, { headers: gzip })).toMatchObject({ status: 413, body: { code: 'TOO_MANY_CALLS' } })
+    expect(await post(call(), { headers: { 'content-encoding': 'lzma' } })).toMatchObject({ status: 415 })
+    expect(await post('not gzip', { headers: gzip })).toMatchObject({ status: 400 })
+  })
+
+  test('of what is under way: others wait, and a sender that goes away gives its room back', async () => {
+    const { server, post } = await open({ limits: { inFlightBytesMax: 50_000 } })
+    await server.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = server.server.address() as AddressInfo
+    const slow = request({
+      host: '127.0.0.1',
+      port,
+      method: 'POST',
+      path: '/v1/calls',
+      headers: { authorization: 'Bearer all', 'content-type': 'application/json', 'content-length': 49_999 },
+    })
+    slow.on('error', () => undefined)
+    const arrived = once(server.server, 'request')
+    slow.write('[')
+    await arrived
+    await expect
+      .poll(() => post(call()))
+      .toMatchObject({ status: 503, headers: { 'retry-after': '2' }, body: { code: 'BUSY' } })
+    slow.destroy()
+    await expect.poll(() => post(call())).toMatchObject({ status: 200 })
+  })
+})
+
+describe('a log that cannot take calls', () => {
+  test('is said before the body is read', async () => {
+    const { post } = await open({ log: { unavailable: () => 'the log is full' } })
+    expect(await post(call())).toMatchObject({ status: 503, headers: { 'retry-after': '2' } })
+  })
+
+  test('while they are appended makes the sender come again', async () => {
+    const { post, received } = await open({ log: { append: () => Promise.reject(new LogError('LOG_FULL', 'full')) } })
+    expect(await post([call(), {}])).toMatchObject({ status: 503, body: { code: 'LOG_FULL' } })
+    expect(received).toEqual([])
+  })
+})
+
+test('OpenAPI shows what a call is', async () => {
+  const { server } = await open()
+  const response = await server.inject({ url: '/openapi.json', headers: { authorization: 'Bearer reader' } })
+  const { paths } = response.json()
+  const content = paths['/v1/calls'].post.requestBody.content['application/json']
+  expect(JSON.stringify(content)).toContain('startedAtMs')
+})
