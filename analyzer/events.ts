@@ -1,0 +1,167 @@
+/**
+ * What happens in the analyzer and the limiter that somebody may want to count: one function an event bumps its metric
+ * and writes its log line, so that the two cannot drift apart.
+ */
+import { metrics } from '@opentelemetry/api'
+import type { Logger } from 'pino'
+
+const meter = metrics.getMeter('quotacast.analyzer')
+
+const tickSeconds = meter.createHistogram('quotacast_tick_seconds', {
+  unit: 's',
+  description: 'How long a tick of the analyzer took.',
+})
+const forecastsTotal = meter.createCounter('quotacast_forecasts_total', { description: 'Forecasts that were made.' })
+const subjectsCutNow = meter.createGauge('quotacast_subjects_cut', {
+  description: 'Subjects that are not followed because there are too many.',
+})
+const ticksSkipped = meter.createCounter('quotacast_ticks_skipped_total', {
+  description: 'Ticks that were not done because the store did not answer.',
+})
+const quotaReadsFailed = meter.createCounter('quotacast_quota_reads_failed_total', {
+  description: 'Quotas that could not be read in a tick.',
+})
+
+/** A tick has ended. */
+export function tickFinished(log: Logger, tick: { tickMs: number; forecastsMade: number; subjectsCut: number }): void {
+  const { tickMs, forecastsMade, subjectsCut } = tick
+  tickSeconds.record(tickMs / 1000)
+  forecastsTotal.add(forecastsMade)
+  subjectsCutNow.record(subjectsCut)
+  log.debug({ tickMs, forecastsMade, subjectsCut }, 'tick finished')
+}
+
+/** A tick could not be done. Logged when the reason changes, counted each time. */
+export function tickSkipped(log: Logger, reason: string, isNew: boolean): void {
+  ticksSkipped.add(1)
+  if (isNew) log.warn({ reason }, 'ticks are skipped')
+}
+
+/** Ticks are done again. */
+export function ticksResumed(log: Logger): void {
+  log.info('ticks are done again')
+}
+
+/** A quota could not be read; it is read completely in the next tick. Logged when it begins, counted each time. */
+export function quotaReadFailed(log: Logger, failure: { quota: string; reason: string }, isNew: boolean): void {
+  quotaReadsFailed.add(1)
+  if (isNew) log.warn(failure, 'a quota could not be read')
+}
+
+const decisionsTotal = meter.createCounter('quotacast_decisions_total', {
+  description: 'Decisions by quota and result, counted when their sums are handed on.',
+})
+const decisionSumsLost = meter.createCounter('quotacast_decision_sums_dropped_total', {
+  description: 'Sums of decisions that were given up because the log could not take them.',
+})
+const recordsSettled = meter.createCounter('quotacast_settled_records_total', {
+  description: 'Call records that the limiter has applied, by what became of them.',
+})
+const usageCorrected = meter.createCounter('quotacast_usage_corrected_units_total', {
+  description: 'Units by which counters differed from the store of call records.',
+})
+const flushesFailed = meter.createCounter('quotacast_limits_flush_failures_total', {
+  description: 'Writes of the limit store that failed.',
+})
+const decisionsDegraded = meter.createCounter('quotacast_degraded_decisions_total', {
+  description: 'Decisions that were given while the limit store was away.',
+})
+const controlEntriesSkipped = meter.createCounter('quotacast_control_entries_skipped_total', {
+  description: 'Entries of the control log that could not be read.',
+})
+
+/** The limit store is open, in a new epoch. */
+export function limitsOpened(log: Logger, limits: { epoch: number; buckets: number }): void {
+  log.info(limits, 'limit store opened')
+}
+
+/** Counters could not be written. Decisions go on in memory; logged when it begins, counted each time. */
+export function limitsFlushFailed(log: Logger, error: unknown, isNew: boolean): void {
+  flushesFailed.add(1)
+  if (isNew) log.error({ err: error }, 'counters cannot be written: a killed limiter would forget them')
+}
+
+/** Counters are written again. */
+export function limitsFlushResumed(log: Logger): void {
+  log.info('counters are written again')
+}
+
+/** Reservations that nobody settled were given back. */
+export function reservationsExpired(log: Logger, expired: number): void {
+  log.warn({ expired }, 'reservations expired')
+}
+
+/** The limit store did not count: quotas answered as `onStoreFailure` says. Logged when the reason changes. */
+export function decisionDegraded(log: Logger, reason: string, isNew: boolean): void {
+  decisionsDegraded.add(1)
+  if (isNew) log.error({ reason }, 'decisions are given without the limit store')
+}
+
+/** The sums of some decisions went to the log. */
+export function decisionsSummed(
+  log: Logger,
+  sums: readonly { quota: string; allowed: number; denied: number }[],
+): void {
+  for (const { quota, allowed, denied } of sums) {
+    if (allowed > 0) decisionsTotal.add(allowed, { quota, result: 'allowed' })
+    if (denied > 0) decisionsTotal.add(denied, { quota, result: 'denied' })
+  }
+  log.debug({ sums: sums.length }, 'sums of decisions handed on')
+}
+
+/** Sums could not be handed on and had to make room for newer ones. */
+export function decisionSumsDropped(log: Logger, dropped: number): void {
+  decisionSumsLost.add(dropped)
+  log.error({ dropped }, 'sums of decisions lost: the log does not take them')
+}
+
+/** Sums wait for the log. */
+export function decisionSumsDelayed(log: Logger, reason: string): void {
+  log.warn({ reason }, 'sums of decisions wait for the log')
+}
+
+/** A batch of call records was applied. */
+export function recordsApplied(
+  log: Logger,
+  counts: Readonly<Record<'linked' | 'unlinked' | 'repeated' | 'duplicate' | 'unreadable', number>>,
+): void {
+  for (const [result, count] of Object.entries(counts)) if (count > 0) recordsSettled.add(count, { result })
+  log.debug(counts, 'call records applied')
+}
+
+/** Counters were corrected to what the store holds. */
+export function usageReconciled(
+  log: Logger,
+  corrections: { windows: number; buckets: number; added: number; removed: number },
+): void {
+  if (corrections.added > 0) usageCorrected.add(corrections.added, { direction: 'added' })
+  if (corrections.removed > 0) usageCorrected.add(corrections.removed, { direction: 'removed' })
+  if (corrections.buckets > 0) log.info(corrections, 'usage corrected to what the store holds')
+  else log.debug(corrections, 'usage is what the store holds')
+}
+
+/** Counters could not be compared with the store; tried again later. */
+export function reconcilingSkipped(log: Logger, reason: string, isNew: boolean): void {
+  if (isNew) log.warn({ reason }, 'usage is not compared with the store')
+}
+
+/** Records were lost to the settler: it rebuilds from the store. */
+export function settlerGapFound(log: Logger, gap: { logId: string; fromOffset: number; toOffset: number }): void {
+  log.error(gap, 'call records are gone from the log before they were applied; usage is rebuilt from the store')
+}
+
+/** An entry of the control log is no change that this version knows. */
+export function controlEntrySkipped(log: Logger, offset: number): void {
+  controlEntriesSkipped.add(1)
+  log.error({ offset }, 'an entry of the control log cannot be read')
+}
+
+/** Something that may be changed at run time has changed. */
+export function controlChanged(log: Logger, change: { kind: string; key: string; version: number; by: string }): void {
+  log.info(change, 'control changed')
+}
+
+/** The quotas of the config could not be recorded as changes yet. */
+export function quotasNotRecorded(log: Logger, reason: string): void {
+  log.warn({ reason }, 'the quotas of the config are not in the control log yet')
+}

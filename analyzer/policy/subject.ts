@@ -1,0 +1,39 @@
+/** Whose bucket it is: the values that a call has for a quota's `per`. */
+import type { Dimensions, Quota } from './quota.ts'
+
+/** The values of `per` for one bucket, in that order; unknown is an empty text. */
+export type Subject = readonly string[]
+
+/** The bucket's owner within the quota. */
+export function subjectOf(quota: Quota, dims: Dimensions): Subject {
+  return quota.per.map(({ field }) => dims[field] ?? '')
+}
+
+/**
+ * Equal for equal subjects of one quota only, whatever characters the values contain: all but the last say how long
+ * they are.
+ */
+export function subjectKey(subject: Subject): string {
+  let key = ''
+  for (let index = 0; index < subject.length - 1; index += 1) key += lengthAndValue(subject[index] ?? '')
+  return key + (subject.at(-1) ?? '')
+}
+
+/** `subjectKey` of `subjectOf`, without the list between them: it is made for every quota of every decision. */
+export function subjectKeyOf({ per }: Quota, dims: Dimensions): string {
+  const last = per.at(-1)
+  if (last === undefined) return ''
+  let key = ''
+  for (let index = 0; index < per.length - 1; index += 1) {
+    const dimension = per[index]
+    if (dimension !== undefined) key += lengthAndValue(dims[dimension.field] ?? '')
+  }
+  return key + (dims[last.field] ?? '')
+}
+
+const lengthAndValue = (value: string) => `${value.length}:${value}`
+
+/** The subject with its dimensions' names, as APIs and tables show it. */
+export function subjectMap(quota: Quota, subject: Subject): Record<string, string> {
+  return Object.fromEntries(quota.per.map(({ name }, index) => [name, subject[index] ?? '']))
+}

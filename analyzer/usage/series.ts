@@ -1,0 +1,295 @@
+/**
+ * Usage and demand of every subject of a selection, step by step. Steps lie on a grid that a window begins on, so that
+ * what a window used is the sum of its steps. The recent part is read from the calls and is exact; older hours come from
+ * the hourly projection and are spread evenly over their steps.
+ *
+ * Reading is idempotent: a range that is read again is overwritten, never added to, so a call that arrives while it is
+ * read is neither lost nor counted twice.
+ */
+import type { ClickHouseClient } from '@clickhouse/client'
+import {
+  LIMITED,
+  listed,
+  type QueryParams,
+  readRows,
+  type Selection,
+  type SubjectValues,
+  spendsOrRefused,
+} from './selection.ts'
+import { UNIT_SQL } from './units.ts'
+
+const HOUR_MS = 3_600_000
+
+/** Step `i` is `[startMs + i × stepMs, startMs + (i + 1) × stepMs)`. */
+export interface Grid {
+  startMs: number
+  stepMs: number
+  steps: number
+}
+
+export interface UsageSeries {
+  subject: SubjectValues
+  /** Units used per step by call records, and how many calls that were. */
+  used: Float64Array
+  calls: Float32Array
+  /** Calls per step that a limit refused; `null` while there were none. */
+  refused: Float64Array | null
+  /** Checks per step; `null` while the limiter was never asked. */
+  checks: CheckSeries | null
+}
+
+export interface CheckSeries {
+  /** Number of checks that were let pass. */
+  allowed: Float64Array
+  /** Units that these spent, as estimated. */
+  spent: Float64Array
+  /** Units that were refused. */
+  denied: Float64Array
+}
+
+export const emptySeries = (subject: SubjectValues, grid: Grid): UsageSeries => ({
+  subject,
+  used: new Float64Array(grid.steps),
+  calls: new Float32Array(grid.steps),
+  refused: null,
+  checks: null,
+})
+
+/** Finds the series of a subject, or makes one; `null` where the subject is cut off. */
+export type SeriesOf = (subject: SubjectValues) => UsageSeries | null
+
+/** A row of a series: the subject's values, an instant or a step, 1 for refused, units, calls. */
+type SeriesRow = [...string[], number, number, number, number]
+
+/**
+ * Reads complete hours in `[fromMs, toMs)`, whole UTC hours both, and adds each to the steps that it covers; the steps
+ * must not have been filled before.
+ */
+export async function readHours(
+  client: ClickHouseClient,
+  selection: Selection,
+  grid: Grid,
+  range: { fromMs: number; toMs: number },
+  seriesOf: SeriesOf,
+): Promise<void> {
+  if (range.fromMs >= range.toMs) return
+  await readRows<SeriesRow>(client, hoursSql(selection), { ...selection.match.params, ...range }, row => {
+    const [hourSeconds, limited, units, calls] = numbersOf(row)
+    const series = seriesOf(subjectOf(row))
+    if (!series) return
+    for (const { step, share } of sharesOfHour(grid, hourSeconds * 1000)) {
+      add(series, step, { isRefused: limited === 1, units: units * share, calls: calls * share })
+    }
+  })
+}
+
+/**
+ * Reads the calls in `[fromMs, toMs)` into their steps, adding to them: clear the steps first where they were filled
+ * before. With `fresh`, only of subjects that have calls for which this condition holds.
+ */
+export async function readSteps(
+  client: ClickHouseClient,
+  selection: Selection,
+  grid: Grid,
+  range: { fromMs: number; toMs: number; fresh?: { sql: string; params: QueryParams } },
+  seriesOf: SeriesOf,
+): Promise<void> {
+  const { fromMs, toMs, fresh } = range
+  if (fromMs >= toMs) return
+  const { startMs, stepMs } = grid
+  const params = { ...selection.match.params, ...fresh?.params, fromMs, toMs, startMs, stepMs }
+  await readRows<SeriesRow>(client, stepsSql(selection, fresh?.sql), params, row => {
+    const [step, limited, units, calls] = numbersOf(row)
+    const series = seriesOf(subjectOf(row))
+    if (series) add(series, step, { isRefused: limited === 1, units, calls })
+  })
+}
+
+/** Empties the steps that begin at or after `fromMs`. */
+export function clearSteps(series: UsageSeries, grid: Grid, fromMs: number): void {
+  const first = Math.max(0, Math.ceil((fromMs - grid.startMs) / grid.stepMs))
+  series.used.fill(0, first)
+  series.calls.fill(0, first)
+  series.refused?.fill(0, first)
+}
+
+/** What the limiter let pass and refused. */
+export interface CheckSums {
+  allowed: number
+  spent: number
+  deniedCost: number
+}
+
+/** Adds the checks of the step that holds the instant; outside of the grid they are nobody's. */
+export function addChecks(series: UsageSeries, grid: Grid, atMs: number, sums: CheckSums): void {
+  addChecksToStep(series, grid, Math.floor((atMs - grid.startMs) / grid.stepMs), sums)
+}
+
+/**
+ * Adds the checks of the hour whose middle that is, spread over its steps as the calls of an hour are: the two are
+ * compared step by step.
+ */
+export function addHourOfChecks(series: UsageSeries, grid: Grid, middleMs: number, sums: CheckSums): void {
+  const { allowed, spent, deniedCost } = sums
+  for (const { step, share } of sharesOfHour(grid, middleMs - HOUR_MS / 2)) {
+    addChecksToStep(series, grid, step, {
+      allowed: allowed * share,
+      spent: spent * share,
+      deniedCost: deniedCost * share,
+    })
+  }
+}
+
+function addChecksToStep(series: UsageSeries, grid: Grid, step: number, sums: CheckSums): void {
+  if (step < 0 || step >= grid.steps) return
+  const perStep = () => new Float64Array(grid.steps)
+  series.checks ??= { allowed: perStep(), spent: perStep(), denied: perStep() }
+  const { allowed, spent, denied } = series.checks
+  allowed[step] = (allowed[step] ?? 0) + sums.allowed
+  spent[step] = (spent[step] ?? 0) + sums.spent
+  denied[step] = (denied[step] ?? 0) + sums.deniedCost
+}
+
+/** Which of the two tellings of a call spends a quota. */
+export type CountedBy = 'checks' | 'records' | 'checks_and_records'
+
+/** Units used in one step. A call that was both checked and recorded is counted once, by its record. */
+export function usedInStep(series: UsageSeries, countedBy: CountedBy, step: number): number {
+  switch (countedBy) {
+    case 'checks':
+      return series.checks?.spent[step] ?? 0
+    case 'records':
+      return series.used[step] ?? 0
+    case 'checks_and_records':
+      return (series.used[step] ?? 0) + pendingInStep(series, step)
+  }
+}
+
+/**
+ * Units spent by checks whose records have not come: of more checks than records, the share that is too many. Nothing in
+ * the sums says which check became which record, but their numbers do not depend on how well costs were estimated.
+ */
+export function pendingInStep({ calls, checks }: UsageSeries, step: number): number {
+  const allowed = checks?.allowed[step] ?? 0
+  if (!checks || allowed === 0) return 0
+  return ((checks.spent[step] ?? 0) * Math.max(0, allowed - (calls[step] ?? 0))) / allowed
+}
+
+/**
+ * Units asked for in one step: used, and what was refused, whoever tells of it: records say how many calls (each taken
+ * at `callUnits`), the limiter how many units.
+ */
+export function demandInStep(series: UsageSeries, countedBy: CountedBy, step: number, callUnits: number): number {
+  const refused = (series.refused?.[step] ?? 0) * callUnits
+  return usedInStep(series, countedBy, step) + Math.max(refused, series.checks?.denied[step] ?? 0)
+}
+
+/** What a call that was let pass cost on average, and a refused one would have; 1 while nothing is known. */
+export function meanCallUnits({ used, calls }: UsageSeries): number {
+  const count = calls.reduce((sum, value) => sum + value, 0)
+  return count === 0 ? 1 : used.reduce((sum, value) => sum + value, 0) / count
+}
+
+export interface TopAsk {
+  /** Whole hours, both. */
+  fromMs: number
+  toMs: number
+  subjectsMax: number
+}
+
+/**
+ * The most used subjects in `[fromMs, toMs)` and how many there are in all. `top` selects the calls of no others, so
+ * that those cut off are not read for nothing.
+ */
+export async function readTopSubjects(
+  client: ClickHouseClient,
+  selection: Selection,
+  { fromMs, toMs, subjectsMax }: TopAsk,
+): Promise<{ subjects: SubjectValues[]; subjectsInAll: number; top: Selection }> {
+  const subjects: SubjectValues[] = []
+  let subjectsInAll = 0
+  // One row is asked for in any case: it says how many there are.
+  const params = { ...selection.match.params, topFromMs: fromMs, topToMs: toMs, topMax: Math.max(1, subjectsMax) }
+  await readRows<[...string[], number]>(client, topSubjectsSql(selection), params, row => {
+    if (subjects.length < subjectsMax) subjects.push(row.slice(0, -1) as string[])
+    subjectsInAll = Number(row.at(-1))
+  })
+  const isCut = subjects.length < subjectsInAll
+  return { subjects, subjectsInAll, top: isCut ? ofTopSubjects(selection, params) : selection }
+}
+
+function ofTopSubjects(selection: Selection, params: Selection['match']['params']): Selection {
+  const { columns, match } = selection
+  if (columns.length === 0) return selection
+  const list = columns.join(', ')
+  const sql = `${match.sql} AND (${list}) IN (SELECT ${list} FROM (${topSubjectsSql(selection)}))`
+  return { ...selection, match: { sql, params } }
+}
+
+/** Hours by subject, from the hourly projection. */
+export const hoursSql = (selection: Selection): string =>
+  `SELECT ${listed(selection.columns)}toUnixTimestamp(hour) AS hour_seconds, ${LIMITED} AS is_limited,
+     ${UNIT_SQL[selection.unit].sum} AS units, count() AS call_count
+   FROM calls
+   WHERE hour >= toDateTime(intDiv({fromMs:Int64}, 1000)) AND hour < toDateTime(intDiv({toMs:Int64}, 1000))
+     AND ${spendsOrRefused(selection)}
+   GROUP BY ${listed(selection.columns)}hour, is_limited`
+
+/** Steps by subject, from the calls. */
+export const stepsSql = (selection: Selection, fresh?: string): string =>
+  `SELECT ${listed(selection.columns)}
+     intDiv(toUnixTimestamp64Milli(started_at) - {startMs:Int64}, {stepMs:Int64}) AS step, ${LIMITED} AS is_limited,
+     ${UNIT_SQL[selection.unit].sum} AS units, count() AS call_count
+   FROM calls
+   WHERE started_at >= fromUnixTimestamp64Milli({fromMs:Int64}) AND started_at < fromUnixTimestamp64Milli({toMs:Int64})
+     AND ${spendsOrRefused(selection)}${fresh === undefined ? '' : ` AND ${ofFreshSubjects(selection, fresh)}`}
+   GROUP BY ${listed(selection.columns)}step, is_limited`
+
+/** Subjects by what they used, from the hourly projection. */
+export const topSubjectsSql = (selection: Selection): string => {
+  const columns = selection.columns.length === 0 ? '' : `GROUP BY ${selection.columns.join(', ')}`
+  return `SELECT ${listed(selection.columns)}count() OVER () AS subjects_in_all FROM (
+     SELECT ${listed(selection.columns)}${UNIT_SQL[selection.unit].sum} AS units
+     FROM calls
+     WHERE hour >= toDateTime(intDiv({topFromMs:Int64}, 1000)) AND hour < toDateTime(intDiv({topToMs:Int64}, 1000))
+       AND ${spendsOrRefused(selection)}
+     ${columns})
+   ORDER BY ${['units DESC', ...selection.columns].join(', ')} LIMIT {topMax:UInt32}`
+}
+
+function ofFreshSubjects({ columns, match }: Selection, fresh: string): string {
+  if (columns.length === 0) return '1'
+  return `(${columns.join(', ')}) IN (SELECT DISTINCT ${columns.join(', ')} FROM calls WHERE ${fresh} AND ${match.sql})`
+}
+
+interface Amount {
+  isRefused: boolean
+  units: number
+  calls: number
+}
+
+const subjectOf = (row: SeriesRow): SubjectValues => row.slice(0, -4) as string[]
+const numbersOf = (row: SeriesRow): [number, number, number, number] =>
+  row.slice(-4).map(Number) as [number, number, number, number]
+
+function add(series: UsageSeries, step: number, { isRefused, units, calls }: Amount): void {
+  if (step < 0 || step >= series.used.length) return
+  if (isRefused) {
+    series.refused ??= new Float64Array(series.used.length)
+    series.refused[step] = (series.refused[step] ?? 0) + calls
+    return
+  }
+  series.used[step] = (series.used[step] ?? 0) + units
+  series.calls[step] = (series.calls[step] ?? 0) + calls
+}
+
+/** The steps that an hour covers, and how much of it each of them is. */
+function sharesOfHour(grid: Grid, hourMs: number): { step: number; share: number }[] {
+  const from = (hourMs - grid.startMs) / grid.stepMs
+  const to = (hourMs + HOUR_MS - grid.startMs) / grid.stepMs
+  const shares: { step: number; share: number }[] = []
+  for (let step = Math.floor(from); step < to; step++) {
+    shares.push({ step, share: (Math.min(to, step + 1) - Math.max(from, step)) / (to - from) })
+  }
+  return shares
+}

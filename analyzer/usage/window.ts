@@ -1,0 +1,223 @@
+/**
+ * Windows: the half-open periods that quotas cover. A fixed window repeats every so many seconds from an anchor; a
+ * calendar window follows the calendar of a time zone, so its days may have 23 or 25 hours.
+ */
+import { Temporal } from 'temporal-polyfill'
+import Type, { type Static } from 'typebox'
+
+const MINUTE_MS = 60_000
+/** Longest fixed window, so that sums of window lengths stay exact: ten years. */
+const FIXED_SECONDS_MAX = 3_650 * 86_400
+
+const FixedWindowOptions = Type.Object(
+  {
+    kind: Type.Literal('fixed', { description: 'The same length, again and again.' }),
+    everySeconds: Type.Integer({
+      minimum: 1,
+      maximum: FIXED_SECONDS_MAX,
+      description: 'Length of the window; in files also `1m`, `5h`, `30d`.',
+    }),
+    anchor: Type.String({
+      default: '1970-01-01T00:00:00Z',
+      maxLength: 64,
+      description: 'An instant at which one of the windows begins, ISO 8601 with a zone.',
+    }),
+  },
+  { additionalProperties: false },
+)
+
+const CalendarWindowOptions = Type.Object(
+  {
+    kind: Type.Literal('calendar', { description: 'Days, weeks, months or years of a time zone.' }),
+    every: Type.Union([Type.Literal('day'), Type.Literal('week'), Type.Literal('month'), Type.Literal('year')], {
+      description: 'Period of the calendar.',
+    }),
+    timezone: Type.String({
+      default: 'UTC',
+      minLength: 1,
+      maxLength: 64,
+      description: 'IANA name of the time zone whose midnight begins a period.',
+    }),
+    startsOn: Type.Integer({
+      default: 1,
+      minimum: 1,
+      maximum: 28,
+      description:
+        'First day: of the month (1 to 28), of the week (1 is Monday); of a year, its first month. 1 for days.',
+    }),
+  },
+  { additionalProperties: false },
+)
+
+export const WindowOptions = Type.Union([FixedWindowOptions, CalendarWindowOptions], {
+  description: 'The period that the limit covers.',
+})
+export type WindowOptions = Static<typeof WindowOptions>
+
+/** A half-open period [startMs, endMs), Unix milliseconds. */
+export interface Window {
+  readonly startMs: number
+  readonly endMs: number
+}
+
+interface Described {
+  /** The same text for the same windows; part of a bucket's identity. */
+  readonly definition: string
+  /** The two windows asked for last. A cache: the calendar's arithmetic takes 18 µs, most questions are about now. */
+  recent: Window
+  recentOther: Window
+}
+interface FixedWindow extends Described {
+  readonly kind: 'fixed'
+  readonly everySeconds: number
+  readonly anchorMs: number
+}
+interface CalendarWindow extends Described {
+  readonly kind: 'calendar'
+  readonly every: 'day' | 'week' | 'month' | 'year'
+  readonly timezone: string
+  readonly startsOn: number
+}
+export type WindowSpec = FixedWindow | CalendarWindow
+
+/** A window that cannot be. `path` names the option, as in `/timezone`. */
+export class WindowError extends Error {
+  readonly code = 'WINDOW_INVALID'
+  readonly path: string
+
+  constructor(path: string, message: string) {
+    super(message)
+    this.name = 'WindowError'
+    this.path = path
+  }
+}
+
+const NO_WINDOW: Window = { startMs: 0, endMs: 0 }
+/** Greatest `startsOn` per period: weekdays, days that every month has, months. */
+const STARTS_ON_MAX = { day: 1, week: 7, month: 28, year: 12 } as const
+
+/** Makes validated options usable. Throws `WindowError` for an unknown time zone, anchor or first day. */
+export function parseWindow(options: WindowOptions): WindowSpec {
+  switch (options.kind) {
+    case 'fixed': {
+      const anchorMs = parseAnchor(options.anchor)
+      const everyMs = options.everySeconds * 1000
+      // Anchors that lie whole windows apart describe the same windows.
+      const phaseMs = ((anchorMs % everyMs) + everyMs) % everyMs
+      return {
+        kind: 'fixed',
+        everySeconds: options.everySeconds,
+        anchorMs,
+        definition: `fixed ${options.everySeconds}s+${phaseMs}ms`,
+        recent: NO_WINDOW,
+        recentOther: NO_WINDOW,
+      }
+    }
+    case 'calendar': {
+      const { every, startsOn } = options
+      if (startsOn > STARTS_ON_MAX[every]) {
+        throw new WindowError('/startsOn', `must be at most ${STARTS_ON_MAX[every]} for windows of a ${every}`)
+      }
+      const timezone = parseTimezone(options.timezone)
+      return {
+        kind: 'calendar',
+        every,
+        timezone,
+        startsOn,
+        definition: `calendar ${every} ${timezone} ${startsOn}`,
+        recent: NO_WINDOW,
+        recentOther: NO_WINDOW,
+      }
+    }
+  }
+}
+
+/** The window that holds the instant. 5 ns when it is one of the last two asked for. */
+export function windowAt(spec: WindowSpec, atMs: number): Window {
+  const recent = spec.recent
+  if (atMs >= recent.startMs && atMs < recent.endMs) return recent
+  const other = spec.recentOther
+  const window =
+    atMs >= other.startMs && atMs < other.endMs
+      ? other
+      : spec.kind === 'fixed'
+        ? fixedWindowAt(spec, atMs)
+        : calendarWindowAt(spec, atMs)
+  spec.recentOther = recent
+  spec.recent = window
+  return window
+}
+
+/** The window that ended when this one began. */
+export function previousWindow(spec: WindowSpec, window: Window): Window {
+  return windowAt(spec, window.startMs - 1)
+}
+
+const SERIES_STEPS_MINUTES = [60, 30, 20, 15, 10, 5, 2, 1] as const
+const SERIES_STEPS_PER_WINDOW = 60
+
+/** Step of a usage series over a window of this length: a 60th of it, between a minute and an hour, dividing the hour. */
+export function seriesStepMs(windowMs: number): number {
+  const idealMs = windowMs / SERIES_STEPS_PER_WINDOW
+  const minutes = SERIES_STEPS_MINUTES.find(step => step * MINUTE_MS <= idealMs) ?? 1
+  return minutes * MINUTE_MS
+}
+
+function parseAnchor(anchor: string): number {
+  try {
+    return Temporal.Instant.from(anchor).epochMilliseconds
+  } catch {
+    throw new WindowError('/anchor', 'must be an instant with a zone, such as 2026-01-01T00:00:00Z')
+  }
+}
+
+function parseTimezone(timezone: string): string {
+  try {
+    return Temporal.Instant.fromEpochMilliseconds(0).toZonedDateTimeISO(timezone).timeZoneId
+  } catch {
+    throw new WindowError('/timezone', `is not a time zone: ${timezone}`)
+  }
+}
+
+function fixedWindowAt(spec: FixedWindow, atMs: number): Window {
+  const everyMs = spec.everySeconds * 1000
+  const startMs = spec.anchorMs + Math.floor((atMs - spec.anchorMs) / everyMs) * everyMs
+  return { startMs, endMs: startMs + everyMs }
+}
+
+function calendarWindowAt(spec: CalendarWindow, atMs: number): Window {
+  // Whole milliseconds: an instant between two of them is in the window of the earlier one.
+  const here = Temporal.Instant.fromEpochMilliseconds(Math.floor(atMs)).toZonedDateTimeISO(spec.timezone)
+  let first = firstDay(spec, here.toPlainDate())
+  let next = first.add(PERIODS[spec.every])
+  // Where clocks go back over midnight a date comes twice. Its second coming belongs to the window that has begun.
+  while (startOf(next, spec.timezone) <= atMs) {
+    first = next
+    next = first.add(PERIODS[spec.every])
+  }
+  return { startMs: startOf(first, spec.timezone), endMs: startOf(next, spec.timezone) }
+}
+
+const PERIODS = { day: { days: 1 }, week: { days: 7 }, month: { months: 1 }, year: { years: 1 } } as const
+
+function firstDay(spec: CalendarWindow, date: Temporal.PlainDate): Temporal.PlainDate {
+  switch (spec.every) {
+    case 'day':
+      return date
+    case 'week':
+      return date.subtract({ days: (date.dayOfWeek - spec.startsOn + 7) % 7 })
+    case 'month': {
+      const first = date.with({ day: spec.startsOn })
+      return Temporal.PlainDate.compare(first, date) > 0 ? first.subtract({ months: 1 }) : first
+    }
+    case 'year': {
+      const first = date.with({ month: spec.startsOn, day: 1 })
+      return Temporal.PlainDate.compare(first, date) > 0 ? first.subtract({ years: 1 }) : first
+    }
+  }
+}
+
+/** The first instant of a date; later than midnight where the clock skips it. */
+function startOf(date: Temporal.PlainDate, timezone: string): number {
+  return date.toZonedDateTime(timezone).epochMilliseconds
+}

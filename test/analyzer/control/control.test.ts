@@ -1,0 +1,112 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type Control, openControl } from '../../../analyzer/control/control.ts'
+import type { Wish } from '../../../analyzer/control/fold.ts'
+import type { CallLog } from '../../../collector/log/call-log.ts'
+import { parseControlChange } from '../../../collector/log/control-change.ts'
+import { openCallLog } from '../../../collector/log/open.ts'
+
+const logger = pino({ level: 'silent' })
+let dir: string
+let opened: { close(): Promise<void> }[]
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'quotacast-'))
+  opened = []
+})
+afterEach(async () => {
+  for (const each of opened.toReversed()) await each.close()
+  rmSync(dir, { recursive: true, force: true })
+})
+
+/** As two roles do: each with a log handle of its own on the same folder. */
+async function open(): Promise<{ log: CallLog; control: Control }> {
+  const log = await openCallLog(
+    { kind: 'embedded', retentionSeconds: 3600, sizeBytesMax: 2 ** 28 },
+    { dir, log: logger, onLoss: loss => expect.fail(JSON.stringify(loss)) },
+  )
+  const control = await openControl({ log, logger })
+  opened.push(log, control)
+  return { log, control }
+}
+
+const wish = (version: number, value: unknown): Wish => ({
+  kind: 'quota_config',
+  key: 'a',
+  version,
+  value,
+  by: 'test',
+  reason: null,
+})
+
+test('of two changes that expect the same version one holds and the other is told', async () => {
+  const [one, other] = [await open(), await open()]
+  const outcomes = await Promise.allSettled([one.control.change(wish(0, 1)), other.control.change(wish(0, 2))])
+  expect(outcomes.map(outcome => outcome.status).sort()).toEqual(['fulfilled', 'rejected'])
+  expect(outcomes.find(outcome => outcome.status === 'rejected')).toMatchObject({
+    reason: { code: 'VERSION_CONFLICT', statusCode: 409 },
+  })
+})
+
+test('a token is verified until it is revoked, in every role, after a restart too, and its name can be taken again', async () => {
+  const [one, other] = [await open(), await open()]
+  const request = { name: 'kong', scopes: ['ingest', 'check'], tenant: 'acme', by: 'admin' } as const
+  const secret = await one.control.createToken(request)
+  const principal = { name: 'kong', scopes: new Set(['ingest', 'check']), tenant: 'acme' }
+  expect(one.control.verifyToken(secret)).toEqual(principal)
+  expect(one.control.verifyToken(`${secret}x`)).toBeNull()
+  await expect.poll(() => other.control.verifyToken(secret), { timeout: 1000 }).toEqual(principal)
+  expect((await open()).control.verifyToken(secret)).toEqual(principal)
+  expect(JSON.stringify(one.control.tokens())).not.toContain(secret)
+  await expect(one.control.createToken(request)).rejects.toMatchObject({ code: 'ALREADY_EXISTS', statusCode: 409 })
+  await expect(one.control.createToken({ ...request, name: 'no spaces' })).rejects.toMatchObject({
+    code: 'VALUE_INVALID',
+  })
+  await one.control.revokeToken({ name: 'kong', by: 'admin', reason: null })
+  expect(one.control.verifyToken(secret)).toBeNull()
+  await expect.poll(() => other.control.verifyToken(secret), { timeout: 1000 }).toBeNull()
+  await expect(one.control.revokeToken({ name: 'kong', by: 'admin', reason: null })).rejects.toMatchObject({
+    code: 'NOT_FOUND',
+  })
+  const next = await one.control.createToken({ ...request, tenant: null })
+  expect(one.control.verifyToken(next)?.tenant).toBeNull()
+  expect((await open()).control.tokens()).toHaveLength(1)
+})
+
+test('what cannot be read is stepped over, and a forged version changes nothing', async () => {
+  const { log, control } = await open()
+  await control.change(wish(0, 'first'))
+  await log.append('control', [
+    { key: 'x', value: '{"no":"change"}' },
+    { key: 'x', value: 'not even JSON' },
+  ])
+  await control.change(wish(1, 'second'))
+  const again = await open()
+  await again.control.change(wish(2, null))
+  await expect(control.change(wish(2, 'late'))).rejects.toMatchObject({ code: 'VERSION_CONFLICT' })
+})
+
+test('configured quotas are recorded once, again when they differ, and as removed when they are gone', async () => {
+  const { log, control } = await open()
+  const quota = { name: 'a', limit: 1 } as never
+  const changed = { limit: 2, name: 'a' } as never
+  const record = async (quotas: never[]) => {
+    const before = await changes(log)
+    const recording = control.recordQuotas(quotas)
+    await recording.done
+    await recording.stop()
+    return (await changes(log)).slice(before.length).map(({ version, value }) => [version, value === null])
+  }
+  expect(await record([quota])).toEqual([[1, false]])
+  expect(await record([{ limit: 1, name: 'a' } as never])).toEqual([])
+  expect(await record([changed])).toEqual([[2, false]])
+  expect(await record([])).toEqual([[3, true]])
+})
+
+async function changes(log: CallLog) {
+  const { entries } = await log.read('control', 0, 0, 1000)
+  return entries.flatMap(({ value }) => parseControlChange(value) ?? [])
+}
