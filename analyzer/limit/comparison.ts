@@ -1,0 +1,87 @@
+/**
+ * What the settler applied against what the store of call records holds. Both sides are taken at the same positions of
+ * the log, so that records under way are no difference.
+ */
+import { correct, type Share, shareIndex } from './bucket.ts'
+import { type Counters, touch, touchWindow } from './counters.ts'
+import type { AppliedPosition, ComparedWindow, Corrections, WindowTruth } from './limit-store.ts'
+import type { OpenWindow } from './open-windows.ts'
+
+/** Marks what every bucket has recorded up to now, and answers the windows there are. */
+export function cutAll({ windows }: Counters): ComparedWindow[] {
+  const compared: ComparedWindow[] = []
+  for (const window of windows.all()) {
+    for (const { shares } of window.list) for (const share of shares) share.cut = share.recorded
+    const { series, startMs, endMs, comparedTo } = window
+    compared.push({ series, startMs, endMs, comparedTo })
+  }
+  return compared
+}
+
+/** Every window has to be compared from its begin again. */
+export function forgetAll(counters: Counters): void {
+  for (const window of counters.windows.all()) {
+    if (window.comparedTo === null) continue
+    window.comparedTo = null
+    touchWindow(counters, window)
+  }
+}
+
+/** Corrects the buckets of the windows that are still open. */
+export function correctAll(
+  counters: Counters,
+  cut: readonly AppliedPosition[],
+  truths: readonly WindowTruth[],
+  nowMs: number,
+): Corrections {
+  const corrections: Corrections = { buckets: 0, added: 0, removed: 0 }
+  for (const truth of truths) {
+    if (truth.endMs <= nowMs) continue
+    const window = counters.windows.obtainWindow(truth.series, truth.startMs, truth.endMs)
+    const hasTooMuch = correctWindow(counters, window, truth, corrections)
+    // Too much within a part may be a row that is on its way: the whole window decides, next time.
+    window.comparedTo = hasTooMuch && !truth.isWhole ? null : cut
+    touchWindow(counters, window)
+  }
+  return corrections
+}
+
+/** True when more was applied than the store holds. */
+function correctWindow(counters: Counters, window: OpenWindow, truth: WindowTruth, corrections: Corrections): boolean {
+  let hasTooMuch = false
+  const expected = expectedShares(counters, window, truth)
+  for (const bucket of window.list) {
+    let isCorrected = false
+    for (const share of bucket.shares) {
+      const applied = truth.isWhole ? share.cut : share.cut - share.compared
+      const difference = (expected.get(share) ?? 0) - applied
+      if (difference < 0) hasTooMuch = true
+      const applies = difference > 0 || (difference < 0 && truth.mayLower)
+      const isNews = share.compared !== share.cut
+      if (applies) {
+        correct(bucket, share, difference, truth.isRecordsOnly)
+        if (difference > 0) corrections.added += difference
+        else corrections.removed -= difference
+        isCorrected = true
+      }
+      share.compared = share.cut + (applies ? difference : 0)
+      if (isNews || applies) touch(counters, bucket)
+    }
+    if (isCorrected) corrections.buckets += 1
+  }
+  return hasTooMuch
+}
+
+/** The shares that the truth speaks of, made if need be, with what each should have recorded. */
+function expectedShares(counters: Counters, window: OpenWindow, truth: WindowTruth): Map<Share, number> {
+  const { windows, bucketsMax } = counters
+  const expected = new Map<Share, number>()
+  for (const { subject, gateway, amount } of truth.costs) {
+    // Without room, the subjects that are there come first.
+    if (!window.buckets.has(subject) && windows.bucketCount() >= bucketsMax) continue
+    const bucket = windows.obtain({ ...truth, subject })
+    const share = bucket.shares[shareIndex(bucket, truth.isRecordsOnly ? '' : gateway)]
+    if (share !== undefined) expected.set(share, (expected.get(share) ?? 0) + amount)
+  }
+  return expected
+}

@@ -1,0 +1,132 @@
+/**
+ * Sums of decisions per minute, quota and bucket, handed on to the log: a gateway that only asks has history, forecasts
+ * and panels too. A killed limiter forgets those of the last few seconds; what it spent is kept by the limit store.
+ */
+import { randomUUID } from 'node:crypto'
+import type { Logger } from 'pino'
+import type { CallLog, LogEntry } from '../../collector/log/call-log.ts'
+import type { DecisionSums } from '../../collector/log/decision-sums.ts'
+import { decisionSumsDelayed, decisionSumsDropped, decisionsSummed } from '../events.ts'
+import type { Dimensions, Quota } from '../policy/quota.ts'
+import { subjectMap, subjectOf } from '../policy/subject.ts'
+
+const MINUTE_MS = 60_000
+/** How often sums go to the log. */
+const HAND_ON_MS = 10_000
+/** Buckets of one minute that are summed before they are handed on early. */
+const SUMS_MAX = 50_000
+/** Sums that wait while the log is away; the oldest are given up. */
+const WAITING_MAX = 200_000
+const APPEND_ENTRIES_MAX = 5_000
+
+export interface DecisionSumming {
+  /** One decision's part for one quota. `hasDenied` is that this quota was in the way. */
+  count(
+    quota: Quota,
+    subjectKey: string,
+    dims: Dimensions,
+    part: { cost: number; hasDenied: boolean; nowMs: number },
+  ): void
+  /** Hands on what there is; rejects when the log does not take it. */
+  handOn(): Promise<void>
+  close(): Promise<void>
+}
+
+export function startDecisionSumming(deps: { log: CallLog; logger: Logger }): DecisionSumming {
+  const source = randomUUID()
+  const sums = new Map<Quota, Map<string, DecisionSums>>()
+  let minuteMs = 0
+  let sumCount = 0
+  let entryNumber = 0
+  let waiting: LogEntry[] = []
+  let handingOn: Promise<void> | null = null
+
+  const closeMinute = () => {
+    const closed = [...sums.values()].flatMap(bySubject => [...bySubject.values()])
+    sums.clear()
+    sumCount = 0
+    // Keys stay the same when an append is tried again.
+    for (const sum of closed) waiting.push({ key: `${source}:${entryNumber++}`, value: JSON.stringify(sum) })
+    if (closed.length > 0) decisionsSummed(deps.logger, closed)
+    const excess = waiting.length - WAITING_MAX
+    if (excess <= 0) return
+    waiting = waiting.slice(excess)
+    decisionSumsDropped(deps.logger, excess)
+  }
+  const appendAll = async () => {
+    while (waiting.length > 0) {
+      const entries = waiting.slice(0, APPEND_ENTRIES_MAX)
+      await deps.log.append('decisions', entries)
+      const done = new Set(entries)
+      waiting = waiting.filter(entry => !done.has(entry))
+    }
+  }
+  const handOn = async () => {
+    closeMinute()
+    handingOn ??= appendAll().finally(() => {
+      handingOn = null
+    })
+    await handingOn
+  }
+  const tryHandOn = () => {
+    handOn().catch((error: unknown) => decisionSumsDelayed(deps.logger, String(error)))
+  }
+  const timer = setInterval(tryHandOn, HAND_ON_MS)
+
+  return {
+    handOn,
+    count(quota, subjectKey, dims, { cost, hasDenied, nowMs }) {
+      const nowMinuteMs = nowMs - (nowMs % MINUTE_MS)
+      if (nowMinuteMs !== minuteMs) {
+        closeMinute()
+        minuteMs = nowMinuteMs
+      }
+      const bySubject = sums.get(quota) ?? new Map<string, DecisionSums>()
+      const sum = bySubject.get(subjectKey) ?? emptySum(quota, dims, minuteMs)
+      if (sum.allowed + sum.denied === 0) {
+        sums.set(quota, bySubject.set(subjectKey, sum))
+        sumCount += 1
+        if (sumCount >= SUMS_MAX) setImmediate(tryHandOn)
+      }
+      if (hasDenied) {
+        sum.denied += 1
+        sum.deniedCost += cost
+      } else {
+        sum.allowed += 1
+        sum.spent += cost
+      }
+    },
+    async close() {
+      clearInterval(timer)
+      try {
+        await handOn()
+      } catch (error) {
+        decisionSumsDropped(deps.logger, waiting.length)
+        deps.logger.error({ err: error }, 'the log did not take the last sums of decisions')
+      }
+    },
+  }
+}
+
+function emptySum(quota: Quota, dims: Dimensions, minuteMs: number): DecisionSums {
+  const subject = subjectMap(quota, subjectOf(quota, dims))
+  return {
+    minuteMs,
+    quota: quota.name,
+    subject,
+    tenant: subject.tenant ?? onlyTenant(quota),
+    consumer: subject.consumer ?? null,
+    unit: quota.unit,
+    allowed: 0,
+    denied: 0,
+    spent: 0,
+    deniedCost: 0,
+  }
+}
+
+/** The tenant of every call that the quota matches, if it is one. */
+function onlyTenant(quota: Quota): string | null {
+  const condition = quota.conditions.find(({ field }) => field === 'tenant')
+  if (condition === undefined || condition.prefixes.length > 0 || condition.values.size !== 1) return null
+  return condition.values.values().next().value ?? null
+}

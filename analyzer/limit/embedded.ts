@@ -1,0 +1,258 @@
+/**
+ * The limit store of one machine: counters in memory, written behind to LMDB. What a decision, the settler and a
+ * correction changed is written in one transaction together with the last sequence and the settler's positions, so
+ * that after a kill the counters are exactly those of some instant at most `flushMs` before it. One process at a time:
+ * a second one takes over, and the first one finds out before it writes again.
+ */
+import { mkdir } from 'node:fs/promises'
+import { open } from 'lmdb'
+import { limitsOpened } from '../events.ts'
+import type { Share } from './bucket.ts'
+import { createClock } from './clock.ts'
+import { correctAll, cutAll, forgetAll } from './comparison.ts'
+import { applyRecords, type Counters, decide, noChanges, positionKey, settle } from './counters.ts'
+import { createLedger, type LedgerEntry, restoreEntry } from './ledger.ts'
+import {
+  type AppliedPosition,
+  type LimitStore,
+  type LimitStoreDeps,
+  LimitStoreError,
+  type LimitsOptions,
+} from './limit-store.ts'
+import { createOpenWindows, type OpenWindow } from './open-windows.ts'
+import { createSettledBits, type Epoch } from './settled-bits.ts'
+import { type PendingWrite, startWriteBehind } from './write-behind.ts'
+
+/** Buckets of ended windows that one flush removes. */
+const REMOVALS_MAX = 2_000
+
+/** What one transaction leaves behind. */
+interface Head {
+  epoch: number
+  /** Last sequence whose charges are in the counters. */
+  sequence: number
+  nextWindowId: number
+  clockMs: number
+  forgottenEpoch: number
+}
+
+type StoredWindow = Pick<OpenWindow, 'id' | 'series' | 'startMs' | 'endMs' | 'comparedTo'>
+type StoredEpoch = Omit<Epoch, 'chunks'>
+/** Subject, settled, reserved, and for each share its gateway, pending, unlinked, recorded and compared. */
+type StoredBucketRow = [string, number, number, ...(readonly [string, number, number, number, number])[]]
+
+const HEAD = 'head'
+
+/** Opens, or makes, the limit store in `deps.dir`. Throws `LimitStoreError`. */
+export async function openEmbeddedLimits(options: LimitsOptions, deps: LimitStoreDeps): Promise<LimitStore> {
+  const databases = await openDatabases(deps.dir)
+  const head = databases.head.get(HEAD) ?? null
+  const nowMs = createClock(deps.now ?? Date.now, head?.clockMs ?? 0)
+  const counters = load(databases, head, options, nowMs())
+  const { epoch } = counters.settled.current
+  limitsOpened(deps.log, { epoch, buckets: counters.windows.bucketCount() })
+  const behind = startWriteBehind({
+    counters,
+    nowMs,
+    flushMs: options.flushMs,
+    log: deps.log,
+    write: take => write(databases, counters, take),
+  })
+  let comparison: { id: number; cut: AppliedPosition[] } = { id: 0, cut: [] }
+
+  const ifAvailable = () => {
+    const reason = behind.takenOver()
+    if (reason !== null) throw new LimitStoreError('LIMITS_TAKEN_OVER', reason)
+    return counters
+  }
+  return {
+    nowMs,
+    decide: async request => decide(ifAvailable(), request, nowMs()),
+    settle: async (reference, spends) => settle(ifAvailable(), reference, spends, nowMs()),
+    release: async reference => settle(ifAvailable(), reference, [], nowMs()),
+    applyRecords: async batch => applyRecords(ifAvailable(), batch, nowMs()),
+    position: async (logId, partition) => counters.positions.get(positionKey(logId, partition)) ?? null,
+    forgetComparisons: async () => {
+      comparison = { id: comparison.id + 1, cut: [] }
+      forgetAll(ifAvailable())
+    },
+    beginComparison: async () => {
+      const windows = cutAll(ifAvailable())
+      comparison = { id: comparison.id + 1, cut: [...counters.positions.values()] }
+      return { ...comparison, windows }
+    },
+    correct: async (comparisonId, truths) => {
+      if (comparisonId !== comparison.id) return { buckets: 0, added: 0, removed: 0 }
+      return correctAll(ifAvailable(), comparison.cut, truths, nowMs())
+    },
+    bucketCount: () => counters.windows.bucketCount(),
+    unavailable: () => behind.takenOver() ?? behind.failure(),
+    close: async () => {
+      await behind.close()
+      await databases.root.close()
+    },
+  }
+}
+
+type Databases = Awaited<ReturnType<typeof openDatabases>>
+
+async function openDatabases(dir: string) {
+  await mkdir(dir, { recursive: true })
+  try {
+    const root = open({ path: dir, maxDbs: 8 })
+    return {
+      root,
+      head: root.openDB<Head, string>('head', {}),
+      windows: root.openDB<StoredWindow, number>('windows', {}),
+      buckets: root.openDB<StoredBucketRow, [window: number, index: number]>('buckets', {}),
+      epochs: root.openDB<StoredEpoch, number>('epochs', {}),
+      chunks: root.openDB<Uint8Array, [epoch: number, chunk: number]>('chunks', { encoding: 'binary' }),
+      ledger: root.openDB<LedgerEntry, string>('ledger', {}),
+      positions: root.openDB<AppliedPosition, string>('positions', {}),
+    }
+  } catch (error) {
+    throw new LimitStoreError('LIMITS_UNAVAILABLE', `the limit store in ${dir} cannot be opened`, { cause: error })
+  }
+}
+
+/** Reads everything into memory and begins a new epoch, durably, before the first decision of it. */
+function load(databases: Databases, head: Head | null, options: LimitsOptions, nowMs: number): Counters {
+  const { root } = databases
+  const windows = createOpenWindows(head?.nextWindowId ?? 1)
+  for (const { value: stored } of databases.windows.getRange()) {
+    const window = windows.restore({ ...stored, isDirty: false })
+    const range = { start: [stored.id, 0] as [number, number], end: [stored.id + 1, 0] as [number, number] }
+    for (const { key, value } of databases.buckets.getRange(range)) {
+      const [subject, settled, reserved, ...rows] = value
+      const shares = rows.map(([gateway, pending, unlinked, recorded, compared]) => ({
+        gateway,
+        pending,
+        unlinked,
+        recorded,
+        compared,
+        cut: 0,
+      }))
+      windows.restoreBucket(window, key[1], subject, { settled, reserved, shares })
+    }
+  }
+  const ledger = createLedger(options.requestsMax)
+  for (const { value } of databases.ledger.getRange()) restoreEntry(ledger, value)
+  const settled = loadSettled(databases, head, nowMs)
+  const positions = new Map<string, AppliedPosition>()
+  for (const { key, value } of databases.positions.getRange()) positions.set(key, value)
+  const counters: Counters = {
+    windows,
+    ledger,
+    settled,
+    positions,
+    bucketsMax: options.bucketsMax,
+    sequence: 0,
+    changes: noChanges(),
+  }
+  root.transactionSync(() => {
+    for (const epoch of settled.epochs.values()) putEpoch(databases, epoch)
+    databases.head.putSync(HEAD, headOf(counters, nowMs))
+  })
+  return counters
+}
+
+/** The epochs before this one, the last of them durable up to the head's sequence, and a new one. */
+function loadSettled(databases: Databases, head: Head | null, nowMs: number) {
+  const earlier: Epoch[] = []
+  for (const { key, value } of databases.epochs.getRange()) {
+    const isLast = key === head?.epoch
+    const durableSequence = isLast ? head.sequence : value.durableSequence
+    earlier.push({ ...value, durableSequence, endedAtMs: value.endedAtMs ?? nowMs, chunks: new Map() })
+  }
+  for (const epoch of earlier) {
+    for (const { key, value } of databases.chunks.getRange({ start: [epoch.epoch, 0], end: [epoch.epoch + 1, 0] })) {
+      epoch.chunks.set(key[1], new Uint8Array(value))
+    }
+  }
+  // A number that no life before had, also none that a restored copy does not know of.
+  const epoch = Math.max(Math.floor(nowMs), (earlier.at(-1)?.epoch ?? 0) + 1)
+  const current = { epoch, durableSequence: 0, endedAtMs: null, floorSequence: 0, chunks: new Map() }
+  const settled = createSettledBits(earlier, current, { nowMs, forgottenEpoch: head?.forgottenEpoch ?? 0 })
+  for (const { epoch: known } of earlier) {
+    if (settled.epochs.has(known)) continue
+    databases.epochs.removeSync(known)
+    for (const key of databases.chunks.getKeys({ start: [known, 0], end: [known + 1, 0] })) {
+      databases.chunks.removeSync(key)
+    }
+  }
+  return settled
+}
+
+function putEpoch(databases: Databases, { chunks: _chunks, ...stored }: Epoch): void {
+  databases.epochs.putSync(stored.epoch, stored)
+}
+
+function headOf({ settled, sequence, windows }: Counters, clockMs: number): Head {
+  const forgottenEpoch = settled.forgottenEpoch()
+  return { epoch: settled.current.epoch, sequence, nextWindowId: windows.nextId(), clockMs, forgottenEpoch }
+}
+
+/** All of it, or nothing when it rejects. Answers the ended windows of which nothing is left. */
+async function write(databases: Databases, counters: Counters, take: () => PendingWrite): Promise<number[]> {
+  let removed: number[] = []
+  const act = () => {
+    if (databases.head.get(HEAD)?.epoch !== counters.settled.current.epoch) {
+      throw new LimitStoreError('LIMITS_TAKEN_OVER', 'another limiter has taken over the limit store')
+    }
+    const pending = take()
+    putChanges(databases, counters, pending)
+    removed = removeEnded(databases, pending.endedWindows)
+    databases.head.putSync(HEAD, headOf(counters, pending.clockMs))
+  }
+  try {
+    // A child transaction, because only that is undone when `act` throws.
+    await databases.root.childTransaction(act)
+  } catch (error) {
+    if (error instanceof Error && 'commitError' in error) await error.commitError
+    throw error
+  }
+  return removed
+}
+
+function putChanges(databases: Databases, counters: Counters, { changes, ledger }: PendingWrite): void {
+  for (const { id, series, startMs, endMs, comparedTo } of changes.windows) {
+    databases.windows.putSync(id, { id, series, startMs, endMs, comparedTo })
+  }
+  for (const { window, index, subject, settled, reserved, shares } of changes.buckets) {
+    const rows = shares.map(toShareRow)
+    databases.buckets.putSync([window.id, index], [subject, settled, reserved, ...rows])
+  }
+  for (const [key, entry] of ledger) {
+    if (entry === null) databases.ledger.removeSync(key)
+    else databases.ledger.putSync(key, entry)
+  }
+  for (const { epoch, chunk } of changes.chunks.values()) {
+    const known = counters.settled.epochs.get(epoch)
+    const bytes = known?.chunks.get(chunk)
+    if (bytes === undefined) databases.chunks.removeSync([epoch, chunk])
+    else databases.chunks.putSync([epoch, chunk], bytes)
+    if (known !== undefined) putEpoch(databases, known)
+  }
+  for (const key of changes.positions) {
+    const position = counters.positions.get(key)
+    if (position !== undefined) databases.positions.putSync(key, position)
+  }
+}
+
+function removeEnded(databases: Databases, ended: Iterable<number>): number[] {
+  const removed: number[] = []
+  let room = REMOVALS_MAX
+  for (const id of ended) {
+    const keys = [...databases.buckets.getKeys({ start: [id, 0], end: [id + 1, 0], limit: room })]
+    for (const key of keys) databases.buckets.removeSync(key)
+    room -= keys.length
+    if (room <= 0) break
+    // The window goes last: what it names is found again after a kill.
+    databases.windows.removeSync(id)
+    removed.push(id)
+  }
+  return removed
+}
+
+const toShareRow = ({ gateway, pending, unlinked, recorded, compared }: Share) =>
+  [gateway, pending, unlinked, recorded, compared] as const

@@ -1,0 +1,245 @@
+/**
+ * Where the limiter counts. One interface, two cases (embedded: memory with write-behind to LMDB; Redis: one script a
+ * decision), one contract suite (`test/contract/limit-store.ts`). A store knows nothing of quotas: it is given the
+ * buckets that a decision concerns, with their window's bounds, and adds, compares and expires. Every method is atomic.
+ */
+import type { Logger } from 'pino'
+import Type, { type Static } from 'typebox'
+
+/** One bucket: a series (a quota's name, unit, window definition and dimensions), a subject in it, and a window. */
+export interface BucketAddress {
+  readonly series: string
+  readonly subject: string
+  readonly startMs: number
+  readonly endMs: number
+}
+
+/** What a decision wants of one bucket. */
+export interface Claim extends BucketAddress {
+  readonly limit: number
+  readonly cost: number
+  /** False where only call records spend: the claim is compared and nothing more. */
+  readonly isSpent: boolean
+  /** False for shadow quotas: whether the claim fits is answered and has no effect. */
+  readonly isEnforced: boolean
+}
+
+/**
+ * - `check`: decides and spends
+ * - `reserve`: decides and holds the cost until it is settled, released, or expires
+ * - `record`: spends in any case, for costs that are known afterwards
+ */
+type Verb = 'check' | 'reserve' | 'record'
+
+export interface DecideRequest {
+  readonly verb: Verb
+  readonly claims: readonly Claim[]
+  /** Who asks; an empty text for nobody in particular. */
+  readonly gateway: string
+  /** The gateway's id of the call, by which its record is found when the decision's id is not handed on. */
+  readonly requestId: string | null
+  /** Computes and spends nothing. */
+  readonly isDryRun: boolean
+  /** When a reservation is given back by itself; only with `reserve`. */
+  readonly expiresAtMs: number | null
+}
+
+/** What was taken from one bucket. The numbers are the store's own names for it. */
+export interface Charge {
+  readonly window: number
+  readonly bucket: number
+  readonly share: number
+  readonly amount: number
+}
+
+/** A decision that spent: enough to undo it, wherever it comes back from. */
+export interface DecisionReference {
+  /** One life of the store. Counters that were lost belong to another one. */
+  readonly epoch: number
+  readonly sequence: number
+  /** The charges were held, not spent. */
+  readonly isHeld: boolean
+  readonly charges: readonly Charge[]
+}
+
+/** A bucket as it is after the decision. */
+export interface Standing {
+  used: number
+  reserved: number
+  /** Whether the claim fitted before the decision. */
+  readonly fits: boolean
+}
+
+export interface StoreDecision {
+  /** All enforced claims fitted, or the verb was `record`. */
+  readonly isAllowed: boolean
+  /** Null when nothing was spent: denied, or a dry run. */
+  readonly reference: DecisionReference | null
+  /** One for each claim, in their order. */
+  readonly standings: readonly Standing[]
+}
+
+/** True cost for one bucket. Buckets of windows that have ended are passed over. */
+export interface Spend extends BucketAddress {
+  readonly amount: number
+}
+
+export interface RecordSpend extends Spend {
+  /** The quota counts records only: no check can stand for this cost. */
+  readonly isRecordsOnly: boolean
+}
+
+/** What one call record does. */
+export interface RecordEffect {
+  /** From a decision id whose signature was right. */
+  readonly reference: DecisionReference | null
+  readonly gateway: string
+  readonly requestId: string | null
+  readonly spends: readonly RecordSpend[]
+}
+
+/** How far one partition of the log has been applied. */
+export interface AppliedPosition {
+  readonly logId: string
+  readonly partition: number
+  /** Where reading goes on. */
+  readonly nextOffset: number
+  /** Offset of the last record that was applied, neither a duplicate nor unreadable; -1 for none. */
+  readonly appliedOffset: number
+}
+
+export interface RecordBatch {
+  readonly effects: readonly RecordEffect[]
+  /** Kept in the same transaction as the effects. */
+  readonly position: AppliedPosition
+  /** Series whose quotas count checks only: a record leaves their charges as they are. */
+  readonly checksOnly: ReadonlySet<string>
+}
+
+/** What became of the effects of a batch. */
+export interface RecordCounts {
+  /** Replaced an estimate by the true cost. */
+  linked: number
+  /** Spent as they arrived. */
+  unlinked: number
+  /** Belong to a decision that another record has settled, or that is too old to know. */
+  repeated: number
+}
+
+export type SettleOutcome = 'settled' | 'already_settled'
+
+/** A window that a comparison with the store concerns. */
+export interface ComparedWindow {
+  readonly series: string
+  readonly startMs: number
+  readonly endMs: number
+  /** Positions up to which it was compared before; null when never: it has to be compared whole. */
+  readonly comparedTo: readonly AppliedPosition[] | null
+}
+
+export interface Comparison {
+  readonly id: number
+  /** Every record up to here, and none after, is in what is being compared. */
+  readonly cut: readonly AppliedPosition[]
+  readonly windows: readonly ComparedWindow[]
+}
+
+/** What the store of call records holds for one window, within the compared positions. */
+export interface WindowTruth {
+  readonly series: string
+  readonly startMs: number
+  readonly endMs: number
+  /** From the window's begin rather than from the position compared before. */
+  readonly isWhole: boolean
+  /** Whether differences may lower what was used; not where the store no longer holds all of the window. */
+  readonly mayLower: boolean
+  readonly isRecordsOnly: boolean
+  readonly costs: readonly { readonly subject: string; readonly gateway: string; readonly amount: number }[]
+}
+
+/** Units that were missing and units that were too many, summed over buckets. */
+export interface Corrections {
+  buckets: number
+  added: number
+  removed: number
+}
+
+export interface LimitStore {
+  /** The store's one clock, Unix milliseconds; it does not go back. */
+  nowMs(): number
+  /** Spends all claims or none. Throws `LimitStoreError`. */
+  decide(request: DecideRequest): Promise<StoreDecision>
+  /** Replaces what a decision took by the true costs, once. */
+  settle(reference: DecisionReference, spends: readonly Spend[]): Promise<SettleOutcome>
+  /** Gives back what a decision took, once. */
+  release(reference: DecisionReference): Promise<SettleOutcome>
+  applyRecords(batch: RecordBatch): Promise<RecordCounts>
+  position(logId: string, partition: number): Promise<AppliedPosition | null>
+  /** Records were missed: every open window has to be compared whole. */
+  forgetComparisons(): Promise<void>
+  /** Marks what every open bucket has recorded up to now. */
+  beginComparison(): Promise<Comparison>
+  /**
+   * Ends the comparison for these windows; a bucket without a cost in its window's truth has none in the store. Does
+   * nothing when another comparison has begun or `forgetComparisons` came between.
+   */
+  correct(comparisonId: number, truths: readonly WindowTruth[]): Promise<Corrections>
+  /** Buckets in open windows. */
+  bucketCount(): number
+  /** Why decisions are not counted now, or `null`. */
+  unavailable(): string | null
+  close(): Promise<void>
+}
+
+export type LimitStoreErrorCode = 'LIMITS_UNAVAILABLE' | 'LIMITS_FULL' | 'LIMITS_TAKEN_OVER'
+
+/** A failure of the limit store; a denial is none. */
+export class LimitStoreError extends Error {
+  readonly code: LimitStoreErrorCode
+  readonly retryable: boolean
+
+  constructor(code: LimitStoreErrorCode, message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'LimitStoreError'
+    this.code = code
+    this.retryable = code !== 'LIMITS_TAKEN_OVER'
+  }
+}
+
+/** Most that a killed limiter may forget, milliseconds. */
+const FLUSH_MS_MAX = 50
+
+export const LimitsOptions = Type.Object(
+  {
+    kind: Type.Literal('embedded', {
+      default: 'embedded',
+      description: "Memory, written behind to LMDB under the data folder's `limits`.",
+    }),
+    flushMs: Type.Integer({
+      default: 25,
+      minimum: 1,
+      maximum: FLUSH_MS_MAX,
+      description: 'How often counters are written; a killed limiter forgets at most so much spending.',
+    }),
+    bucketsMax: Type.Integer({
+      default: 2_000_000,
+      minimum: 1_000,
+      description: 'Subjects in open windows; beyond, quotas answer as `onStoreFailure` says.',
+    }),
+    requestsMax: Type.Integer({
+      default: 200_000,
+      minimum: 0,
+      description: 'Checks with a request id that wait for their call record; the oldest make room.',
+    }),
+  },
+  { additionalProperties: false },
+)
+export type LimitsOptions = Static<typeof LimitsOptions>
+
+/** What opening a limit store takes besides its options. */
+export interface LimitStoreDeps {
+  /** The limit store's own folder. */
+  dir: string
+  log: Logger
+  now?: () => number
+}

@@ -1,0 +1,120 @@
+/**
+ * The buckets of all windows that have not ended. Grouped by series and window, so that a window that ends is dropped
+ * whole, and numbered, so that a decision's id can name its buckets in a few digits.
+ */
+import type { Bucket, Share } from './bucket.ts'
+import type { AppliedPosition, BucketAddress } from './limit-store.ts'
+
+export interface StoredBucket extends Bucket {
+  readonly subject: string
+  /** Place in its window, for good. */
+  readonly index: number
+  readonly window: OpenWindow
+  /** Changed since it was last written. */
+  isDirty: boolean
+}
+
+export interface OpenWindow {
+  /** Never given twice. */
+  readonly id: number
+  readonly series: string
+  readonly startMs: number
+  readonly endMs: number
+  readonly buckets: Map<string, StoredBucket>
+  /** By their index. */
+  readonly list: StoredBucket[]
+  /** Positions up to which it has been compared with the store of call records; null before the first time. */
+  comparedTo: readonly AppliedPosition[] | null
+  /** Changed, or made, since it was last written. */
+  isDirty: boolean
+}
+
+export interface OpenWindows {
+  /** The bucket, if anything was ever spent in it. */
+  find(address: BucketAddress): StoredBucket | undefined
+  /** The bucket, made if need be. */
+  obtain(address: BucketAddress): StoredBucket
+  /** The window, made if need be. */
+  obtainWindow(series: string, startMs: number, endMs: number): OpenWindow
+  /** By the number that `OpenWindow.id` gave; undefined after its end. */
+  byId(id: number): OpenWindow | undefined
+  all(): IterableIterator<OpenWindow>
+  bucketCount(): number
+  nextId(): number
+  /** Puts back what was written. */
+  restore(window: Omit<OpenWindow, 'buckets' | 'list'>): OpenWindow
+  restoreBucket(window: OpenWindow, index: number, subject: string, content: Bucket): void
+  /** Drops windows that ended before the instant; answers them. */
+  dropEnded(beforeMs: number): OpenWindow[]
+}
+
+/** `firstId` is greater than every number given before. */
+export function createOpenWindows(firstId: number): OpenWindows {
+  // One window, or two around a reset: a list is quicker than a table.
+  const bySeries = new Map<string, OpenWindow[]>()
+  const byId = new Map<number, OpenWindow>()
+  let nextId = firstId
+  let bucketCount = 0
+
+  const add = (fields: Omit<OpenWindow, 'buckets' | 'list'>): OpenWindow => {
+    const window = { ...fields, buckets: new Map<string, StoredBucket>(), list: [] }
+    bySeries.set(window.series, [...(bySeries.get(window.series) ?? []), window])
+    byId.set(window.id, window)
+    return window
+  }
+  const addBucket = (window: OpenWindow, index: number, subject: string, content: Bucket | null): StoredBucket => {
+    const shares: Share[] = content?.shares ?? []
+    const settled = content?.settled ?? 0
+    const reserved = content?.reserved ?? 0
+    const bucket: StoredBucket = { settled, reserved, shares, subject, index, window, isDirty: false }
+    window.buckets.set(subject, bucket)
+    window.list[index] = bucket
+    bucketCount += 1
+    return bucket
+  }
+  const obtainWindow = (series: string, startMs: number, endMs: number): OpenWindow => {
+    const window = findWindow(bySeries.get(series), startMs)
+    if (window !== undefined) return window
+    nextId += 1
+    return add({ id: nextId - 1, series, startMs, endMs, comparedTo: null, isDirty: true })
+  }
+
+  return {
+    find: ({ series, subject, startMs }) => findWindow(bySeries.get(series), startMs)?.buckets.get(subject),
+    obtain({ series, subject, startMs, endMs }) {
+      const window = obtainWindow(series, startMs, endMs)
+      return window.buckets.get(subject) ?? addBucket(window, window.list.length, subject, null)
+    },
+    obtainWindow,
+    byId: id => byId.get(id),
+    all: () => byId.values(),
+    bucketCount: () => bucketCount,
+    nextId: () => nextId,
+    restore: add,
+    restoreBucket(window, index, subject, content) {
+      addBucket(window, index, subject, content)
+    },
+    dropEnded(beforeMs) {
+      const ended: OpenWindow[] = []
+      for (const window of byId.values()) {
+        if (window.endMs > beforeMs) continue
+        byId.delete(window.id)
+        const others = bySeries.get(window.series)?.filter(other => other !== window) ?? []
+        if (others.length === 0) bySeries.delete(window.series)
+        else bySeries.set(window.series, others)
+        bucketCount -= window.buckets.size
+        ended.push(window)
+      }
+      return ended
+    },
+  }
+}
+
+function findWindow(windows: readonly OpenWindow[] | undefined, startMs: number): OpenWindow | undefined {
+  if (windows === undefined) return undefined
+  for (let index = 0; index < windows.length; index += 1) {
+    const window = windows[index]
+    if (window?.startMs === startMs) return window
+  }
+  return undefined
+}

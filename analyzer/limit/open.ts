@@ -1,0 +1,11 @@
+import type { LimitStore, LimitStoreDeps, LimitsOptions } from './limit-store.ts'
+
+/** Opens the configured limit store. Throws `LimitStoreError`. */
+export async function openLimitStore(options: LimitsOptions, deps: LimitStoreDeps): Promise<LimitStore> {
+  switch (options.kind) {
+    case 'embedded': {
+      const { openEmbeddedLimits } = await import('./embedded.ts')
+      return openEmbeddedLimits(options, deps)
+    }
+  }
+}

@@ -1,0 +1,34 @@
+/** What HTTP says of quotas: `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11), `Retry-After`. */
+import type { Quota } from '../policy/quota.ts'
+import { windowAt } from '../usage/window.ts'
+import type { Decision } from './limiter.ts'
+
+/** Greatest integer of a structured field (RFC 9651). */
+const INTEGER_MAX = 999_999_999_999_999
+/** Policies that one answer shows; a call that more quotas cover shows the first ones. */
+const POLICIES_MAX = 16
+
+/** Names of quotas need no escaping in a quoted string. */
+const item = (name: string) => `"${name}"`
+const integer = (value: number) => Math.min(INTEGER_MAX, Math.max(0, value))
+const seconds = (ms: number) => integer(Math.ceil(ms / 1000))
+
+/** The enforced quotas of a decision as header fields; none when there is none. */
+export function rateLimitHeaders(decision: Decision, quotas: ReadonlyMap<string, Quota>): Record<string, string> {
+  const limits: string[] = []
+  const policies: string[] = []
+  for (const { quota: name, unit, limit, remaining, resetAtMs, enforcement } of decision.quotas) {
+    const quota = quotas.get(name)
+    if (quota === undefined || enforcement !== 'deny' || limits.length >= POLICIES_MAX) continue
+    const { startMs, endMs } = windowAt(quota.window, decision.nowMs)
+    limits.push(`${item(name)};r=${integer(remaining)};t=${seconds(resetAtMs - decision.nowMs)}`)
+    policies.push(`${item(name)};q=${integer(limit)};w=${seconds(endMs - startMs)};qu=${item(unit)}`)
+  }
+  if (limits.length === 0) return {}
+  return { ratelimit: limits.join(', '), 'ratelimit-policy': policies.join(', ') }
+}
+
+/** Whole seconds, never too early; null when waiting does not help. */
+export function retryAfterSeconds({ retryAfterMs }: Decision): number | null {
+  return retryAfterMs === null ? null : Math.max(1, Math.ceil(retryAfterMs / 1000))
+}

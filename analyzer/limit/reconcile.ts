@@ -1,0 +1,244 @@
+/**
+ * Compares, now and then, what the settler applied with what the store holds, up to the same positions of the log, and
+ * corrects the difference. A window is compared whole the first time, which is also how a new quota or a limit store
+ * that was lost learns what was used before; later on only what came since. The store may be away for as long as it
+ * likes: the limiter decides with what it has.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import type { CallLog, LogPartition } from '../../collector/log/call-log.ts'
+import { reconcilingSkipped, usageReconciled } from '../events.ts'
+import { DIMENSION_COLUMNS, matchSql, type Quota } from '../policy/quota.ts'
+import { subjectKey } from '../policy/subject.ts'
+import type { RecordedCost, RecordedQuery, RecordedRange } from '../usage/recorded.ts'
+import { windowAt } from '../usage/window.ts'
+import type {
+  AppliedPosition,
+  ComparedWindow,
+  Comparison,
+  Corrections,
+  LimitStore,
+  WindowTruth,
+} from './limit-store.ts'
+
+/** Windows of one pass; the others have their turn in the next ones. */
+const WINDOWS_MAX = 200
+/** An insert that is under way when its last row is seen has ended after this. */
+const INSERT_MS_MAX = 2_000
+/** When a comparison that could not be made is tried again. */
+const RETRY_MS = 10_000
+/** A window that ends sooner is not worth a query. */
+const REMAINING_MS_MIN = 1_000
+
+/** What the store says. Both reject when it does not answer. */
+export interface RecordedCalls {
+  costs(query: RecordedQuery): Promise<RecordedCost[]>
+  isUpTo(position: { logId: string; partition: number; offset: number }): Promise<boolean>
+  /** Rows that arrived before are gone. */
+  keptSinceMs(nowMs: number): number
+}
+
+export interface ReconcilerDeps {
+  log: CallLog
+  store: LimitStore
+  quotas: readonly Quota[]
+  recorded: RecordedCalls
+  everyMs: number
+  logger: Logger
+  /** How long an insert may take after its last row was seen; only tests need another. */
+  insertMsMax?: number
+}
+
+export interface Reconciler {
+  /** One comparison. Answers the reason when it could not be made, else what was corrected. */
+  reconcile(): Promise<Corrections | string>
+  /** When usage was compared last, Unix milliseconds, and why not since; null for never, and for no reason. */
+  status(): { comparedAtMs: number | null; skipped: string | null }
+  close(): Promise<void>
+}
+
+/** Begins with a comparison at once. */
+export function startReconciler(deps: ReconcilerDeps): Reconciler {
+  const { logger, store } = deps
+  const lastTurns = new Map<string, number>()
+  const stopping = new AbortController()
+  let comparedAtMs: number | null = null
+  let skipped: string | null = null
+  let turn = 0
+
+  const reconcile = async (): Promise<Corrections | string> => {
+    turn += 1
+    const outcome = await compare(deps, lastTurns, turn, stopping.signal).catch(messageOf)
+    if (typeof outcome === 'string') {
+      reconcilingSkipped(logger, outcome, outcome !== skipped)
+      skipped = outcome
+    } else {
+      usageReconciled(logger, outcome)
+      comparedAtMs = store.nowMs()
+      skipped = null
+    }
+    return outcome
+  }
+  const run = async () => {
+    while (!stopping.signal.aborted) {
+      const outcome = await reconcile()
+      await pause(typeof outcome === 'string' ? Math.min(RETRY_MS, deps.everyMs) : deps.everyMs, stopping.signal)
+    }
+  }
+  const running = run()
+  return {
+    reconcile,
+    status: () => ({ comparedAtMs, skipped }),
+    async close() {
+      stopping.abort()
+      await running
+    },
+  }
+}
+
+async function compare(
+  deps: ReconcilerDeps,
+  lastTurns: Map<string, number>,
+  turn: number,
+  signal: AbortSignal,
+): Promise<(Corrections & { windows: number }) | string> {
+  const { store, recorded, insertMsMax = INSERT_MS_MAX } = deps
+  const partitions = await deps.log.partitions('calls')
+  const comparison = await store.beginComparison()
+  const behind = await missingIn(recorded, partitions, comparison.cut)
+  if (behind !== null) return behind
+  await pause(insertMsMax, signal)
+  if (signal.aborted) return 'stopped'
+  const nowMs = store.nowMs()
+  const wanted = windowsToCompare(deps.quotas, comparison, nowMs)
+  const chosen = inTurn(wanted, lastTurns).slice(0, WINDOWS_MAX)
+  const cut = withUnread(comparison.cut, partitions)
+  const truths: WindowTruth[] = []
+  for (const { quota, window } of chosen) {
+    truths.push(await truthOf({ quota, window, cut, recorded, nowMs }))
+  }
+  const corrections = await store.correct(comparison.id, truths)
+  const isWanted = new Set(wanted.map(turnKey))
+  for (const key of lastTurns.keys()) if (!isWanted.has(key)) lastTurns.delete(key)
+  for (const window of chosen) lastTurns.set(turnKey(window), turn)
+  return { ...corrections, windows: truths.length }
+}
+
+/** Why the store cannot be compared with yet; null when it holds all that was applied. */
+async function missingIn(
+  recorded: RecordedCalls,
+  partitions: readonly LogPartition[],
+  cut: readonly AppliedPosition[],
+): Promise<string | null> {
+  // What a log that is gone has left unwritten will never be there.
+  const living = new Set(partitions.map(({ logId }) => logId))
+  for (const { logId, partition, appliedOffset } of cut) {
+    if (appliedOffset < 0 || !living.has(logId)) continue
+    if (!(await recorded.isUpTo({ logId, partition, offset: appliedOffset }))) {
+      return 'the store does not hold yet what was applied'
+    }
+  }
+  return null
+}
+
+/** Partitions of which nothing was applied: what the store holds of them is yet to come. */
+function withUnread(cut: readonly AppliedPosition[], partitions: readonly LogPartition[]): AppliedPosition[] {
+  const unread = partitions.filter(
+    one => !cut.some(({ logId, partition }) => logId === one.logId && partition === one.partition),
+  )
+  return [...cut, ...unread.map(({ logId, partition }) => ({ logId, partition, nextOffset: 0, appliedOffset: -1 }))]
+}
+
+interface Wanted {
+  readonly quota: Quota
+  readonly window: ComparedWindow
+}
+
+const turnKey = ({ window }: Wanted) => `${window.series} ${window.startMs}`
+
+/** Open windows of the quotas that records spend, those that were never compared first. */
+function windowsToCompare(quotas: readonly Quota[], comparison: Comparison, nowMs: number): Wanted[] {
+  const bySeries = new Map<string, ComparedWindow[]>()
+  for (const window of comparison.windows) {
+    bySeries.set(window.series, [...(bySeries.get(window.series) ?? []), window])
+  }
+  const wanted: Wanted[] = []
+  for (const quota of quotas) {
+    if (quota.counts === 'checks') continue
+    const windows = bySeries.get(quota.series) ?? []
+    const current = windowAt(quota.window, nowMs)
+    if (!windows.some(({ startMs }) => startMs === current.startMs)) {
+      windows.push({ series: quota.series, ...current, comparedTo: null })
+    }
+    for (const window of windows) if (window.endMs > nowMs + REMAINING_MS_MIN) wanted.push({ quota, window })
+  }
+  return wanted
+}
+
+/** Whoever waited longest comes first, and before them whoever was never compared. */
+function inTurn(wanted: readonly Wanted[], lastTurns: ReadonlyMap<string, number>): Wanted[] {
+  const turnOf = (one: Wanted) => (one.window.comparedTo === null ? -1 : (lastTurns.get(turnKey(one)) ?? 0))
+  return wanted.toSorted((one, other) => turnOf(one) - turnOf(other))
+}
+
+async function truthOf(question: {
+  quota: Quota
+  window: ComparedWindow
+  cut: readonly AppliedPosition[]
+  recorded: RecordedCalls
+  nowMs: number
+}): Promise<WindowTruth> {
+  const { quota, window, cut, recorded, nowMs } = question
+  const { series, startMs, endMs } = window
+  const since = rangesSince(window.comparedTo, cut)
+  const isWhole = since === null
+  const costs = await recorded.costs({
+    match: matchSql(quota),
+    columns: quota.per.map(({ field }) => DIMENSION_COLUMNS[field]),
+    unit: quota.unit,
+    startMs,
+    endMs,
+    ranges: since ?? cut.map(position => toRange(position, -1)),
+    isWhole,
+  })
+  return {
+    series,
+    startMs,
+    endMs,
+    isWhole,
+    mayLower: isWhole && startMs >= recorded.keptSinceMs(nowMs),
+    isRecordsOnly: quota.counts === 'records',
+    costs: costs.map(({ subject, gateway, amount }) => ({ subject: subjectKey(subject), gateway, amount })),
+  }
+}
+
+/** What came since the window was compared; null when it has to be compared whole. */
+function rangesSince(
+  comparedTo: readonly AppliedPosition[] | null,
+  cut: readonly AppliedPosition[],
+): RecordedRange[] | null {
+  if (comparedTo === null) return null
+  const ranges: RecordedRange[] = []
+  for (const position of cut) {
+    const before = comparedTo.find(
+      ({ logId, partition }) => logId === position.logId && partition === position.partition,
+    )
+    if (before === undefined) return null
+    ranges.push(toRange(position, before.appliedOffset))
+  }
+  return ranges
+}
+
+const toRange = ({ logId, partition, appliedOffset }: AppliedPosition, afterOffset: number): RecordedRange => ({
+  logId,
+  partition,
+  afterOffset,
+  toOffset: appliedOffset,
+})
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
+
+/** Ends early, without a word, when the signal comes. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  await sleep(ms, undefined, { signal }).catch(() => undefined)
+}

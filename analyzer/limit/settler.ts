@@ -1,0 +1,235 @@
+/**
+ * Applies call records to the counters: a record that belongs to a check replaces its estimate, any other spends as it
+ * arrives. The position in the log is kept with the counters, so that after a kill records are applied again exactly as
+ * far as they were forgotten. A call that was sent twice is applied once: ids are remembered, and read again at start.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import { type CallRecord, isCallRecord } from '../../collector/call-record.ts'
+import { type CallIdSet, createCallIdSet } from '../../collector/log/call-ids.ts'
+import type { CallLog, LogBatch, LogPartition, LogReader } from '../../collector/log/call-log.ts'
+import { recordsApplied, settlerGapFound } from '../events.ts'
+import { type Dimensions, matches, type Quota } from '../policy/quota.ts'
+import { indexQuotas } from '../policy/quota-index.ts'
+import { subjectKeyOf } from '../policy/subject.ts'
+import { unitCost } from '../usage/units.ts'
+import { windowAt } from '../usage/window.ts'
+import type { DecisionIds } from './decision-id.ts'
+import type { LimitStore, RecordCounts, RecordEffect, RecordSpend } from './limit-store.ts'
+
+const READER = 'settler'
+/** Records that are applied before decisions get their turn: about a millisecond. */
+const SLICE_RECORDS = 256
+/** Entries behind the position whose ids are read again at start: a second or two. */
+const REMEMBERED_ENTRIES_MAX = 500_000
+const REMEMBERED_READ_ENTRIES = 5_000
+/** How often it is asked whether anything waits in the log. */
+const LAG_MS = 500
+
+export interface SettlerDeps {
+  log: CallLog
+  store: LimitStore
+  quotas: readonly Quota[]
+  /** Configured labels that are dimensions, in their order. */
+  labelColumns: readonly string[]
+  decisionIds: DecisionIds
+  callIdBytesMax: number
+  /** Told of records that nothing could link to a check. */
+  onRecordWithoutId: (gateway: string) => void
+  logger: Logger
+  now: () => number
+}
+
+type SettlerCounts = RecordCounts & { duplicate: number; unreadable: number }
+
+export interface Settler {
+  /** Call records that arrived before this instant have been applied. */
+  asOfMs(nowMs: number): number
+  /** Since the start. */
+  counts(): SettlerCounts
+  /** Entries of the log that are not applied yet. Rejects while the log is away. */
+  lagEntries(): Promise<number>
+  close(): Promise<void>
+}
+
+/** Begins at once, whether or not the log is there. */
+export function startSettler(deps: SettlerDeps): Settler {
+  const ids = createCallIdSet({ bytesMax: deps.callIdBytesMax })
+  const total = noCounts()
+  let asOfMs = 0
+  const reader = createReader(deps, ids, (counts, arrivedAtMs) => {
+    addCounts(total, counts)
+    asOfMs = Math.max(asOfMs, arrivedAtMs)
+  })
+  const subscription = deps.log.subscribe(['calls'], READER, reader)
+  // The position that counts is the limit store's: one that was lost is behind what the log thinks was handled.
+  const lagEntries = async () => {
+    let entries = 0
+    for (const { logId, partition, beginOffset, endOffset } of await deps.log.partitions('calls')) {
+      const position = await deps.store.position(logId, partition)
+      entries += Math.max(0, endOffset - Math.max(beginOffset, position?.nextOffset ?? 0))
+    }
+    return entries
+  }
+  const lookForMore = async () => {
+    const atMs = deps.now()
+    try {
+      if ((await lagEntries()) === 0) asOfMs = Math.max(asOfMs, atMs)
+    } catch {
+      // The log is away, and says so itself; the age of the counters grows meanwhile.
+    }
+  }
+  void lookForMore()
+  const timer = setInterval(() => void lookForMore(), LAG_MS)
+  return {
+    asOfMs: nowMs => Math.min(asOfMs, nowMs),
+    counts: () => ({ ...total }),
+    lagEntries,
+    async close() {
+      clearInterval(timer)
+      await subscription.close()
+    },
+  }
+}
+
+type OnSlice = (counts: SettlerCounts, arrivedAtMs: number) => void
+
+function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogReader {
+  const { store, logger } = deps
+  const toEffect = createEffects(deps)
+  const checksOnly = new Set(deps.quotas.filter(({ counts }) => counts === 'checks').map(({ series }) => series))
+
+  const applySlice = async (batch: LogBatch, entries: LogBatch['entries'], nextOffset: number) => {
+    const { logId, partition } = batch
+    const position = await store.position(logId, partition)
+    const counts = noCounts()
+    const fresh = new Map<string, CallRecord>()
+    let appliedOffset = position?.appliedOffset ?? -1
+    let arrivedAtMs = 0
+    for (const { offset, value } of entries) {
+      // A batch that comes again, after it was applied in part.
+      if (position !== null && offset < position.nextOffset) continue
+      const record = parseRecord(value)
+      if (record === null) counts.unreadable += 1
+      else if (ids.has(record.callId) || fresh.has(record.callId)) counts.duplicate += 1
+      else {
+        fresh.set(record.callId, record)
+        appliedOffset = offset
+        arrivedAtMs = record.arrivedAtMs
+      }
+    }
+    const effects: RecordEffect[] = []
+    for (const record of fresh.values()) {
+      const effect = toEffect(record, store.nowMs())
+      if (effect !== null) effects.push(effect)
+    }
+    const next = Math.max(nextOffset, position?.nextOffset ?? 0)
+    const applied = await store.applyRecords({
+      effects,
+      checksOnly,
+      position: { logId, partition, nextOffset: next, appliedOffset },
+    })
+    // Only now: had the store refused, the records would come again, and must not look like duplicates.
+    for (const record of fresh.values()) ids.add(record.callId, record.startedAtMs)
+    onSlice({ ...counts, ...applied }, arrivedAtMs)
+    return { ...counts, ...applied }
+  }
+
+  return {
+    async assigned(partition) {
+      const position = await store.position(partition.logId, partition.partition)
+      const { beginOffset } = partition
+      if (position === null) return beginOffset
+      if (position.nextOffset < beginOffset) {
+        const gap = { logId: partition.logId, fromOffset: position.nextOffset, toOffset: beginOffset }
+        settlerGapFound(logger, gap)
+        await store.forgetComparisons()
+      }
+      await remember(deps.log, partition, { fromOffset: beginOffset, toOffset: position.nextOffset, ids })
+      return Math.max(position.nextOffset, beginOffset)
+    },
+    async handle(batch, heartbeat) {
+      const sum = noCounts()
+      for (let at = 0; at < batch.entries.length; at += SLICE_RECORDS) {
+        const entries = batch.entries.slice(at, at + SLICE_RECORDS)
+        const following = batch.entries[at + SLICE_RECORDS]
+        addCounts(sum, await applySlice(batch, entries, following?.offset ?? batch.nextOffset))
+        await heartbeat()
+        await nextTurn()
+      }
+      recordsApplied(logger, sum)
+    },
+    async revoked() {},
+  }
+}
+
+/** Reads the ids of records that have been applied already, the latest ones. */
+async function remember(
+  log: CallLog,
+  partition: LogPartition,
+  range: { fromOffset: number; toOffset: number; ids: CallIdSet },
+): Promise<void> {
+  let offset = Math.max(range.fromOffset, range.toOffset - REMEMBERED_ENTRIES_MAX)
+  while (offset < range.toOffset) {
+    const entriesMax = Math.min(REMEMBERED_READ_ENTRIES, range.toOffset - offset)
+    const batch = await log.read('calls', partition.partition, offset, entriesMax)
+    if (batch.nextOffset <= offset || batch.logId !== partition.logId) return
+    for (const entry of batch.entries) {
+      if (entry.offset >= range.toOffset) break
+      const record = parseRecord(entry.value)
+      if (record !== null) range.ids.add(record.callId, record.startedAtMs)
+    }
+    offset = batch.nextOffset
+    await nextTurn()
+  }
+}
+
+/** What a record does to which buckets; null when it does nothing. */
+function createEffects({ quotas, labelColumns, decisionIds, onRecordWithoutId }: SettlerDeps) {
+  const candidates = indexQuotas(quotas.filter(({ counts }) => counts !== 'checks'))
+  return (record: CallRecord, nowMs: number): RecordEffect | null => {
+    const dims = dimensionsOf(record, labelColumns)
+    const spends: RecordSpend[] = []
+    for (const quota of candidates(dims.tenant)) {
+      if (!matches(quota, dims)) continue
+      const amount = unitCost(record, quota.unit)
+      const { startMs, endMs } = windowAt(quota.window, record.startedAtMs)
+      if (amount === 0 || endMs <= nowMs) continue
+      const isRecordsOnly = quota.counts === 'records'
+      spends.push({ series: quota.series, subject: subjectKeyOf(quota, dims), startMs, endMs, amount, isRecordsOnly })
+    }
+    const reference = record.decisionId === null ? null : decisionIds.decode(record.decisionId)
+    const { requestId, gateway } = record
+    if (reference === null && requestId === null) onRecordWithoutId(gateway ?? '')
+    if (spends.length === 0 && reference === null && requestId === null) return null
+    return { reference, gateway: gateway ?? '', requestId, spends }
+  }
+}
+
+/** The dimensions that quotas may name. */
+function dimensionsOf(record: CallRecord, labelColumns: readonly string[]): Dimensions {
+  const { tenant, consumer, gateway, route, service, provider, model, providerKey, labels } = record
+  const [first = '', second = ''] = labelColumns
+  const label1 = labels[first] ?? null
+  const label2 = labels[second] ?? null
+  return { tenant, consumer, gateway, route, service, provider, model, providerKey, label1, label2 }
+}
+
+function parseRecord(value: string): CallRecord | null {
+  try {
+    const record: unknown = JSON.parse(value)
+    return isCallRecord(record) ? record : null
+  } catch {
+    return null
+  }
+}
+
+const noCounts = (): SettlerCounts => ({ linked: 0, unlinked: 0, repeated: 0, duplicate: 0, unreadable: 0 })
+
+function addCounts(sum: SettlerCounts, counts: SettlerCounts): void {
+  sum.linked += counts.linked
+  sum.unlinked += counts.unlinked
+  sum.repeated += counts.repeated
+  sum.duplicate += counts.duplicate
+  sum.unreadable += counts.unreadable
+}

@@ -1,0 +1,111 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import {
+  type Bucket,
+  correct,
+  fitsLimit,
+  GATEWAYS_MAX,
+  shareIndex,
+  shareOf,
+  spendUnlinked,
+  usedOf,
+} from '../../../analyzer/limit/bucket.ts'
+
+const empty = (): Bucket => ({ settled: 0, reserved: 0, shares: [] })
+const gateway = fc.constantFrom('', 'kong', 'nginx', 'envoy')
+const amount = fc.integer({ min: 0, max: 1_000 })
+const sums = fc.array(fc.record({ gateway, pending: amount, unlinked: amount }), { maxLength: 8 })
+
+function bucketOf(parts: { gateway: string; pending: number; unlinked: number }[], settled: number): Bucket {
+  const bucket = { ...empty(), settled }
+  for (const part of parts) {
+    shareOf(bucket, part.gateway).pending += part.pending
+    spendUnlinked(bucket, part.gateway, part.unlinked, false)
+  }
+  return bucket
+}
+const total = (bucket: Bucket, side: 'pending' | 'unlinked') =>
+  bucket.shares.reduce((sum, share) => sum + share[side], 0)
+
+describe('used', () => {
+  test('is never less than the larger of checks and records, never more than their sum', () => {
+    fc.assert(
+      fc.property(sums, amount, (parts, settled) => {
+        const bucket = bucketOf(parts, settled)
+        const [pending, unlinked] = [total(bucket, 'pending'), total(bucket, 'unlinked')]
+        expect(usedOf(bucket)).toBeGreaterThanOrEqual(settled + Math.max(pending, unlinked))
+        expect(usedOf(bucket)).toBeLessThanOrEqual(settled + pending + unlinked)
+      }),
+    )
+  })
+
+  test('of one gateway, or of nobody in particular, is the larger of the two', () => {
+    fc.assert(
+      fc.property(gateway, amount, amount, (name, pending, unlinked) => {
+        expect(usedOf(bucketOf([{ gateway: name, pending, unlinked }], 0))).toBe(Math.max(pending, unlinked))
+      }),
+    )
+  })
+
+  test('of checks that named no gateway is the larger of them and the records of any', () => {
+    fc.assert(
+      fc.property(amount, amount, amount, (pending, first, second) => {
+        const parts = [
+          { gateway: '', pending, unlinked: 0 },
+          { gateway: 'kong', pending: 0, unlinked: first },
+          { gateway: 'nginx', pending: 0, unlinked: second },
+        ]
+        expect(usedOf(bucketOf(parts, 0))).toBe(Math.max(pending, first + second))
+      }),
+    )
+  })
+
+  test('never falls when something more is asked or recorded', () => {
+    fc.assert(
+      fc.property(sums, gateway, amount, fc.boolean(), (parts, name, more, isCheck) => {
+        const bucket = bucketOf(parts, 0)
+        const before = usedOf(bucket)
+        if (isCheck) shareOf(bucket, name).pending += more
+        else spendUnlinked(bucket, name, more, false)
+        expect(usedOf(bucket)).toBeGreaterThanOrEqual(before)
+      }),
+    )
+  })
+})
+
+test('a cost fits up to the limit; an unknown one while anything is left; nothing fits into 0', () => {
+  expect([fitsLimit(9, 1, 10), fitsLimit(10, 1, 10), fitsLimit(9, 0, 10), fitsLimit(10, 0, 10)]).toEqual([
+    true,
+    false,
+    true,
+    false,
+  ])
+  expect([fitsLimit(0, 0, 0), fitsLimit(0, 1, 0)]).toEqual([false, false])
+})
+
+test('gateways beyond the bound count as nobody in particular, checks and records alike', () => {
+  const bucket = empty()
+  for (let index = 0; index < GATEWAYS_MAX + 5; index += 1) shareIndex(bucket, `gateway ${index}`)
+  expect(bucket.shares).toHaveLength(GATEWAYS_MAX + 1)
+  expect(shareIndex(bucket, 'yet another')).toBe(shareIndex(bucket, ''))
+})
+
+test('a correction restores what the records alone would have made', () => {
+  fc.assert(
+    fc.property(
+      sums,
+      fc.array(amount, { maxLength: 5 }),
+      gateway,
+      fc.boolean(),
+      (parts, doubled, name, isRecordsOnly) => {
+        const bucket = bucketOf(parts, 50)
+        const before = structuredClone(bucket)
+        shareOf(before, name)
+        for (const cost of doubled) spendUnlinked(bucket, name, cost, isRecordsOnly)
+        const surplus = doubled.reduce((sum, cost) => sum + cost, 0)
+        correct(bucket, shareOf(bucket, name), -surplus, isRecordsOnly)
+        expect(bucket).toEqual(before)
+      },
+    ),
+  )
+})

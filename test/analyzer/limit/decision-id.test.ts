@@ -1,0 +1,50 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { createDecisionIds, DECISION_ID_CHARACTERS_MAX } from '../../../analyzer/limit/decision-id.ts'
+
+const [oldKey, newKey] = ['o'.repeat(32), 'n'.repeat(32)]
+const ids = createDecisionIds([newKey, oldKey])
+const whole = fc.integer({ min: 0, max: Number.MAX_SAFE_INTEGER })
+const reference = fc.record({
+  epoch: whole,
+  sequence: whole,
+  isHeld: fc.boolean(),
+  charges: fc.array(fc.record({ window: whole, bucket: whole, share: whole, amount: whole }), { maxLength: 8 }),
+})
+
+test('an id says exactly what was decided, in characters that every log and header can carry', () => {
+  fc.assert(
+    fc.property(reference, decision => {
+      const id = ids.encode(decision)
+      expect(id).toMatch(/^[\w.-]+$/)
+      expect(ids.decode(id ?? '')).toEqual(decision)
+    }),
+  )
+})
+
+test('an id that anything was changed in is not ours', () => {
+  fc.assert(
+    fc.property(reference, fc.nat(), fc.constantFrom('0', 'z', '-', '.', ''), (decision, place, other) => {
+      const id = ids.encode(decision) ?? ''
+      const at = place % id.length
+      const changed = id.slice(0, at) + other + id.slice(at + 1)
+      fc.pre(changed !== id)
+      expect(ids.decode(changed)).toBeNull()
+    }),
+  )
+})
+
+test('keys overlap: ids of the older key are accepted, those of unknown keys are not', () => {
+  const decision = { epoch: 1, sequence: 2, isHeld: false, charges: [] }
+  expect(ids.decode(createDecisionIds([oldKey]).encode(decision) ?? '')).toEqual(decision)
+  expect(ids.decode(createDecisionIds(['x'.repeat(32)]).encode(decision) ?? '')).toBeNull()
+  for (const nonsense of ['', '.', 'a.b', '1.1.1.c..', 'x'.repeat(10_000)]) expect(ids.decode(nonsense)).toBeNull()
+})
+
+test('an id that no call record could carry is not given', () => {
+  const charge = { window: 2 ** 40, bucket: 2 ** 30, share: 3, amount: 2 ** 50 }
+  const charges = Array.from({ length: 100 }, () => charge)
+  expect(ids.encode({ epoch: 1, sequence: 1, isHeld: false, charges })).toBeNull()
+  const fitting = ids.encode({ epoch: 1, sequence: 1, isHeld: false, charges: charges.slice(0, 32) })
+  expect(fitting?.length).toBeLessThanOrEqual(DECISION_ID_CHARACTERS_MAX)
+})

@@ -1,0 +1,115 @@
+import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
+import { openLimitStore } from '../../../analyzer/limit/open.ts'
+import { claim, describeLimitStore, effect, request, spend } from '../../contract/limit-store.ts'
+
+const log = pino({ level: 'silent' })
+const options = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
+const makeDir = () => mkdtemp(join(tmpdir(), 'quotacast-'))
+
+describeLimitStore('embedded limit store', async () => {
+  const dir = await makeDir()
+  return {
+    open: now => openLimitStore(options, { dir, log, now }),
+    remove: () => rm(dir, { recursive: true, force: true }),
+  }
+})
+
+let dirs: string[]
+let stores: LimitStore[]
+const now = () => Date.UTC(2026, 10, 21, 12) + 1_000
+
+beforeEach(() => {
+  dirs = []
+  stores = []
+})
+afterEach(async () => {
+  for (const store of stores) await store.close()
+  for (const dir of dirs) await rm(dir, { recursive: true, force: true })
+})
+
+const newDir = async () => {
+  const dir = await makeDir()
+  dirs.push(dir)
+  return dir
+}
+const open = async (dir: string, changed: Partial<typeof options> = {}) => {
+  const store = await openLimitStore({ ...options, ...changed }, { dir, log, now })
+  stores.push(store)
+  return store
+}
+const used = async (store: LimitStore) => {
+  const { standings } = await store.decide(request([claim({ cost: 0 })], { isDryRun: true }))
+  return standings[0]?.used
+}
+const apply = (store: LimitStore, effects: ReturnType<typeof effect>[]) =>
+  store.applyRecords({
+    effects,
+    checksOnly: new Set(),
+    position: { logId: 'log', partition: 0, nextOffset: 1, appliedOffset: 0 },
+  })
+const isWritten = () => new Promise(resolve => setTimeout(resolve, 100))
+
+test('counters of an older copy: what was charged after it spends its true cost in full, once', async () => {
+  const [dir, copy] = [await newDir(), await newDir()]
+  const store = await open(dir)
+  const kept = (await store.decide(request([claim({ cost: 50 })]))).reference
+  await isWritten()
+  await cp(dir, copy, { recursive: true })
+  const lost = (await store.decide(request([claim({ cost: 40 })]))).reference
+  if (kept === null || lost === null) throw new Error('expected both to spend')
+  const restored = await open(copy)
+  expect(await used(restored)).toBe(50)
+  await apply(restored, [effect(7, { reference: kept }), effect(9, { reference: lost })])
+  expect(await used(restored)).toBe(16)
+  await apply(restored, [effect(9, { reference: lost })])
+  expect(await used(restored)).toBe(16)
+})
+
+test('counters that were lost altogether: earlier decisions spend their true cost', async () => {
+  const before = await open(await newDir())
+  const { reference } = await before.decide(request([claim({ cost: 50 })]))
+  const after = await open(await newDir())
+  await apply(after, [effect(7, { reference })])
+  expect(await used(after)).toBe(7)
+  if (reference !== null) expect(await after.settle(reference, [spend(7)])).toBe('already_settled')
+})
+
+test('a second process takes over, and the first one neither decides nor writes any more', async () => {
+  const dir = await newDir()
+  const first = await open(dir)
+  await first.decide(request([claim({ cost: 5 })]))
+  await isWritten()
+  const second = await open(dir)
+  await first.decide(request([claim({ cost: 70 })]))
+  await isWritten()
+  expect(first.unavailable()).toMatch(/taken over/)
+  await expect(first.decide(request([claim()]))).rejects.toMatchObject({ code: 'LIMITS_TAKEN_OVER', retryable: false })
+  expect(await used(second)).toBe(5)
+  expect(second.unavailable()).toBeNull()
+})
+
+test('without room for another subject nothing is spent, and subjects that are there go on', async () => {
+  const store = await open(await newDir())
+  for (let index = 0; index < options.bucketsMax; index += 1) {
+    await store.decide(request([claim({ subject: `subject ${index}` })]))
+  }
+  const both = request([claim({ subject: 'subject 0' }), claim({ subject: 'one more', series: 'other' })])
+  await expect(store.decide(both)).rejects.toMatchObject({ code: 'LIMITS_FULL' })
+  expect(await store.decide(request([claim({ subject: 'subject 0' })]))).toMatchObject({ standings: [{ used: 2 }] })
+})
+
+test('a request id that had to make room is counted as an unlinked one', async () => {
+  const store = await open(await newDir(), { requestsMax: 2 } as never)
+  for (const requestId of ['r1', 'r2', 'r3']) await store.decide(request([claim({ cost: 10 })], { requestId }))
+  expect(await apply(store, [effect(10, { requestId: 'r1' }), effect(4, { requestId: 'r3' })])).toEqual({
+    linked: 1,
+    unlinked: 1,
+    repeated: 0,
+  })
+  expect(await used(store)).toBe(24)
+})

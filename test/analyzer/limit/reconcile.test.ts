@@ -1,0 +1,201 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
+import type { LimitStore, RecordBatch } from '../../../analyzer/limit/limit-store.ts'
+import { openLimitStore } from '../../../analyzer/limit/open.ts'
+import { type RecordedCalls, startReconciler } from '../../../analyzer/limit/reconcile.ts'
+import { type Settler, startSettler } from '../../../analyzer/limit/settler.ts'
+import type { Quota } from '../../../analyzer/policy/quota.ts'
+import { subjectKey } from '../../../analyzer/policy/subject.ts'
+import { isRecordedUpTo, readRecorded, recordedSinceMs } from '../../../analyzer/usage/recorded.ts'
+import { windowAt } from '../../../analyzer/usage/window.ts'
+import type { CallLog } from '../../../collector/log/call-log.ts'
+import { createWriter, type Writer } from '../../../collector/store/writer.ts'
+import { claim, request } from '../../contract/limit-store.ts'
+import { openTestStore, type TestStore } from '../../store-fixture.ts'
+import { appendCalls, callRecord, openLog, quota, silent } from './call-records.ts'
+
+let opened: TestStore
+let recorded: RecordedCalls
+beforeAll(async () => {
+  opened = await openTestStore()
+  const { client } = opened.store
+  recorded = {
+    costs: query => readRecorded(client, query),
+    isUpTo: position => isRecordedUpTo(client, position),
+    keptSinceMs: recordedSinceMs,
+  }
+})
+afterAll(() => opened.close())
+
+/** A year, so that no test crosses a reset. */
+const window = { kind: 'calendar', every: 'month', timezone: 'UTC' }
+const both = quota({ name: 'both', window })
+const records = quota({ name: 'records', window, counts: 'records', per: ['tenant', 'consumer'] })
+const checks = quota({ name: 'checks', window, counts: 'checks' })
+const quotas = [both, records, checks]
+
+let dir: string
+let log: CallLog
+let writer: Writer
+let closing: (() => Promise<void>)[]
+beforeEach(async () => {
+  await opened.store.client.command({ query: 'TRUNCATE TABLE calls' })
+  dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  log = await openLog(join(dir, 'log'))
+  writer = createWriter({ log, store: opened.store, logger: silent, labelColumns: [], flushMs: 10 })
+  closing = []
+})
+afterEach(async () => {
+  for (const close of closing.toReversed()) await close()
+  await writer.close()
+  await log.close()
+  await rm(dir, { recursive: true, force: true })
+})
+
+/** A limiter's counting half, with a fault planted between the settler and its store if a test wants one. */
+async function openCounting(name: string, plant: (batch: RecordBatch) => RecordBatch = batch => batch, of = quotas) {
+  const options = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
+  const store = await openLimitStore(options, { dir: join(dir, name), log: silent })
+  const settler = startSettler({
+    log,
+    store: { ...store, applyRecords: batch => store.applyRecords(plant(batch)) },
+    quotas: of,
+    labelColumns: [],
+    decisionIds: createDecisionIds(['k'.repeat(32)]),
+    callIdBytesMax: 2 ** 22,
+    onRecordWithoutId: () => undefined,
+    logger: silent,
+    now: Date.now,
+  })
+  const deps = { log, store, quotas: of, recorded, everyMs: 3_600_000, logger: silent, insertMsMax: 50 }
+  const close = async () => {
+    await settler.close()
+    await store.close()
+  }
+  return { store, settler, deps, close }
+}
+
+async function used(store: LimitStore, one: Quota, subject: string[]) {
+  const bucket = { series: one.series, subject: subjectKey(subject), ...windowAt(one.window, Date.now()) }
+  const { standings } = await store.decide(request([claim({ ...bucket, cost: 0 })], { isDryRun: true }))
+  return standings[0]?.used
+}
+const isStored = async (settler: Settler) => {
+  await expect.poll(() => settler.lagEntries(), { timeout: 10_000 }).toBe(0)
+  await expect
+    .poll(async () => (await writer.lag()).every(({ entries }) => entries === 0), { timeout: 10_000 })
+    .toBe(true)
+}
+/** Compares until nothing differs; the first comparison, made at once, may have come too early. */
+async function compared(deps: Parameters<typeof startReconciler>[0]) {
+  const reconciler = startReconciler(deps)
+  await reconciler.reconcile()
+  expect(await reconciler.reconcile()).toMatchObject({ buckets: 0 })
+  await reconciler.close()
+}
+
+const calls = (count: number) =>
+  Array.from({ length: count }, (_, index) =>
+    callRecord({ totalTokens: index + 1, consumer: index % 2 ? 'web' : 'app' }),
+  )
+const sumOf = (all: ReturnType<typeof calls>, consumer: string) =>
+  all.filter(one => one.consumer === consumer).reduce((sum, one) => sum + (one.totalTokens ?? 0), 0)
+
+test('what the settler dropped and doubled is corrected, exactly that, in the first comparison and in later ones', async () => {
+  const counting = await openCounting('limits', batch => {
+    const effects = batch.effects.flatMap((effect, index) => {
+      if (index % 7 === 3) return []
+      return index % 5 === 1 ? [effect, effect] : [effect]
+    })
+    return { ...batch, effects }
+  })
+  closing.push(counting.close)
+  const all = calls(40)
+  await appendCalls(log, all)
+  await isStored(counting.settler)
+  expect(await used(counting.store, both, ['web'])).not.toBe(sumOf(all, 'web'))
+  const { deps, store } = counting
+  const reconciler = startReconciler(deps)
+  closing.push(() => reconciler.close())
+  await reconciler.reconcile()
+  const exact = async () => {
+    for (const consumer of ['web', 'app']) {
+      expect(await used(store, both, [consumer])).toBe(sumOf(all, consumer))
+      expect(await used(store, records, ['acme', consumer])).toBe(sumOf(all, consumer))
+      expect(await used(store, checks, [consumer])).toBe(0)
+    }
+  }
+  await exact()
+  const more = calls(31)
+  all.push(...more)
+  await appendCalls(log, more)
+  await isStored(counting.settler)
+  // Too much within a part is decided by the whole, one comparison later.
+  await reconciler.reconcile()
+  await reconciler.reconcile()
+  await exact()
+  expect(await reconciler.reconcile()).toMatchObject({ buckets: 0, added: 0, removed: 0 })
+})
+
+test('a limit store that was lost, and a new quota, learn what was used before from the store', async () => {
+  const first = await openCounting('limits', undefined, [both])
+  const all = calls(20)
+  await appendCalls(log, all)
+  await isStored(first.settler)
+  await first.close()
+  // The log's beginning is gone as well: only the store knows.
+  await writer.close()
+  await log.close()
+  log = await openLog(join(dir, 'another log'))
+  writer = createWriter({ log, store: opened.store, logger: silent, labelColumns: [], flushMs: 10 })
+  const second = await openCounting('lost')
+  closing.push(second.close)
+  const later = calls(3)
+  await appendCalls(log, later)
+  await isStored(second.settler)
+  await compared(second.deps)
+  for (const consumer of ['web', 'app']) {
+    const truth = sumOf(all, consumer) + sumOf(later, consumer)
+    expect(await used(second.store, both, [consumer])).toBe(truth)
+    expect(await used(second.store, records, ['acme', consumer])).toBe(truth)
+  }
+})
+
+test('records that are stored and not applied yet are not counted twice when a lost limit store reads them again', async () => {
+  const first = await openCounting('limits', undefined, [both])
+  const all = calls(20)
+  await appendCalls(log, all)
+  await isStored(first.settler)
+  await first.close()
+  const options = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
+  const store = await openLimitStore(options, { dir: join(dir, 'lost'), log: silent })
+  await compared({ ...first.deps, store })
+  expect(await used(store, both, ['web'])).toBe(0)
+  await store.close()
+  const second = await openCounting('lost', undefined, [both])
+  closing.push(second.close)
+  await isStored(second.settler)
+  expect(await used(second.store, both, ['web'])).toBe(sumOf(all, 'web'))
+})
+
+test('while the store is away or behind, nothing is corrected, and the reason is said', async () => {
+  const counting = await openCounting('limits')
+  closing.push(counting.close)
+  await appendCalls(log, calls(4))
+  await isStored(counting.settler)
+  const away = { ...recorded, isUpTo: () => Promise.reject(new Error('nobody there')) }
+  const behind = { ...recorded, isUpTo: async () => false }
+  for (const [one, reason] of [
+    [away, 'nobody there'],
+    [behind, 'does not hold yet'],
+  ] as const) {
+    const reconciler = startReconciler({ ...counting.deps, recorded: one })
+    closing.push(() => reconciler.close())
+    expect(await reconciler.reconcile()).toMatch(reason)
+    expect(reconciler.status()).toEqual({ comparedAtMs: null, skipped: expect.stringContaining(reason) })
+  }
+  expect(await used(counting.store, both, ['web'])).toBe(2 + 4)
+})

@@ -1,0 +1,203 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
+import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
+import { openLimitStore } from '../../../analyzer/limit/open.ts'
+import { type Settler, startSettler } from '../../../analyzer/limit/settler.ts'
+import type { Quota } from '../../../analyzer/policy/quota.ts'
+import { subjectKey } from '../../../analyzer/policy/subject.ts'
+import { windowAt } from '../../../analyzer/usage/window.ts'
+import type { CallLog } from '../../../collector/log/call-log.ts'
+import { claim, request } from '../../contract/limit-store.ts'
+import { appendCalls, callRecord, openLog, quota, silent } from './call-records.ts'
+
+const decisionIds = createDecisionIds(['k'.repeat(32)])
+const options = { kind: 'embedded', flushMs: 5, bucketsMax: 10_000, requestsMax: 1_000 } as const
+const HOUR_MS = 3_600_000
+
+let dir: string
+let log: CallLog
+let store: LimitStore
+let settler: Settler
+let quotas: Quota[]
+let withoutId: string[]
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  quotas = [quota()]
+  withoutId = []
+  await open()
+})
+afterEach(async () => {
+  await close()
+  await rm(dir, { recursive: true, force: true })
+})
+
+async function open(logDir = 'log') {
+  log = await openLog(join(dir, logDir))
+  store = await openLimitStore(options, { dir: join(dir, 'limits'), log: silent })
+  settler = startSettler({
+    log,
+    store,
+    quotas,
+    labelColumns: ['team'],
+    decisionIds,
+    callIdBytesMax: 2 ** 22,
+    onRecordWithoutId: gateway => withoutId.push(gateway),
+    logger: silent,
+    now: Date.now,
+  })
+}
+async function close() {
+  await settler.close()
+  await store.close()
+  await log.close()
+}
+const bucket = (one: Quota, subject: string[]) => ({
+  series: one.series,
+  subject: subjectKey(subject),
+  ...windowAt(one.window, Date.now()),
+})
+async function used(one = quotas[0] ?? quota(), subject = ['web']) {
+  const dryRun = request([claim({ ...bucket(one, subject), cost: 0 })], { isDryRun: true })
+  return (await store.decide(dryRun)).standings[0]?.used
+}
+async function check(cost: number, requestId: string | null = null) {
+  const { reference } = await store.decide(
+    request([claim({ ...bucket(quotas[0] ?? quota(), ['web']), limit: 1_000, cost })], { requestId }),
+  )
+  return reference === null ? null : decisionIds.encode(reference)
+}
+const isSettled = () => expect.poll(() => settler.lagEntries(), { timeout: 10_000 }).toBe(0)
+
+test('records settle their checks, by decision id and by request id, and spend on their own', async () => {
+  const decisionId = await check(50)
+  await check(50, 'r1')
+  const forged = decisionId?.replace(/.$/, '~') ?? null
+  await appendCalls(log, [
+    callRecord({ decisionId, totalTokens: 7 }),
+    callRecord({ requestId: 'r1', totalTokens: 8 }),
+    callRecord({ gateway: 'nginx', totalTokens: 100 }),
+    callRecord({ decisionId: forged, gateway: 'envoy', totalTokens: 1_000 }),
+  ])
+  await isSettled()
+  expect(await used()).toBe(1_115)
+  expect(settler.counts()).toEqual({ linked: 2, unlinked: 2, repeated: 0, duplicate: 0, unreadable: 0 })
+  expect(withoutId).toEqual(['nginx', 'envoy'])
+})
+
+test('a record with unknown or refused cost releases its check', async () => {
+  const ids = [await check(50), await check(50), await check(50)]
+  await appendCalls(log, [
+    callRecord({ decisionId: ids[0] ?? null, totalTokens: null }),
+    callRecord({ decisionId: ids[1] ?? null, outcome: 'limited', totalTokens: 40 }),
+  ])
+  await isSettled()
+  expect(await used()).toBe(50)
+})
+
+test('a call that is sent twice is applied once, over a restart and over a log that was wiped', async () => {
+  const calls = Array.from({ length: 700 }, () => callRecord({ totalTokens: 3 }))
+  await appendCalls(log, [...calls, ...calls.slice(0, 100)])
+  await isSettled()
+  expect(await used()).toBe(2_100)
+  await close()
+  await open()
+  await appendCalls(log, calls)
+  await isSettled()
+  expect(await used()).toBe(2_100)
+  expect(settler.counts()).toMatchObject({ unlinked: 0, duplicate: 700 })
+})
+
+test('what is no call record is stepped over', async () => {
+  await log.append('calls', [
+    { key: 'x', value: 'no JSON' },
+    { key: 'x', value: '{"callId":1}' },
+  ])
+  await appendCalls(log, [callRecord({ totalTokens: 5 })])
+  await isSettled()
+  expect(await used()).toBe(5)
+  expect(settler.counts().unreadable).toBe(2)
+})
+
+test('late records spend in the window they started in if it is still open', async () => {
+  const day = quota({ name: 'day', window: { kind: 'fixed', everySeconds: 86_400 } })
+  const month = quota({ name: 'month', window: { kind: 'fixed', everySeconds: 400 * 86_400 } })
+  quotas = [day, month]
+  await close()
+  await open()
+  const earlier = Math.max(
+    windowAt(month.window, Date.now()).startMs,
+    windowAt(day.window, Date.now()).startMs - HOUR_MS,
+  )
+  await appendCalls(log, [callRecord({ startedAtMs: earlier, totalTokens: 5 })])
+  await isSettled()
+  expect([await used(day), await used(month)]).toEqual([0, 5])
+})
+
+test('what a quota covers and by whom it is counted decide what a record spends', async () => {
+  const team = quota({ name: 'team', per: ['team'], match: { model: 'gpt-*' }, unit: 'requests' }, ['team'])
+  const checks = quota({ name: 'checks', counts: 'checks' })
+  const records = quota({ name: 'records', counts: 'records' })
+  quotas = [team, checks, records]
+  await close()
+  await open()
+  const { reference } = await store.decide(
+    request([claim({ ...bucket(checks, ['web']), cost: 50 }), claim({ ...bucket(records, ['web']), isSpent: false })]),
+  )
+  const decisionId = reference === null ? null : decisionIds.encode(reference)
+  await appendCalls(log, [
+    callRecord({ model: 'gpt-5', labels: { team: 'search' }, totalTokens: 9, decisionId }),
+    callRecord({ model: 'claude', labels: { team: 'search' }, totalTokens: 9 }),
+  ])
+  await isSettled()
+  expect([await used(team, ['search']), await used(checks), await used(records)]).toEqual([1, 50, 18])
+})
+
+test('counters are as old as the log lets them be', async () => {
+  await appendCalls(log, [callRecord()])
+  await isSettled()
+  await expect.poll(() => Date.now() - settler.asOfMs(Date.now()), { timeout: 5_000 }).toBeLessThan(1_500)
+})
+
+test('records that were trimmed before they were applied have every window compared again', async () => {
+  await appendCalls(log, [callRecord({ totalTokens: 5 })])
+  await isSettled()
+  const { id } = await store.beginComparison()
+  const { startMs, endMs, series } = bucket(quotas[0] ?? quota(), [])
+  const truth = { series, startMs, endMs, isWhole: true, mayLower: true, isRecordsOnly: false }
+  await store.correct(id, [{ ...truth, costs: [{ subject: 'web', gateway: 'kong', amount: 5 }] }])
+  expect((await store.beginComparison()).windows[0]?.comparedTo).not.toBeNull()
+  await settler.close()
+  const [partition] = await log.partitions('calls')
+  if (partition === undefined) throw new Error('expected a partition')
+  await appendCalls(log, [callRecord({ totalTokens: 6 })])
+  // As after a retention that is over: the log begins beyond the position.
+  const trimmed = { ...log, ...trimmedTo(log, partition.endOffset + 1) }
+  const later = startSettler({
+    log: trimmed,
+    store,
+    quotas,
+    labelColumns: [],
+    decisionIds,
+    callIdBytesMax: 2 ** 22,
+    onRecordWithoutId: () => undefined,
+    logger: silent,
+    now: Date.now,
+  })
+  await expect.poll(async () => (await store.beginComparison()).windows[0]?.comparedTo, { timeout: 5_000 }).toBeNull()
+  await later.close()
+})
+
+/** The same log, as a reader sees it whose position was trimmed away. */
+function trimmedTo(whole: CallLog, beginOffset: number): Pick<CallLog, 'subscribe'> {
+  return {
+    subscribe: (topics, name, reader) =>
+      whole.subscribe(topics, name, {
+        ...reader,
+        assigned: partition => reader.assigned({ ...partition, beginOffset }),
+      }),
+  }
+}

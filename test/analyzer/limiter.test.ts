@@ -1,0 +1,376 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { openControl } from '../../analyzer/control/control.ts'
+import { type LimiterRole, openLimiter } from '../../analyzer/limiter.ts'
+import type { Quota } from '../../analyzer/policy/quota.ts'
+import { createIdentity } from '../../collector/identity.ts'
+import type { CallLog } from '../../collector/log/call-log.ts'
+import type { DecisionSums } from '../../collector/log/decision-sums.ts'
+import { routeOf } from '../../collector/normalize/route.ts'
+import type { Principal } from '../../collector/principal.ts'
+import { openStore } from '../../collector/store/open.ts'
+import { createServer } from '../../deploy/http.ts'
+import { principalOf } from '../../deploy/http-access.ts'
+import { freePorts } from '../free-ports.ts'
+import { appendCalls, callRecord, openLog, quota, silent } from './limit/call-records.ts'
+
+/** Ten minutes into an hour. */
+const START_MS = Date.UTC(2026, 10, 21, 12, 10)
+
+let dir: string
+let log: CallLog
+let role: LimiterRole
+let server: FastifyInstance
+let nowMs: number
+let closing: (() => Promise<unknown>)[]
+
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  nowMs = START_MS
+  closing = []
+})
+afterEach(async () => {
+  await close()
+  await rm(dir, { recursive: true, force: true })
+})
+async function close() {
+  for (const each of closing.toReversed()) await each()
+  closing = []
+}
+
+const principals: Record<string, Principal> = {
+  gateway: { name: 'gateway', scopes: new Set(['check', 'read']), tenant: null },
+  acme: { name: 'acme', scopes: new Set(['check', 'read']), tenant: 'acme' },
+  reader: { name: 'reader', scopes: new Set(['read']), tenant: null },
+}
+
+/** The role as it runs, with nobody at the store's port. */
+async function open(quotas: Quota[]) {
+  const opened = await openLog(join(dir, 'log'))
+  const [port = 0] = await freePorts(1)
+  const options = { kind: 'embedded', host: '127.0.0.1', port, memoryBytesMax: 2 ** 30 } as const
+  const store = await openStore(options, { dir: join(dir, 'store'), log: silent })
+  const control = await openControl({ log: opened, logger: silent })
+  const limiter = await openLimiter({
+    options: { reconcileSeconds: 60, callIdBytesMax: 2 ** 20 },
+    limits: { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 },
+    dir: join(dir, 'limits'),
+    log: opened,
+    store,
+    control,
+    quotas,
+    identity: createIdentity({
+      fingerprintKeys: ['f'.repeat(32)],
+      keys: [{ ids: ['kong-consumer-7'], consumer: 'web', tenant: 'acme' }],
+    }),
+    labelColumns: ['team'],
+    decisionKeys: ['d'.repeat(32)],
+    routeOf,
+    principalOf,
+    logger: silent,
+    now: () => nowMs,
+  })
+  const http = await createServer({
+    role: 'limiter',
+    version: '0.0.0',
+    log: silent,
+    routes: limiter.routes,
+    verify: token => principals[token] ?? null,
+    readiness: () => limiter.readiness(),
+    serveMetrics: () => undefined,
+    isTracing: false,
+  })
+  closing.push(
+    () => opened.close(),
+    () => store.close(),
+    () => control.close(),
+    () => limiter.close(),
+    () => http.close(),
+  )
+  log = opened
+  role = limiter
+  server = http
+}
+
+const post = async (body: object, token = 'gateway') => {
+  const response = await server.inject({
+    method: 'POST',
+    url: '/v1/check',
+    headers: { authorization: `Bearer ${token}` },
+    payload: body,
+  })
+  return { status: response.statusCode, body: response.json() }
+}
+const forward = (headers: Record<string, string>, fields: object = {}) =>
+  server.inject({ method: 'GET', url: '/v1/auth', headers: { 'x-quotacast-token': 'gateway', ...headers }, ...fields })
+
+const web = { tenant: 'acme', consumer: 'web' }
+const requests = quota({ name: 'requests', unit: 'requests', limit: 3 })
+const tokens = quota({ name: 'tokens', unit: 'total_tokens', limit: 1000, per: ['tenant'] })
+const errors = quota({ name: 'shadow', unit: 'requests', limit: 1, enforcement: 'shadow', per: [] })
+
+describe('POST /v1/check', () => {
+  test('answers for every quota, denies when one is used up, and allows again after the reset', async () => {
+    await open([requests, tokens, errors])
+    const { body: first } = await post({ ...web, cost: { total_tokens: 100 } })
+    expect(first).toEqual({
+      allowed: true,
+      decisionId: expect.stringMatching(/^1\./),
+      asOfMs: expect.any(Number),
+      binding: 'requests',
+      retryAfterMs: null,
+      degraded: false,
+      quotas: [
+        {
+          quota: 'requests',
+          unit: 'requests',
+          limit: 3,
+          used: 1,
+          reserved: 0,
+          remaining: 2,
+          resetAtMs: START_MS + 50 * 60_000,
+          enforcement: 'deny',
+        },
+        {
+          quota: 'tokens',
+          unit: 'total_tokens',
+          limit: 1000,
+          used: 100,
+          reserved: 0,
+          remaining: 900,
+          resetAtMs: START_MS + 50 * 60_000,
+          enforcement: 'deny',
+        },
+        {
+          quota: 'shadow',
+          unit: 'requests',
+          limit: 1,
+          used: 1,
+          reserved: 0,
+          remaining: 0,
+          resetAtMs: START_MS + 50 * 60_000,
+          enforcement: 'shadow',
+        },
+      ],
+    })
+    await post(web)
+    await post(web)
+    const { body: denied } = await post({ ...web, cost: { total_tokens: 100 } })
+    expect(denied).toMatchObject({ allowed: false, decisionId: null, binding: 'requests', retryAfterMs: 50 * 60_000 })
+    expect(denied.quotas[1].used).toBe(100)
+    nowMs = START_MS + denied.retryAfterMs
+    expect((await post(web)).body).toMatchObject({ allowed: true, quotas: [{ used: 1 }, {}, {}] })
+  })
+
+  test('decides an array in order, spends nothing in a dry run, and knows the consumer by any of its ids', async () => {
+    await open([requests])
+    const asks = [{ ...web, dryRun: true }, { consumer: 'kong-consumer-7' }, { ...web, cost: { requests: 2 } }, web]
+    const { body } = await post(asks)
+    expect(
+      body.map((one: { allowed: boolean; quotas: { used: number }[] }) => [one.allowed, one.quotas[0]?.used]),
+    ).toEqual([
+      [true, 0],
+      [true, 1],
+      [true, 3],
+      [false, 3],
+    ])
+    expect(body[0].decisionId).toBeNull()
+  })
+
+  test('a stated cost that can never fit is an error, and no check of the request spends', async () => {
+    await open([requests, tokens])
+    const { status, body } = await post([web, { ...web, cost: { total_tokens: 1001 } }])
+    expect([status, body.code]).toEqual([400, 'cost_exceeds_limit'])
+    expect((await post({ ...web, dryRun: true })).body.quotas[0].used).toBe(0)
+  })
+
+  test('a limit of 0 denies, and waiting does not help', async () => {
+    await open([quota({ name: 'none', unit: 'requests', limit: 0 })])
+    expect((await post(web)).body).toMatchObject({ allowed: false, binding: 'none', retryAfterMs: null })
+  })
+
+  test('a token of one tenant speaks for it alone; others need the scope', async () => {
+    await open([tokens])
+    expect((await post({ tenant: 'globex', consumer: 'x' }, 'acme')).status).toBe(403)
+    await post({ consumer: 'web', cost: { total_tokens: 7 } }, 'acme')
+    expect((await post({ ...web, dryRun: true })).body.quotas[0].used).toBe(7)
+    expect((await post(web, 'reader')).status).toBe(403)
+    expect((await post(web, 'nobody')).status).toBe(401)
+  })
+
+  test('dimensions choose the quota; unknown ones and unknown keys are errors', async () => {
+    await open([quota({ name: 'search', match: { team: 'search', model: 'gpt-*' }, unit: 'requests' }, ['team'])])
+    const dimensions = { team: 'search', model: 'gpt-5' }
+    expect((await post({ ...web, dimensions })).body.quotas).toHaveLength(1)
+    expect((await post({ ...web, dimensions: { ...dimensions, model: 'claude' } })).body).toMatchObject({
+      allowed: true,
+      binding: null,
+      quotas: [],
+    })
+    expect((await post({ ...web, dimensions: { region: 'eu' } })).body).toMatchObject({ code: 'unknown_dimension' })
+    expect((await post({ ...web, colour: 'red' })).status).toBe(400)
+    expect((await post({ ...web, cost: { total_tokens: -1 } })).status).toBe(400)
+    expect((await post([])).status).toBe(400)
+  })
+
+  test('a raw credential becomes its fingerprint', async () => {
+    await open([requests])
+    const [secret] = ['sk-proj-1234567890abcdefghij']
+    await post({ tenant: 'acme', credential: secret })
+    const consumer = createIdentity({ fingerprintKeys: ['f'.repeat(32)], keys: [] }).fingerprint(secret ?? '')
+    expect((await post({ tenant: 'acme', consumer, dryRun: true })).body.quotas[0].used).toBe(1)
+  })
+})
+
+describe('forward-auth', () => {
+  const headers = { 'x-quotacast-tenant': 'acme', 'x-quotacast-consumer': 'web', 'x-forwarded-uri': '/v1/chat?x=1' }
+
+  test('lets calls of any method pass until the quota is used up, then says when to come again', async () => {
+    await open([requests, errors])
+    for (const method of ['GET', 'POST', 'DELETE']) {
+      const payload = method === 'GET' ? {} : { payload: '<x/>' }
+      const response = await forward({ ...headers, 'content-type': 'application/xml' }, { method, ...payload })
+      expect([response.statusCode, response.body]).toEqual([200, ''])
+      expect(response.headers['x-quotacast-decision-id']).toMatch(/^1\./)
+    }
+    const denied = await forward(headers)
+    expect(denied.statusCode).toBe(429)
+    expect(denied.headers).toMatchObject({
+      'retry-after': String(50 * 60),
+      ratelimit: '"requests";r=0;t=3000',
+      'ratelimit-policy': '"requests";q=3;w=3600;qu="requests"',
+      'content-type': expect.stringContaining('application/problem+json'),
+    })
+    expect(denied.json()).toMatchObject({
+      type: 'https://iana.org/assignments/http-problem-types#quota-exceeded',
+      status: 429,
+      'violated-policies': ['requests'],
+    })
+    nowMs += 50 * 60_000
+    expect((await forward(headers)).statusCode).toBe(200)
+  })
+
+  test('takes the token from the path, and the caller from Authorization', async () => {
+    await open([requests])
+    const authorization = 'Bearer sk-proj-1234567890abcdefghij'
+    const ask = () => server.inject({ method: 'HEAD', url: '/v1/auth/gateway', headers: { authorization } })
+    for (const status of [200, 200, 200, 429]) expect((await ask()).statusCode).toBe(status)
+    expect((await forward(headers)).statusCode).toBe(200)
+    const anonymous = await server.inject({
+      method: 'GET',
+      url: '/v1/auth',
+      headers: { authorization: 'Bearer gateway' },
+    })
+    expect(anonymous.statusCode).toBe(401)
+  })
+
+  test('replaces ids of the path as call records do, and reads costs', async () => {
+    await open([quota({ name: 'route', match: { route: '/users/{id}' }, unit: 'total_tokens', limit: 100, per: [] })])
+    const ask = (cost: string) =>
+      forward({ ...headers, 'x-forwarded-uri': '/users/4711?q=1', 'x-quotacast-cost': cost })
+    expect((await ask('total_tokens=60, requests=1')).headers.ratelimit).toBe('"route";r=40;t=3000')
+    // The caller did not choose it: more than the limit is a denial here.
+    const never = await ask('total_tokens=101')
+    expect([never.statusCode, never.headers['retry-after']]).toEqual([429, undefined])
+    for (const cost of ['tokens=1', 'total_tokens', 'total_tokens=1.5', '1=2=3']) {
+      expect((await ask(cost)).statusCode).toBe(400)
+    }
+  })
+})
+
+describe('the role', () => {
+  test('decides and can be restarted while the store is away; what was used is kept', async () => {
+    await open([requests, tokens])
+    await post({ ...web, cost: { total_tokens: 300 } })
+    await close()
+    await open([requests, quota({ name: 'tokens', unit: 'total_tokens', limit: 400, per: ['tenant'] })])
+    expect(await role.readiness()).toEqual([])
+    // A limit that was changed in the middle of a window acts on what was used.
+    expect((await post({ ...web, cost: { total_tokens: 300 } })).body).toMatchObject({
+      allowed: false,
+      binding: 'tokens',
+      quotas: [{ used: 1 }, { used: 300, limit: 400, remaining: 100 }],
+    })
+  })
+
+  test('settles checks from the log by either id, and names gateways that hand none on', async () => {
+    await open([tokens])
+    const kong = { ...web, dimensions: { gateway: 'kong' } }
+    const { body } = await post({ ...kong, cost: { total_tokens: 500 } })
+    await post({ ...kong, requestId: 'r1', cost: { total_tokens: 400 } })
+    const times = { startedAtMs: nowMs, arrivedAtMs: nowMs }
+    await appendCalls(log, [
+      callRecord({ ...times, decisionId: body.decisionId, totalTokens: 20 }),
+      callRecord({ ...times, requestId: 'r1', totalTokens: 30 }),
+      callRecord({ ...times, totalTokens: 40 }),
+    ])
+    const usedNow = async () => (await post({ ...web, dryRun: true })).body.quotas[0].used
+    await expect.poll(usedNow, { timeout: 5_000 }).toBe(90)
+    const status = async (token: string) => {
+      const headers = { authorization: `Bearer ${token}` }
+      return (await server.inject({ method: 'GET', url: '/v1/status', headers })).json()
+    }
+    expect(await status('reader')).toMatchObject({
+      role: 'limiter',
+      records: { linked: 2, unlinked: 1 },
+      unavailable: null,
+      gatewaysWithoutIds: [
+        { gateway: 'kong', checks: 2, recordsWithoutId: 1, hint: expect.stringContaining('decisionId') },
+      ],
+    })
+    expect((await status('acme')).gatewaysWithoutIds).toEqual([])
+  })
+
+  test('hands on the sums of its decisions per minute, quota and bucket', async () => {
+    await open([requests, errors])
+    for (let turn = 0; turn < 5; turn += 1) await post(web)
+    await post({ tenant: 'acme', consumer: 'app' })
+    await role.close()
+    const { entries } = await log.read('decisions', 0, 0, 100)
+    const sums: DecisionSums[] = entries.map(({ value }) => JSON.parse(value))
+    const common = { minuteMs: START_MS, unit: 'requests' }
+    const of = { ...common, quota: 'requests', tenant: null }
+    expect(sums).toEqual([
+      { ...of, subject: { consumer: 'web' }, consumer: 'web', allowed: 3, denied: 2, spent: 3, deniedCost: 2 },
+      { ...of, subject: { consumer: 'app' }, consumer: 'app', allowed: 1, denied: 0, spent: 1, deniedCost: 0 },
+      {
+        ...common,
+        quota: 'shadow',
+        subject: {},
+        tenant: null,
+        consumer: null,
+        allowed: 4,
+        denied: 0,
+        spent: 4,
+        deniedCost: 0,
+      },
+    ])
+  })
+
+  test('answers as configured when the limit store was taken over', async () => {
+    const strict = quota({ name: 'strict', unit: 'requests', onStoreFailure: 'deny', match: { consumer: 'web' } })
+    await open([requests, strict])
+    const [first, firstServer] = [role, server]
+    await open([requests, strict])
+    await post(web)
+    server = firstServer
+    await expect.poll(() => first.readiness(), { timeout: 5_000 }).toEqual([])
+    await post(web)
+    await expect.poll(() => first.readiness(), { timeout: 5_000 }).toEqual([expect.stringContaining('taken over')])
+    expect((await post(web)).body).toMatchObject({
+      allowed: false,
+      degraded: true,
+      binding: 'strict',
+      retryAfterMs: 1000,
+    })
+    expect((await post({ consumer: 'app' })).body).toMatchObject({ allowed: true, degraded: true, decisionId: null })
+    const denied = await forward({ 'x-quotacast-consumer': 'web' })
+    expect([denied.statusCode, denied.json().type]).toEqual([
+      429,
+      expect.stringContaining('temporary-reduced-capacity'),
+    ])
+  })
+})

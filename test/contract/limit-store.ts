@@ -1,0 +1,428 @@
+/** The promises of `LimitStore`. Every adapter's test calls this suite; a store that cannot keep one is not one. */
+import fc from 'fast-check'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import type {
+  Claim,
+  DecideRequest,
+  DecisionReference,
+  LimitStore,
+  RecordEffect,
+  RecordSpend,
+} from '../../analyzer/limit/limit-store.ts'
+
+export interface LimitStoreHarness {
+  /** Opens the store, empty at first, with what the one before has kept afterwards. */
+  open(now: () => number): Promise<LimitStore>
+  /** Removes everything. */
+  remove(): Promise<void>
+}
+
+const HOUR_MS = 3_600_000
+const START_MS = Date.UTC(2026, 10, 21, 12)
+
+const address = (subject = 'a', series = 'quota', startMs = START_MS) => ({
+  series,
+  subject,
+  startMs,
+  endMs: startMs + HOUR_MS,
+})
+
+export const claim = (fields: Partial<Claim> = {}): Claim => ({
+  ...address(),
+  limit: 100,
+  cost: 1,
+  isSpent: true,
+  isEnforced: true,
+  ...fields,
+})
+
+export const request = (claims: Claim[], fields: Partial<DecideRequest> = {}): DecideRequest => ({
+  verb: 'check',
+  claims,
+  gateway: 'kong',
+  requestId: null,
+  isDryRun: false,
+  expiresAtMs: null,
+  ...fields,
+})
+
+export const spend = (amount: number, fields: Partial<RecordSpend> = {}): RecordSpend => ({
+  ...address(),
+  amount,
+  isRecordsOnly: false,
+  ...fields,
+})
+
+export const effect = (amount: number, fields: Partial<RecordEffect> = {}): RecordEffect => ({
+  reference: null,
+  gateway: 'kong',
+  requestId: null,
+  spends: [spend(amount)],
+  ...fields,
+})
+
+export function describeLimitStore(name: string, prepare: () => Promise<LimitStoreHarness>): void {
+  describe(name, () => {
+    let harness: LimitStoreHarness
+    let store: LimitStore
+    let nowMs: number
+    let offset: number
+
+    beforeEach(async () => {
+      harness = await prepare()
+      nowMs = START_MS + 1_000
+      offset = 0
+      store = await harness.open(() => nowMs)
+    })
+    afterEach(async () => {
+      await store.close()
+      await harness.remove()
+    })
+
+    const restart = async () => {
+      await store.close()
+      store = await harness.open(() => nowMs)
+    }
+    const standing = async (fields: Partial<Claim> = {}) => {
+      const { standings } = await store.decide(request([claim({ cost: 0, ...fields })], { isDryRun: true }))
+      return { used: standings[0]?.used, reserved: standings[0]?.reserved }
+    }
+    const used = async (fields: Partial<Claim> = {}) => (await standing(fields)).used
+    const apply = (effects: RecordEffect[], checksOnly: string[] = []) => {
+      offset += effects.length
+      const position = { logId: 'log', partition: 0, nextOffset: offset, appliedOffset: offset - 1 }
+      return store.applyRecords({ effects, checksOnly: new Set(checksOnly), position })
+    }
+    const spent = async (claims: Claim[], fields: Partial<DecideRequest> = {}): Promise<DecisionReference> => {
+      const { reference } = await store.decide(request(claims, fields))
+      if (reference === null) throw new Error('expected the decision to spend')
+      return reference
+    }
+
+    test('spends from all buckets or from none, and a denied call spends nothing', async () => {
+      const narrow = claim({ series: 'narrow', limit: 3, cost: 2 })
+      expect(await store.decide(request([claim(), narrow]))).toMatchObject({
+        isAllowed: true,
+        standings: [
+          { used: 1, fits: true },
+          { used: 2, fits: true },
+        ],
+      })
+      expect(await store.decide(request([claim(), narrow]))).toMatchObject({
+        isAllowed: false,
+        reference: null,
+        standings: [
+          { used: 1, fits: true },
+          { used: 2, fits: false },
+        ],
+      })
+      expect([await used(), await used({ series: 'narrow' })]).toEqual([1, 2])
+    })
+
+    test('a shadow claim is counted and never denies', async () => {
+      const shadow = claim({ limit: 1, isEnforced: false })
+      for (const expected of [1, 2, 3]) {
+        const { isAllowed, standings } = await store.decide(request([shadow]))
+        expect([isAllowed, standings[0]?.used]).toEqual([true, expected])
+      }
+    })
+
+    test('a limit of 0 denies; a cost that is not known yet passes while anything is left', async () => {
+      expect(await store.decide(request([claim({ limit: 0, cost: 0 })]))).toMatchObject({ isAllowed: false })
+      expect(await store.decide(request([claim({ limit: 2, cost: 0 })]))).toMatchObject({ isAllowed: true })
+      await store.decide(request([claim({ limit: 2, cost: 2 })]))
+      expect(await store.decide(request([claim({ limit: 2, cost: 0 })]))).toMatchObject({ isAllowed: false })
+    })
+
+    test('a claim that does not spend only compares', async () => {
+      const compared = claim({ limit: 5, cost: 5, isSpent: false })
+      for (let turn = 0; turn < 3; turn += 1) {
+        expect(await store.decide(request([compared]))).toMatchObject({ isAllowed: true })
+      }
+      expect(await used()).toBe(0)
+    })
+
+    test('64 callers at once never get more than the limit, and nobody is refused while there is room', async () => {
+      const answers = await Promise.all(Array.from({ length: 64 }, () => store.decide(request([claim({ limit: 40 })]))))
+      expect(answers.filter(({ isAllowed }) => isAllowed)).toHaveLength(40)
+      expect(await used()).toBe(40)
+    })
+
+    test('a dry run answers as a check would and spends nothing', async () => {
+      expect(await store.decide(request([claim({ cost: 101 })], { isDryRun: true }))).toMatchObject({
+        isAllowed: false,
+        reference: null,
+      })
+      expect(await used()).toBe(0)
+    })
+
+    test('a cost known afterwards is spent in any case', async () => {
+      expect(await store.decide(request([claim({ cost: 150 })], { verb: 'record' }))).toMatchObject({ isAllowed: true })
+      expect(await used()).toBe(150)
+    })
+
+    describe('reservations', () => {
+      const reserve = (cost: number, fields: Partial<DecideRequest> = {}) =>
+        spent([claim({ cost })], { verb: 'reserve', expiresAtMs: nowMs + 60_000, ...fields })
+
+      test('hold an estimate, in the way of others, until the true cost replaces it, once', async () => {
+        const reference = await reserve(90)
+        expect(await standing()).toEqual({ used: 0, reserved: 90 })
+        expect(await store.decide(request([claim({ cost: 20 })]))).toMatchObject({ isAllowed: false })
+        expect(await store.settle(reference, [spend(30)])).toBe('settled')
+        expect(await standing()).toEqual({ used: 30, reserved: 0 })
+        expect(await store.settle(reference, [spend(30)])).toBe('already_settled')
+        expect(await store.release(reference)).toBe('already_settled')
+        expect(await standing()).toEqual({ used: 30, reserved: 0 })
+      })
+
+      test('are given back whole', async () => {
+        const reference = await reserve(90)
+        await restart()
+        expect(await standing()).toEqual({ used: 0, reserved: 90 })
+        expect(await store.release(reference)).toBe('settled')
+        expect(await standing()).toEqual({ used: 0, reserved: 0 })
+      })
+
+      test('expire, and are settled all the same when the cost comes late', async () => {
+        const late = await reserve(40)
+        const byRecord = await reserve(50, { requestId: 'r1' })
+        nowMs += 60_001
+        await expect.poll(() => standing(), { timeout: 3_000 }).toEqual({ used: 0, reserved: 0 })
+        await store.settle(late, [spend(45)])
+        await apply([effect(55, { requestId: 'r1' })])
+        expect(await standing()).toEqual({ used: 100, reserved: 0 })
+        expect(await store.settle(byRecord, [spend(55)])).toBe('already_settled')
+      })
+
+      test('are settled by the record that carries their id', async () => {
+        const reference = await reserve(90)
+        await apply([effect(20, { reference })])
+        expect(await standing()).toEqual({ used: 20, reserved: 0 })
+      })
+    })
+
+    describe('call records', () => {
+      test('replace the estimate of the check they name', async () => {
+        const reference = await spent([claim({ cost: 50 })])
+        expect(await apply([effect(80, { reference })])).toEqual({ linked: 1, unlinked: 0, repeated: 0 })
+        expect(await used()).toBe(80)
+      })
+
+      test('find their check by the request id, with or without the name of the gateway', async () => {
+        await spent([claim({ cost: 50 })], { requestId: 'r1' })
+        await spent([claim({ cost: 30 })], { requestId: 'r2', gateway: '' })
+        await restart()
+        await apply([effect(5, { requestId: 'r1' }), effect(7, { requestId: 'r2' })])
+        expect(await used()).toBe(12)
+      })
+
+      test('of a request id that is used again are another call', async () => {
+        await spent([claim({ cost: 50 })], { requestId: 'r1' })
+        await apply([effect(5, { requestId: 'r1' }), effect(7, { requestId: 'r1' })])
+        expect(await used()).toBe(12)
+      })
+
+      test('with both ids do not leave the request id behind', async () => {
+        const reference = await spent([claim({ cost: 50 })], { requestId: 'r1' })
+        await apply([effect(5, { reference, requestId: 'r1' }), effect(7, { requestId: 'r1' })])
+        expect(await used()).toBe(12)
+      })
+
+      test('of one decision spend once', async () => {
+        const reference = await spent([claim({ cost: 50 })])
+        await apply([effect(80, { reference })])
+        expect(await apply([effect(80, { reference })])).toEqual({ linked: 0, unlinked: 0, repeated: 1 })
+        expect(await used()).toBe(80)
+      })
+
+      test('spend nothing after the caller has settled', async () => {
+        const byId = await spent([claim({ cost: 50 })])
+        const byRequest = await spent([claim({ cost: 50 })], { requestId: 'r1' })
+        await store.settle(byId, [spend(20)])
+        await store.settle(byRequest, [spend(30)])
+        await apply([effect(20, { reference: byId }), effect(30, { requestId: 'r1' })])
+        expect(await used()).toBe(50)
+      })
+
+      test('without an id and checks without one count once: the larger of the two, per gateway', async () => {
+        await spent([claim({ cost: 30 })])
+        await apply([effect(20)])
+        expect(await used()).toBe(30)
+        await apply([effect(25)])
+        expect(await used()).toBe(45)
+        // Another gateway's calls are other calls.
+        await apply([effect(10, { gateway: 'nginx' })])
+        expect(await used()).toBe(55)
+        await spent([claim({ cost: 4 })], { gateway: 'nginx' })
+        expect(await used()).toBe(55)
+      })
+
+      test('leave the charges of quotas that count checks only', async () => {
+        const reference = await spent([claim({ cost: 50 }), claim({ series: 'checks', cost: 2 })])
+        await apply([effect(80, { reference })], ['checks'])
+        expect([await used(), await used({ series: 'checks' })]).toEqual([80, 2])
+      })
+
+      test('spend as they are where only records count', async () => {
+        await apply([effect(7, { spends: [spend(7, { isRecordsOnly: true })] })])
+        await apply([effect(8, { spends: [spend(8, { isRecordsOnly: true })] })])
+        expect(await used()).toBe(15)
+      })
+
+      test('in a later window take the charge out of the window it was made in', async () => {
+        const next = { startMs: START_MS + HOUR_MS, endMs: START_MS + 2 * HOUR_MS }
+        const day = { series: 'day', endMs: START_MS + 24 * HOUR_MS }
+        const reference = await spent([claim({ cost: 50 }), claim({ cost: 50, ...day })])
+        nowMs = next.startMs + 5
+        const spends = [spend(60, next), spend(60, day)]
+        await apply([effect(60, { reference, spends })])
+        expect([await used(next), await used(day)]).toEqual([60, 60])
+      })
+
+      test('for a window that has ended spend nothing', async () => {
+        nowMs = START_MS + HOUR_MS
+        expect(await apply([effect(60)])).toEqual({ linked: 0, unlinked: 1, repeated: 0 })
+        expect(await used()).toBe(0)
+      })
+
+      test('are kept together with the position', async () => {
+        await apply([effect(3), effect(4)])
+        await restart()
+        expect(await used()).toBe(7)
+        expect(await store.position('log', 0)).toEqual({ logId: 'log', partition: 0, nextOffset: 2, appliedOffset: 1 })
+        expect(await store.position('another', 0)).toBeNull()
+      })
+    })
+
+    test('everything survives a restart, and what was decided before can be settled after it', async () => {
+      const reference = await spent([claim({ cost: 50 })])
+      const settled = await spent([claim({ cost: 9 })])
+      await apply([effect(6), effect(8, { reference: settled })])
+      await restart()
+      expect(await used()).toBe(58)
+      expect(await store.settle(settled, [spend(9)])).toBe('already_settled')
+      expect(await store.settle(reference, [spend(10)])).toBe('settled')
+      expect(await used()).toBe(24)
+      await restart()
+      expect(await store.settle(reference, [spend(10)])).toBe('already_settled')
+      expect(await used()).toBe(24)
+    })
+
+    test('the clock does not go back, not over a restart either', async () => {
+      const before = store.nowMs()
+      await spent([claim()])
+      nowMs -= 5_000
+      expect(store.nowMs()).toBe(before)
+      await restart()
+      expect(store.nowMs()).toBe(before)
+      nowMs += 6_000
+      expect(store.nowMs()).toBe(before + 1_000)
+    })
+
+    test('windows that have ended are forgotten', async () => {
+      await spent([claim({ subject: 'a' }), claim({ subject: 'b', series: 'day', endMs: START_MS + 24 * HOUR_MS })])
+      expect(store.bucketCount()).toBe(2)
+      nowMs = START_MS + HOUR_MS
+      await expect.poll(() => store.bucketCount(), { timeout: 3_000 }).toBe(1)
+      await restart()
+      expect(store.bucketCount()).toBe(1)
+    })
+
+    describe('comparisons with the store of call records', () => {
+      const truth = (isWhole: boolean, amounts: Record<string, number>, fields = {}) => ({
+        ...address(),
+        isWhole,
+        mayLower: isWhole,
+        isRecordsOnly: false,
+        costs: Object.entries(amounts).map(([gateway, amount]) => ({ subject: 'a', gateway, amount })),
+        ...fields,
+      })
+
+      test('add what was missed and take out what was doubled, exactly', async () => {
+        await apply([effect(10), effect(5, { gateway: 'nginx' }), effect(5, { gateway: 'nginx' })])
+        const comparison = await store.beginComparison()
+        expect(comparison.cut).toEqual([{ logId: 'log', partition: 0, nextOffset: 3, appliedOffset: 2 }])
+        expect(comparison.windows).toEqual([{ ...address(), subject: undefined, comparedTo: null }])
+        // Under way while the store was asked: no difference.
+        await apply([effect(1_000)])
+        const corrections = await store.correct(comparison.id, [truth(true, { kong: 17, nginx: 5 })])
+        expect(corrections).toEqual({ buckets: 1, added: 7, removed: 5 })
+        expect(await used()).toBe(17 + 5 + 1_000)
+      })
+
+      test('make a subject that was never seen', async () => {
+        const { id } = await store.beginComparison()
+        await store.correct(id, [truth(true, { kong: 40 })])
+        expect(await used()).toBe(40)
+      })
+
+      test('go on from the positions compared before; too much is decided by the whole window', async () => {
+        await apply([effect(10)])
+        const first = await store.beginComparison()
+        await store.correct(first.id, [truth(true, { kong: 10 })])
+        await apply([effect(3), effect(3)])
+        await restart()
+        const second = await store.beginComparison()
+        expect(second.windows[0]?.comparedTo).toEqual(first.cut)
+        expect(await store.correct(second.id, [truth(false, { kong: 3 })])).toMatchObject({ added: 0, removed: 0 })
+        const third = await store.beginComparison()
+        expect(third.windows[0]?.comparedTo).toBeNull()
+        expect(await store.correct(third.id, [truth(true, { kong: 13 })])).toMatchObject({ removed: 3 })
+        expect(await used()).toBe(13)
+      })
+
+      test('do not count a missed record beside the check that stands for it', async () => {
+        await spent([claim({ cost: 10 })])
+        const { id } = await store.beginComparison()
+        await store.correct(id, [truth(true, { kong: 10 })])
+        expect(await used()).toBe(10)
+      })
+
+      test('that were overtaken correct nothing', async () => {
+        const { id } = await store.beginComparison()
+        await store.forgetComparisons()
+        expect(await store.correct(id, [truth(true, { kong: 10 })])).toEqual({ buckets: 0, added: 0, removed: 0 })
+        expect(await used()).toBe(0)
+      })
+    })
+
+    test('whatever is asked, settled, released and recorded, every call counts exactly once', async () => {
+      const step = fc.record({
+        estimate: fc.integer({ min: 1, max: 50 }),
+        cost: fc.integer({ min: 0, max: 80 }),
+        verb: fc.constantFrom('check' as const, 'reserve' as const, 'record' as const),
+        link: fc.constantFrom(
+          'decision' as const,
+          'request' as const,
+          'caller' as const,
+          'release' as const,
+          'twice' as const,
+        ),
+        restarts: fc.boolean(),
+      })
+      let run = 0
+      await fc.assert(
+        fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 12 }), async steps => {
+          run += 1
+          const bucket = { subject: `run ${run}`, limit: 1e9 }
+          let expected = 0
+          for (const [index, { estimate, cost, verb, link, restarts }] of steps.entries()) {
+            const requestId = link === 'request' ? `${run}/${index}` : null
+            const expiresAtMs = verb === 'reserve' ? nowMs + HOUR_MS : null
+            const reference = await spent([claim({ ...bucket, cost: estimate })], { verb, requestId, expiresAtMs })
+            if (restarts && run % 10 === 0) await restart()
+            const spends = cost === 0 ? [] : [spend(cost, { subject: bucket.subject })]
+            if (link === 'release') await store.release(reference)
+            else if (link === 'caller') await store.settle(reference, spends)
+            else await apply([effect(cost, { reference: requestId === null ? reference : null, requestId, spends })])
+            if (link === 'twice') await apply([effect(cost, { reference, spends })])
+            if (link !== 'release') expected += cost
+            expect(await standing(bucket)).toEqual({ used: expected, reserved: 0 })
+          }
+        }),
+        { numRuns: 60 },
+      )
+    })
+  })
+}
