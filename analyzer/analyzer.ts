@@ -1,0 +1,94 @@
+/** The analyzer role: what is used becomes a forecast for every subject of every quota, and both can be asked for. */
+import type { Logger } from 'pino'
+import Type, { type Static } from 'typebox'
+import type { PrincipalOf, Routes } from '../collector/principal.ts'
+import type { Store } from '../collector/store/open.ts'
+import { createForecastRoutes } from './api/forecasts.ts'
+import { type AnalyzerStatus, createStatusRoutes, toStatus } from './api/status.ts'
+import { createUsageRoutes } from './api/usage.ts'
+import { quotaReadFailed, tickFinished, tickSkipped, ticksResumed } from './events.ts'
+import type { Quota } from './policy/quota.ts'
+import { startSchedule } from './tick/schedule.ts'
+import { createTicker, type Ticker } from './tick/ticker.ts'
+
+export const AnalyzerOptions = Type.Object(
+  {
+    tickSeconds: Type.Integer({
+      default: 5,
+      minimum: 1,
+      maximum: 3_600,
+      description: 'Time from one tick to the next: what is new is read, and forecasts that are due are made.',
+    }),
+    subjectsMax: Type.Integer({
+      default: 10_000,
+      minimum: 1,
+      maximum: 200_000,
+      description:
+        'Most subjects to follow over all quotas, the most used ones; those cut off are counted in the status. ' +
+        'A subject takes about 25 kB of memory; above 10,000 a tick takes longer than 5 s.',
+    }),
+  },
+  { additionalProperties: false },
+)
+export type AnalyzerOptions = Static<typeof AnalyzerOptions>
+
+export interface AnalyzerDeps {
+  options: AnalyzerOptions
+  store: Store
+  quotas: readonly Quota[]
+  /** Configured labels that are columns, in their order. */
+  labelColumns: readonly string[]
+  principalOf: PrincipalOf
+  logger: Logger
+  now?: () => number
+}
+
+export interface Analyzer {
+  routes: Routes[]
+  /** Why forecasts are missing or old; empty when they are not. */
+  readiness(): Promise<string[]>
+  status(): AnalyzerStatus
+  /** Resolves when the tick under way has ended. */
+  close(): Promise<void>
+}
+
+/** Begins to tick at once, whether or not the store answers yet. */
+export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
+  const { options, store, quotas, labelColumns, principalOf, logger, now = Date.now } = deps
+  const log = logger.child({ part: 'tick' })
+  const ticker = createTicker({ client: store.client, quotas, subjectsMax: options.subjectsMax, now })
+  const schedule = startSchedule(options.tickSeconds * 1000, () => tickOnce(ticker, log))
+  const { snapshot } = ticker
+  return {
+    routes: [
+      createForecastRoutes({ snapshot, principalOf, now }),
+      createUsageRoutes({ client: store.client, labelColumns, principalOf, now }),
+      createStatusRoutes({ snapshot, principalOf, now }),
+    ],
+    readiness: async () => {
+      const { asOfMs, skipped, quotasFailed } = snapshot()
+      const reasons = quotasFailed.map(({ quota, reason }) => `the quota ${quota} could not be read: ${reason}`)
+      if (skipped !== null) reasons.push(`the last tick was skipped: ${skipped}`)
+      else if (asOfMs === null) reasons.push('the first tick has not ended yet')
+      return reasons
+    },
+    status: () => toStatus(snapshot(), null, now()),
+    close: () => schedule.close(),
+  }
+}
+
+/** One tick with its events. A store that is away is no reason to die: the next tick asks again. */
+async function tickOnce(ticker: Ticker, log: Logger): Promise<void> {
+  const { skipped: skippedBefore, quotasFailed: failedBefore } = ticker.snapshot()
+  try {
+    const snapshot = await ticker.tick()
+    if (skippedBefore !== null) ticksResumed(log)
+    tickFinished(log, snapshot)
+    for (const failure of snapshot.quotasFailed) {
+      quotaReadFailed(log, failure, !failedBefore.some(({ quota }) => quota === failure.quota))
+    }
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error)
+    tickSkipped(log, reason, reason !== skippedBefore)
+  }
+}

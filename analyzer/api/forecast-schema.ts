@@ -1,0 +1,54 @@
+/** A forecast as the API answers it. */
+import Type, { type Static, type TSchema } from 'typebox'
+import { CONFIDENCES } from '../forecast/forecaster.ts'
+import type { SubjectForecast } from '../tick/subject-forecast.ts'
+import type { Snapshot } from '../tick/ticker.ts'
+import { UNITS } from '../usage/units.ts'
+
+const instant = (description: string) => Type.Integer({ description: `${description}, Unix milliseconds.` })
+const orNull = <T extends TSchema>(schema: T, description: string) => Type.Union([schema, Type.Null()], { description })
+const quantiles = <T extends TSchema>(value: T) => Type.Object({ p10: value, p50: value, p90: value })
+
+export const ForecastAnswer = Type.Object({
+  quota: Type.String({ description: 'Name of the quota.' }),
+  subject: Type.Record(Type.String(), Type.String(), {
+    description: "The dimensions of the quota's `per`; unknown is an empty text.",
+  }),
+  unit: Type.Enum(UNITS, { description: 'What the quota counts.' }),
+  limit: Type.Number({ description: 'Units that the quota allows per window.' }),
+  used: Type.Number({ description: 'Units used since the window began.' }),
+  windowStartMs: instant('Begin of the window'),
+  windowEndMs: instant('The reset'),
+  asOfMs: instant('When this was forecast'),
+  dataAgeMs: orNull(Type.Number(), 'Age of the newest call in the store, milliseconds; null while there is none.'),
+  probability: orNull(
+    Type.Number({ minimum: 0, maximum: 1 }),
+    'That the limit is reached before the reset; null when that cannot be said.',
+  ),
+  exhaustionAtMs: Type.Object(
+    {
+      p10: orNull(Type.Integer(), 'Unix milliseconds.'),
+      p50: orNull(Type.Integer(), 'Unix milliseconds.'),
+      p90: orNull(Type.Integer(), 'Unix milliseconds.'),
+    },
+    { description: 'When the limit is reached; null is "not before the reset".' },
+  ),
+  usageAtReset: orNull(quantiles(Type.Number()), 'Units used and asked for at the reset; null when unknown.'),
+  headroom: orNull(quantiles(Type.Number()), 'The limit less `usageAtReset`; may be negative.'),
+  burnRate: orNull(Type.Number(), 'Recent demand over the rate that uses exactly the limit in a window.'),
+  confidence: Type.Enum(CONFIDENCES, {
+    description: '`none`: nothing can be said; `low`: too little history to trust.',
+  }),
+  why: Type.String({ description: 'What the forecast rests on, in words.' }),
+})
+export type ForecastAnswer = Static<typeof ForecastAnswer>
+
+/** The forecast without what is only ours, and with the age of the data it could see. */
+export function toForecastAnswer(forecast: SubjectForecast, snapshot: Snapshot, nowMs: number): ForecastAnswer {
+  const { tenant: _tenant, consumer: _consumer, ...answer } = forecast
+  return { ...answer, dataAgeMs: dataAgeMs(snapshot, nowMs) }
+}
+
+/** Age of the newest call in the store, or `null` while there is none. */
+export const dataAgeMs = ({ newestCallAtMs }: Snapshot, nowMs: number): number | null =>
+  newestCallAtMs === null ? null : Math.max(0, nowMs - newestCallAtMs)

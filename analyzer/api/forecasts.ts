@@ -1,0 +1,121 @@
+/** `GET /v1/forecasts`: will it run out before its reset, and when? */
+import type { FastifyRequest } from 'fastify'
+import Type, { type Static } from 'typebox'
+import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import type { SubjectForecast } from '../tick/subject-forecast.ts'
+import type { Snapshot } from '../tick/ticker.ts'
+import { keyOfSubject } from '../usage/selection.ts'
+import { ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
+import { RequestError, tenantAsked } from './request-error.ts'
+
+const LIMIT_MAX = 1_000
+const NAME_CHARACTERS_MAX = 512
+const CURSOR_CHARACTERS_MAX = 16_384
+
+const name = (description: string) => Type.Optional(Type.String({ maxLength: NAME_CHARACTERS_MAX, description }))
+
+const Query = Type.Object(
+  {
+    quota: name('Only of this quota.'),
+    tenant: name('Only of this tenant.'),
+    consumer: name('Only of this consumer.'),
+    atRisk: Type.Optional(
+      Type.Number({ minimum: 0, maximum: 1, description: 'Only with at least this probability of exhaustion.' }),
+    ),
+    limit: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: LIMIT_MAX, default: 100, description: 'Most forecasts to answer.' }),
+    ),
+    cursor: Type.Optional(
+      Type.String({ maxLength: CURSOR_CHARACTERS_MAX, description: '`nextCursor` of the answer before.' }),
+    ),
+  },
+  { additionalProperties: false },
+)
+/** What has a default is always there. */
+type Query = Static<typeof Query> & { limit: number }
+
+const Answer = Type.Object({
+  asOfMs: Type.Union([Type.Integer(), Type.Null()], {
+    description: 'When the analyzer last looked, Unix milliseconds; null before it ever did.',
+  }),
+  forecasts: Type.Array(ForecastAnswer),
+  nextCursor: Type.Union([Type.String(), Type.Null()], { description: 'Null at the end.' }),
+})
+
+export interface ForecastDeps {
+  snapshot: () => Snapshot
+  principalOf: PrincipalOf
+  now: () => number
+}
+
+export function createForecastRoutes({ snapshot, principalOf, now }: ForecastDeps): Routes {
+  return server => {
+    server.get<{ Querystring: Query }>(
+      '/v1/forecasts',
+      {
+        schema: {
+          summary: 'Forecasts of exhaustion',
+          description:
+            'For every subject of every quota: what is used, whether and when the limit will be reached before the ' +
+            'reset, and what is left then. Ordered by quota and subject, so that pages stay stable between ticks.',
+          tags: ['forecasts'],
+          querystring: Query,
+          response: { 200: Answer },
+        },
+        config: { access: 'read' },
+      },
+      request => answer(request, snapshot(), principalOf, now()),
+    )
+  }
+}
+
+function answer(
+  request: FastifyRequest<{ Querystring: Query }>,
+  snapshot: Snapshot,
+  principalOf: PrincipalOf,
+  nowMs: number,
+): Static<typeof Answer> {
+  const { quota, consumer, atRisk, limit, cursor } = request.query
+  const tenant = tenantAsked(principalOf(request).tenant, request.query.tenant)
+  const after = cursor === undefined ? null : parseCursor(cursor)
+  const page = snapshot.forecasts
+    .filter(
+      forecast =>
+        (quota === undefined || forecast.quota === quota) &&
+        (tenant === undefined || forecast.tenant === tenant) &&
+        (consumer === undefined || forecast.consumer === consumer) &&
+        (atRisk === undefined || (forecast.probability !== null && forecast.probability >= atRisk)),
+    )
+    .map(forecast => ({ forecast, place: placeOf(forecast) }))
+    .filter(({ place }) => after === null || comparePlaces(place, after) > 0)
+    .sort((a, b) => comparePlaces(a.place, b.place))
+    .slice(0, limit + 1)
+  const last = page.length > limit ? page[limit - 1] : undefined
+  return {
+    asOfMs: snapshot.asOfMs,
+    forecasts: page.slice(0, limit).map(({ forecast }) => toForecastAnswer(forecast, snapshot, nowMs)),
+    nextCursor: last ? Buffer.from(JSON.stringify(last.place)).toString('base64url') : null,
+  }
+}
+
+/** Where a forecast stands in the order of all. */
+type Place = readonly [quota: string, subject: string]
+
+const placeOf = ({ quota, subject }: SubjectForecast): Place => [quota, keyOfSubject(Object.values(subject))]
+
+function comparePlaces(a: Place, b: Place): number {
+  if (a[0] !== b[0]) return a[0] < b[0] ? -1 : 1
+  if (a[1] === b[1]) return 0
+  return a[1] < b[1] ? -1 : 1
+}
+
+function parseCursor(cursor: string): Place {
+  try {
+    const place: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
+    if (Array.isArray(place) && typeof place[0] === 'string' && typeof place[1] === 'string')
+      return [place[0], place[1]]
+  } catch {
+    // Falls through to the same answer as any other text that is not a cursor.
+  }
+  throw new RequestError(400, 'CURSOR_INVALID', 'cursor: expected `nextCursor` of an earlier answer')
+}

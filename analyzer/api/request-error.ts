@@ -1,0 +1,24 @@
+/** A request that cannot be answered as it is; the server renders it as problem+json. */
+export class RequestError extends Error {
+  readonly statusCode: 400 | 403
+  readonly code: 'PARAMETER_INVALID' | 'CURSOR_INVALID' | 'TOO_MANY_POINTS' | 'TENANT_FORBIDDEN'
+
+  constructor(statusCode: RequestError['statusCode'], code: RequestError['code'], message: string) {
+    super(message)
+    this.name = 'RequestError'
+    this.statusCode = statusCode
+    this.code = code
+  }
+}
+
+/**
+ * The tenant that a request is about: the only one its caller may see, else the one it names, else `undefined` for all.
+ * Throws `RequestError` (403) when it names another than its own.
+ */
+export function tenantAsked(own: string | null, named: string | undefined): string | undefined {
+  if (own === null) return named
+  if (named !== undefined && named !== own) {
+    throw new RequestError(403, 'TENANT_FORBIDDEN', 'This token may see its own tenant only.')
+  }
+  return own
+}

@@ -1,0 +1,76 @@
+/** `GET /v1/status` of the analyzer: how fresh its forecasts are, and who is most at risk. */
+import Type, { type Static, type TSchema } from 'typebox'
+import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import type { Snapshot } from '../tick/ticker.ts'
+import { dataAgeMs, ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
+
+/** Subjects that the status names. */
+const AT_RISK_MAX = 10
+
+const orNull = <T extends TSchema>(schema: T, description: string) => Type.Union([schema, Type.Null()], { description })
+const forAllTenants = <T extends TSchema>(schema: T, description: string) =>
+  orNull(schema, `${description} Null for callers of one tenant.`)
+
+export const AnalyzerStatus = Type.Object({
+  role: Type.Literal('analyzer'),
+  asOfMs: orNull(Type.Integer(), 'When the last complete tick looked, Unix milliseconds.'),
+  dataAgeMs: orNull(Type.Number(), 'Age of the newest call in the store, milliseconds.'),
+  tickMs: Type.Number({ description: 'How long the last complete tick took.' }),
+  forecastsMade: forAllTenants(Type.Integer(), 'Forecasts that it made; the others were still good.'),
+  subjects: Type.Integer({ description: 'Subjects that are followed, over all quotas.' }),
+  subjectsCut: forAllTenants(Type.Integer(), 'Subjects that are not followed because there are too many.'),
+  quotasFailed: Type.Array(Type.Object({ quota: Type.String(), reason: Type.String() }), {
+    description: 'Quotas that could not be read in the last tick; only for callers who see all tenants.',
+  }),
+  skipped: orNull(Type.String(), 'Why the last tick was not done.'),
+  atRisk: Type.Array(ForecastAnswer, {
+    description: `The ${AT_RISK_MAX} subjects with the highest probability of exhaustion.`,
+  }),
+})
+export type AnalyzerStatus = Static<typeof AnalyzerStatus>
+
+export interface StatusDeps {
+  snapshot: () => Snapshot
+  principalOf: PrincipalOf
+  now: () => number
+}
+
+export function createStatusRoutes({ snapshot, principalOf, now }: StatusDeps): Routes {
+  return server => {
+    server.get(
+      '/v1/status',
+      {
+        schema: {
+          summary: 'State of the analyzer',
+          description: 'Freshness of the forecasts, what the last tick cost, and the subjects most at risk.',
+          tags: ['status'],
+          response: { 200: AnalyzerStatus },
+        },
+        config: { access: 'read' },
+      },
+      request => toStatus(snapshot(), principalOf(request).tenant, now()),
+    )
+  }
+}
+
+/** The status as a caller may see it who is bound to `tenant`, or to none (`null`). */
+export function toStatus(snapshot: Snapshot, tenant: string | null, nowMs: number): AnalyzerStatus {
+  const seesAll = tenant === null
+  const seen = snapshot.forecasts.filter(forecast => seesAll || forecast.tenant === tenant)
+  return {
+    role: 'analyzer',
+    asOfMs: snapshot.asOfMs,
+    dataAgeMs: dataAgeMs(snapshot, nowMs),
+    tickMs: snapshot.tickMs,
+    forecastsMade: seesAll ? snapshot.forecastsMade : null,
+    subjects: seen.length,
+    subjectsCut: seesAll ? snapshot.subjectsCut : null,
+    quotasFailed: seesAll ? [...snapshot.quotasFailed] : [],
+    skipped: snapshot.skipped,
+    atRisk: seen
+      .filter(({ probability }) => probability !== null)
+      .sort((a, b) => (b.probability ?? 0) - (a.probability ?? 0))
+      .slice(0, AT_RISK_MAX)
+      .map(forecast => toForecastAnswer(forecast, snapshot, nowMs)),
+  }
+}

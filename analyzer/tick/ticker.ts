@@ -1,0 +1,260 @@
+/**
+ * The analyzer's heartbeat: what is new in the store is read, every subject whose forecast is due is forecast again,
+ * some forecasts are kept, and all are published at once. Ticks never overlap; one that cannot be done says why.
+ */
+import { setImmediate } from 'node:timers/promises'
+import type { ClickHouseClient } from '@clickhouse/client'
+import type { Quota } from '../policy/quota.ts'
+import { type DecisionSums, readDecisions } from '../usage/decisions.ts'
+import { type Fresh, readFresh, type Seen } from '../usage/fresh.ts'
+import { type Kept, keptKey, markOf, readKept, writeKept } from './kept-forecasts.ts'
+import {
+  addQuotaDecisions,
+  HISTORY_STEPS_MAX,
+  isLoadDue,
+  loadQuotaSeries,
+  type QuotaSeries,
+  refreshQuotaSeries,
+  type SubjectBudget,
+} from './quota-series.ts'
+import { type ForecastState, forecastSubject, isForecastDue, type SubjectForecast } from './subject-forecast.ts'
+
+/** Quotas that are read from the store at once. */
+const QUERIES_AT_ONCE = 4
+/** Forecasting goes on for so long before others may answer requests. */
+const SLICE_MS = 15
+/** What was kept of windows that have ended is forgotten when there is more than so many times the subjects followed. */
+const KEPT_PER_SUBJECT_MAX = 2
+
+/** What the analyzer knows now. Replaced as a whole by each tick. */
+export interface Snapshot {
+  /** When the last complete tick looked, Unix milliseconds; `null` before the first. */
+  asOfMs: number | null
+  /** Arrival of the newest call in the store; `null` while there is none. */
+  newestCallAtMs: number | null
+  /** In the order of quotas, then of subjects. */
+  forecasts: readonly SubjectForecast[]
+  /** Subjects that are not followed because there are too many. */
+  subjectsCut: number
+  /** How long the last complete tick took, and how many forecasts it made. */
+  tickMs: number
+  forecastsMade: number
+  /** Quotas that could not be read in the last tick, and why. */
+  quotasFailed: readonly { quota: string; reason: string }[]
+  /** Why the last tick was not done, or `null`. */
+  skipped: string | null
+}
+
+export interface TickerDeps {
+  client: ClickHouseClient
+  quotas: readonly Quota[]
+  /** Most subjects over all quotas; the most used ones of each quota are followed. */
+  subjectsMax: number
+  now: () => number
+}
+
+export interface Ticker {
+  snapshot(): Snapshot
+  /** Does one tick. Throws what the store throws; the snapshot then says why, and keeps the forecasts there are. */
+  tick(): Promise<Snapshot>
+}
+
+interface Followed {
+  quota: Quota
+  series: QuotaSeries | null
+  states: Map<string, ForecastState>
+}
+
+interface State {
+  followed: Map<string, Followed>
+  /** How far the tables were seen; `null` before they ever were. */
+  calls: Seen | null
+  decisions: Seen | null
+  kept: Map<string, Kept> | null
+  budget: SubjectBudget
+  snapshot: Snapshot
+}
+
+export const EMPTY_SNAPSHOT: Snapshot = {
+  asOfMs: null,
+  newestCallAtMs: null,
+  forecasts: [],
+  subjectsCut: 0,
+  tickMs: 0,
+  forecastsMade: 0,
+  quotasFailed: [],
+  skipped: null,
+}
+
+export function createTicker(deps: TickerDeps): Ticker {
+  const state: State = {
+    followed: new Map(deps.quotas.map(quota => [quota.name, { quota, series: null, states: new Map() }])),
+    calls: null,
+    decisions: null,
+    kept: null,
+    budget: { left: deps.subjectsMax },
+    snapshot: EMPTY_SNAPSHOT,
+  }
+  return {
+    snapshot: () => state.snapshot,
+    tick: async () => {
+      try {
+        state.snapshot = await runTick(deps, state)
+        await keepForecasts(deps, state)
+      } catch (error) {
+        state.snapshot = { ...state.snapshot, skipped: messageOf(error) }
+        throw error
+      }
+      return state.snapshot
+    },
+  }
+}
+
+async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
+  const startedAt = performance.now()
+  const nowMs = deps.now()
+  const { client } = deps
+  state.kept ??= await readKept(client, nowMs)
+  const { touched, seen: decisionsSeen } = await takeFreshDecisions(client, state)
+  const calls = await readFresh(client, 'calls', state.calls)
+  const news = { fresh: calls.fresh, decisionsSeen, touched }
+  const quotasFailed = await readQuotas(deps, state, news, nowMs)
+  state.calls = calls.seen
+  const forecastsMade = await makeForecasts(deps, state, nowMs, touched)
+  const all = deps.quotas.map(quota => state.followed.get(quota.name))
+  return {
+    asOfMs: nowMs,
+    newestCallAtMs: calls.seen.newestAtMs === 0 ? null : calls.seen.newestAtMs,
+    forecasts: all.flatMap(one => (one ? Array.from(one.states.values(), ({ forecast }) => forecast) : [])),
+    subjectsCut: all.reduce((sum, one) => sum + (one?.series?.subjectsCut ?? 0), 0),
+    tickMs: performance.now() - startedAt,
+    forecastsMade,
+    quotasFailed,
+    skipped: null,
+  }
+}
+
+/** Keys of subjects with something new, by quota. */
+type Touched = Map<string, Set<string>>
+
+/** What came since the last tick. */
+interface News {
+  fresh: Fresh | null
+  decisionsSeen: Seen
+  touched: Touched
+}
+
+/** Decisions are added up, so they are taken whole or not at all. */
+async function takeFreshDecisions(client: ClickHouseClient, state: State): Promise<{ touched: Touched; seen: Seen }> {
+  const touched: Touched = new Map()
+  const { seen, fresh } = await readFresh(client, 'decisions', state.decisions)
+  // What is there at the first look is read with each quota's series.
+  if (fresh && state.decisions !== null) {
+    const sums: DecisionSums[] = []
+    const ask = { quota: null, fromMs: fresh.fromMs, condition: fresh.condition }
+    await readDecisions(client, ask, one => sums.push(one))
+    for (const one of sums) {
+      const series = state.followed.get(one.quota)?.series
+      const key = series && addQuotaDecisions(series, one)
+      if (key) touched.set(one.quota, (touched.get(one.quota) ?? new Set()).add(key))
+    }
+  }
+  state.decisions = seen
+  return { touched, seen }
+}
+
+/**
+ * Brings every quota's series up to date: some at once where only what is new is read, one after the other where all is.
+ * One that fails is read completely in the next tick. Throws when all fail.
+ */
+async function readQuotas(
+  { client, quotas }: TickerDeps,
+  state: State,
+  { fresh, decisionsSeen, touched }: News,
+  nowMs: number,
+): Promise<Snapshot['quotasFailed']> {
+  const failed: { quota: string; reason: string }[] = []
+  const read = async (quota: Quota, followed: Followed, readKeys: () => Promise<Iterable<string>>) => {
+    try {
+      touched.set(quota.name, new Set([...(touched.get(quota.name) ?? []), ...(await readKeys())]))
+    } catch (error) {
+      dropSeries(state, followed)
+      failed.push({ quota: quota.name, reason: messageOf(error) })
+    }
+  }
+  const following = [...state.followed.values()]
+  const toRefresh = following.filter(({ series }) => series && !isLoadDue(series, nowMs))
+  const toLoad = following.filter(({ series }) => !series || isLoadDue(series, nowMs))
+  const refreshSome = async () => {
+    for (let one = toRefresh.pop(); one && fresh; one = toRefresh.pop()) {
+      const { quota, series } = one
+      if (series) await read(quota, one, () => refreshQuotaSeries(client, series, fresh))
+    }
+  }
+  await Promise.all(Array.from({ length: QUERIES_AT_ONCE }, refreshSome))
+  for (const one of toLoad) {
+    dropSeries(state, one)
+    const { left } = state.budget
+    await read(one.quota, one, async () => {
+      one.series = await loadQuotaSeries(client, one.quota, { nowMs, budget: state.budget, decisionsSeen })
+      return one.series.subjects.keys()
+    })
+    // What a reading that failed was charged for is not followed.
+    if (!one.series) state.budget.left = left
+  }
+  const [first] = failed
+  if (first && failed.length === quotas.length) throw new Error(first.reason)
+  return failed
+}
+
+function dropSeries(state: State, followed: Followed): void {
+  state.budget.left += followed.series?.subjects.size ?? 0
+  followed.series = null
+}
+
+async function makeForecasts(deps: TickerDeps, state: State, nowMs: number, touched: Touched): Promise<number> {
+  const scratch = new Float64Array(2 * HISTORY_STEPS_MAX)
+  let made = 0
+  let sliceEndsAt = performance.now() + SLICE_MS
+  for (const quota of deps.quotas) {
+    const followed = state.followed.get(quota.name)
+    const series = followed?.series
+    if (!series) continue
+    const { states } = followed
+    for (const key of states.keys()) if (!series.subjects.has(key)) states.delete(key)
+    for (const key of series.subjects.keys()) {
+      const known = states.get(key)
+      if (!isForecastDue(known, nowMs, touched.get(quota.name)?.has(key) ?? false)) continue
+      const next = forecastSubject(series, key, nowMs, known, scratch)
+      if (next) states.set(key, next)
+      made++
+      if (performance.now() < sliceEndsAt) continue
+      await setImmediate()
+      sliceEndsAt = performance.now() + SLICE_MS
+    }
+  }
+  return made
+}
+
+/** Keeps what should be scored later. Where the store refuses, the subject's next forecast is kept instead. */
+async function keepForecasts({ client, quotas, subjectsMax }: TickerDeps, state: State): Promise<void> {
+  const rows: { mark: string; forecast: SubjectForecast }[] = []
+  const kept = state.kept ?? new Map<string, Kept>()
+  const next = new Map<string, Kept>()
+  const thresholds = new Map(quotas.map(({ name, alerts }) => [name, alerts.exhaustionProbability]))
+  for (const forecast of state.snapshot.forecasts) {
+    if (forecast.asOfMs !== state.snapshot.asOfMs) continue
+    const key = keptKey(forecast.quota, JSON.stringify(forecast.subject))
+    const marked = markOf(forecast, thresholds.get(forecast.quota) ?? 1, kept.get(key))
+    if (!marked) continue
+    rows.push({ mark: marked.mark, forecast })
+    next.set(key, marked.kept)
+  }
+  if (rows.length === 0) return
+  await writeKept(client, rows)
+  for (const [key, value] of next) kept.set(key, value)
+  if (kept.size <= KEPT_PER_SUBJECT_MAX * subjectsMax) return
+  for (const [key, { windowEndMs }] of kept) if (windowEndMs <= (state.snapshot.asOfMs ?? 0)) kept.delete(key)
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))

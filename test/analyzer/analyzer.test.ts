@@ -1,0 +1,41 @@
+import pino from 'pino'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { openAnalyzer } from '../../analyzer/analyzer.ts'
+import { openTestStore, type TestStore } from '../store-fixture.ts'
+import { principalOf, testServer } from './api/server.ts'
+import { testQuota } from './quotas.ts'
+import { storeCalls } from './store-calls.ts'
+
+const MINUTE_MS = 60_000
+
+let testStore: TestStore
+beforeAll(async () => {
+  testStore = await openTestStore()
+})
+afterAll(() => testStore?.close())
+
+test('calls become forecasts by themselves, and the loss of the store is said and survived', async () => {
+  const nowMs = Date.now()
+  const calls = Array.from({ length: 40 }, (_, index) => ({ startedAtMs: nowMs - (index + 1) * MINUTE_MS }))
+  await storeCalls(testStore.store, calls)
+  const analyzer = await openAnalyzer({
+    options: { tickSeconds: 1, subjectsMax: 10 },
+    store: testStore.store,
+    quotas: [testQuota({ window: { kind: 'calendar', every: 'month' } })],
+    labelColumns: [],
+    principalOf,
+    logger: pino({ level: 'silent' }),
+  })
+  expect(await analyzer.readiness()).toEqual(['the first tick has not ended yet'])
+  const server = await testServer(analyzer.routes)
+  const forecasts = async () => (await server.inject('/v1/forecasts')).json().forecasts as { used: number }[]
+  await vi.waitFor(async () => expect(await forecasts()).toHaveLength(1), 10_000)
+  expect(await analyzer.readiness()).toEqual([])
+
+  await testStore.engine.stop()
+  await vi.waitFor(async () => expect((await analyzer.readiness()).join()).toContain('skipped'), 10_000)
+  expect(await forecasts()).toHaveLength(1)
+  expect(analyzer.status().skipped).not.toBeNull()
+  await analyzer.close()
+  await server.close()
+})

@@ -1,0 +1,123 @@
+/**
+ * Every statement of the usage queries, explained by the real engine: sums of whole hours over many consumers must come
+ * from a projection, and the newest calls must be found without reading the old ones. Both are missed in silence.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { hourlyUsageSql, rawUsageSql } from '../../../analyzer/usage/current.ts'
+import { decisionsSql } from '../../../analyzer/usage/decisions.ts'
+import { freshSql } from '../../../analyzer/usage/fresh.ts'
+import { pointsSql } from '../../../analyzer/usage/points.ts'
+import type { Selection } from '../../../analyzer/usage/selection.ts'
+import { hoursSql, readTopSubjects, stepsSql, topSubjectsSql } from '../../../analyzer/usage/series.ts'
+import { UNITS } from '../../../analyzer/usage/units.ts'
+import { openTestStore, type TestStore } from '../../store-fixture.ts'
+import { storeCalls } from '../store-calls.ts'
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+const nowMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS
+const params = {
+  fromMs: nowMs - DAY_MS,
+  toMs: nowMs,
+  fromSeconds: (nowMs - DAY_MS) / 1000,
+  toSeconds: nowMs / 1000,
+  startMs: nowMs - DAY_MS,
+  stepMs: 60_000,
+  stepSeconds: 3600,
+  pointsMax: 1000,
+  topFromMs: nowMs - DAY_MS,
+  topToMs: nowMs,
+  topMax: 1000,
+  nowMs,
+  quota: 'quota',
+  model: ['large'],
+  newMs: nowMs - HOUR_MS,
+}
+
+const selection = (columns: string[], unit: Selection['unit'] = 'total_tokens'): Selection => ({
+  unit,
+  match: { sql: 'model IN {model:Array(String)}', params: {} },
+  columns,
+})
+
+let testStore: TestStore
+beforeAll(async () => {
+  testStore = await openTestStore()
+  // Enough rows that the planner prefers the projection, in parts of different days.
+  for (let day = 0; day < 3; day++) {
+    const from = nowMs - (day + 1) * DAY_MS
+    const calls = Array.from({ length: 20_000 }, (_, index) => ({
+      startedAtMs: from + Math.floor((index * DAY_MS) / 20_000),
+      consumer: `app-${index % 100}`,
+      model: index % 2 ? 'large' : 'small',
+    }))
+    await storeCalls(testStore.store, calls)
+  }
+})
+afterAll(() => testStore?.close())
+
+async function explain(query: string): Promise<string> {
+  const rows = await testStore.rows<{ explain: string }>(`EXPLAIN indexes = 1, projections = 1 ${query}`, params)
+  return rows.map(({ explain }) => explain).join('\n')
+}
+
+describe('sums over many consumers come from the hourly projection', () => {
+  for (const unit of UNITS) {
+    test(`of ${unit}`, async () => {
+      for (const columns of [[], ['tenant', 'consumer'], ['model'], ['provider_key']]) {
+        const asked = selection(columns, unit)
+        for (const query of [hoursSql, hourlyUsageSql, topSubjectsSql]) {
+          expect(await explain(query(asked))).toContain('usage_by_hour')
+        }
+        expect(await explain(pointsSql(asked, HOUR_MS))).toContain('usage_by_hour')
+        expect(await explain(pointsSql(asked, DAY_MS))).toContain('usage_by_hour')
+      }
+    })
+  }
+})
+
+test('so do those of the most used subjects only', async () => {
+  const asked = { ...selection(['tenant', 'consumer']), match: { sql: '1', params: {} } }
+  const range = { fromMs: params.fromMs, toMs: params.toMs, subjectsMax: 10 }
+  const { top } = await readTopSubjects(testStore.store.client, asked, range)
+  for (const query of [hoursSql, hourlyUsageSql]) {
+    const plan = await explain(query(top))
+    expect(plan).toContain('ReadFromMergeTree (usage_by_hour)')
+    expect(plan).not.toMatch(/ReadFromMergeTree \(quotacast\.calls\)/)
+  }
+})
+
+/** Granules or parts that an index let through, and all there were: `Parts: 1/3`. */
+function kept(plan: string, what: 'Parts' | 'Granules'): { read: number; all: number } {
+  const [, read, all] = [...plan.matchAll(new RegExp(`${what}: (\\d+)/(\\d+)`, 'g'))].at(-1) ?? []
+  return { read: Number(read), all: Number(all) }
+}
+
+describe('the newest calls are found without reading the old ones', () => {
+  const recent = { ...params, fromMs: params.newMs, fromSeconds: params.newMs / 1000 }
+  const explainRecent = async (query: string) => {
+    const rows = await testStore.rows<{ explain: string }>(`EXPLAIN indexes = 1 ${query}`, recent)
+    return rows.map(({ explain }) => explain).join('\n')
+  }
+
+  test('by the minute, in steps and for the edges of a window', async () => {
+    const asked = selection(['tenant', 'consumer'])
+    for (const query of [pointsSql(asked, 60_000), stepsSql(asked), rawUsageSql(asked)]) {
+      const plan = await explainRecent(query)
+      expect(plan).toMatch(/minute_range|started_at_range|PrimaryKey/)
+      expect(plan).toContain('Parts: 1/')
+    }
+  })
+
+  test('by arrival', async () => {
+    const plan = await explainRecent(freshSql('calls', 'arrived_at >= fromUnixTimestamp64Milli({newMs:Int64})'))
+    expect(kept(plan, 'Parts')).toMatchObject({ read: 1 })
+  })
+})
+
+test('the other tables are read by their keys', async () => {
+  const decision = { minute: params.toSeconds, quota: 'quota', subject: '{}', log_id: 'log', log_offset: 1 }
+  await testStore.store.client.insert({ table: 'decisions', values: [decision], format: 'JSONEachRow' })
+  expect(await explain(decisionsSql(true, '1'))).toContain('PrimaryKey')
+  expect(await explain(decisionsSql(false, '1'))).toContain('Partition')
+})

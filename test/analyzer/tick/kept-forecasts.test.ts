@@ -1,0 +1,58 @@
+import { expect, test } from 'vitest'
+import { type Kept, markOf } from '../../../analyzer/tick/kept-forecasts.ts'
+import type { SubjectForecast } from '../../../analyzer/tick/subject-forecast.ts'
+
+const WINDOW_MS = 12_000
+
+const at = (asOfMs: number, probability: number | null, windowStartMs = 0): SubjectForecast => ({
+  quota: 'quota',
+  subject: {},
+  tenant: null,
+  consumer: null,
+  unit: 'requests',
+  limit: 1,
+  used: 0,
+  windowStartMs,
+  windowEndMs: windowStartMs + WINDOW_MS,
+  asOfMs,
+  probability,
+  exhaustionAtMs: { p10: null, p50: null, p90: null },
+  usageAtReset: null,
+  headroom: null,
+  burnRate: null,
+  confidence: 'normal',
+  why: '',
+})
+
+/** Marks of a series of forecasts. */
+function marks(forecasts: readonly SubjectForecast[], threshold = 0.7): string[] {
+  let kept: Kept | undefined
+  return forecasts.flatMap(forecast => {
+    const marked = markOf(forecast, threshold, kept)
+    kept = marked?.kept ?? kept
+    return marked ? [marked.mark] : []
+  })
+}
+
+test('each twelfth is kept once', () => {
+  const forecasts = Array.from({ length: 120 }, (_, index) => at(index * 100, 0.1))
+  expect(marks(forecasts)).toEqual(Array.from({ length: 12 }, (_, index) => `${index}/12`))
+})
+
+test('a probability that dangles about the threshold crosses it once', () => {
+  expect(marks([at(0, 0.1), at(1, 0.72), at(2, 0.68), at(3, 0.71), at(4, 0.3), at(5, 0.6)])).toEqual([
+    '0/12',
+    'above threshold',
+    'below threshold',
+  ])
+})
+
+test('never more than 24 a window, however wild it goes', () => {
+  const wild = Array.from({ length: 12_000 }, (_, ms) => at(ms, ms % 2))
+  expect(marks(wild)).toHaveLength(24)
+  expect(marks([...wild, at(WINDOW_MS, 0.1, WINDOW_MS)])).toHaveLength(25)
+})
+
+test('what cannot be scored is not kept', () => {
+  expect(marks([at(0, null)])).toEqual([])
+})

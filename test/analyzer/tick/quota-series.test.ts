@@ -1,0 +1,136 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { Quota } from '../../../analyzer/policy/quota.ts'
+import { loadQuotaSeries, type QuotaSeries, usedInWindow } from '../../../analyzer/tick/quota-series.ts'
+import { readFresh } from '../../../analyzer/usage/fresh.ts'
+import { windowAt } from '../../../analyzer/usage/window.ts'
+import { openTestStore, type TestStore } from '../../store-fixture.ts'
+import { testQuota } from '../quotas.ts'
+import { storeCalls, storeDecisions } from '../store-calls.ts'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+/** The middle of an hour, a day ago. */
+const nowMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - DAY_MS + 30 * MINUTE_MS
+/** Began ten days ago, at an odd instant, and goes on for long. */
+const long = {
+  kind: 'fixed',
+  everySeconds: 25 * 86_400,
+  anchor: new Date(nowMs - 10 * DAY_MS + 217).toISOString(),
+} as const
+const subject = { tenant: 'acme', consumer: 'app' }
+
+let testStore: TestStore
+beforeAll(async () => {
+  testStore = await openTestStore()
+})
+afterAll(() => testStore?.close())
+beforeEach(async () => {
+  for (const table of ['calls', 'decisions']) {
+    await testStore.store.client.command({ query: `TRUNCATE TABLE ${table}` })
+  }
+})
+
+async function load(quota: Quota, subjectsMax = 100): Promise<QuotaSeries> {
+  const { client } = testStore.store
+  const { seen } = await readFresh(client, 'decisions', null)
+  return await loadQuotaSeries(client, quota, { nowMs, budget: { left: subjectsMax }, decisionsSeen: seen })
+}
+
+/** What the subject used in the window of now. */
+async function used(quota: Quota): Promise<number> {
+  const series = await load(quota)
+  return usedInWindow(series, JSON.stringify(Object.values(subject)), windowAt(quota.window, nowMs))
+}
+
+/** One call a minute, and what its check had estimated. */
+const minutes = (count: number) => Array.from({ length: count }, (_, index) => nowMs - (index + 1) * MINUTE_MS)
+
+describe('checks and records of the same calls', () => {
+  for (const [name, window] of [
+    ['an hour', { kind: 'fixed', everySeconds: 3600 }],
+    ['many days', long],
+  ] as const) {
+    test(`count by the record, which replaces the estimate of its check, in a window of ${name}`, async () => {
+      const quota = testQuota({ unit: 'total_tokens', window })
+      const starts = [...minutes(20), ...(name === 'an hour' ? [] : minutes(20).map(atMs => atMs - 5 * DAY_MS))]
+      await storeCalls(
+        testStore.store,
+        starts.map(startedAtMs => ({ startedAtMs, total_tokens: 100 })),
+      )
+      const sums = starts.map(atMs => ({ quota: 'quota', subject, unit: 'total_tokens', atMs, allowed: 1, spent: 500 }))
+      await storeDecisions(testStore.store, sums)
+      expect(await used(quota)).toBe(starts.length * 100)
+      // Two more whose calls have not ended yet count as they were estimated.
+      const pending = {
+        quota: 'quota',
+        subject,
+        unit: 'total_tokens',
+        atMs: nowMs - 25 * MINUTE_MS,
+        allowed: 2,
+        spent: 1_000,
+      }
+      await storeDecisions(testStore.store, [pending])
+      expect(await used(quota)).toBe(starts.length * 100 + 1_000)
+      expect(await used({ ...quota, counts: 'checks' })).toBe(starts.length * 500 + 1_000)
+      expect(await used({ ...quota, counts: 'records' })).toBe(starts.length * 100)
+    })
+  }
+})
+
+describe('sums of decisions', () => {
+  test('of an earlier life of the log still count', async () => {
+    const quota = testQuota({ counts: 'checks', window: long })
+    const sums = { quota: 'quota', subject, allowed: 3, spent: 3 }
+    await storeDecisions(testStore.store, [{ ...sums, atMs: nowMs - 5 * DAY_MS, logId: 'before' }])
+    await storeDecisions(testStore.store, [{ ...sums, atMs: nowMs - HOUR_MS, logId: 'after' }])
+    expect(await used(quota)).toBe(6)
+  })
+
+  test('in another unit, from before the quota was changed, do not', async () => {
+    const sums = { quota: 'quota', subject, atMs: nowMs - MINUTE_MS, allowed: 3 }
+    await storeDecisions(testStore.store, [
+      { ...sums, unit: 'requests', spent: 3 },
+      { ...sums, unit: 'total_tokens', spent: 700 },
+    ])
+    expect(await used(testQuota({ unit: 'total_tokens', counts: 'checks' }))).toBe(700)
+  })
+
+  test('of other dimensions, from before the quota was changed, count where they say enough', async () => {
+    await storeDecisions(testStore.store, [
+      { quota: 'quota', subject: { ...subject, model: 'large' }, atMs: nowMs - MINUTE_MS, allowed: 1, spent: 1 },
+      { quota: 'quota', subject: { tenant: 'acme' }, atMs: nowMs - MINUTE_MS, allowed: 5, spent: 5 },
+    ])
+    expect(await used(testQuota({ counts: 'checks' }))).toBe(1)
+  })
+})
+
+describe('subjects', () => {
+  const three = ['a', 'b', 'b', 'c', 'c', 'c'].map((consumer, index) => ({
+    startedAtMs: nowMs - (index % 2) * 3 * DAY_MS - MINUTE_MS,
+    consumer,
+  }))
+
+  test('that are cut off are counted, also when not one may be followed', async () => {
+    await storeCalls(testStore.store, three)
+    const keys = async (subjectsMax: number) => {
+      const { subjects, subjectsCut } = await load(testQuota({ window: long }), subjectsMax)
+      return [[...subjects.values()].map(({ subject }) => subject[1]), subjectsCut]
+    }
+    expect(await keys(5)).toEqual([['c', 'b', 'a'], 0])
+    expect(await keys(2)).toEqual([['c', 'b'], 1])
+    expect(await keys(0)).toEqual([[], 3])
+  })
+
+  test('with dimensions that nobody knows are subjects too', async () => {
+    await storeCalls(testStore.store, [{ startedAtMs: nowMs - MINUTE_MS, tenant: '', consumer: '' }])
+    const { subjects } = await load(testQuota({}))
+    expect([...subjects.keys()]).toEqual(['["",""]'])
+  })
+})
+
+test('a quota of seconds needs no long history', async () => {
+  const { grid } = await load(testQuota({ window: { kind: 'fixed', everySeconds: 10 } }))
+  expect(nowMs - grid.startMs).toBeLessThan(HOUR_MS)
+  expect((await load(testQuota({ window: { kind: 'fixed', everySeconds: 300 } }))).grid.steps).toBeGreaterThan(2_000)
+})

@@ -1,0 +1,31 @@
+import { setTimeout } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import { startSchedule } from '../../../analyzer/tick/schedule.ts'
+
+test('ticks follow each other and never overlap, even when they take longer than their turn', async () => {
+  let running = 0
+  let ticks = 0
+  const schedule = startSchedule(5, async () => {
+    expect(++running).toBe(1)
+    await setTimeout(15)
+    running--
+    ticks++
+  })
+  await setTimeout(100)
+  await schedule.close()
+  expect(running).toBe(0)
+  expect(ticks).toBeGreaterThan(2)
+  const before = ticks
+  await setTimeout(40)
+  expect(ticks).toBe(before)
+})
+
+test('closing waits for the tick under way', async () => {
+  let isDone = false
+  const schedule = startSchedule(1000, async () => {
+    await setTimeout(20)
+    isDone = true
+  })
+  await schedule.close()
+  expect(isDone).toBe(true)
+})

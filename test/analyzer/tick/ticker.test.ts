@@ -1,0 +1,245 @@
+import pino from 'pino'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { createTicker, type TickerDeps } from '../../../analyzer/tick/ticker.ts'
+import { type WindowOptions, windowAt } from '../../../analyzer/usage/window.ts'
+import { openStore } from '../../../collector/store/open.ts'
+import { freePorts } from '../../free-ports.ts'
+import { openTestStore, type TestStore } from '../../store-fixture.ts'
+import { testQuota } from '../quotas.ts'
+import { storeCalls, storeDecisions } from '../store-calls.ts'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+/** The middle of an hour, a day ago: instants on both sides can be written without being dropped as too old. */
+const middayMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - DAY_MS + 30 * MINUTE_MS
+
+let testStore: TestStore
+let nowMs = middayMs
+beforeAll(async () => {
+  testStore = await openTestStore()
+})
+afterAll(() => testStore?.close())
+beforeEach(async () => {
+  nowMs = middayMs
+  for (const table of ['calls', 'decisions', 'forecasts']) {
+    await testStore.store.client.command({ query: `TRUNCATE TABLE ${table}` })
+  }
+})
+
+const tickerOf = (quotas: TickerDeps['quotas'], subjectsMax = 100) =>
+  createTicker({ client: testStore.store.client, quotas, subjectsMax, now: () => nowMs })
+
+/** One call a minute from `fromMs` on. */
+const minutely = (fromMs: number, toMs: number, consumer = 'app') =>
+  Array.from({ length: Math.floor((toMs - fromMs) / MINUTE_MS) }, (_, index) => ({
+    startedAtMs: fromMs + index * MINUTE_MS,
+    consumer,
+  }))
+
+const decide = (quota: string, subject: Record<string, string>, sums: { spent: number; deniedCost: number }) =>
+  storeDecisions(testStore.store, [{ quota, subject, atMs: nowMs - MINUTE_MS, ...sums }])
+
+describe('what a subject used is exact', () => {
+  const windows: Record<string, Partial<WindowOptions>> = {
+    hour: { kind: 'fixed', everySeconds: 3600 },
+    'hour off the clock': { kind: 'fixed', everySeconds: 3600, anchor: '2026-01-01T00:17:03.217Z' },
+    '100 minutes': { kind: 'fixed', everySeconds: 6000 },
+    day: { kind: 'calendar', every: 'day', timezone: 'Asia/Kolkata' },
+    'three days off the clock': { kind: 'fixed', everySeconds: 3 * 86_400, anchor: '2026-01-01T00:17:03.217Z' },
+    month: { kind: 'calendar', every: 'month', timezone: 'Europe/Berlin', startsOn: 7 },
+  }
+
+  for (const [name, window] of Object.entries(windows)) {
+    test(`in a window of ${name}, at first, with what comes, late calls, and in the next window`, async () => {
+      const quota = testQuota({ window })
+      const starts: number[] = []
+      const send = async (more: number[]) => {
+        starts.push(...more)
+        await storeCalls(
+          testStore.store,
+          more.map(startedAtMs => ({ startedAtMs, arrivedAtMs: nowMs })),
+        )
+      }
+      const ticker = tickerOf([quota])
+      const check = async () => {
+        const { forecasts } = await ticker.tick()
+        const { startMs, endMs } = windowAt(quota.window, nowMs)
+        expect(forecasts[0]?.used).toBe(starts.filter(atMs => atMs >= startMs && atMs < endMs).length)
+      }
+      await send(
+        Array.from({ length: 2_000 }, (_, index) => nowMs - index * 733_331).filter(atMs => atMs > nowMs - 16 * DAY_MS),
+      )
+      await check()
+      await send([nowMs - 1, nowMs - MINUTE_MS])
+      await check()
+      // Calls from before the part that is read anew are found by a complete reading, at most once a minute.
+      const { startMs } = windowAt(quota.window, nowMs)
+      nowMs += 2 * MINUTE_MS
+      await send([startMs, startMs - 1, nowMs - 50 * HOUR_MS])
+      await ticker.tick()
+      await check()
+      nowMs += HOUR_MS + MINUTE_MS
+      await send([nowMs - 10])
+      await check()
+    })
+  }
+})
+
+test('without anything new no forecast is made again before it is due', async () => {
+  await storeCalls(testStore.store, minutely(nowMs - HOUR_MS, nowMs))
+  const ticker = tickerOf([testQuota({ window: { kind: 'calendar', every: 'day' } })])
+  expect((await ticker.tick()).forecastsMade).toBe(1)
+  nowMs += 5_000
+  expect((await ticker.tick()).forecastsMade).toBe(0)
+  await storeCalls(testStore.store, [{ startedAtMs: nowMs - 10 }])
+  expect((await ticker.tick()).forecastsMade).toBe(1)
+  nowMs += 2 * MINUTE_MS
+  expect((await ticker.tick()).forecastsMade).toBe(1)
+})
+
+test('a gateway that only asks has use and demand, and is not counted twice by its records', async () => {
+  const ticker = tickerOf([testQuota({ limit: 100 }), testQuota({ name: 'by-records', counts: 'records', limit: 100 })])
+  const subject = { tenant: 'acme', consumer: 'app' }
+  await storeCalls(testStore.store, minutely(nowMs - 20 * MINUTE_MS, nowMs))
+  await decide('quota', subject, { spent: 5, deniedCost: 2 })
+  const used = async () => (await ticker.tick()).forecasts.map(forecast => forecast.used)
+  expect(await used()).toEqual([20 - 1 + 5, 20])
+  await decide('quota', subject, { spent: 3, deniedCost: 0 })
+  expect(await used()).toEqual([20 - 1 + 8, 20])
+  expect(await used()).toEqual([20 - 1 + 8, 20])
+  await decide('quota', { tenant: 'acme', consumer: 'new' }, { spent: 4, deniedCost: 0 })
+  expect(await used()).toEqual([27, 4, 20])
+})
+
+test('a window that is longer than calls are kept is said to be known in part only', async () => {
+  await storeCalls(testStore.store, minutely(nowMs - 20 * MINUTE_MS, nowMs))
+  const anchor = new Date(nowMs - 40 * DAY_MS).toISOString()
+  const window = { kind: 'fixed', everySeconds: 90 * 86_400, anchor }
+  const [forecast] = (await tickerOf([testQuota({ window, limit: 1 })]).tick()).forecasts
+  expect(forecast).toMatchObject({ used: 20, probability: 1, confidence: 'low' })
+  expect(forecast?.why).toContain('only the last 30 days')
+})
+
+test('demand that was refused is forecast, though it was not used', async () => {
+  const calls = minutely(nowMs - 20 * MINUTE_MS, nowMs)
+  const refused = calls.flatMap(call => Array.from({ length: 9 }, () => ({ ...call, outcome: 'limited' })))
+  await storeCalls(testStore.store, [...calls, ...refused])
+  const [forecast] = (await tickerOf([testQuota({ limit: 100 })]).tick()).forecasts
+  expect(forecast?.used).toBe(20)
+  expect(forecast?.usageAtReset?.p50).toBeGreaterThan(200)
+  expect(forecast?.probability).toBeGreaterThan(0.9)
+})
+
+test('the most used subjects are followed, the others counted', async () => {
+  const calls = ['a', 'b', 'c', 'd'].flatMap((consumer, index) =>
+    minutely(nowMs - (index + 1) * 5 * MINUTE_MS, nowMs, consumer),
+  )
+  await storeCalls(testStore.store, calls)
+  const ticker = tickerOf([testQuota({})], 2)
+  const first = await ticker.tick()
+  expect(first.forecasts.map(({ consumer }) => consumer).toSorted()).toEqual(['c', 'd'])
+  expect(first.subjectsCut).toBe(2)
+  await storeCalls(testStore.store, [{ startedAtMs: nowMs - 1, consumer: 'new' }])
+  expect((await ticker.tick()).forecasts).toHaveLength(2)
+})
+
+test('whose a forecast is comes from `per` or from a match of one value', async () => {
+  await storeCalls(testStore.store, minutely(nowMs - 20 * MINUTE_MS, nowMs))
+  const quotas = [
+    testQuota({}),
+    testQuota({ name: 'matched', per: [], match: { tenant: 'acme' } }),
+    testQuota({ name: 'prefixed', per: ['model'], match: { tenant: 'ac*' } }),
+  ]
+  const { forecasts } = await tickerOf(quotas).tick()
+  expect(forecasts.map(({ tenant, consumer, used }) => [tenant, consumer, used])).toEqual([
+    ['acme', 'app', 20],
+    ['acme', null, 20],
+    [null, null, 20],
+  ])
+})
+
+describe('kept forecasts', () => {
+  const rows = () =>
+    testStore.rows<{ mark: string; probability: number; subject: string }>(
+      'SELECT * FROM forecasts ORDER BY as_of, mark',
+    )
+
+  test('are one a twelfth of the window and one a crossing, also over a restart', async () => {
+    const startMs = middayMs - 30 * MINUTE_MS
+    await storeCalls(testStore.store, minutely(startMs - DAY_MS, startMs))
+    const quota = testQuota({ limit: 50 })
+    let ticker = tickerOf([quota])
+    for (let minute = 0; minute < 60; minute++) {
+      nowMs = startMs + minute * MINUTE_MS
+      await storeCalls(testStore.store, minutely(nowMs - MINUTE_MS, nowMs))
+      await ticker.tick()
+      // A process that was killed and started again has nothing but the table.
+      if (minute === 27) ticker = tickerOf([quota])
+    }
+    const marks = (await rows()).map(({ mark }) => mark)
+    const fractions = marks.filter(mark => mark.endsWith('/12'))
+    expect(fractions).toEqual(Array.from({ length: 12 }, (_, index) => `${index}/12`))
+    expect(marks.filter(mark => mark === 'above threshold')).toHaveLength(1)
+    expect(marks.length).toBeLessThanOrEqual(24)
+    expect((await rows())[0]).toMatchObject({ subject: '{"tenant":"acme","consumer":"app"}', quota: 'quota' })
+  })
+
+  test('are not written where nothing can be said', async () => {
+    await storeCalls(testStore.store, minutely(nowMs - 10 * MINUTE_MS, nowMs))
+    await tickerOf([testQuota({ window: { kind: 'fixed', everySeconds: 60 } })]).tick()
+    expect(await rows()).toEqual([])
+  })
+})
+
+test('a backlog that comes after the first look at an empty table is not too old to be new', async () => {
+  const ticker = tickerOf([testQuota({ per: [] })])
+  expect((await ticker.tick()).forecasts.map(({ used }) => used)).toEqual([0])
+  await storeCalls(testStore.store, minutely(nowMs - 29 * MINUTE_MS, nowMs))
+  expect((await ticker.tick()).forecasts.map(({ used }) => used)).toEqual([29])
+})
+
+describe('a store that fails', () => {
+  test('while a quota is read costs none of the subjects that may be followed', async () => {
+    await storeCalls(testStore.store, minutely(nowMs - 20 * MINUTE_MS, nowMs))
+    let isFailing = true
+    const { client } = testStore.store
+    const failing = new Proxy(client, {
+      get: (target, name) => {
+        if (name !== 'query') return Reflect.get(target, name)
+        return (ask: { query: string }) => {
+          if (isFailing && ask.query.includes('AS step')) throw new Error('gone')
+          return target.query(ask)
+        }
+      },
+    })
+    const ticker = createTicker({ client: failing, quotas: [testQuota({})], subjectsMax: 1, now: () => nowMs })
+    await expect(ticker.tick()).rejects.toThrow('gone')
+    await expect(ticker.tick()).rejects.toThrow('gone')
+    isFailing = false
+    expect(await ticker.tick()).toMatchObject({ forecasts: [{ consumer: 'app' }], subjectsCut: 0 })
+  })
+
+  test('skips the tick with a reason and keeps the forecasts', async () => {
+    const log = pino({ level: 'silent' })
+    const [port = 0] = await freePorts(1)
+    const away = await openStore({ ...testStore.options, port }, { dir: testStore.dir, log })
+    const ticker = createTicker({ client: away.client, quotas: [testQuota({})], subjectsMax: 1, now: () => nowMs })
+    await expect(ticker.tick()).rejects.toThrow()
+    expect(ticker.snapshot()).toMatchObject({ asOfMs: null, forecasts: [] })
+    expect(ticker.snapshot().skipped).toMatch(/ECONNREFUSED|refused/)
+    await away.close()
+  })
+
+  test('for one quota does not stop the others', async () => {
+    await storeCalls(testStore.store, minutely(nowMs - 20 * MINUTE_MS, nowMs))
+    const broken = testQuota({ name: 'broken', match: { label: 'x' } }, ['label'])
+    const good = testQuota({})
+    const conditions = [{ field: 'no_such_dimension' as never, values: new Set(['x']), prefixes: [] }]
+    const ticker = tickerOf([{ ...broken, conditions }, good])
+    const { forecasts, quotasFailed, skipped } = await ticker.tick()
+    expect(forecasts.map(({ quota }) => quota)).toEqual(['quota'])
+    expect(quotasFailed.map(({ quota }) => quota)).toEqual(['broken'])
+    expect(skipped).toBeNull()
+  })
+})
