@@ -1,0 +1,32 @@
+import { join } from 'node:path'
+import { migrate } from '../../collector/store/migrate.ts'
+import { openStore } from '../../collector/store/open.ts'
+import type { Command } from '../command.ts'
+import { createLogger } from '../logging.ts'
+
+export const command: Command = {
+  usage: '',
+  description:
+    'Applies what the tables of the running store lack. The collector does the same when it starts; this is for those ' +
+    'who want it done before.',
+  options: {},
+  examples: ['migrate', 'migrate --json'],
+  async run(invocation) {
+    const config = await invocation.config()
+    const log = createLogger({ command: 'migrate' }, 'warn')
+    const store = await openStore(config.store, { dir: join(config.dataDir, 'store'), log })
+    try {
+      const away = await store.ping()
+      if (away !== null) {
+        invocation.warn(`${away} Start it with: npm run quotacast -- serve store`)
+        return 1
+      }
+      const applied = await migrate(store, { log })
+      if (invocation.isJson) invocation.print(JSON.stringify({ applied }))
+      else invocation.print(applied.length === 0 ? 'The tables are up to date.' : `Applied ${applied.join(', ')}.`)
+      return 0
+    } finally {
+      await store.close()
+    }
+  },
+}

@@ -1,0 +1,20 @@
+import { ROLES } from '../addresses.ts'
+import { type Command, UsageError } from '../command.ts'
+
+export const command: Command = {
+  usage: 'ROLE',
+  description: `Runs one role (${ROLES.join(', ')}) in this process, until SIGTERM or Ctrl-C.`,
+  options: {},
+  examples: ['serve limiter', 'serve collector --config quotacast.yaml'],
+  async run(invocation) {
+    const [name, ...more] = invocation.positionals
+    const role = ROLES.find(known => known === name)
+    if (role === undefined || more.length > 0) throw new UsageError(`one ROLE is needed: ${ROLES.join(', ')}`)
+    // In this order: the parts make their metrics while they load, and those of the config's schemas load with it.
+    const { startTelemetry } = await import('../telemetry.ts')
+    const telemetry = await startTelemetry(role)
+    const config = await invocation.config()
+    const { serveRole } = await import('../roles.ts')
+    return serveRole(role, config, telemetry)
+  },
+}

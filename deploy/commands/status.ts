@@ -1,0 +1,69 @@
+import { stringify } from 'yaml'
+import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
+import { ROLES, type Role, roleUrl } from '../addresses.ts'
+import type { Command } from '../command.ts'
+import type { Config } from '../config-schema.ts'
+import { getJson, RoleError } from '../role-client.ts'
+
+/** The store role is ClickHouse's own; what there is to know of it the collector and the analyzer say. */
+const ROLES_WITH_STATUS: readonly Role[] = ['collector', 'limiter', 'analyzer']
+const NAME_WIDTH = Math.max(...ROLES.map(role => role.length))
+
+interface RoleStatus {
+  url: string
+  /** Why the role cannot do its work; empty when it can. */
+  reasons: string[]
+  /** What the role says of itself; `null` when it does not answer. */
+  status: unknown
+}
+
+export const command: Command = {
+  usage: '',
+  description:
+    'Shows each role and whether it is ready, records in and out, rejections, lag and data age, and the subjects most ' +
+    'at risk. The exit code is 1 when a role is not ready.',
+  options: {},
+  examples: ['status', 'status --json'],
+  async run(invocation) {
+    const config = await invocation.config()
+    const statuses = await Promise.all(ROLES.map(async role => [role, await askRole(role, config)] as const))
+    if (invocation.isJson) invocation.print(JSON.stringify(Object.fromEntries(statuses), null, 2))
+    else for (const [role, status] of statuses) invocation.print(toText(role, status))
+    return statuses.every(([, { reasons }]) => reasons.length === 0) ? 0 : 1
+  },
+}
+
+async function askRole(role: Role, config: Config): Promise<RoleStatus> {
+  const url = roleUrl(role, config)
+  try {
+    const { reasons } = (await getJson(role, '/readyz', config)) as { reasons: string[] }
+    const status = ROLES_WITH_STATUS.includes(role) ? await getJson(role, '/v1/status', config) : null
+    return { url, reasons, status }
+  } catch (error) {
+    if (error instanceof RoleError) return { url, reasons: [error.message], status: null }
+    throw error
+  }
+}
+
+function toText(role: Role, { url, reasons, status }: RoleStatus): string {
+  const head = `${role.padEnd(NAME_WIDTH)}  ${reasons.length === 0 ? 'ready' : 'NOT READY'}  ${url}`
+  const details = status === null ? '' : stringify(forPeople(status), { lineWidth: 0 })
+  return [head, ...reasons.map(reason => `! ${reason}`), ...details.split('\n').filter(Boolean)].join('\n  ')
+}
+
+/** Instants as text, and each subject at risk in a line. */
+function forPeople(status: unknown): unknown {
+  return JSON.parse(JSON.stringify(status), (key, value) => {
+    if (key === 'atRisk') return (value as ForecastAnswer[]).map(riskLine)
+    return key.endsWith('AtMs') || key === 'asOfMs' ? toInstant(value) : value
+  })
+}
+
+const toInstant = (value: unknown) => (typeof value === 'number' ? new Date(value).toISOString() : value)
+
+function riskLine({ quota, subject, unit, used, limit, probability, exhaustionAtMs }: ForecastAnswer): string {
+  const who = Object.entries(subject).map(([dimension, value]) => ` ${dimension}=${value || '(unknown)'}`)
+  const when = exhaustionAtMs.p50 === null ? '' : `, probably at ${toInstant(exhaustionAtMs.p50)}`
+  const chance = `${Math.round(100 * (probability ?? 0))} % to run out before the reset${when}`
+  return `${quota}${who.join('')} – ${used >= limit ? 'used up' : chance}, ${used} of ${limit} ${unit} used`
+}

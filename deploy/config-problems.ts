@@ -1,0 +1,87 @@
+/** Validation of the config: every problem at once, each with the path of its key and what would be right. */
+import type { TSchema } from 'typebox'
+import Value from 'typebox/value'
+import { type ConfigSchema, casesOf, isObject, schemasOfKey } from './config-values.ts'
+
+/** Most characters of a wrong value that a problem quotes. */
+const QUOTED_CHARACTERS_MAX = 80
+
+/** The config is wrong; `problems` has one line for each thing to mend. */
+export class ConfigError extends Error {
+  readonly code = 'CONFIG_INVALID'
+  readonly problems: readonly string[]
+
+  constructor(problems: readonly string[]) {
+    const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`
+    super(`the config has ${count}:\n  ${problems.join('\n  ')}`)
+    this.name = 'ConfigError'
+    this.problems = problems
+  }
+}
+
+type Schema = ConfigSchema & TSchema
+
+/** One line per problem, empty when `value` fulfils `schema`. `path` is where `value` stands, empty for the whole. */
+export function configProblems(schema: TSchema, value: unknown, path = ''): string[] {
+  if (Value.Check(schema, value)) return []
+  const cases = casesOf(schema as Schema, value) as Schema[]
+  const fitting = cases.filter(found => (found.type === 'integer' ? 'number' : found.type) === typeOf(value))
+  const [only] = fitting
+  if (only === undefined || fitting.length > 1 || (only.const ?? only.enum) !== undefined)
+    return [wrongCase(cases, value, path)]
+  const inner = innerProblems(only, value, path)
+  return inner.length > 0 ? inner : [`${path}: ${leafProblem(only, value)}`]
+}
+
+function typeOf(value: unknown): string {
+  if (value === null) return 'null'
+  return Array.isArray(value) ? 'array' : typeof value
+}
+
+function innerProblems(schema: Schema, value: unknown, path: string): string[] {
+  if (Array.isArray(value) && schema.items !== undefined) {
+    const items = schema.items as Schema
+    return value.flatMap((item, index) => configProblems(items, item, `${path}[${index}]`))
+  }
+  if (!isObject(value)) return []
+  const at = (key: string) => (path === '' ? key : `${path}.${key}`)
+  const missing = (schema.required ?? []).filter(key => !Object.hasOwn(value, key)).map(key => `${at(key)}: is missing`)
+  const wrong = Object.entries(value).flatMap(([key, item]) => {
+    const [found] = schemasOfKey([schema], key)
+    return found === undefined
+      ? [`${at(key)}: ${unknownKey(schema, key)}`]
+      : configProblems(found as Schema, item, at(key))
+  })
+  return [...missing, ...wrong]
+}
+
+function unknownKey(schema: Schema, key: string): string {
+  const names = Object.keys(schema.properties ?? {})
+  if (names.length === 0) return 'is not a name that is allowed here'
+  const letters = (text: string) => text.toLowerCase().replaceAll(/[^a-z0-9]/g, '')
+  const near = names.find(name => letters(name).startsWith(letters(key)) || letters(key).startsWith(letters(name)))
+  return near === undefined ? `is unknown; known are ${names.join(', ')}` : `is unknown; did you mean ${near}?`
+}
+
+function wrongCase(cases: readonly Schema[], value: unknown, path: string): string {
+  const wanted = cases.flatMap(found => {
+    const kind = found.properties?.kind?.const
+    if (kind !== undefined) return [`{ kind: ${kind}, … }`]
+    const values = found.const === undefined ? found.enum : [found.const]
+    return values?.map(allowed => JSON.stringify(allowed)) ?? [found.type ?? 'something else']
+  })
+  const choice = wanted.length === 1 ? wanted.join() : `one of ${[...new Set(wanted)].join(', ')}`
+  const isSecret = cases.some(found => found.writeOnly === true)
+  return `${path === '' ? 'the config' : path}: must be ${choice}${isSecret ? '' : `, not ${quote(value)}`}`
+}
+
+function leafProblem(schema: Schema, value: unknown): string {
+  const [error] = Value.Errors(schema, value)
+  const message = error?.message ?? 'is wrong'
+  return schema.writeOnly === true || typeof value === 'object' ? message : `${message}, not ${quote(value)}`
+}
+
+function quote(value: unknown): string {
+  const text = JSON.stringify(value)
+  return text.length > QUOTED_CHARACTERS_MAX ? `${text.slice(0, QUOTED_CHARACTERS_MAX)}…` : text
+}

@@ -1,0 +1,181 @@
+/** The whole config as one schema: each part's own section, and those of the deployment itself. */
+import Type, { type Static, type TProperties, type TSchema } from 'typebox'
+import { AnalyzerOptions } from '../analyzer/analyzer.ts'
+import { LimitsOptions } from '../analyzer/limit/limit-store.ts'
+import { LimiterOptions } from '../analyzer/limiter.ts'
+import { parseQuota, QUOTAS_MAX, QuotaError, QuotaOptions } from '../analyzer/policy/quota.ts'
+import { CollectorOptions } from '../collector/collector.ts'
+import { createIdentity, IdentityError, KeyOptions } from '../collector/identity.ts'
+import { LogOptions } from '../collector/log/call-log.ts'
+import { MappingError, MappingOptions, mappingDialect } from '../collector/normalize/mapping.ts'
+import { PriceOptions } from '../collector/prices.ts'
+import { SCOPES } from '../collector/principal.ts'
+import { StoreOptions } from '../collector/store/open.ts'
+import type { ConfigSchema } from './config-values.ts'
+
+/** Most labels that become columns, and so can be used by quotas. */
+const LABEL_COLUMNS_MAX = 2
+/** Most keys of one kind at once: the one in use and those it replaces. */
+const SECRET_KEYS_MAX = 4
+const SECRET_CHARACTERS_MIN = 32
+
+const closed = <T extends TProperties>(properties: T, options: { description?: string } = {}) =>
+  Type.Object(properties, { additionalProperties: false, default: {}, ...options })
+
+/** Where a role listens. */
+const listening = (port: number) => ({
+  host: Type.String({ default: '127.0.0.1', minLength: 1, description: 'Address to listen on.' }),
+  port: Type.Integer({ default: port, minimum: 1, maximum: 65_535, description: 'Port to listen on.' }),
+})
+
+const secretKeys = (description: string) =>
+  Type.Optional(
+    Type.Array(Type.String({ minLength: SECRET_CHARACTERS_MIN }), {
+      minItems: 1,
+      maxItems: SECRET_KEYS_MAX,
+      writeOnly: true,
+      description: `${description} Newest first: the first one writes, all of them read. Absent: made at first start.`,
+    }),
+  )
+
+const AuthToken = Type.Object(
+  {
+    name: Type.String({ minLength: 1, maxLength: 64, description: 'Names the token in the audit.' }),
+    sha256: Type.String({
+      pattern: '^[0-9a-f]{64}$',
+      description: 'SHA-256 of the token in hex: the token stays with its owner.',
+    }),
+    scopes: Type.Array(Type.Enum(SCOPES), {
+      minItems: 1,
+      description: 'What it may do; `admin` includes the others.',
+    }),
+    tenant: Type.Optional(
+      Type.String({ minLength: 1, maxLength: 512, description: 'The only tenant it may see or write; absent: all.' }),
+    ),
+  },
+  { additionalProperties: false },
+)
+
+const ConfigOptions = closed({
+  dataDir: Type.String({
+    default: './data',
+    minLength: 1,
+    description: 'Everything that is kept, below the working directory unless absolute.',
+  }),
+  log: LogOptions,
+  store: Type.Object(
+    {
+      ...StoreOptions.properties,
+      healthPort: Type.Integer({
+        default: 7415,
+        minimum: 1,
+        maximum: 65_535,
+        description: "Port of the store role's own health and metrics; the interface of the engine has another.",
+      }),
+    },
+    { additionalProperties: false, description: 'Where calls and forecasts are kept and queried.' },
+  ),
+  limits: LimitsOptions,
+  collector: closed(
+    { ...listening(7411), ...CollectorOptions.properties },
+    { description: 'Receives calls and writes them to the store.' },
+  ),
+  limiter: closed(
+    { ...listening(7412), ...LimiterOptions.properties },
+    { description: 'Decides whether calls may pass.' },
+  ),
+  analyzer: closed(
+    { ...listening(7414), ...AnalyzerOptions.properties },
+    { description: 'Forecasts, and answers queries.' },
+  ),
+  labels: Type.Array(Type.String({ minLength: 1, maxLength: 64 }), {
+    default: [],
+    maxItems: LABEL_COLUMNS_MAX,
+    uniqueItems: true,
+    description: 'Labels of call records that become columns, so that quotas and queries can use them.',
+  }),
+  mappings: MappingOptions,
+  prices: PriceOptions,
+  currency: Type.String({
+    default: 'USD',
+    pattern: '^[A-Z]{3}$',
+    description: 'Currency of every cost, as in ISO 4217.',
+  }),
+  keys: KeyOptions,
+  quotas: Type.Array(QuotaOptions, {
+    default: [],
+    maxItems: QUOTAS_MAX,
+    description: 'Who may use how much of what, in which window.',
+  }),
+  secrets: closed({
+    fingerprintKeys: secretKeys('Keys of the fingerprints that stand for raw credentials.'),
+    decisionKeys: secretKeys("Keys that sign the limiter's decision ids."),
+  }),
+  auth: closed({
+    tokens: Type.Array(AuthToken, {
+      default: [],
+      maxItems: 1000,
+      description: 'Tokens beside those made by `quotacast token`.',
+    }),
+  }),
+  logging: closed({
+    level: Type.Enum(['debug', 'info', 'warn', 'error'], {
+      default: 'info',
+      description: 'The least severe log line that is written.',
+    }),
+  }),
+})
+/** The same for what walks it: the static type of the whole is deeper than the compiler follows. */
+export const configSchema = ConfigOptions as unknown as TSchema & ConfigSchema
+/** What `loadConfig` answers: checked, whole and frozen. */
+export type Config = Readonly<Static<typeof ConfigOptions>>
+
+/** What the schemas cannot say: names that clash, ports that clash, quotas, mappings and keys that make no sense. */
+export function* contradictionsOf(config: Config): Iterable<string> {
+  for (const [index, quota] of config.quotas.entries()) {
+    yield* problemsOf(
+      () => parseQuota(quota, config.labels),
+      error => (error instanceof QuotaError ? error.problems.map(problem => quotaProblem(index, problem)) : null),
+    )
+  }
+  for (const [name, mapping] of Object.entries(config.mappings)) {
+    yield* problemsOf(
+      () => mappingDialect(name, mapping),
+      error => (error instanceof MappingError ? error.problems : null),
+    )
+  }
+  yield* problemsOf(
+    () => createIdentity({ fingerprintKeys: [''], keys: config.keys }),
+    error => (error instanceof IdentityError ? [error.message] : null),
+  )
+  const quotaNames = config.quotas.map(quota => quota.name)
+  yield* twice(quotaNames, 'quotas', 'name')
+  const tokenNames = config.auth.tokens.map(token => token.name)
+  yield* twice(tokenNames, 'auth.tokens', 'name')
+  const { store, collector, limiter, analyzer } = config
+  const ports = [store.port, store.healthPort, collector.port, limiter.port, analyzer.port]
+  yield* twice(ports, 'store, collector, limiter, analyzer', 'port')
+}
+
+/** Problems of the error that `attempt` throws; an error that is no config problem is a bug and passes. */
+function problemsOf(attempt: () => unknown, problems: (error: unknown) => readonly string[] | null): readonly string[] {
+  try {
+    attempt()
+    return []
+  } catch (error) {
+    const found = problems(error)
+    if (found === null) throw error
+    return found
+  }
+}
+
+const quotaProblem = (index: number, { path, message }: { path: string; message: string }) =>
+  `quotas[${index}]${path.replaceAll(/\/(\d+)/g, '[$1]').replaceAll('/', '.')}: ${message}`
+
+function* twice(values: readonly (string | number)[], where: string, key: string): Iterable<string> {
+  const seen = new Set<string | number>()
+  for (const value of values) {
+    if (seen.has(value)) yield `${where}: two have the ${key} ${value}`
+    seen.add(value)
+  }
+}

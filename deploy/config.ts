@@ -1,0 +1,156 @@
+/**
+ * Reads the config. Sources in order, later ones win: defaults, YAML file, environment (`QUOTACAST_LIMITER__PORT=8012`),
+ * flags. The only file that reads `process.env`. The schemas load late, because the parts that own them make their
+ * metrics when they load, and telemetry has to be there first.
+ */
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import Value from 'typebox/value'
+import { parseDocument, stringify } from 'yaml'
+import { ConfigError, configProblems } from './config-problems.ts'
+import type { Config } from './config-schema.ts'
+import {
+  type ConfigSchema,
+  convertUnits,
+  isObject,
+  type Json,
+  type JsonObject,
+  maskSecrets,
+  merge,
+  nested,
+  parseScalar,
+} from './config-values.ts'
+
+const ENVIRONMENT_PREFIX = 'QUOTACAST_'
+/** Names the config file; not a key of the config. */
+const ENVIRONMENT_FILE = 'QUOTACAST_CONFIG'
+
+/** Which case each choice takes when nobody says. */
+const DEFAULT_CHOICES: JsonObject = {
+  log: { kind: 'embedded' },
+  store: { kind: 'embedded' },
+  limits: { kind: 'embedded' },
+}
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+export interface ConfigSources {
+  /** YAML file; else the one that `QUOTACAST_CONFIG` names; else none. */
+  file?: string | undefined
+  dataDir?: string | undefined
+  /** `key.key=value`, as given to `--set`. */
+  overrides?: readonly string[]
+  environment?: Environment
+}
+
+/** Reads, merges and checks the config; `dataDir` is absolute in the result. Throws `ConfigError` with all problems. */
+export async function loadConfig(sources: ConfigSources): Promise<Config> {
+  const { configSchema, contradictionsOf } = await import('./config-schema.ts')
+  const environment = sources.environment ?? process.env
+  const problems: string[] = []
+  const layers = [
+    readFile(sources.file ?? environment[ENVIRONMENT_FILE], problems),
+    readEnvironment(configSchema, environment, problems),
+    readOverrides(configSchema, sources.overrides ?? [], problems),
+    sources.dataDir === undefined ? {} : { dataDir: sources.dataDir },
+  ]
+  const written = layers.reduce<Json>(merge, DEFAULT_CHOICES)
+  const whole: unknown = Value.Default(configSchema, convertUnits(configSchema, written))
+  problems.push(...configProblems(configSchema, whole))
+  if (problems.length > 0) throw new ConfigError(problems)
+  const config = whole as Config
+  const contradictions = [...contradictionsOf(config)]
+  if (contradictions.length > 0) throw new ConfigError(contradictions)
+  return deepFreeze({ ...config, dataDir: resolve(config.dataDir) })
+}
+
+function readFile(file: string | undefined, problems: string[]): Json {
+  if (file === undefined || file === '') return {}
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (error) {
+    throw new ConfigError([`${file}: cannot be read (${error instanceof Error ? error.message : error})`])
+  }
+  const document = parseDocument(text)
+  problems.push(...document.errors.map(error => `${file}: ${error.message}`))
+  if (document.errors.length > 0) return {}
+  const content: Json = document.toJS() ?? {}
+  if (isObject(content)) return content
+  problems.push(`${file}: must have sections at its top`)
+  return {}
+}
+
+/** `QUOTACAST_LIMITER__DEADLINE_MS` is `limiter.deadlineMs`. */
+function readEnvironment(schema: ConfigSchema, environment: Environment, problems: string[]): Json {
+  let config: Json = {}
+  for (const [name, text] of Object.entries(environment)) {
+    if (!name.startsWith(ENVIRONMENT_PREFIX) || name === ENVIRONMENT_FILE || text === undefined) continue
+    const path = name.slice(ENVIRONMENT_PREFIX.length).split('__').map(toCamel)
+    config = merge(config, readValue(schema, path, text, { from: name, problems }))
+  }
+  return config
+}
+
+const toCamel = (snake: string) => snake.toLowerCase().replaceAll(/_([a-z0-9])/g, (_, letter) => letter.toUpperCase())
+
+function readOverrides(schema: ConfigSchema, overrides: readonly string[], problems: string[]): Json {
+  let config: Json = {}
+  for (const override of overrides) {
+    const [, key, text] = /^([^=]+)=(.*)$/s.exec(override) ?? []
+    if (key === undefined || text === undefined) {
+      problems.push(`--set ${override}: must be KEY=VALUE`)
+      continue
+    }
+    config = merge(config, readValue(schema, key.split('.'), text, { from: `--set ${key}`, problems }))
+  }
+  return config
+}
+
+/** One value at its place; nothing where it is no YAML. The text is not quoted: it may be a secret. */
+function readValue(
+  schema: ConfigSchema,
+  path: readonly string[],
+  text: string,
+  { from, problems }: { from: string; problems: string[] },
+): Json {
+  try {
+    return nested(path, parseScalar(schema, path, text))
+  } catch {
+    problems.push(`${from}: is not a YAML value`)
+    return {}
+  }
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null && !Object.isFrozen(value)) {
+    for (const inner of Object.values(value)) deepFreeze(inner)
+    Object.freeze(value)
+  }
+  return value
+}
+
+/** The config with secrets masked, for people (YAML) or machines (JSON). */
+export async function printConfig(config: Config, as: 'yaml' | 'json'): Promise<string> {
+  const { configSchema } = await import('./config-schema.ts')
+  const masked = maskSecrets(configSchema, JSON.parse(JSON.stringify(config)))
+  return as === 'json' ? JSON.stringify(masked, null, 2) : stringify(masked).trimEnd()
+}
+
+const isSet = (value: string | undefined) => value !== undefined && value !== ''
+
+/** What OpenTelemetry's standard variables ask for; without them nothing is sent anywhere. */
+export function telemetryEnvironment(environment: Environment = process.env) {
+  const isOn = environment.OTEL_SDK_DISABLED !== 'true'
+  const sends = (signal: 'TRACES' | 'METRICS') =>
+    isOn &&
+    environment[`OTEL_${signal}_EXPORTER`] !== 'none' &&
+    [`OTEL_${signal}_EXPORTER`, 'OTEL_EXPORTER_OTLP_ENDPOINT', `OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`].some(name =>
+      isSet(environment[name]),
+    )
+  return {
+    sendsTraces: sends('TRACES'),
+    sendsMetrics: sends('METRICS'),
+    serviceName: environment.OTEL_SERVICE_NAME,
+  }
+}

@@ -1,0 +1,84 @@
+/** Errors as problem documents (RFC 9457): what the caller can mend is said, what only we can mend is logged and hidden. */
+import { STATUS_CODES } from 'node:http'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Logger } from 'pino'
+import Type from 'typebox'
+
+/** Most validation errors that an answer lists. */
+const PROBLEMS_MAX = 10
+const RETRY_AFTER_SECONDS = 1
+
+/** One place in a request that is wrong. */
+export interface RequestProblem {
+  /** JSON pointer into the part that was checked. */
+  path: string
+  message: string
+}
+
+/** The body of every answer that is not a success. */
+export const Problem = Type.Object(
+  {
+    type: Type.String({ description: 'URI of the kind of problem.' }),
+    title: Type.String({ description: "The status' own text." }),
+    status: Type.Integer(),
+    detail: Type.String({ description: 'What happened, for people.' }),
+    code: Type.Optional(Type.String({ description: 'What happened, for programs.' })),
+    errors: Type.Optional(
+      Type.Array(Type.Object({ path: Type.String(), message: Type.String() }), {
+        maxItems: PROBLEMS_MAX,
+        description: 'Each place of the request that is wrong.',
+      }),
+    ),
+  },
+  { $id: 'Problem' },
+)
+
+/** A request that does not fulfil its route's schema. */
+export class RequestError extends Error {
+  readonly statusCode = 400
+  readonly code = 'REQUEST_INVALID'
+  readonly errors: readonly RequestProblem[]
+
+  constructor(part: string, errors: readonly RequestProblem[]) {
+    super(`the ${part} of the request is wrong`)
+    this.name = 'RequestError'
+    this.errors = errors.slice(0, PROBLEMS_MAX)
+  }
+}
+
+/** What parts put on the errors that their handlers throw; all of it is optional. */
+interface HttpError extends Error {
+  statusCode?: number
+  code?: string
+  retryable?: boolean
+  retryAfterSeconds?: number
+  errors?: readonly RequestProblem[]
+}
+
+function statusOf(error: HttpError): number {
+  const { statusCode } = error
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 600) return statusCode
+  return error.retryable === true ? 503 : 500
+}
+
+/** Renders any error that a handler, a hook or the framework threw. */
+export function sendProblem(error: HttpError, request: FastifyRequest, reply: FastifyReply, log: Logger): FastifyReply {
+  const status = statusOf(error)
+  const isOurs = status >= 500
+  if (status === 500) {
+    log.error({ err: error, method: request.method, route: request.routeOptions.url }, 'a request failed')
+  }
+  const retryAfterSeconds = error.retryAfterSeconds ?? (status === 503 ? RETRY_AFTER_SECONDS : undefined)
+  if (retryAfterSeconds !== undefined) reply.header('retry-after', Math.ceil(retryAfterSeconds))
+  const hidden = status === 503 ? 'Not now: try again.' : 'This is our fault; the log of the role says more.'
+  const problem = {
+    type: 'about:blank',
+    title: STATUS_CODES[status] ?? 'Error',
+    status,
+    detail: isOurs ? hidden : error.message,
+    ...(error.code === undefined ? {} : { code: error.code }),
+    ...(error.errors === undefined || isOurs ? {} : { errors: error.errors }),
+  }
+  // As text: a route's response schemas describe its own answers, not this one.
+  return reply.code(status).type('application/problem+json').send(JSON.stringify(problem))
+}

@@ -1,0 +1,54 @@
+/** What the HTTP server measures of itself: duration by route and status, and a span per request where traces are sent. */
+import { context, metrics, propagation, type Span, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+
+/** From half a millisecond, which a check takes, to the longest query. */
+const DURATION_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+
+/** Records every answer. Names follow OpenTelemetry's conventions for HTTP servers. */
+export function measureRequests(server: FastifyInstance): void {
+  const duration = metrics.getMeter('quotacast').createHistogram('quotacast_http_request_duration_seconds', {
+    description: 'Time from the request line to the last byte of the answer.',
+    unit: 's',
+    advice: { explicitBucketBoundaries: DURATION_BUCKETS_SECONDS },
+  })
+  // One object for each route and status: there are few, and the request path must not allocate them anew.
+  const attributes = new Map<string, Record<string, string | number>>()
+  server.addHook('onResponse', (request, reply, done) => {
+    const route = request.routeOptions.url ?? 'unknown'
+    const key = `${request.method} ${route} ${reply.statusCode}`
+    let found = attributes.get(key)
+    if (found === undefined) {
+      found = {
+        'http.request.method': request.method,
+        'http.route': route,
+        'http.response.status_code': reply.statusCode,
+      }
+      attributes.set(key, found)
+    }
+    duration.record(reply.elapsedTime / 1000, found)
+    done()
+  })
+}
+
+/** Makes a span of every request, as a child of the caller's; handlers run inside it. */
+export function traceRequests(server: FastifyInstance): void {
+  const tracer = trace.getTracer('quotacast')
+  const spans = new WeakMap<FastifyRequest, Span>()
+  server.addHook('onRequest', (request, _reply, done) => {
+    const parent = propagation.extract(context.active(), request.headers)
+    const route = request.routeOptions.url ?? 'unknown'
+    // The route, never the path: a token may be a part of the path.
+    const attributes = { 'http.request.method': request.method, 'http.route': route }
+    const span = tracer.startSpan(`${request.method} ${route}`, { kind: SpanKind.SERVER, attributes }, parent)
+    spans.set(request, span)
+    context.with(trace.setSpan(parent, span), done)
+  })
+  server.addHook('onResponse', (request, reply, done) => {
+    const span = spans.get(request)
+    span?.setAttribute('http.response.status_code', reply.statusCode)
+    if (reply.statusCode >= 500) span?.setStatus({ code: SpanStatusCode.ERROR })
+    span?.end()
+    done()
+  })
+}

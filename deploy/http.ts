@@ -1,0 +1,195 @@
+/**
+ * The HTTP server of a role: bounds, authentication, validation, problem documents, health, metrics, OpenAPI. The parts
+ * bring their routes; this is the only file that listens, so that tests can use `inject`.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import Fastify, {
+  type FastifyInstance,
+  type FastifyPluginAsync,
+  type FastifySchema,
+  type FastifySchemaCompiler,
+} from 'fastify'
+import type { Logger } from 'pino'
+import Type, { type TSchema } from 'typebox'
+import { Compile } from 'typebox/compile'
+import Value from 'typebox/value'
+import type { Principal, Routes } from '../collector/principal.ts'
+import { urlOf } from './addresses.ts'
+import { guardRoutes } from './http-access.ts'
+import { Problem, RequestError, sendProblem } from './http-problems.ts'
+import { measureRequests, traceRequests } from './http-telemetry.ts'
+
+/** A body's bound where its route states no other. */
+const BODY_BYTES_MAX = 2 ** 20
+/** Longest path parameter: a token in a forward-auth path. */
+const PARAM_CHARACTERS_MAX = 512
+const HEADERS_BYTES_MAX = 32 * 1024
+/** A request that is not whole by then is cut off. */
+const REQUEST_TIMEOUT_MS = 60_000
+/** Longer than the idle time of common gateways and balancers, so that they close first and never write into a closed connection. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000
+const IDLE_SWEEP_MS = 20
+
+export interface ServerDeps {
+  role: string
+  version: string
+  log: Logger
+  routes: readonly Routes[]
+  verify: (token: string) => Principal | null
+  /** Why the role cannot do its work now; empty when it can. */
+  readiness: () => Promise<readonly string[]>
+  serveMetrics: (request: IncomingMessage, response: ServerResponse) => void
+  isTracing: boolean
+}
+
+/** A server with all its routes that does not listen yet. Rejects when a route states no `access`. */
+export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
+  const { log } = deps
+  const server = Fastify({
+    bodyLimit: BODY_BYTES_MAX,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    forceCloseConnections: 'idle',
+    // What still comes in on an open connection while the server closes is answered: the parts close after it.
+    return503OnClosing: false,
+    routerOptions: { maxParamLength: PARAM_CHARACTERS_MAX },
+    http: { maxHeaderSize: HEADERS_BYTES_MAX },
+    frameworkErrors: (error, request, reply) => {
+      sendProblem(error, request, reply, log)
+    },
+  }).withTypeProvider<TypeBoxTypeProvider>()
+  server.setValidatorCompiler(compileValidator)
+  server.setErrorHandler((error: Error, request, reply) => sendProblem(error, request, reply, log))
+  server.setNotFoundHandler((request, reply) => {
+    const missing = Object.assign(new Error('there is nothing here'), { statusCode: 404, code: 'NOT_FOUND' })
+    return sendProblem(missing, request, reply, log)
+  })
+  if (deps.isTracing) traceRequests(server)
+  measureRequests(server)
+  guardRoutes(server, deps.verify)
+  server.addSchema(Problem)
+  await server.register(swagger, openApi(deps))
+  ownRoutes(server, deps)
+  // Each part in a scope of its own: its body parsers and hooks are nobody else's.
+  for (const routes of deps.routes) await server.register(toPlugin(routes))
+  await server.ready()
+  return server
+}
+
+const toPlugin =
+  (routes: Routes): FastifyPluginAsync =>
+  async scope =>
+    routes(scope)
+
+/** Fastify's own validator coerces bodies and drops unknown keys in silence; a body is taken as it is or refused. */
+const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = 'request' }) => {
+  const validator = Compile(schema)
+  return (value: unknown) => {
+    const given = httpPart === 'body' ? value : Value.Convert(schema, Value.Default(schema, value))
+    if (validator.Check(given)) return { value: given }
+    const errors = validator.Errors(given).map(error => ({ path: error.instancePath, message: error.message }))
+    return { error: new RequestError(httpPart, errors) }
+  }
+}
+
+function openApi({ role, version }: ServerDeps): FastifyDynamicSwaggerOptions {
+  return {
+    openapi: {
+      openapi: '3.1.0',
+      info: { title: `Quotacast ${role}`, version, description: 'Sees API quotas run out before they do.' },
+      components: {
+        securitySchemes: {
+          bearer: { type: 'http', scheme: 'bearer' },
+          token: { type: 'apiKey', in: 'header', name: 'X-Quotacast-Token' },
+        },
+      },
+      security: [{ bearer: [] }, { token: [] }],
+    },
+    transform: ({ schema, url }) => ({ url, schema: withProblems(schema) }),
+    refResolver: { buildLocalReference: (json: { $id?: unknown }) => String(json.$id) },
+  }
+}
+
+/** Every route may answer a problem; saying so at each of them would be the same lines again and again. */
+function withProblems(schema: FastifySchema | undefined): FastifySchema {
+  const answers = typeof schema?.response === 'object' ? schema.response : {}
+  const problem = {
+    description: 'Anything else is a problem document (RFC 9457).',
+    content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+  }
+  return { ...schema, response: { ...answers, default: problem } }
+}
+
+const Reasons = Type.Object({
+  isReady: Type.Boolean(),
+  reasons: Type.Array(Type.String(), { description: 'Why not; empty when ready.' }),
+})
+
+function ownRoutes(server: FastifyInstance, { role, version, readiness, serveMetrics }: ServerDeps): void {
+  const tags = ['itself']
+  server.get(
+    '/healthz',
+    {
+      config: { access: 'open' },
+      schema: {
+        summary: 'The process lives',
+        description: 'Answers as long as the process can answer anything.',
+        tags,
+        security: [],
+        response: { 200: Type.Object({ role: Type.String(), version: Type.String() }) },
+      },
+    },
+    () => ({ role, version }),
+  )
+  server.get(
+    '/readyz',
+    {
+      config: { access: 'open' },
+      schema: {
+        summary: 'The role can do its work',
+        description: '200 when it can, 503 with the reasons when it cannot.',
+        tags,
+        security: [],
+        response: { 200: Reasons, 503: Reasons },
+      },
+    },
+    async (_request, reply) => {
+      const reasons = await readiness()
+      reply.code(reasons.length === 0 ? 200 : 503)
+      return { isReady: reasons.length === 0, reasons }
+    },
+  )
+  server.get(
+    '/metrics',
+    {
+      config: { access: 'read' },
+      schema: { summary: 'Metrics', description: "Prometheus' text format.", tags, response: { 200: Type.String() } },
+    },
+    (request, reply) => {
+      reply.hijack()
+      serveMetrics(request.raw, reply.raw)
+    },
+  )
+  server.get('/openapi.json', { config: { access: 'read' }, schema: { hide: true } }, () => server.swagger())
+}
+
+/** Listens and answers the URL under which this machine reaches the server. */
+export async function listen(server: FastifyInstance, { host, port }: { host: string; port: number }): Promise<string> {
+  await server.listen({ host, port })
+  return urlOf(host, port)
+}
+
+/** Takes nothing new, lets what is under way finish for `graceMs`, then cuts it off. */
+export async function closeServer(server: FastifyInstance, graceMs: number): Promise<void> {
+  // A connection whose last answer went out after the close began would stay open until its client gives it up.
+  const sweep = setInterval(() => server.server.closeIdleConnections(), IDLE_SWEEP_MS)
+  const cutOff = setTimeout(() => server.server.closeAllConnections(), graceMs)
+  try {
+    await server.close()
+  } finally {
+    clearInterval(sweep)
+    clearTimeout(cutOff)
+  }
+}

@@ -1,0 +1,96 @@
+/** The CLI. Commands load when they are called, so that help needs nothing but this file and `command.ts`. */
+import { enableCompileCache } from 'node:module'
+import { join } from 'node:path'
+import { alignedRows, type Command, commandHelp, parseInvocation, UsageError } from './command.ts'
+
+const NODE_MAJOR_MIN = 24
+const EXIT_FAILURE = 1
+const EXIT_USAGE = 2
+
+interface CommandEntry {
+  summary: string
+  load: () => Promise<{ command: Command }>
+}
+
+const COMMANDS: Record<string, CommandEntry> = {
+  up: {
+    summary: 'Starts every role on this machine and watches them (what `npm start` does).',
+    load: () => import('./commands/up.ts'),
+  },
+  serve: {
+    summary: 'Runs one role: store, collector, limiter or analyzer.',
+    load: () => import('./commands/serve.ts'),
+  },
+  import: { summary: 'Imports recorded call logs from files.', load: () => import('./commands/import.ts') },
+  status: {
+    summary: 'Shows the roles, what went in and out, and who is about to run out.',
+    load: () => import('./commands/status.ts'),
+  },
+  token: { summary: 'Makes, lists and revokes tokens.', load: () => import('./commands/token.ts') },
+  migrate: {
+    summary: 'Brings the tables of the store to this version.',
+    load: () => import('./commands/migrate.ts'),
+  },
+  audit: {
+    summary: 'Compares the log with the stored calls and reports every difference.',
+    load: () => import('./commands/audit.ts'),
+  },
+  'check-config': {
+    summary: 'Checks the config and prints the whole of it, secrets masked.',
+    load: () => import('./commands/check-config.ts'),
+  },
+}
+
+const HELP = [
+  'Quotacast sees API quotas run out before they do.',
+  '',
+  'quotacast COMMAND …',
+  '',
+  'Commands:',
+  ...alignedRows(Object.entries(COMMANDS).map(([name, { summary }]): [string, string] => [name, summary])),
+  '',
+  'quotacast COMMAND --help shows the options and examples of one.',
+].join('\n')
+
+/** Failures that the user can mend carry a `code`; their text is enough. Anything else is ours and shows its stack. */
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  return 'code' in error ? error.message : (error.stack ?? error.message)
+}
+
+async function runCommand(name: string, entry: CommandEntry, args: readonly string[]): Promise<number> {
+  const { command } = await entry.load()
+  try {
+    const invocation = parseInvocation(command, args)
+    if (invocation.isHelp) {
+      invocation.print(commandHelp(name, command))
+      return 0
+    }
+    return await command.run(invocation)
+  } catch (error) {
+    const hint = error instanceof UsageError ? `\nSee: npm run quotacast -- ${name} --help` : ''
+    process.stderr.write(`quotacast ${name}: ${explain(error)}${hint}\n`)
+    return error instanceof UsageError ? EXIT_USAGE : EXIT_FAILURE
+  }
+}
+
+async function main([name, ...args]: readonly string[]): Promise<number> {
+  if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
+    process.stderr.write(
+      `Quotacast needs Node ${NODE_MAJOR_MIN}, this is ${process.version}. Start it with \`npm start\` or ` +
+        '`npm run quotacast -- …`, which bring their own (on macOS: install Node 24).\n',
+    )
+    return EXIT_USAGE
+  }
+  const entry = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
+  if (name !== undefined && entry !== undefined) return runCommand(name, entry, args)
+  const isHelp = name === '--help' || name === 'help'
+  if (isHelp) process.stdout.write(`${HELP}\n`)
+  else process.stderr.write(name === undefined ? `${HELP}\n` : `There is no command \`${name}\`.\n\n${HELP}\n`)
+  return isHelp ? 0 : EXIT_USAGE
+}
+
+// Compiling is most of the time that a role takes to start, and to start again.
+enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/quotacast'))
+// Ends here and now: a handle that somebody left open must not keep a finished command alive.
+process.exit(await main(process.argv.slice(2)))

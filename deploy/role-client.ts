@@ -1,0 +1,43 @@
+/** How commands ask running roles: over HTTP, as the admin of this data folder. */
+import { readFileSync } from 'node:fs'
+import { type Role, roleUrl } from './addresses.ts'
+import type { Config } from './config-schema.ts'
+import { tokenFile } from './secrets.ts'
+
+const REQUEST_TIMEOUT_MS = 120_000
+
+/** A role that does not answer, or answers with a problem. */
+export class RoleError extends Error {
+  readonly code = 'ROLE_UNAVAILABLE'
+
+  constructor(message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.name = 'RoleError'
+  }
+}
+
+/** The JSON that a role answers to a GET. Throws `RoleError` when there is none, or its status is neither 2xx nor 503. */
+export async function getJson(role: Role, path: string, config: Config): Promise<unknown> {
+  const url = `${roleUrl(role, config)}${path}`
+  let response: Response
+  try {
+    response = await fetch(url, {
+      headers: { authorization: `Bearer ${readToken(config)}` },
+      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+    })
+  } catch (error) {
+    throw new RoleError(`the ${role} does not answer at ${url}: is it running?`, { cause: error })
+  }
+  const body = (await response.json().catch(() => null)) as { detail?: string } | null
+  if (response.ok || (response.status === 503 && path === '/readyz')) return body
+  throw new RoleError(`the ${role} answers ${response.status} to ${path}: ${body?.detail ?? response.statusText}`)
+}
+
+function readToken(config: Config): string {
+  const file = tokenFile(config.dataDir)
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (error) {
+    throw new RoleError(`${file} cannot be read: was Quotacast started with this data folder?`, { cause: error })
+  }
+}

@@ -1,0 +1,175 @@
+/** What each role is made of: the ground that all of them stand on, its own part, and a server with the part's routes. */
+import { setPriority } from 'node:os'
+import { join } from 'node:path'
+import type { Logger } from 'pino'
+import { openAnalyzer } from '../analyzer/analyzer.ts'
+import { type Control, openControl } from '../analyzer/control/control.ts'
+import { openLimiter } from '../analyzer/limiter.ts'
+import { parseQuota, type Quota } from '../analyzer/policy/quota.ts'
+import { openCollector } from '../collector/collector.ts'
+import { logEntriesLost } from '../collector/events.ts'
+import { createIdentity, type Identity } from '../collector/identity.ts'
+import type { CallLog } from '../collector/log/call-log.ts'
+import { openCallLog } from '../collector/log/open.ts'
+import { routeOf } from '../collector/normalize/route.ts'
+import type { Routes } from '../collector/principal.ts'
+import { startEmbeddedStore } from '../collector/store/embedded.ts'
+import { openStore, type Store } from '../collector/store/open.ts'
+import packageJson from '../package.json' with { type: 'json' }
+import { type Role, roleAddress } from './addresses.ts'
+import { createVerifier } from './auth.ts'
+import type { Config } from './config-schema.ts'
+import { closeServer, createServer, listen } from './http.ts'
+import { principalOf } from './http-access.ts'
+import { createLifecycle, type Lifecycle } from './lifecycle.ts'
+import { createLogger } from './logging.ts'
+import { openAdminToken, openSecrets, type Secrets } from './secrets.ts'
+import type { Telemetry } from './telemetry.ts'
+
+/** What requests under way get at the end before they are cut off. */
+const REQUEST_GRACE_MS = 3_000
+/** Decisions go first: whoever only has to be soon yields the processor to the limiter. */
+const BACKGROUND_PRIORITY = 5
+
+/** What the parts of every role stand on. */
+interface Ground {
+  config: Config
+  logger: Logger
+  lifecycle: Lifecycle
+  secrets: Secrets
+  callLog: CallLog
+  store: Store
+  control: Control
+  quotas: Quota[]
+  identity: Identity
+}
+
+/** A role's own part. */
+interface Part {
+  routes: readonly Routes[]
+  readiness(): Promise<readonly string[]>
+  close(): Promise<void>
+}
+
+/** Runs a role until it is told to stop, and answers the exit code. Telemetry has to be started before. */
+export async function serveRole(role: Role, config: Config, telemetry: Telemetry): Promise<number> {
+  const logger = createLogger({ role }, config.logging.level)
+  const lifecycle = createLifecycle({ log: logger, process })
+  lifecycle.onStop('telemetry', () => telemetry.close())
+  try {
+    await Promise.race([openRole(role, { config, logger, lifecycle, telemetry }), lifecycle.stopped])
+  } catch (error) {
+    logger.fatal({ err: error }, 'the role cannot start')
+    lifecycle.stop('the role cannot start')
+    await lifecycle.stopped
+    return 1
+  }
+  return lifecycle.stopped
+}
+
+async function openRole(
+  role: Role,
+  context: { config: Config; logger: Logger; lifecycle: Lifecycle; telemetry: Telemetry },
+): Promise<void> {
+  const { config, logger, lifecycle, telemetry } = context
+  if (role !== 'limiter') setPriority(BACKGROUND_PRIORITY)
+  const ground = await openGround({ config, logger, lifecycle })
+  const part = await PARTS[role](ground)
+  lifecycle.onStop(role, () => part.close())
+  const server = await createServer({
+    role,
+    version: packageJson.version,
+    log: logger.child({ part: 'http' }),
+    routes: part.routes,
+    verify: createVerifier({
+      adminToken: openAdminToken(config.dataDir),
+      tokens: config.auth.tokens,
+      verifyToken: ground.control.verifyToken,
+    }),
+    readiness: () => part.readiness(),
+    serveMetrics: telemetry.serveMetrics,
+    isTracing: telemetry.isTracing,
+  })
+  lifecycle.onStop('http', () => closeServer(server, REQUEST_GRACE_MS))
+  const url = await listen(server, roleAddress(role, config))
+  logger.info({ url }, 'listening')
+}
+
+async function openGround(context: { config: Config; logger: Logger; lifecycle: Lifecycle }): Promise<Ground> {
+  const { config, logger, lifecycle } = context
+  const secrets = openSecrets(config.dataDir, config.secrets)
+  const callLog = await openCallLog(config.log, {
+    dir: join(config.dataDir, 'log'),
+    log: logger.child({ part: 'log' }),
+    onLoss: loss => logEntriesLost(logger, loss),
+  })
+  lifecycle.onStop('log', () => callLog.close())
+  const store = await openStore(config.store, {
+    dir: join(config.dataDir, 'store'),
+    log: logger.child({ part: 'store' }),
+  })
+  lifecycle.onStop('store client', () => store.close())
+  const quotas = config.quotas.map(quota => parseQuota(quota, config.labels))
+  const identity = createIdentity({ fingerprintKeys: secrets.fingerprintKeys, keys: config.keys })
+  const control = await openControl({ log: callLog, logger: logger.child({ part: 'control' }) })
+  lifecycle.onStop('control', () => control.close())
+  return { ...context, secrets, callLog, store, control, quotas, identity }
+}
+
+const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
+  async store({ config, logger }) {
+    const store = await startEmbeddedStore(config.store, {
+      dir: join(config.dataDir, 'store'),
+      log: logger.child({ part: 'engine' }),
+    })
+    return {
+      routes: [],
+      readiness: async () => [store.readiness() ?? []].flat(),
+      close: () => store.stop(),
+    }
+  },
+
+  collector({ config, logger, callLog, store, identity }) {
+    const { mappings, prices, labels } = config
+    return openCollector({
+      options: config.collector,
+      log: callLog,
+      store,
+      identity,
+      mappings,
+      prices,
+      labelColumns: labels,
+      principalOf,
+      logger,
+    })
+  },
+
+  limiter({ config, logger, callLog, store, control, quotas, identity, secrets }) {
+    return openLimiter({
+      options: config.limiter,
+      limits: config.limits,
+      dir: join(config.dataDir, 'limits'),
+      log: callLog,
+      store,
+      control,
+      quotas,
+      identity,
+      labelColumns: config.labels,
+      decisionKeys: secrets.decisionKeys,
+      routeOf,
+      principalOf,
+      logger,
+    })
+  },
+
+  analyzer({ config, logger, store, quotas }) {
+    return openAnalyzer({
+      options: config.analyzer,
+      store,
+      quotas,
+      labelColumns: config.labels,
+      principalOf,
+      logger,
+    })
+  },
+}

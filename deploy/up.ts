@@ -1,0 +1,77 @@
+/**
+ * The supervisor of one machine: each role is a process of its own, started again alone when it dies. When the
+ * supervisor itself is killed, the roles notice that their channel to it closed and stop.
+ */
+import { type ChildProcess, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import { STOP_DEADLINE_MS } from './lifecycle.ts'
+
+const BACKOFF_MS_MIN = 250
+const BACKOFF_MS_MAX = 10_000
+/** A role that lived this long had a good start: the back-off begins anew. */
+const STEADY_MS = 5_000
+/** What a role gets beyond its own deadline before it is killed. */
+const KILL_GRACE_MS = 1_000
+
+export interface SupervisedRole {
+  /** Process id, or `null` between two lives. */
+  pid(): number | null
+  /** SIGTERM, and SIGKILL after the deadline; resolves when the process is gone for good. */
+  stop(): Promise<void>
+}
+
+/** Starts `node module …args` and keeps it running until `stop`. */
+export function superviseRole(options: {
+  name: string
+  module: string
+  args: readonly string[]
+  log: Logger
+  /** From SIGTERM to SIGKILL. */
+  deadlineMs?: number
+}): SupervisedRole {
+  const { name, module, args, log, deadlineMs = STOP_DEADLINE_MS + KILL_GRACE_MS } = options
+  const stopping = new AbortController()
+  let child: ChildProcess | null = null
+
+  const live = async () => {
+    let backoffMs = BACKOFF_MS_MIN
+    while (!stopping.signal.aborted) {
+      const startedAtMs = performance.now()
+      child = fork(module, args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+      const reason = await endOf(child)
+      child = null
+      if (stopping.signal.aborted) return
+      const livedMs = Math.round(performance.now() - startedAtMs)
+      if (livedMs > STEADY_MS) backoffMs = BACKOFF_MS_MIN
+      log.error({ died: name, reason, livedMs, backoffMs }, 'a role died and is started again')
+      await sleep(backoffMs, undefined, { signal: stopping.signal }).catch(() => undefined)
+      backoffMs = Math.min(2 * backoffMs, BACKOFF_MS_MAX)
+    }
+  }
+  const life = live()
+  return {
+    pid: () => child?.pid ?? null,
+    async stop() {
+      stopping.abort()
+      const last = child
+      last?.kill('SIGTERM')
+      const kill = setTimeout(() => {
+        log.error({ killed: name }, 'a role did not stop in time and is killed')
+        last?.kill('SIGKILL')
+      }, deadlineMs)
+      await life
+      clearTimeout(kill)
+    },
+  }
+}
+
+async function endOf(child: ChildProcess): Promise<string> {
+  try {
+    const [code, signal] = await once(child, 'exit')
+    return signal === null ? `exit code ${code}` : `signal ${signal}`
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}

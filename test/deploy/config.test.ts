@@ -1,0 +1,162 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { parse } from 'yaml'
+import { loadConfig, printConfig, telemetryEnvironment } from '../../deploy/config.ts'
+import { ConfigError } from '../../deploy/config-problems.ts'
+
+const REPOSITORY = new URL('../..', import.meta.url).pathname
+const EXAMPLE = join(REPOSITORY, 'deploy/config.example.yaml')
+const NO_CONFIG = join(REPOSITORY, '.npmrc')
+const FIXTURES = join(REPOSITORY, 'test/fixtures/config')
+
+let dir: string
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'quotacast-'))
+})
+afterEach(() => rmSync(dir, { recursive: true, force: true }))
+
+const yaml = (text: string) => {
+  const file = join(dir, 'quotacast.yaml')
+  writeFileSync(file, text)
+  return file
+}
+const load = (sources: Parameters<typeof loadConfig>[0] = {}) => loadConfig({ environment: {}, ...sources })
+const problemsOf = async (sources: Parameters<typeof loadConfig>[0]): Promise<readonly string[]> => {
+  const error = await load(sources).catch((thrown: unknown) => thrown)
+  if (error instanceof ConfigError) return error.problems
+  throw error
+}
+
+describe('the config', () => {
+  test('without any source is all embedded, below ./data, on loopback', async () => {
+    const config = await load()
+    expect(config.dataDir).toBe(join(process.cwd(), 'data'))
+    expect([config.log.kind, config.store.kind, config.limits.kind]).toEqual(['embedded', 'embedded', 'embedded'])
+    const { store, collector, limiter, analyzer } = config
+    expect([store.port, store.healthPort, collector.port, limiter.port, analyzer.port]).toEqual([
+      7410, 7415, 7411, 7412, 7414,
+    ])
+    expect([store, collector, limiter, analyzer].every(({ host }) => host === '127.0.0.1')).toBe(true)
+  })
+
+  test('takes the later source: defaults, file, environment, flags', async () => {
+    const file = yaml('limiter: { port: 8001 }\ncollector: { port: 8002 }\nanalyzer: { port: 8003 }\n')
+    const config = await load({
+      file,
+      environment: { QUOTACAST_COLLECTOR__PORT: '9002', QUOTACAST_ANALYZER__PORT: '9003' },
+      overrides: ['analyzer.port=9999'],
+      dataDir: join(dir, 'elsewhere'),
+    })
+    expect([config.limiter.port, config.collector.port, config.analyzer.port]).toEqual([8001, 9002, 9999])
+    expect(config.store.port).toBe(7410)
+    expect(config.dataDir).toBe(join(dir, 'elsewhere'))
+  })
+
+  test('comes from the file that the environment names', async () => {
+    const config = await load({ environment: { QUOTACAST_CONFIG: yaml('currency: EUR') } })
+    expect(config.currency).toBe('EUR')
+  })
+
+  test('reads units, in every source', async () => {
+    const file = yaml('log: { retentionSeconds: 2h, sizeBytesMax: 1GiB }')
+    expect((await load({ file })).log).toEqual({ kind: 'embedded', retentionSeconds: 7200, sizeBytesMax: 2 ** 30 })
+    const environment = { QUOTACAST_LOG__RETENTION_SECONDS: '3d' }
+    expect((await load({ file, environment })).log.retentionSeconds).toBe(259_200)
+    expect((await load({ overrides: ['log.sizeBytesMax=64MiB'] })).log.sizeBytesMax).toBe(64 * 2 ** 20)
+  })
+
+  test('cannot be changed', async () => {
+    const config = await load({ file: EXAMPLE })
+    expect(() => Object.assign(config.limiter, { port: 1 })).toThrow(TypeError)
+    expect(() => Object.assign(config.quotas[0] ?? {}, { limit: 1 })).toThrow(TypeError)
+  })
+
+  test('names all problems of all sources at once', async () => {
+    const problems = await problemsOf({
+      file: yaml(
+        'limiter: { prot: 1 }\nquotas: [{ name: a, unit: total_tokens, limit: -1, window: { kind: fixed, everySeconds: 60 } }]',
+      ),
+      environment: { QUOTACAST_COLECTOR__PORT: '1' },
+      overrides: ['nonsense', 'analyzer.port=none', 'labels=[a'],
+    })
+    const places = problems.map(problem => problem.split(':')[0])
+    const wrong = ['--set nonsense', '--set labels', 'colector', 'analyzer.port', 'limiter.prot', 'quotas[0].limit']
+    expect(places.toSorted()).toEqual(wrong.toSorted())
+  })
+
+  test.each([
+    ['a file that is not there', { file: '/nowhere/quotacast.yaml' }, /cannot be read/],
+    ['a file without sections', { file: NO_CONFIG }, /must have sections at its top/],
+    ['a port that is taken twice', { overrides: ['limiter.port=7411'] }, /two have the port 7411/],
+  ])('refuses %s', async (_name, sources, problem) => {
+    expect((await problemsOf(sources)).join()).toMatch(problem)
+  })
+
+  test('refuses a key that is written twice, and names the file', async () => {
+    const file = yaml('limiter: { port: 1 }\nlimiter: { port: 2 }')
+    expect((await problemsOf({ file })).join()).toContain(file)
+  })
+})
+
+describe('the example', () => {
+  test('is a working config, and shows every section', async () => {
+    const config = await load({ file: EXAMPLE })
+    const shown = Object.keys(parse(readFileSync(EXAMPLE, 'utf8')))
+    expect(shown.toSorted()).toEqual(
+      Object.keys(config)
+        .filter(section => section !== 'secrets')
+        .toSorted(),
+    )
+    expect(config.quotas.map(quota => quota.name)).toEqual(['acme-tokens-per-month', 'team-requests-per-minute'])
+  })
+
+  test('shows defaults where it says so', async () => {
+    const [example, defaults] = [await load({ file: EXAMPLE }), await load()]
+    const { log, store, limits, collector, limiter, analyzer, currency, logging } = defaults
+    expect(example).toMatchObject({ log, store, limits, collector, limiter, analyzer, currency, logging })
+  })
+})
+
+describe('fixtures', () => {
+  test.each([
+    ['working-azure.yaml', []],
+    ['busted-quotas.yaml', ['quotas[0].match.colour', 'quotas[1].window.timezone', 'quotas']],
+    ['busted-choices.yaml', ['log.kind', 'store.memory', 'limits.flushMs', 'labels']],
+  ])('%s', async (name, places) => {
+    const file = join(FIXTURES, name)
+    const problems = await load({ file }).then(
+      () => [],
+      () => problemsOf({ file }),
+    )
+    expect(problems.map(problem => problem.split(':')[0])).toEqual(places)
+  })
+})
+
+test('what is printed can be read again, but holds no secret', async () => {
+  const secret = 'correct-horse-battery-staple-0123456789'
+  const environment = { QUOTACAST_SECRETS__FINGERPRINT_KEYS: `[${secret}]` }
+  const config = await load({ file: EXAMPLE, environment })
+  expect(config.secrets.fingerprintKeys).toEqual([secret])
+  for (const as of ['yaml', 'json'] as const) {
+    const text = await printConfig(config, as)
+    expect(text).not.toContain(secret)
+    const { secrets: _masked, ...printed } = parse(text)
+    const { secrets: _secrets, ...whole } = config
+    expect(printed).toEqual(whole)
+  }
+})
+
+describe('telemetryEnvironment', () => {
+  test.each([
+    [{}, false, false],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318' }, true, true],
+    [{ OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://collector:4318' }, true, false],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318', OTEL_METRICS_EXPORTER: 'none' }, true, false],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318', OTEL_SDK_DISABLED: 'true' }, false, false],
+    [{ OTEL_EXPORTER_OTLP_ENDPOINT: '' }, false, false],
+  ])('%j', (environment, sendsTraces, sendsMetrics) => {
+    expect(telemetryEnvironment(environment)).toMatchObject({ sendsTraces, sendsMetrics })
+  })
+})

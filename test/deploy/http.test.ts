@@ -1,0 +1,239 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import { pino } from 'pino'
+import Type from 'typebox'
+import { afterEach, describe, expect, test } from 'vitest'
+import type { Principal, Routes, Scope } from '../../collector/principal.ts'
+import { closeServer, createServer, listen, type ServerDeps } from '../../deploy/http.ts'
+import { principalOf } from '../../deploy/http-access.ts'
+import { freePorts } from '../free-ports.ts'
+
+const principal = (name: string, scopes: Scope[], tenant: string | null = null): [string, Principal] => [
+  `${name}-token`,
+  { name, scopes: new Set(scopes), tenant },
+]
+const principals = new Map([
+  principal('reader', ['read'], 'acme'),
+  principal('gateway', ['check']),
+  principal('root', ['admin']),
+])
+
+let server: FastifyInstance
+const open = async (routes: Routes[], deps: Partial<ServerDeps> = {}) => {
+  server = await createServer({
+    role: 'limiter',
+    version: '1.2.3',
+    log: pino({ level: 'silent' }),
+    routes,
+    verify: token => principals.get(token) ?? null,
+    readiness: async () => [],
+    serveMetrics: (_request, response) => void response.end('metrics'),
+    isTracing: false,
+    ...deps,
+  })
+  return server
+}
+afterEach(() => server?.close())
+
+const Body = Type.Object({ count: Type.Integer(), note: Type.Optional(Type.String()) }, { additionalProperties: false })
+const routes: Routes = scope => {
+  scope.get(
+    '/v1/who',
+    {
+      config: { access: 'read' },
+      schema: {
+        querystring: Type.Object(
+          { limit: Type.Integer({ default: 10, maximum: 100 }) },
+          { additionalProperties: false },
+        ),
+      },
+    },
+    request => ({ who: principalOf(request).name, tenant: principalOf(request).tenant, query: request.query }),
+  )
+  scope.post('/v1/count', { config: { access: 'read' }, schema: { body: Body } }, request => request.body)
+  scope.route({
+    method: ['GET', 'POST'],
+    url: '/v1/auth',
+    config: { access: 'check' },
+    handler: request => principalOf(request).name,
+  })
+  scope.get('/v1/auth/:token', { config: { access: 'check' } }, request => principalOf(request).name)
+  scope.get<{ Params: { kind: string } }>('/v1/fail/:kind', { config: { access: 'read' } }, request => {
+    const errors: Record<string, object> = {
+      bug: {},
+      conflict: { statusCode: 409, code: 'VERSION_CONFLICT' },
+      full: { code: 'LOG_FULL', retryable: true },
+      limited: { statusCode: 429, code: 'LIMITED', retryAfterSeconds: 2.5 },
+    }
+    throw Object.assign(new Error(`secret of ${request.params.kind}`), errors[request.params.kind])
+  })
+}
+const bearer = (name: string) => ({ authorization: `Bearer ${name}-token` })
+const get = (url: string, headers: Record<string, string> = {}) => server.inject({ url, headers })
+
+describe('access', () => {
+  test('a route that states none keeps the server from starting', async () => {
+    await expect(open([scope => void scope.get('/v1/naked', () => 'x')])).rejects.toThrow('states no access')
+  })
+
+  test('is refused without a token, with an unknown one and without the scope; health alone is open', async () => {
+    await open([routes])
+    const answers = [
+      await get('/v1/who'),
+      await get('/v1/who', bearer('stranger')),
+      await get('/v1/who', bearer('gateway')),
+      await get('/metrics'),
+      await get('/openapi.json'),
+      await get('/healthz'),
+      await get('/readyz'),
+    ]
+    expect(answers.map(answer => answer.statusCode)).toEqual([401, 401, 403, 401, 401, 200, 200])
+    expect(answers[0]?.headers['www-authenticate']).toMatch(/^Bearer/)
+    expect(answers[2]?.json()).toMatchObject({ status: 403, code: 'SCOPE_MISSING' })
+  })
+
+  test('is granted by bearer or by our own header, whose principal the handler gets; admin may do all', async () => {
+    await open([routes])
+    expect((await get('/v1/who', bearer('reader'))).json()).toMatchObject({ who: 'reader', tenant: 'acme' })
+    expect((await get('/v1/who', { 'x-quotacast-token': 'reader-token' })).json()).toMatchObject({ who: 'reader' })
+    expect((await get('/v1/who', { ...bearer('gateway'), 'x-quotacast-token': 'root-token' })).json()).toMatchObject({
+      who: 'root',
+    })
+  })
+
+  test('to forward-auth never comes from Authorization, which is the credential of the caller', async () => {
+    await open([routes])
+    expect((await get('/v1/auth', bearer('gateway'))).statusCode).toBe(401)
+    expect(
+      (await get('/v1/auth', { authorization: 'Bearer sk-caller', 'x-quotacast-token': 'gateway-token' })).body,
+    ).toBe('gateway')
+    expect((await get('/v1/auth/gateway-token')).body).toBe('gateway')
+    expect((await get('/v1/auth/stranger', bearer('gateway'))).statusCode).toBe(401)
+  })
+
+  test('is checked before the body is read', async () => {
+    await open([routes])
+    const answer = await server.inject({
+      method: 'POST',
+      url: '/v1/count',
+      payload: '{',
+      headers: { 'content-type': 'application/json' },
+    })
+    expect(answer.statusCode).toBe(401)
+  })
+})
+
+describe('requests', () => {
+  const post = (payload: unknown) =>
+    server.inject({
+      method: 'POST',
+      url: '/v1/count',
+      payload: JSON.stringify(payload),
+      headers: { ...bearer('reader'), 'content-type': 'application/json' },
+    })
+
+  test('with a wrong body are refused with every place that is wrong; nothing is coerced or dropped', async () => {
+    await open([routes])
+    expect((await post({ count: 1 })).json()).toEqual({ count: 1 })
+    for (const wrong of [{ count: '1' }, { count: 1, more: true }, {}]) {
+      const answer = await post(wrong)
+      expect(answer.statusCode).toBe(400)
+      expect(answer.headers['content-type']).toContain('application/problem+json')
+      expect(answer.json()).toMatchObject({
+        code: 'REQUEST_INVALID',
+        errors: expect.arrayContaining([expect.objectContaining({ path: expect.any(String) })]),
+      })
+    }
+  })
+
+  test('have their queries completed and converted', async () => {
+    await open([routes])
+    expect((await get('/v1/who', bearer('reader'))).json()).toMatchObject({ query: { limit: 10 } })
+    expect((await get('/v1/who?limit=7', bearer('reader'))).json()).toMatchObject({ query: { limit: 7 } })
+    expect((await get('/v1/who?limit=101', bearer('reader'))).statusCode).toBe(400)
+    expect((await get('/v1/who?limt=1', bearer('reader'))).statusCode).toBe(400)
+  })
+})
+
+describe('problems', () => {
+  test.each([
+    ['bug', 500, 'This is our fault; the log of the role says more.'],
+    ['full', 503, 'Not now: try again.'],
+    ['conflict', 409, 'secret of conflict'],
+    ['limited', 429, 'secret of limited'],
+  ])('%s is %d', async (kind, status, detail) => {
+    await open([routes])
+    const answer = await get(`/v1/fail/${kind}`, bearer('reader'))
+    expect(answer.statusCode).toBe(status)
+    expect(answer.json()).toMatchObject({ status, detail })
+  })
+
+  test('say when to come back, in whole seconds', async () => {
+    await open([routes])
+    expect((await get('/v1/fail/full', bearer('reader'))).headers['retry-after']).toBe('1')
+    expect((await get('/v1/fail/limited', bearer('reader'))).headers['retry-after']).toBe('3')
+  })
+
+  test('also are what the framework itself refuses', async () => {
+    await open([routes])
+    for (const url of ['/v1/nowhere', '/v1/%']) {
+      const answer = await get(url, bearer('reader'))
+      expect(answer.headers['content-type']).toContain('application/problem+json')
+      expect([400, 404]).toContain(answer.statusCode)
+    }
+  })
+})
+
+test('readiness is 503 with its reasons', async () => {
+  await open([], { readiness: async () => ['the store does not answer'] })
+  const answer = await get('/readyz')
+  expect(answer.statusCode).toBe(503)
+  expect(answer.json()).toEqual({ isReady: false, reasons: ['the store does not answer'] })
+})
+
+test('the API reference is OpenAPI 3.1 of the routes', async () => {
+  await open([routes])
+  const { openapi, paths, info, components } = (await get('/openapi.json', bearer('root'))).json()
+  expect(openapi).toBe('3.1.0')
+  expect(info.version).toBe('1.2.3')
+  expect(components.schemas.Problem.properties.detail.type).toBe('string')
+  expect(paths['/v1/who'].get.responses.default.content['application/problem+json'].schema).toEqual({
+    $ref: '#/components/schemas/Problem',
+  })
+  expect(Object.keys(paths)).toEqual(expect.arrayContaining(['/v1/who', '/v1/count', '/v1/auth/{token}', '/healthz']))
+  expect(paths['/v1/count'].post.requestBody.content['application/json'].schema.properties.count).toEqual({
+    type: 'integer',
+  })
+})
+
+describe('a server that closes', () => {
+  /** A request whose handler has begun and takes its time. In an object: a promise would be awaited with its function. */
+  const startSlowRequest = async () => {
+    const begun = Promise.withResolvers<void>()
+    const slow: Routes = scope =>
+      void scope.get('/v1/slow', { config: { access: 'read' } }, async () => {
+        begun.resolve()
+        await sleep(200)
+        return 'done'
+      })
+    await open([slow])
+    const [port = 0] = await freePorts(1)
+    const url = await listen(server, { host: '127.0.0.1', port })
+    const answer = fetch(`${url}/v1/slow`, { headers: bearer('reader') }).then(response => response.text())
+    await begun.promise
+    return { answer }
+  }
+
+  test('finishes what is under way, and does not wait for its client to hang up', async () => {
+    const { answer } = await startSlowRequest()
+    await closeServer(server, 5000)
+    expect(await answer).toBe('done')
+  })
+
+  test('cuts off what takes too long', async () => {
+    const { answer } = await startSlowRequest()
+    const cutOff = expect(answer).rejects.toThrow()
+    await closeServer(server, 10)
+    await cutOff
+  })
+})

@@ -1,0 +1,61 @@
+import { execFile } from 'node:child_process'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+
+const REPOSITORY = new URL('../..', import.meta.url).pathname
+const MAIN = join(REPOSITORY, 'deploy/main.ts')
+const COMMANDS = readdirSync(join(REPOSITORY, 'deploy/commands')).map(file => file.replace('.ts', ''))
+
+const run = (...args: string[]) =>
+  new Promise<{ code: number; stdout: string; stderr: string }>(resolve => {
+    const child = execFile(process.execPath, [MAIN, ...args], { cwd: REPOSITORY }, (_error, stdout, stderr) =>
+      resolve({ code: child.exitCode ?? -1, stdout, stderr }),
+    )
+  })
+
+describe('the CLI', () => {
+  test('names every command in its help', async () => {
+    const { code, stdout } = await run('--help')
+    expect(code).toBe(0)
+    for (const command of COMMANDS) expect(stdout).toMatch(new RegExp(`^  ${command} +\\S`, 'm'))
+  })
+
+  test.each(COMMANDS)('%s --help says what it does, its options and examples that name it', async command => {
+    const { code, stdout } = await run(command, '--help')
+    expect(code).toBe(0)
+    expect(stdout).toContain(`quotacast ${command}`)
+    expect(stdout).toMatch(/--config FILE/)
+    expect(stdout).toMatch(new RegExp(`Examples:\n  npm run quotacast -- ${command}`))
+  })
+
+  test.each([
+    [[], 'COMMAND'],
+    [['fly'], 'no command `fly`'],
+    [['constructor'], 'no command `constructor`'],
+    [['status', '--colour'], "Unknown option '--colour'"],
+    [['serve'], 'one ROLE is needed'],
+    [['serve', 'king'], 'one ROLE is needed'],
+  ])('%j is a mistake of the user: exit code 2', async (args, message) => {
+    const { code, stderr } = await run(...args)
+    expect(stderr).toContain(message)
+    expect(stderr).not.toContain('    at ')
+    expect(code).toBe(2)
+  })
+
+  test('check-config prints the whole config or all its problems', async () => {
+    const fine = await run('check-config', '--json', '--set', 'limiter.port=8012')
+    expect(fine.code).toBe(0)
+    expect(JSON.parse(fine.stdout).limiter.port).toBe(8012)
+    const busted = await run('check-config', '--config', 'test/fixtures/config/busted-choices.yaml')
+    expect(busted.code).toBe(1)
+    expect(busted.stderr).toContain('4 problems')
+    expect(busted.stderr).not.toContain('    at ')
+  })
+
+  test('status without a running Quotacast says so', async () => {
+    const { code, stdout } = await run('status', '--data', '/nowhere')
+    expect(code).toBe(1)
+    expect(stdout).toMatch(/collector +NOT READY/)
+  })
+})

@@ -1,0 +1,92 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { pino } from 'pino'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { type SupervisedRole, superviseRole } from '../../deploy/up.ts'
+
+let dir: string
+let lives: string
+const roles: SupervisedRole[] = []
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'quotacast-'))
+  lives = join(dir, 'lives')
+  writeFileSync(lives, '')
+})
+afterEach(async () => {
+  await Promise.all(roles.splice(0).map(role => role.stop()))
+  rmSync(dir, { recursive: true, force: true })
+})
+
+/** A role that notes each of its lives, and then does `body`. */
+function supervise(body: string, deadlineMs?: number): SupervisedRole {
+  const module = join(dir, 'role.mjs')
+  writeFileSync(
+    module,
+    `import { appendFileSync } from 'node:fs'\nappendFileSync(process.argv[2], process.pid + '\\n')\n${body}`,
+  )
+  const role = superviseRole({
+    name: 'limiter',
+    module,
+    args: [lives],
+    log: pino({ level: 'silent' }),
+    ...(deadlineMs === undefined ? {} : { deadlineMs }),
+  })
+  roles.push(role)
+  return role
+}
+const pids = () => readFileSync(lives, 'utf8').split('\n').filter(Boolean).map(Number)
+const isAlive = (pid: number) => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+async function until(claim: () => boolean): Promise<void> {
+  const endMs = Date.now() + 10_000
+  while (!claim()) {
+    expect(Date.now()).toBeLessThan(endMs)
+    await sleep(10)
+  }
+}
+const STAY = 'setInterval(() => {}, 1000)'
+
+describe('a supervised role', () => {
+  test('is started again when it is killed', async () => {
+    const role = supervise(STAY)
+    await until(() => pids().length === 1)
+    process.kill(role.pid() ?? 0, 'SIGKILL')
+    await until(() => pids().length === 2)
+    expect(role.pid()).toBe(pids()[1])
+  })
+
+  test('that dies at once is started again ever more slowly', async () => {
+    supervise('process.exit(3)')
+    await sleep(1500)
+    expect(pids().length).toBeGreaterThanOrEqual(2)
+    expect(pids().length).toBeLessThanOrEqual(4)
+  })
+
+  test('is gone for good when it is stopped, also between two lives', async () => {
+    const steady = supervise(STAY)
+    await until(() => pids().length === 1)
+    await steady.stop()
+    const [first = 0] = pids()
+    expect(isAlive(first)).toBe(false)
+    const dying = supervise('process.exit(3)')
+    await until(() => pids().length === 2 && dying.pid() === null)
+    await dying.stop()
+    await sleep(600)
+    expect(pids()).toHaveLength(2)
+  })
+
+  test('that does not hear SIGTERM is killed', async () => {
+    const role = supervise(`process.on('SIGTERM', () => {})\n${STAY}`, 50)
+    await until(() => pids().length === 1)
+    await sleep(50)
+    await role.stop()
+    expect(isAlive(pids()[0] ?? 0)).toBe(false)
+  })
+})
