@@ -1,0 +1,82 @@
+/**
+ * The baselines: servers that answer at once, each in a process of its own. `node bare-servers.ts KIND` prints its port.
+ * `http` is bare node:http, `fastify` parses the JSON body and answers through a response schema, as the product does.
+ */
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import Fastify from 'fastify'
+
+/** What `/v1/check` answers for three quotas, so that both servers write the same bytes. */
+const ANSWER = {
+  allowed: true,
+  decisionId: 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA',
+  asOfMs: 1_790_000_000_000,
+  binding: 'bench-1',
+  retryAfterMs: null,
+  quotas: [1, 2, 3].map(number => ({
+    quota: `bench-${number}`,
+    unit: 'requests',
+    limit: 1_000_000,
+    used: 1000,
+    reserved: 0,
+    remaining: 999_000,
+    resetAtMs: 1_790_000_000_000,
+    enforcement: 'deny',
+  })),
+}
+const text = JSON.stringify(ANSWER)
+
+function answerBare(request: IncomingMessage, response: ServerResponse): void {
+  let bytes = 0
+  request.on('data', chunk => {
+    bytes += chunk.length
+  })
+  request.on('end', () => {
+    response.writeHead(200, { 'content-type': 'application/json' })
+    response.end(request.url === '/v1/calls' ? `{"accepted":${bytes > 0 ? 500 : 0},"rejected":[]}` : text)
+  })
+}
+
+async function listenFastify(): Promise<number> {
+  const quota = {
+    type: 'object',
+    properties: {
+      quota: { type: 'string' },
+      unit: { type: 'string' },
+      limit: { type: 'number' },
+      used: { type: 'number' },
+      reserved: { type: 'number' },
+      remaining: { type: 'number' },
+      resetAtMs: { type: 'number' },
+      enforcement: { type: 'string' },
+    },
+  }
+  const schema = {
+    response: {
+      200: {
+        type: 'object',
+        properties: {
+          allowed: { type: 'boolean' },
+          decisionId: { type: 'string' },
+          asOfMs: { type: 'number' },
+          binding: { type: 'string', nullable: true },
+          retryAfterMs: { type: 'number', nullable: true },
+          quotas: { type: 'array', items: quota },
+        },
+      },
+    },
+  }
+  const server = Fastify({ bodyLimit: 2 ** 26 })
+  server.post('/v1/check', { schema }, async () => ANSWER)
+  server.all('/v1/auth', async () => '')
+  return new URL(await server.listen({ port: 0, host: '127.0.0.1' })).port as unknown as number
+}
+
+async function listenBare(): Promise<number> {
+  const server = createServer(answerBare)
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
+  const address = server.address()
+  if (address === null || typeof address === 'string') throw new Error('a listening server has an address')
+  return address.port
+}
+
+process.stdout.write(`${await (process.argv[2] === 'fastify' ? listenFastify() : listenBare())}\n`)

@@ -1,0 +1,65 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { createInterface } from 'node:readline'
+import autocannon from 'autocannon'
+import { cpuSeconds } from './machine.ts'
+
+const MICROSECONDS = 1e6
+const WARM_UP_SECONDS = 2
+
+export interface Load {
+  perSecond: number
+  p50Ms: number
+  p99Ms: number
+  /** CPU microseconds that the measured processes spent on one answer. */
+  cpuMicros: number
+  failures: number
+}
+
+/** Sends a mix of requests for some seconds and charges the server's CPU time to the answers. */
+export async function measureLoad(options: {
+  url: string
+  pids: readonly number[]
+  /** Each connection sends a part of its own, again and again: autocannon builds each request once a connection. */
+  requests: readonly autocannon.Request[]
+  connections: number
+  seconds: number
+  /** Answers per second; unlimited when absent. */
+  rate?: number
+}): Promise<Load> {
+  const { url, requests, connections } = options
+  const cpu = () => options.pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0)
+  const run = (duration: number, rate?: number) => {
+    let connected = 0
+    const setupClient = (client: autocannon.Client) => {
+      const own = connected++ % connections
+      client.setRequests(requests.filter((_, index) => index % connections === own))
+    }
+    return autocannon({ url, connections, duration, setupClient, ...(rate === undefined ? {} : { overallRate: rate }) })
+  }
+  await run(WARM_UP_SECONDS)
+  const before = cpu()
+  const result = await run(options.seconds, options.rate)
+  const answers = result['2xx'] + result.non2xx
+  return {
+    perSecond: answers / result.duration,
+    p50Ms: result.latency.p50,
+    p99Ms: result.latency.p99,
+    cpuMicros: ((cpu() - before) * MICROSECONDS) / answers,
+    failures: result.non2xx + result.errors + result.timeouts,
+  }
+}
+
+/** Starts a bare server of this folder; resolves with its port when it listens. */
+export async function startBare(kind: 'http' | 'fastify'): Promise<{ url: string; pid: number; stop(): void }> {
+  const child = spawn(process.execPath, [new URL('bare-servers.ts', import.meta.url).pathname, kind], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const port = await firstLine(child)
+  return { url: `http://127.0.0.1:${port}`, pid: child.pid ?? 0, stop: () => child.kill('SIGKILL') }
+}
+
+async function firstLine(child: ChildProcess): Promise<string> {
+  if (child.stdout === null) throw new Error('the child has no output')
+  for await (const line of createInterface({ input: child.stdout })) return line
+  throw new Error('the bare server ended before it listened')
+}

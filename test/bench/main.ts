@@ -1,0 +1,17 @@
+/** `npm run bench` measures everything, `npm run bench -- NAME …` some of it. Every figure of a README comes from here. */
+import { benchCheck } from './check.ts'
+import { benchIngest } from './ingest.ts'
+import { machineLine } from './machine.ts'
+
+const BENCHES = { ingest: benchIngest, check: benchCheck }
+type Name = keyof typeof BENCHES
+
+const isName = (name: string): name is Name => name in BENCHES
+const asked = process.argv.slice(2)
+const unknown = asked.filter(name => !isName(name))
+if (unknown.length > 0) {
+  process.stderr.write(`No bench is called ${unknown.join(', ')}. There are: ${Object.keys(BENCHES).join(', ')}.\n`)
+  process.exit(2)
+}
+process.stdout.write(`${machineLine()}\n\n`)
+for (const name of asked.length > 0 ? asked.filter(isName) : (Object.keys(BENCHES) as Name[])) await BENCHES[name]()
