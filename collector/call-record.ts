@@ -11,6 +11,8 @@ export const TEXT_CHARACTERS_MAX = 512
 /** Most further dimensions a record may carry. */
 export const LABELS_MAX = 32
 export const LABEL_NAME_CHARACTERS_MAX = 64
+/** Pattern of the ids by which what comes again is recognized. */
+export const UUID = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
 const LABEL_VALUE_CHARACTERS_MAX = 256
 /** Most units of which a provider's headers speak at once. */
 const UPSTREAM_UNITS_MAX = 16
@@ -52,7 +54,7 @@ const UpstreamLimits = Type.Object(
 export const CallRecord = Type.Object(
   {
     callId: Type.String({
-      pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$',
+      pattern: UUID,
       description: 'Same call, same id: resent calls are counted once.',
     }),
     requestId: text("The gateway's own id of the request; a check may carry it too."),

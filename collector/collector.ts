@@ -53,7 +53,7 @@ const CollectorStatus = Type.Object(
     }),
     stored: Type.Object({
       rows: Type.Integer({ description: 'Rows of all tables.' }),
-      duplicates: Type.Integer({ description: 'Calls that came again.' }),
+      duplicates: Type.Integer({ description: 'Calls and sums of decisions that came again.' }),
       unreadable: Type.Integer({ description: 'Entries of the log that nobody can read.' }),
     }),
     lag: Type.Array(

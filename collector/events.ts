@@ -50,7 +50,10 @@ export function deliveryRefused(log: Logger, refused: { receiver: 'http' | 'file
 }
 
 const rowsStored = counter('quotacast_rows_stored_total', 'Rows that the store has acknowledged, by topic of the log.')
-const callsDuplicate = counter('quotacast_calls_duplicate_total', 'Calls that came again and were stored already.')
+const entriesDuplicate = counter(
+  'quotacast_entries_duplicate_total',
+  'Calls and sums of decisions that came again and were stored already, by topic of the log.',
+)
 const entriesUnreadable = counter('quotacast_log_entries_unreadable_total', 'Entries of the log that nobody can read.')
 const writesFailed = counter('quotacast_store_writes_failed_total', 'Batches that the store did not acknowledge.')
 const auditDifferences = counter('quotacast_store_audit_differences_total', 'Differences between log and store.')
@@ -62,7 +65,7 @@ export function batchStored(
 ): void {
   const { topic, rows, duplicates, unreadable } = stored
   if (rows > 0) rowsStored(rows, { topic })
-  if (duplicates > 0) callsDuplicate(duplicates)
+  if (duplicates > 0) entriesDuplicate(duplicates, { topic })
   if (unreadable > 0) {
     entriesUnreadable(unreadable, { topic })
     log.error(stored, 'entries of the log cannot be read; they were stored as rejections')

@@ -39,7 +39,8 @@ export interface LogBatch extends LogPartition {
 export interface LogReader {
   /**
    * The partition is ours from now on. Answers the offset to begin at, or `null` for the position committed under this
-   * reader's name (the beginning, when there is none).
+   * reader's name (the beginning, when there is none). An offset above `endOffset` says that the reader has handled more
+   * than there is: the log was restored, and begins anew (`beyond_end`).
    */
   assigned(
     partition: LogPartition & { beginOffset: number; endOffset: number; committedOffset: number | null },
@@ -148,7 +149,8 @@ export const LogOptions = Type.Object(
     sizeBytesMax: Type.Integer({
       default: 20 * 2 ** 30,
       minimum: 16 * 2 ** 20,
-      description: 'Size of all topics together; seven tenths are for calls. A log full of what is not stored yet makes receivers answer 503.',
+      description:
+        'Size of all topics together; seven tenths are for calls. A log full of what is not stored yet makes receivers answer 503.',
     }),
   },
   { additionalProperties: false },

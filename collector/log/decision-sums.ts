@@ -1,6 +1,7 @@
 /** What the limiter says of its decisions: the content of the log's topic `decisions`, one entry a sum. */
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
+import { UUID } from '../call-record.ts'
 
 const count = (description: string) => Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description })
 const amount = (description: string) => Type.Number({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description })
@@ -9,6 +10,10 @@ const who = (description: string) => Type.Union([Type.String(), Type.Null()], { 
 /** Sums of one minute, quota and bucket, since the entry before it: several entries of one minute add up. */
 export const DecisionSums = Type.Object(
   {
+    sumId: Type.String({
+      pattern: UUID,
+      description: 'Same sums, same id: an append that is tried again is counted once.',
+    }),
     minuteMs: Type.Integer({ minimum: 0, maximum: 4_102_444_800_000, description: 'Start of the minute.' }),
     quota: Type.String({ minLength: 1 }),
     subject: Type.Record(Type.String(), Type.String(), {

@@ -104,7 +104,7 @@ export class TopicSubscription {
         if (ended === 'name_taken') await this.#standBy()
         ended = this.#isClosing ? 'closed' : await this.#readOneLife()
       } catch (error) {
-        await this.#backOff(error, 'the log cannot be read')
+        await this.#backOff(error, 'reading is interrupted')
         ended = this.#isClosing ? 'closed' : null
       }
     }
@@ -125,7 +125,10 @@ export class TopicSubscription {
     }
     const wanted = await reader.assigned({ ...partition, beginOffset, endOffset, committedOffset })
     try {
-      return await this.#deliver(partition, wanted ?? committedOffset ?? beginOffset)
+      const fromOffset = wanted ?? committedOffset ?? beginOffset
+      // Compared with the end as the reader saw it: by now others may have appended beyond, in the place of what is gone.
+      if (fromOffset > endOffset) return await this.#renew(partition, fromOffset, endOffset)
+      return await this.#deliver(partition, fromOffset)
     } finally {
       await reader.revoked(partition).catch((err: unknown) => this.#log.warn({ err }, 'reader failed when revoked'))
     }

@@ -1,4 +1,4 @@
-/** Removing credentials from what a rejection keeps or a message shows. */
+/** Removing credentials and prompts from what a rejection keeps, and credentials from what a message shows. */
 import { REJECTION_INPUT_BYTES_MAX } from '../call-record.ts'
 import { SECRET_SOURCE } from '../identity.ts'
 
@@ -51,6 +51,12 @@ const listedText = /"((?:[^"\\]|\\.)*)(?:"|$)/g
 const shapedSecret = new RegExp(SECRET_SOURCE, 'gi')
 const secretName = new RegExp(`^${NAME}$`, 'i')
 
+/** How the names end under which gateways log what was said, which is nobody's business here. */
+const PROMPT_NAMES = '(?:messages|prompts?|completions?|choices|contents?|instructions|body)'
+const promptName = new RegExp(`${PROMPT_NAMES}$`, 'i')
+const promptBegin = new RegExp(String.raw`${PROMPT_NAMES}\\*"\s{0,8}:\s{0,8}\\*["[{]`, 'i')
+const NOT_KEPT = '(not kept)'
+
 /** True for the name of a field that holds a credential. */
 export const isSecretName = (name: string): boolean => secretName.test(name)
 
@@ -88,7 +94,7 @@ interface Found {
 /** What a rejection keeps of its input. */
 export function keptInput(text: string, secrets: readonly string[], fingerprint: (secret: string) => string): string {
   // The final cut comes after redaction, or half a credential could stay at it; the first one bounds the work.
-  const redacted = redact(plainJson(text.slice(0, REDACTED_CHARACTERS_MAX)), secrets, fingerprint)
+  const redacted = redact(withoutPrompts(text.slice(0, REDACTED_CHARACTERS_MAX)), secrets, fingerprint)
   if (redacted.length * UTF8_BYTES_PER_UNIT_MAX <= REJECTION_INPUT_BYTES_MAX) return redacted
   const bytes = Buffer.from(redacted)
   if (bytes.length <= REJECTION_INPUT_BYTES_MAX) return redacted
@@ -96,14 +102,24 @@ export function keptInput(text: string, secrets: readonly string[], fingerprint:
   return bytes.toString('utf8', 0, REJECTION_INPUT_BYTES_MAX).replace(/\uFFFD$/, '')
 }
 
-/** JSON without needless escapes (`\/`, `\u0026`), behind which a known credential would not be found. */
-function plainJson(text: string): string {
-  if (!text.includes('\\')) return text
+/**
+ * Without prompts and completions, and in JSON without needless escapes (`\/`, `\u0026`), behind which a known credential
+ * would not be found. In broken JSON nobody can tell where a prompt ends, so everything behind its name goes.
+ */
+function withoutPrompts(text: string): string {
+  if (!text.includes('\\') && !promptBegin.test(text)) return text
   try {
-    return JSON.stringify(JSON.parse(text))
+    return JSON.stringify(JSON.parse(text, dropPrompt))
   } catch {
-    return text
+    const at = text.search(promptBegin)
+    return at < 0 ? text : text.slice(0, at) + NOT_KEPT
   }
+}
+
+function dropPrompt(name: string, value: unknown): unknown {
+  const isText = typeof value === 'string'
+  if ((isText || (typeof value === 'object' && value !== null)) && promptName.test(name)) return NOT_KEPT
+  return isText && promptBegin.test(value) ? withoutPrompts(value) : value
 }
 
 /** JSON of what came as JSON; nesting that no stack can follow is not worth keeping. */

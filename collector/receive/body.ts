@@ -134,7 +134,9 @@ function isDense(body: Buffer, nestedMax: number): boolean {
 }
 
 function jsonBatch(body: Buffer, dialect: Dialect, fileStem: string | null, recordsMax: number): RawBatch {
-  if (isDense(body, NESTED_PER_CALL_MAX * recordsMax)) throw tooMany(recordsMax)
+  if (isDense(body, NESTED_PER_CALL_MAX * recordsMax)) {
+    throw new BodyError('TOO_MANY_CALLS', `As many objects and arrays as more than ${recordsMax} calls at once.`)
+  }
   const text = body.toString('utf8').replace(/^\uFEFF/, '')
   if (text.trim() === '') return emptyBatch
   const parsed = parseJson(text)

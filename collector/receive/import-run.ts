@@ -74,12 +74,6 @@ export interface ImportFile {
   decodeLine: DecodeLine
 }
 
-/** A block whose calls are on their way into the log. */
-interface BlockUnderway {
-  block: LineBlock
-  acceptance: Promise<Acceptance>
-}
-
 /** Imports what stands behind `begin`. Rejects with what reading or appending rejects with. */
 export async function importFile(file: ImportFile, begin: ImportState, deps: ImportFileDeps): Promise<ImportReport> {
   const { source, dialect, decodeLine } = file
@@ -88,23 +82,19 @@ export async function importFile(file: ImportFile, begin: ImportState, deps: Imp
   const keyPrefix = `file ${source.fingerprint}`
   const log = patientLog(deps)
   const from = begin.position.offset > source.begin.offset ? begin.position : source.begin
-  let previous: BlockUnderway | null = null
   for await (const block of blocksOf(source.path, dialect, from)) {
     if (deps.signal.aborted) break
     const batch = lineBatch(block.lines, decodeLine)
-    const acceptance = acceptBatch({ log, normalizer: deps.normalizer }, batch, {
+    // One block after the other, so that the log has the order of the file.
+    const acceptance = await acceptBatch({ log, normalizer: deps.normalizer }, batch, {
       dialect: dialect.name,
       arrivedAtMs: deps.now(),
       restriction: null,
       shiftMs: begin.shiftMs,
       keyAt: position => `${keyPrefix} ${lineAt(block.lines, position).offset} ${batch.inputAt(position)}`,
     })
-    // Awaited one block later, so that reading and appending overlap; until then a failure is not unheard of.
-    acceptance.catch(() => undefined)
-    if (previous !== null) await tally.finish(previous)
-    previous = { block, acceptance }
+    await tally.finish(block, acceptance)
   }
-  if (previous !== null) await tally.finish(previous)
   await tally.save()
   return tally.report(!deps.signal.aborted)
 }
@@ -133,9 +123,8 @@ function createTally({ source, dialect }: ImportFile, begin: ImportState, deps: 
   const counts = () => ({ accepted: state.accepted - begin.accepted, rejected: state.rejected - begin.rejected })
   return {
     save,
-    /** Resolves when the block is durable, and remembered now and then. */
-    async finish({ block, acceptance }: BlockUnderway): Promise<void> {
-      const { accepted, rejected } = await acceptance
+    /** To be called when the block is durable; remembers it now and then. */
+    async finish(block: LineBlock, { accepted, rejected }: Acceptance): Promise<void> {
       const rejectedByReason = reasonCounts(rejected)
       callsReceived(deps.logger, { receiver: 'file', dialect: dialect.name, accepted, rejected: rejectedByReason })
       for (const [reason, count] of rejectedByReason) reasons.set(reason, (reasons.get(reason) ?? 0) + count)

@@ -65,4 +65,11 @@ export async function saveImportState(dir: string, fingerprint: string, state: I
     await file.close()
   }
   await rename(temporary, path)
+  // A name that a power cut takes back would take the remembered shift with it, after calls were appended with it.
+  const folder = await open(dir)
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
 }

@@ -54,7 +54,8 @@ export function createLineSplitter({ delimiter, offset = 0, number = 1 }: LineSp
   const quotes: OpenQuotes = { from: 0, until: 0 }
 
   const split = (buffer: Buffer, isLast: boolean): SplitLines => {
-    const findEnd = delimiter === null ? breakFinder(buffer) : unquotedBreakFinder(buffer, delimiter.charCodeAt(0), quotes)
+    const findEnd =
+      delimiter === null ? breakFinder(buffer) : unquotedBreakFinder(buffer, delimiter.charCodeAt(0), quotes)
     const lines: Line[] = []
     let begin = offset === 0 && buffer.subarray(0, BYTE_ORDER_MARK.length).equals(BYTE_ORDER_MARK) ? 3 : 0
     while (begin < buffer.length) {

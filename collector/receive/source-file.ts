@@ -96,7 +96,7 @@ export async function inspectFile(path: string, dialect: Dialect): Promise<Sourc
   const wanted = hasHeader(dialect) ? 2 : 1
   const lines: Line[] = []
   for await (const block of blocksOf(path, dialect, { offset: 0, number: 1 })) {
-    lines.push(...block.lines)
+    lines.push(...block.lines.slice(0, wanted))
     if (lines.length >= wanted) break
   }
   const header = hasHeader(dialect) ? (lines.shift()?.text ?? null) : null

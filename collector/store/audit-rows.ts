@@ -1,11 +1,10 @@
 /** The part of an audit that compares entries of the log with the rows that hold their positions. */
-import type { CallRecord } from '../call-record.ts'
 import type { LogBatch, LogPartition, LogTopic } from '../log/call-log.ts'
 import { createCallRows } from './call-rows.ts'
-import { lookUpCalls } from './duplicates.ts'
+import { ID_TABLES, type IdTable, lookUpIds } from './duplicates.ts'
 import type { Store } from './open.ts'
 import { TOPIC_TABLE } from './positions.ts'
-import { createRejectionRows, decisionRows } from './topic-rows.ts'
+import { createRejectionRows, decisionRows, type RowKey } from './topic-rows.ts'
 
 /** Rows and ids of one answer: differences are the exception. */
 const FOUND_MAX = 1_000
@@ -13,7 +12,7 @@ const FOUND_MAX = 1_000
 interface RowDifference {
   kind: 'lost' | 'doubled' | 'misplaced'
   offset: number
-  callId: string | null
+  id: string | null
   message: string
 }
 
@@ -30,56 +29,59 @@ interface Chunk {
 export const auditChunk = async (store: Store, chunk: Chunk) => {
   const stored = await readPositions(store, chunk)
   const differences: RowDifference[] = []
-  const absent: { offset: number; call: CallRecord | null }[] = []
+  const absent: { offset: number; key: RowKey | null }[] = []
   for (const { offset, value } of chunk.entries) {
     const row = stored.get(offset)
     stored.delete(offset)
-    const { call, bornAtMs } = readEntry(chunk.partition.topic, value)
-    const callId = call?.callId ?? null
+    const { key, bornAtMs } = readEntry(chunk.partition.topic, value)
+    const id = key?.id ?? null
     if (row !== undefined && row.copies > 1) {
       const message = `the position is stored ${row.copies} times`
-      differences.push({ kind: 'doubled', offset, callId: row.callId, message })
+      differences.push({ kind: 'doubled', offset, id: row.id, message })
     }
-    if (row?.callId === callId) continue
+    if (row?.id === id) continue
     if (row !== undefined) {
-      const message = `the log holds ${callId ?? 'no call'} here`
-      differences.push({ kind: 'misplaced', offset, callId: row.callId, message })
+      const message = `the log holds ${id ?? 'nothing that has an id'} here`
+      differences.push({ kind: 'misplaced', offset, id: row.id, message })
     }
-    if (bornAtMs >= chunk.keptFromMs) absent.push({ offset, call })
+    if (bornAtMs >= chunk.keptFromMs) absent.push({ offset, key })
   }
-  for (const [offset, { callId }] of stored) {
-    differences.push({ kind: 'misplaced', offset, callId, message: 'the log has no entry at this position' })
+  for (const [offset, { id }] of stored) {
+    differences.push({ kind: 'misplaced', offset, id, message: 'the log has no entry at this position' })
   }
-  const absentCalls = absent.flatMap(({ call }) => call ?? [])
-  const elsewhere = await lookUpCalls(store, absentCalls)
-  const lost = absent.filter(({ call }) => call === null || !elsewhere.has(call.callId))
-  for (const { offset, call } of lost) {
+  const table = ID_TABLE[chunk.partition.topic]
+  const absentKeys = absent.flatMap(({ key }) => key ?? [])
+  const elsewhere = table === null ? new Set() : await lookUpIds(store, table, absentKeys)
+  const lost = absent.filter(({ key }) => key === null || !elsewhere.has(key.id))
+  for (const { offset, key } of lost) {
     const message = 'the entry is not in the store'
-    differences.push({ kind: 'lost', offset, callId: call?.callId ?? null, message })
+    differences.push({ kind: 'lost', offset, id: key?.id ?? null, message })
   }
   return { rows: chunk.entries.length - absent.length, duplicates: absent.length - lost.length, differences }
 }
 
-/** Calls of these positions whose id is stored more than once, wherever. */
+/** Ids of these positions that are stored more than once, wherever. */
 export const findDoubledIds = async (
   store: Store,
   { topic, logId, partition }: LogPartition,
   fromOffset: number,
   toOffset: number,
-): Promise<{ callId: string; copies: number }[]> => {
-  if (topic !== 'calls') return []
+): Promise<{ id: string; copies: number }[]> => {
+  const table = ID_TABLE[topic]
+  if (table === null) return []
+  const column = ID_TABLES[table].id
   const result = await store.client.query({
-    query: `SELECT call_id, count() FROM calls
-      WHERE call_id IN (
-        SELECT call_id FROM calls
+    query: `SELECT ${column}, count() FROM ${table}
+      WHERE ${column} IN (
+        SELECT ${column} FROM ${table}
         WHERE log_id = {log_id:String} AND log_partition = {partition:UInt32}
           AND log_offset >= {from:UInt64} AND log_offset < {to:UInt64}
       )
-      GROUP BY call_id HAVING count() > 1 LIMIT {found_max:UInt32}`,
+      GROUP BY ${column} HAVING count() > 1 LIMIT {found_max:UInt32}`,
     query_params: { log_id: logId, partition, from: fromOffset, to: toOffset, found_max: FOUND_MAX },
     format: 'JSONCompactEachRow',
   })
-  return (await result.json<[string, number]>()).map(([callId, copies]) => ({ callId, copies }))
+  return (await result.json<[string, number]>()).map(([id, copies]) => ({ id, copies }))
 }
 
 /** Positions at or above `fromOffset` that rows of this life of the log claim to have. */
@@ -98,28 +100,37 @@ export const findRowsBeyond = async (
   return (await result.json<[number]>()).map(([offset]) => offset)
 }
 
+/** Where the entries of a topic that have ids are rows. */
+const ID_TABLE: Record<LogTopic, IdTable | null> = {
+  calls: 'calls',
+  decisions: 'decisions',
+  rejections: null,
+  control: null,
+}
 const callRows = createCallRows([])
 const rejectionRows = createRejectionRows('rejections')
 
-/** The call of an entry, if it is one, and the instant by which its row grows old. */
-const readEntry = (topic: LogTopic, value: string): { call: CallRecord | null; bornAtMs: number } => {
+/** What an entry is recognized by, if by anything, and the instant by which its row grows old. */
+const readEntry = (topic: LogTopic, value: string): { key: RowKey | null; bornAtMs: number } => {
   switch (topic) {
     case 'calls': {
       const call = callRows.parse(value)
-      return { call, bornAtMs: call?.arrivedAtMs ?? Number.POSITIVE_INFINITY }
+      return { key: call && callRows.keyOf(call), bornAtMs: call?.arrivedAtMs ?? Number.POSITIVE_INFINITY }
     }
     case 'rejections':
-      return { call: null, bornAtMs: rejectionRows.parse(value)?.arrivedAtMs ?? Number.POSITIVE_INFINITY }
-    case 'decisions':
-      return { call: null, bornAtMs: decisionRows.parse(value)?.minuteMs ?? Number.POSITIVE_INFINITY }
+      return { key: null, bornAtMs: rejectionRows.parse(value)?.arrivedAtMs ?? Number.POSITIVE_INFINITY }
+    case 'decisions': {
+      const sums = decisionRows.parse(value)
+      return { key: sums && decisionRows.keyOf(sums), bornAtMs: sums?.minuteMs ?? Number.POSITIVE_INFINITY }
+    }
     case 'control':
-      return { call: null, bornAtMs: Number.POSITIVE_INFINITY }
+      return { key: null, bornAtMs: Number.POSITIVE_INFINITY }
   }
 }
 
 interface StoredPosition {
-  /** `null` for rows that are no calls. */
-  callId: string | null
+  /** `null` for rows that have none. */
+  id: string | null
   copies: number
 }
 
@@ -129,7 +140,9 @@ const readPositions = async (store: Store, chunk: Chunk): Promise<Map<number, St
     AND log_offset >= {from:UInt64} AND log_offset < {to:UInt64}`
   const unreadable = `SELECT log_offset, NULL AS id FROM rejections WHERE log_topic = {topic:String} AND ${where}`
   const table = TOPIC_TABLE[topic]
-  const readable = `SELECT log_offset, ${table === 'calls' ? 'toString(call_id)' : 'NULL'} AS id FROM ${table} WHERE ${where}`
+  const idTable = ID_TABLE[topic]
+  const id = idTable === null ? 'NULL' : `toString(${ID_TABLES[idTable].id})`
+  const readable = `SELECT log_offset, ${id} AS id FROM ${table} WHERE ${where}`
   const result = await store.client.query({
     query: `SELECT log_offset, any(id), count()
       FROM (${table === 'rejections' ? unreadable : `${readable} UNION ALL ${unreadable}`})
@@ -138,5 +151,5 @@ const readPositions = async (store: Store, chunk: Chunk): Promise<Map<number, St
     format: 'JSONCompactEachRow',
   })
   const rows = await result.json<[number, string | null, number]>()
-  return new Map(rows.map(([offset, callId, copies]) => [offset, { callId, copies }]))
+  return new Map(rows.map(([offset, id, copies]) => [offset, { id, copies }]))
 }

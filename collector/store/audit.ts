@@ -21,7 +21,7 @@ const RETENTION_SLACK_MS = 3_600_000
 
 /**
  * - `lost`: an entry of the log that is nowhere in the store
- * - `doubled`: a call, or a position, that is there more than once
+ * - `doubled`: an id, or a position, that is there more than once
  * - `misplaced`: a row whose position holds another entry, or none
  * - `projection`: a projection and its rows disagree
  */
@@ -34,7 +34,7 @@ const StoreDifference = Type.Object(
     topic: Type.Enum(LOG_TOPICS),
     partition: Type.Union([Type.Integer(), Type.Null()]),
     offset: Type.Union([Type.Integer(), Type.Null()]),
-    callId: Type.Union([Type.String(), Type.Null()]),
+    id: Type.Union([Type.String(), Type.Null()], { description: 'Of the call, or of the sums of decisions.' }),
     message: Type.String(),
   },
   { additionalProperties: false },
@@ -50,7 +50,9 @@ const AuditedPartition = Type.Object(
     toOffset: Type.Integer({ description: 'One past the last one.' }),
     entries: Type.Integer({ description: 'Entries of the log between them.' }),
     rows: Type.Integer({ description: 'Rows of the store that hold one of these positions.' }),
-    duplicates: Type.Integer({ description: 'Entries that are stored under another position: calls that came again.' }),
+    duplicates: Type.Integer({
+      description: 'Entries that are stored under another position: calls, or sums of decisions, that came again.',
+    }),
   },
   { additionalProperties: false },
 )
@@ -110,7 +112,7 @@ export const auditStore = async (deps: AuditDeps): Promise<StoreAudit> => {
     }
   }
   for (const message of await auditProjections(store)) {
-    report({ kind: 'projection', topic: 'calls', partition: null, offset: null, callId: null, message })
+    report({ kind: 'projection', topic: 'calls', partition: null, offset: null, id: null, message })
   }
   audit.durationMs = Math.round(performance.now() - startedMs)
   const entries = audit.partitions.reduce((sum, partition) => sum + partition.entries, 0)
@@ -138,8 +140,8 @@ const auditPartition = async (
     rows: 0,
     duplicates: 0,
   }
-  const reportHere = (kind: DifferenceKind, offset: number | null, callId: string | null, message: string) =>
-    report({ kind, topic, partition: partition.partition, offset, callId, message })
+  const reportHere = (kind: DifferenceKind, offset: number | null, id: string | null, message: string) =>
+    report({ kind, topic, partition: partition.partition, offset, id, message })
   const keptFromMs = atMs - CALLS_RETENTION_DAYS * 86_400_000 + RETENTION_SLACK_MS
   for (let offset = fromOffset; offset < toOffset; ) {
     const batch = await log.read(topic, partition.partition, offset, Math.min(CHUNK_ENTRIES, toOffset - offset))
@@ -147,15 +149,23 @@ const auditPartition = async (
     if (batch.logId !== logId || batch.nextOffset <= offset) break
     const nextOffset = Math.min(batch.nextOffset, toOffset)
     const entries = batch.entries.filter(entry => entry.offset < nextOffset)
-    const chunk = await auditChunk(store, { partition, fromOffset: offset, toOffset: nextOffset, entries, keptFromMs })
-    for (const { kind, offset: at, callId, message } of chunk.differences) reportHere(kind, at, callId, message)
+    // What was trimmed meanwhile has no entry any more, and needs none.
+    const heldFrom = Math.min(nextOffset, Math.max(offset, await beginOf(log, partition)))
+    const chunk = await auditChunk(store, {
+      partition,
+      fromOffset: heldFrom,
+      toOffset: nextOffset,
+      entries: entries.filter(entry => entry.offset >= heldFrom),
+      keptFromMs,
+    })
+    for (const { kind, offset: at, id, message } of chunk.differences) reportHere(kind, at, id, message)
     audited.entries += entries.length
     audited.rows += chunk.rows
     audited.duplicates += chunk.duplicates
     offset = nextOffset
   }
-  for (const { callId, copies } of await findDoubledIds(store, partition, fromOffset, toOffset)) {
-    reportHere('doubled', null, callId, `the call is stored ${copies} times`)
+  for (const { id, copies } of await findDoubledIds(store, partition, fromOffset, toOffset)) {
+    reportHere('doubled', null, id, `it is stored ${copies} times`)
   }
   const beyond = await findRowsBeyond(store, partition, toOffset)
   if (beyond.length > 0) {
@@ -167,3 +177,6 @@ const auditPartition = async (
   }
   return audited
 }
+
+const beginOf = async (log: CallLog, { topic, partition }: LogPartition): Promise<number> =>
+  (await log.partitions(topic)).find(other => other.partition === partition)?.beginOffset ?? 0

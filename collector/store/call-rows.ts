@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { type CallRecord, isCallRecord } from '../call-record.ts'
 import type { InsertTarget } from './insert.ts'
-import { parseJson, type TopicRows, toLine } from './topic-rows.ts'
+import { type IdentifiedRows, parseJson, toLine } from './topic-rows.ts'
 
 /** `label_1` and `label_2`. */
 const LABEL_COLUMNS_MAX = 2
@@ -48,11 +48,12 @@ const target: InsertTarget = {
 }
 
 /** Rows of topic `calls`; `labelColumns` names the labels (at most two) that have columns of their own. */
-export const createCallRows = (labelColumns: readonly string[]): TopicRows<CallRecord> => {
+export const createCallRows = (labelColumns: readonly string[]): IdentifiedRows<CallRecord> => {
   assert(labelColumns.length <= LABEL_COLUMNS_MAX, 'more labels than columns for them')
   const [label1, label2] = labelColumns
   return {
     target,
+    keyOf: ({ callId, tenant, consumer, startedAtMs }) => ({ id: callId, tenant, consumer, startedAtMs }),
     parse: value => {
       const record = parseJson(value)
       return isCallRecord(record) ? record : null

@@ -19,6 +19,9 @@ import { StoreError } from './store-error.ts'
 const START_MS_MAX = 120_000
 const START_POLL_MS = 25
 const PING_MS_MAX = 2_000
+/** How often a running engine has to prove that it still answers queries, and how long an answer may take. */
+const PROBE_EVERY_MS = 2_000
+const PROBE_MS_MAX = 4_000
 /** After SIGTERM an engine is gone in 20 ms; one that is not is killed. */
 const STOP_MS_MAX = 10_000
 const BACKOFF_MS_MIN = 200
@@ -84,12 +87,14 @@ export const startEmbeddedStore = async (
     }
   }
   const watching = watch()
+  const probing = startProbing(url, credentials)
   return {
     url,
-    readiness: () => reason,
+    readiness: () => reason ?? probing.silence(),
     pid: () => (isRunning(engine.child) ? (engine.child.pid ?? null) : null),
     stop: async () => {
       stopping.abort()
+      probing.stop()
       await stopEngine(engine)
       await watching
       reason = 'the store was stopped'
@@ -180,6 +185,25 @@ const stopEngine = async ({ child, gone }: Engine): Promise<void> => {
 const isRunning = (child: ChildProcess) =>
   child.pid !== undefined && child.exitCode === null && child.signalCode === null
 
+/** An engine that hangs does not die: it is asked for an answer again and again. */
+const startProbing = (url: string, credentials: StoreCredentials) => {
+  let silence: string | null = null
+  let isAsking = false
+  const probe = async (): Promise<void> => {
+    if (isAsking) return
+    isAsking = true
+    try {
+      await ask(url, 'SELECT 1', credentials.quotacast, PROBE_MS_MAX)
+      silence = null
+    } catch (error) {
+      silence = `the engine does not answer: ${messageOf(error)}`
+    }
+    isAsking = false
+  }
+  const timer = setInterval(() => void probe(), PROBE_EVERY_MS)
+  return { silence: () => silence, stop: () => clearInterval(timer) }
+}
+
 const isServing = async (url: string): Promise<boolean> => {
   try {
     const response = await fetch(`${url}/ping`, { signal: AbortSignal.timeout(PING_MS_MAX) })
@@ -191,22 +215,21 @@ const isServing = async (url: string): Promise<boolean> => {
 
 /** The function that runs the engine is no public interface of chdb, so we look whether it does what we rely on. */
 const testEngine = async (url: string, credentials: StoreCredentials): Promise<void> => {
-  const ask = async (query: string, headers: Record<string, string>) => {
-    const response = await fetch(`${url}/?query=${encodeURIComponent(query)}`, {
-      headers,
-      signal: AbortSignal.timeout(PING_MS_MAX),
-    })
-    return { ok: response.ok, text: await response.text() }
-  }
-  const known = await ask("SELECT 'self', 'test'", {
-    'X-ClickHouse-User': 'quotacast',
-    'X-ClickHouse-Key': credentials.quotacast,
-  })
+  const known = await ask(url, "SELECT 'self', 'test'", credentials.quotacast, PING_MS_MAX)
   if (!known.ok || known.text !== 'self\ttest\n') {
     throw new StoreError('STORE_UNSUPPORTED', `what serves at ${url} is not our engine: ${known.text.slice(0, 200)}`)
   }
-  const unknown = await ask('SELECT 1', {})
+  const unknown = await ask(url, 'SELECT 1', null, PING_MS_MAX)
   if (unknown.ok) throw new StoreError('STORE_UNSUPPORTED', 'the engine answers without a password')
+}
+
+/** Asks as the user `quotacast`, or as nobody. Throws when there is no answer in time. */
+const ask = async (url: string, query: string, password: string | null, msMax: number) => {
+  const response = await fetch(`${url}/?query=${encodeURIComponent(query)}`, {
+    headers: password === null ? {} : { 'X-ClickHouse-User': 'quotacast', 'X-ClickHouse-Key': password },
+    signal: AbortSignal.timeout(msMax),
+  })
+  return { ok: response.ok, text: await response.text() }
 }
 
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))

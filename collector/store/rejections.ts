@@ -20,7 +20,8 @@ export const StoredRejection = Type.Object({
 export type StoredRejection = Static<typeof StoredRejection>
 
 /** The last row of a page in the order of reading. */
-const Cursor = Type.Tuple([Type.Integer(), Type.String(), Type.String(), Type.Integer()])
+const position = () => Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+const Cursor = Type.Tuple([position(), Type.String(), Type.String(), position()])
 type Cursor = Static<typeof Cursor>
 const cursorSchema = Compile(Cursor)
 

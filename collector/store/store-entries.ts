@@ -1,13 +1,20 @@
 /** A batch of the log's entries into the tables: parse, leave out what is stored already, insert. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { CallRecord } from '../call-record.ts'
 import type { LogBatch, LogPartition } from '../log/call-log.ts'
 import { createCallRows } from './call-rows.ts'
 import type { Duplicates } from './duplicates.ts'
 import type { Fence } from './fence.ts'
 import { insertRows } from './insert.ts'
 import type { Store } from './open.ts'
-import { auditRows, createRejectionRows, decisionRows, type TopicRows, toUnreadable } from './topic-rows.ts'
+import {
+  auditRows,
+  createRejectionRows,
+  decisionRows,
+  type IdentifiedRows,
+  type RowKey,
+  type TopicRows,
+  toUnreadable,
+} from './topic-rows.ts'
 
 /** Entries parsed in one turn of the event loop, which has requests to serve too: some 5 ms. */
 const PARSE_ENTRIES_MAX = 2_000
@@ -33,10 +40,16 @@ interface Parsed<T> {
   offset: number
   value: T
 }
+interface Keyed<T> extends Parsed<T> {
+  key: RowKey
+}
+
+/** What is known of the rows that have ids. */
+export type DuplicatesByTopic = Record<'calls' | 'decisions', Duplicates>
 
 export const createStoreEntries = (deps: {
   store: Store
-  duplicates: Duplicates
+  duplicates: DuplicatesByTopic
   labelColumns: readonly string[]
   now: () => number
 }): StoreEntries => {
@@ -58,25 +71,30 @@ export const createStoreEntries = (deps: {
     const rejected = await storeUnreadable(batch, unreadable)
     return { rows: await insert(rows, batch, parsed), duplicates: 0, unreadable: rejected }
   }
-  const storeCalls = async (batch: StorableBatch): Promise<StoredCounts> => {
-    const { parsed, unreadable } = await parseEntries(callRows, batch.entries)
+  const storeOnce = async <T>(
+    rows: IdentifiedRows<T>,
+    known: Duplicates,
+    batch: StorableBatch,
+  ): Promise<StoredCounts> => {
+    const { parsed, unreadable } = await parseEntries(rows, batch.entries)
     const rejected = await storeUnreadable(batch, unreadable)
     // What an insert of unclear outcome has stored was never added, and may come again further down in this batch.
-    const [stored, missing] = partitionBy(parsed, ({ offset }) => batch.stored.has(offset))
-    duplicates.add(stored.map(call => call.value))
-    const fresh = await dropDuplicates(duplicates, missing)
-    await insert(callRows, batch, fresh)
-    duplicates.add(fresh.map(call => call.value))
+    const keyed = parsed.map(entry => ({ ...entry, key: rows.keyOf(entry.value) }))
+    const [stored, missing] = partitionBy(keyed, ({ offset }) => batch.stored.has(offset))
+    known.add(stored.map(entry => entry.key))
+    const fresh = await dropDuplicates(known, missing)
+    await insert(rows, batch, fresh)
+    known.add(fresh.map(entry => entry.key))
     return { rows: fresh.length, duplicates: missing.length - fresh.length, unreadable: rejected }
   }
   return batch => {
     switch (batch.partition.topic) {
       case 'calls':
-        return storeCalls(batch)
+        return storeOnce(callRows, duplicates.calls, batch)
       case 'rejections':
         return storeAll(createRejectionRows('rejections'), batch)
       case 'decisions':
-        return storeAll(decisionRows, batch)
+        return storeOnce(decisionRows, duplicates.decisions, batch)
       case 'control':
         return storeAll(auditRows, batch)
     }
@@ -102,12 +120,12 @@ const partitionBy = <T>(items: readonly T[], isFirst: (item: T) => boolean): [T[
   return [first, second]
 }
 
-const dropDuplicates = async (duplicates: Duplicates, parsed: readonly Parsed<CallRecord>[]) => {
-  const stored = await duplicates.findStored(parsed.map(call => call.value))
+const dropDuplicates = async <T>(known: Duplicates, entries: readonly Keyed<T>[]) => {
+  const stored = await known.findStored(entries.map(entry => entry.key))
   const seen = new Set<string>()
-  return parsed.filter(({ value: { callId } }) => {
-    if (stored.has(callId) || seen.has(callId)) return false
-    seen.add(callId)
+  return entries.filter(({ key: { id } }) => {
+    if (stored.has(id) || seen.has(id)) return false
+    seen.add(id)
     return true
   })
 }

@@ -73,6 +73,8 @@ interface RejectionRow extends LogPositionColumns {
 
 /** `decisions`: sums of a minute, quota and bucket; several rows of one minute add up. `demanded` = spent + denied. */
 interface DecisionRow extends LogPositionColumns {
+  /** Unique: sums that came again are not stored again. */
+  sum_id: string
   minute: string
   quota: string
   /** JSON of the bucket's dimensions, keys in the order of the quota's `per`. */

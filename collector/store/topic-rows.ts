@@ -15,6 +15,20 @@ export interface TopicRows<T> {
   toLine(value: T, offset: number): string
 }
 
+/** What is needed of a row to recognize it when it comes again. */
+export interface RowKey {
+  /** A UUID. */
+  id: string
+  tenant: string | null
+  consumer: string | null
+  startedAtMs: number
+}
+
+/** Rows that have an id: an entry that comes again is no other row. */
+export interface IdentifiedRows<T> extends TopicRows<T> {
+  keyOf(value: T): RowKey
+}
+
 /** An entry that nobody can read, as it is kept in `rejections`. The control log's holds secrets, so it is not kept. */
 export const toUnreadable = (topic: LogTopic, value: string, nowMs: number): Rejection => ({
   callId: '',
@@ -78,11 +92,13 @@ export const createRejectionRows = (topic: LogTopic): TopicRows<RejectionEntry> 
     ]),
 })
 
-export const decisionRows: TopicRows<DecisionSums> = {
+export const decisionRows: IdentifiedRows<DecisionSums> = {
+  keyOf: ({ sumId, tenant, consumer, minuteMs }) => ({ id: sumId, tenant, consumer, startedAtMs: minuteMs }),
   target: {
     table: 'decisions',
     columns: [
       { name: 'log_offset', type: 'UInt64' },
+      { name: 'sum_id', type: 'UUID' },
       { name: 'minute', type: 'instant' },
       { name: 'quota', type: 'String' },
       { name: 'subject', type: 'String' },
@@ -102,6 +118,7 @@ export const decisionRows: TopicRows<DecisionSums> = {
   toLine: (sums, offset) =>
     toLine([
       offset,
+      sums.sumId,
       sums.minuteMs,
       sums.quota,
       JSON.stringify(sums.subject),

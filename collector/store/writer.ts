@@ -9,11 +9,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { batchStored, writeFailed } from '../events.ts'
 import { type CallLog, LOG_TOPICS, type LogBatch, type LogLag, type LogPartition } from '../log/call-log.ts'
-import { createDuplicates, type Duplicates } from './duplicates.ts'
+import { createDuplicates } from './duplicates.ts'
 import { type Fence, renewFence, takeFence } from './fence.ts'
 import type { Store } from './open.ts'
 import { readStoredEnd, readStoredOffsets } from './positions.ts'
-import { createStoreEntries, type StoredCounts, type StoreEntries } from './store-entries.ts'
+import { createStoreEntries, type DuplicatesByTopic, type StoredCounts, type StoreEntries } from './store-entries.ts'
 import { StoreError } from './store-error.ts'
 
 /** The name under which the log keeps the writer's positions. */
@@ -22,8 +22,12 @@ const READER_NAME = 'writer'
 const FLUSH_MS = 500
 /** A batch of this size is not small: the next one may follow at once. */
 const LARGE_BATCH_ENTRIES = 8_000
-const TRIM_MS = 60_000
+/** How often what is stored is dropped from the log, whether or not calls arrive: a full log takes none. */
+const TRIM_MS = 10_000
 const DUPLICATES_BYTES_MAX = 128 * 2 ** 20
+/** Sums of decisions come again within minutes, when the limiter could not know whether the log had taken them. */
+const DUPLICATE_SUMS_BYTES_MAX = 16 * 2 ** 20
+const DUPLICATE_SUMS_FILL_ROWS_MAX = 250_000
 
 export interface WriterDeps {
   log: CallLog
@@ -32,6 +36,7 @@ export interface WriterDeps {
   /** Names of the labels that have columns, at most two. */
   labelColumns: readonly string[]
   flushMs?: number
+  trimMs?: number
   /** Memory for recognizing calls that come again. */
   duplicatesBytesMax?: number
   now?: () => number
@@ -56,30 +61,32 @@ export interface Writer {
 
 /** A partition that is ours. */
 interface Holding {
-  logId: string
+  partition: LogPartition
   fence: Fence
   /** Entries below may be stored already. */
   storedEnd: number
   /** Entries below are handled. */
   nextOffset: number
+  /** Entries below were handled some time ago, so that the log has committed them. */
+  trimOffset: number
   /** An insert was begun and not acknowledged. */
   isInDoubt: boolean
-  trimmedAtMs: number
 }
 
 /** Begins at once, and goes on through outages of the store. Expects the tables to be there. */
 export const createWriter = (deps: WriterDeps): Writer => {
-  const { log, store, logger, flushMs = FLUSH_MS, now = Date.now } = deps
-  const duplicates = createDuplicates({ store, bytesMax: deps.duplicatesBytesMax ?? DUPLICATES_BYTES_MAX })
+  const { log, store, logger, flushMs = FLUSH_MS, trimMs = TRIM_MS, now = Date.now } = deps
+  const duplicates = createDuplicatesByTopic(deps)
   const storeEntries = createStoreEntries({ store, duplicates, labelColumns: deps.labelColumns, now })
   const holdings = new Map<string, Holding>()
+  const trimming = startTrimming(log, logger, holdings, trimMs)
   const failures = new Map<string, string>()
   const closing = new AbortController()
   const status: WriterStatus = { rows: 0, duplicates: 0, unreadable: 0, storedAtMs: null }
 
   const handle = async (batch: LogBatch): Promise<void> => {
     const holding = holdings.get(keyOf(batch))
-    assert(holding?.logId === batch.logId, 'a batch of a partition that was not assigned')
+    assert(holding?.partition.logId === batch.logId, 'a batch of a partition that was not assigned')
     const startedMs = performance.now()
     const counts = await storeMissing({ store, storeEntries }, holding, batch)
     status.rows += counts.rows
@@ -87,35 +94,20 @@ export const createWriter = (deps: WriterDeps): Writer => {
     status.unreadable += counts.unreadable
     status.storedAtMs = now()
     batchStored(logger, { topic: batch.topic, ...counts, durationMs: Math.round(performance.now() - startedMs) })
-    await trimSometimes(log, logger, holding, batch)
     holding.nextOffset = batch.nextOffset
     const pauseMs = flushMs - (performance.now() - startedMs)
     if (batch.entries.length < LARGE_BATCH_ENTRIES && pauseMs > 0) {
       await sleep(pauseMs, undefined, { signal: closing.signal }).catch(() => undefined)
     }
   }
-  /** Notes why a partition stands still; the log logs and retries. */
-  const noting = async <T>(partition: LogPartition, act: () => Promise<T>): Promise<T> => {
-    try {
-      const result = await act()
-      failures.delete(keyOf(partition))
-      return result
-    } catch (error) {
-      if (error instanceof AssertionError) throw error
-      failures.set(keyOf(partition), error instanceof Error ? error.message : String(error))
-      writeFailed(logger, {
-        topic: partition.topic,
-        code: error instanceof StoreError ? error.code : 'UNKNOWN',
-        err: error,
-      })
-      throw error
-    }
-  }
+  const noting = createNoting(logger, failures)
   const subscription = log.subscribe(LOG_TOPICS, READER_NAME, {
     assigned: partition =>
       noting(partition, async () => {
         const { committedOffset, beginOffset } = partition
         const holding = await takePartition(store, duplicates, partition, committedOffset ?? beginOffset)
+        // Rows of entries that the log does not have: it was restored, and would give their positions to others.
+        if (await isBeyondEnd(log, partition, holding.storedEnd)) return holding.storedEnd
         holdings.set(keyOf(partition), holding)
         logger.info({ ...partition, epoch: holding.fence.epoch, storedEnd: holding.storedEnd }, 'partition taken')
         return null
@@ -132,28 +124,69 @@ export const createWriter = (deps: WriterDeps): Writer => {
     lag: () => subscription.lag(),
     handledTo: partition => {
       const holding = holdings.get(keyOf(partition))
-      return holding?.logId === partition.logId ? holding.nextOffset : null
+      return holding?.partition.logId === partition.logId ? holding.nextOffset : null
     },
     close: async () => {
       closing.abort()
+      await trimming.stop()
       await subscription.close()
     },
   }
 }
 
+/** Notes why a partition stands still; the log logs and retries. */
+const createNoting =
+  (logger: Logger, failures: Map<string, string>) =>
+  async <T>(partition: LogPartition, act: () => Promise<T>): Promise<T> => {
+    try {
+      const result = await act()
+      failures.delete(keyOf(partition))
+      return result
+    } catch (error) {
+      if (error instanceof AssertionError) throw error
+      failures.set(keyOf(partition), error instanceof Error ? error.message : String(error))
+      writeFailed(logger, {
+        topic: partition.topic,
+        code: error instanceof StoreError ? error.code : 'UNKNOWN',
+        err: error,
+      })
+      throw error
+    }
+  }
+
+const createDuplicatesByTopic = ({
+  store,
+  duplicatesBytesMax = DUPLICATES_BYTES_MAX,
+}: Pick<WriterDeps, 'store' | 'duplicatesBytesMax'>): DuplicatesByTopic => ({
+  calls: createDuplicates({ store, table: 'calls', bytesMax: duplicatesBytesMax }),
+  decisions: createDuplicates({
+    store,
+    table: 'decisions',
+    bytesMax: DUPLICATE_SUMS_BYTES_MAX,
+    fillRowsMax: DUPLICATE_SUMS_FILL_ROWS_MAX,
+  }),
+})
+
 const keyOf = ({ topic, partition }: LogPartition) => `${topic}/${partition}`
 
 const takePartition = async (
   store: Store,
-  duplicates: Duplicates,
+  duplicates: DuplicatesByTopic,
   partition: LogPartition,
   nextOffset: number,
 ): Promise<Holding> => {
   const fence = await takeFence(store, partition)
   const storedEnd = await readStoredEnd(store, partition)
   // Ids that others stored are complete only now that nobody else can insert.
-  if (partition.topic === 'calls') await duplicates.fill()
-  return { logId: partition.logId, fence, storedEnd, nextOffset, isInDoubt: false, trimmedAtMs: performance.now() }
+  const { topic } = partition
+  if (topic === 'calls' || topic === 'decisions') await duplicates[topic].fill()
+  return { partition, fence, storedEnd, nextOffset, trimOffset: nextOffset, isInDoubt: false }
+}
+
+/** The end is asked for after the rows: until the fence stood, another writer may have gone on with both. */
+const isBeyondEnd = async (log: CallLog, { topic, logId, partition }: LogPartition, storedEnd: number) => {
+  const now = (await log.partitions(topic)).find(other => other.partition === partition)
+  return now?.logId === logId && storedEnd > now.endOffset
 }
 
 /** Stores what is not stored of a batch, whatever happened to the ones before it. */
@@ -180,13 +213,27 @@ const storeMissing = async (
   return counts
 }
 
-/** What lies below the batch is committed, so the log need not keep it for us. */
-const trimSometimes = async (log: CallLog, logger: Logger, holding: Holding, batch: LogBatch): Promise<void> => {
-  if (performance.now() - holding.trimmedAtMs < TRIM_MS) return
-  holding.trimmedAtMs = performance.now()
-  try {
-    await log.trim(batch, batch.entries[0]?.offset ?? batch.nextOffset)
-  } catch (err) {
-    logger.warn({ err, topic: batch.topic }, 'log was not trimmed')
+/** Drops from the log, again and again, what had been handled when it did so before. */
+const startTrimming = (log: CallLog, logger: Logger, holdings: ReadonlyMap<string, Holding>, trimMs: number) => {
+  let running: Promise<void> = Promise.resolve()
+  const trim = async (): Promise<void> => {
+    for (const holding of [...holdings.values()]) {
+      const { partition, trimOffset, nextOffset } = holding
+      try {
+        await log.trim(partition, trimOffset)
+        holding.trimOffset = nextOffset
+      } catch (err) {
+        logger.warn({ err, topic: partition.topic }, 'log was not trimmed')
+      }
+    }
+  }
+  const timer = setInterval(() => {
+    running = running.then(trim)
+  }, trimMs)
+  return {
+    async stop(): Promise<void> {
+      clearInterval(timer)
+      await running
+    },
   }
 }

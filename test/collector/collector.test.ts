@@ -151,6 +151,8 @@ describe('rejections', () => {
       status: 400,
       body: { code: 'CURSOR_INVALID' },
     })
+    const forged = Buffer.from(JSON.stringify([1e300, '', '', -1])).toString('base64url')
+    expect(await ask('GET', `/v1/rejections?cursor=${forged}`)).toMatchObject({ status: 400 })
     expect(await ask('GET', '/v1/rejections?reason=nonsense')).toMatchObject({ status: 400 })
     expect(await ask('GET', '/v1/rejections?limit=0')).toMatchObject({ status: 400 })
   })

@@ -317,6 +317,45 @@ export function testCallLog(name: string, create: () => Promise<LogUnderTest>, c
       expect((await log.partitions('calls'))[0]).toMatchObject({ endOffset: partition.endOffset + 100 })
     })
 
+    test.runIf(capabilities.isBounded)(
+      'gives up handled entries before their time rather than refuse new ones',
+      async () => {
+        const log = await openLog({ retentionSeconds: 3_600, sizeBytesMax: 1_000_000 })
+        const big = () => keyed(Array.from({ length: 20 }, () => JSON.stringify(incompressible(1_500))))
+        for (let round = 0; round < 100; round++) {
+          await log.append('calls', big())
+          const [partition] = await log.partitions('calls')
+          if (!partition) throw new Error('calls has a partition')
+          await log.trim(partition, partition.endOffset)
+        }
+        const [partition] = await log.partitions('calls')
+        expect(log.unavailable('calls')).toBeNull()
+        // What there is room for is kept.
+        expect((partition?.endOffset ?? 0) - (partition?.beginOffset ?? 0)).toBeGreaterThan(100)
+      },
+    )
+
+    test('a log that is shorter than what its reader has handled begins anew, loudly', async () => {
+      const log = await openLog()
+      await log.append('calls', numbered(0, 10))
+      const [before] = await log.partitions('calls')
+      if (!before) throw new Error('calls has a partition')
+      const { batches, reader } = collect()
+      let lives = 0
+      log.subscribe(['calls'], 'writer', {
+        ...reader,
+        assigned: async ({ endOffset }) => {
+          if (++lives > 1) return null
+          // What is appended from now on takes the offsets of what is gone.
+          await log.append('calls', numbered(10, 30))
+          return endOffset + 5
+        },
+      })
+      await vi.waitFor(() => expect(valuesOf(batches)).toEqual(numbers(0, 30)), waiting)
+      expect(losses).toMatchObject([{ reason: 'beyond_end', logId: before.logId }])
+      expect((await log.partitions('calls'))[0]?.logId).not.toBe(before.logId)
+    })
+
     test('a log that was wiped under its users begins anew, loudly', async () => {
       const log = await openLog()
       const { reader, batches, assigned } = collect()

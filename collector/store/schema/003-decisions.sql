@@ -1,6 +1,8 @@
--- What the limiter decided: one row a minute, quota and bucket, as sums since the row before it.
+-- What the limiter decided: one row a minute, quota and bucket, as sums since the row before it. An append to the log that is
+-- tried again has the same `sum_id`, so the writer leaves it out.
 CREATE TABLE IF NOT EXISTS decisions
 (
+    sum_id        UUID,
     minute        DateTime('UTC') CODEC(DoubleDelta, ZSTD(1)),
     quota         LowCardinality(String),
     subject       String,

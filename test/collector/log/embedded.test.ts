@@ -19,7 +19,8 @@ testCallLog(
     return {
       dir,
       options: changes => ({ ...defaults, ...changes }),
-      wipe: () => rm(dir, { recursive: true }),
+      // Its users go on writing meanwhile.
+      wipe: () => rm(dir, { recursive: true, maxRetries: 10 }),
       backup: () => cp(topic, copy, { recursive: true }),
       async restore() {
         await rm(topic, { recursive: true })

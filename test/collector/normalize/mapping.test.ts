@@ -162,3 +162,20 @@ test('all problems are told at once', () => {
 test('a mapping cannot take the name of a built-in dialect', () => {
   expect(() => mappingDialect('canonical', jsonl({}))).toThrow(MappingError)
 })
+
+test('a number of any length is read in one pass', () => {
+  const startedMs = performance.now()
+  expect(decodeJson({ inputTokens: 'n' }, { n: `${'1'.repeat(200_000)}x` })).toMatchObject({ kind: 'refusal' })
+  expect(performance.now() - startedMs).toBeLessThan(1_000)
+})
+
+test('a time is none of the names that every object has', () => {
+  expect(() => mappingDialect('test', jsonl({ startedAtMs: { from: 't', time: 'constructor' } }))).toThrow(MappingError)
+})
+
+test('a call in the place of the header shows nothing where a column holds credentials', () => {
+  const mapping: Mapping = { ...AZURE, fields: { ...AZURE.fields, credential: 'key' } }
+  const context: DecodeContext = { fileStem: 'x', columns: ['2023-11-16', '12', 'my own secret'] }
+  expect(() => mappingDialect('test', mapping).open(context)).toThrow(DialectError)
+  expect(() => mappingDialect('test', mapping).open(context)).not.toThrow(/secret/)
+})

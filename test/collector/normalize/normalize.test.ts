@@ -112,6 +112,12 @@ describe('a sender of one tenant', () => {
     })
   })
 
+  test('does not hear whose the credential of another is', () => {
+    const keyed = normalizerFor({ keys: [{ ids: ['kong-17'], consumer: 'shop', tenant: 'rival' }] })
+    const rejection = normalizeCanonical(keyed, { ...call, consumer: 'kong-17' }, restricted)
+    expect(JSON.stringify(rejection)).not.toContain('rival')
+  })
+
   test("cannot write another's by the name of its consumer", () => {
     const keyed = normalizerFor({ keys: [{ ids: ['kong-17'], consumer: 'shop', tenant: 'other' }] })
     expect(normalizeCanonical(keyed, { ...call, consumer: 'kong-17' }, restricted)).toMatchObject({
@@ -126,6 +132,11 @@ describe('a sender of one tenant', () => {
     const bare = { startedAtMs: STARTED_AT_MS }
     expect(normalize(bare, restricted).callId).not.toBe(normalize(bare).callId)
   })
+})
+
+const upstreamLimits = (units: number, name = 'u', unit: object = { limit: 1, remaining: 1, resetAtMs: null }) => ({
+  units: Object.fromEntries(Array.from({ length: units }, (_, index) => [`${name}${index}`, unit])),
+  retryAfterMs: null,
 })
 
 describe('a rejection', () => {
@@ -146,6 +157,12 @@ describe('a rejection', () => {
     ],
     [{ startedAtMs: STARTED_AT_MS, labels: { a: 'x'.repeat(257) } }, 'too_long', /^labels/],
     [{ startedAtMs: STARTED_AT_MS, labels: { a: 1 } }, 'invalid_field', /^labels/],
+    [{ startedAtMs: STARTED_AT_MS, labels: { 'line\nbreak': 1 } }, 'invalid_field', /^labels/],
+    [{ startedAtMs: STARTED_AT_MS, labels: { ['n'.repeat(65)]: 'v' } }, 'too_long', /^labels/],
+    [{ startedAtMs: STARTED_AT_MS, upstreamLimits: upstreamLimits(17) }, 'invalid_field', /^upstreamLimits/],
+    [{ startedAtMs: STARTED_AT_MS, upstreamLimits: upstreamLimits(1, 'u\n', {}) }, 'invalid_field', /^upstreamLimits/],
+    [{ startedAtMs: STARTED_AT_MS, credential: 12345678 }, 'invalid_field', /^credential: \(credential\) is not text/],
+    [{ startedAtMs: STARTED_AT_MS, 'sk-proj-abcdefghijklmnop1234': 1 }, 'unknown_field', /no field "\(credential\)"/],
     ['text', 'unreadable', /JSON object/],
     [[1], 'unreadable', /JSON object/],
   ])('of %j says %s and where', (input, reason, message) => {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { isSecretName, redact, shown } from '../../../collector/normalize/redact.ts'
+import { isSecretName, keptInput, redact, shown } from '../../../collector/normalize/redact.ts'
 
 const mark = () => 'key:mark'
 
@@ -11,6 +11,19 @@ test.each([
   ['{"api_key":"cut of', '{"api_key":"key:mark'],
   ['GET /v1?api_key=abc&x=1&token=t HTTP/1.1', 'GET /v1?api_key=key:mark&x=1&token=key:mark HTTP/1.1'],
   ['a,sk-proj-abcdefghijklmnop1234,b', 'a,key:mark,b'],
+  [String.raw`{"h":"{\"authorization\": \"abc\"}"}`, String.raw`{"h":"{\"authorization\": \"key:mark\"}"}`],
+  [String.raw`{"h":"{\\\"x-token\\\":\\\"abc"}`, String.raw`{"h":"{\\\"x-token\\\":\\\"key:mark`],
+  [String.raw`{"m":"x token=\"abc def\" y"}`, String.raw`{"m":"x token=\"key:mark\" y"}`],
+  [String.raw`"/x?a=1\u0026key=abc"`, String.raw`"/x?a=1\u0026key=key:mark"`],
+  ['"%2Fx%3Fapi_key%3Dabc%26x%3D1"', '"%2Fx%3Fapi_key%3Dkey:mark%26x%3D1"'],
+  ['{"set-cookie":["a=1; Path=/","b=2"],"n":1}', '{"set-cookie":["key:mark","key:mark"],"n":1}'],
+  ['{"password":123456,"token":null}', '{"password":key:mark,"token":null}'],
+  ['{"accessToken":"a","db_password":"b"}', '{"accessToken":"key:mark","db_password":"key:mark"}'],
+  ['X-Api-Key: abc\r\nHost: h', 'X-Api-Key: key:mark\r\nHost: h'],
+  ['Authorization: Digest user="x", response="y"', 'Authorization: key:mark"x", response="y"'],
+  ['authorization="Basic abc" level=info', 'authorization="key:mark" level=info'],
+  ['api_key=abc&x=1', 'api_key=key:mark&x=1'],
+  ['https://user:abc@host/', 'https://user:key:mark@host/'],
   ['{"inputTokens":12,"tokens":"x"}', '{"inputTokens":12,"tokens":"x"}'],
 ])('%s loses its credentials', (text, redacted) => {
   expect(redact(text, [], mark)).toBe(redacted)
@@ -22,6 +35,34 @@ test('known secrets go wherever they stand, escaped or not', () => {
 
 test('a fingerprint stays what it is', () => {
   expect(redact('{"credential":"key:0123"}', [], () => 'key:again')).toBe('{"credential":"key:0123"}')
+})
+
+test('what a credential is hidden behind by needless escapes is found', () => {
+  expect(keptInput(String.raw`{"mine":"a\/b\u0026c"}`, ['a/b&c'], mark)).toBe('{"mine":"key:mark"}')
+  expect(keptInput(String.raw`{"mine":"a\/b`, ['x'], mark)).toBe(String.raw`{"mine":"a\/b`)
+})
+
+test.each([
+  ['{"model":"m","messages":[{"content":"said"}],"n":1}', '{"model":"m","messages":"(not kept)","n":1}'],
+  ['{"completion":12,"system_prompt":"said"}', '{"completion":12,"system_prompt":"(not kept)"}'],
+  ['{"log":"{\\"prompt\\":\\"said\\",\\"a\\":1}"}', '{"log":"{\\"prompt\\":\\"(not kept)\\",\\"a\\":1}"}'],
+  ['{"model":"m","gen_ai.prompt":"said, and cut', '{"model":"m","gen_ai.(not kept)'],
+])('what was said is not kept of %s', (text, kept) => {
+  expect(keptInput(text, [], mark)).toBe(kept)
+})
+
+const BEGINNINGS = ['sk-', 'eyJ-', '"', '\\', '"token":[', '"token":["', String.raw`\"token\":\"`, 'token=', ' token: ']
+BEGINNINGS.push('bearer ', '://a:', '&key=', '"_', 'cookie:', '"token"       ', 'token%3d', 'eyJaaaaaaaa.')
+test.each(BEGINNINGS)('a text of nothing but %j takes no longer than others', beginning => {
+  const startedMs = performance.now()
+  keptInput(beginning.repeat(2 ** 20 / beginning.length), [], mark)
+  expect(performance.now() - startedMs).toBeLessThan(1_000)
+})
+
+test('a value that is nested deeper than the stack is said to be', () => {
+  let nested: unknown = 'x'
+  for (let depth = 0; depth < 100_000; depth++) nested = [nested]
+  expect(shown(nested)).toBe('(nested too deeply)')
 })
 
 test('a message shows little of a value', () => {

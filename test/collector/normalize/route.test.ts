@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { TEXT_CHARACTERS_MAX } from '../../../collector/call-record.ts'
 import { createRouteBook, OTHER_ROUTES, ROUTES_PER_SERVICE_MAX, routeOf } from '../../../collector/normalize/route.ts'
 
 test.each([
@@ -26,4 +27,21 @@ test('a service shows no more routes than its bound, others are not affected', (
   expect(routes.route('/one-more', 'shop')).toBe(OTHER_ROUTES)
   expect(routes.route('/page-7/x', 'shop')).toBe('/page-7/x')
   expect(routes.route('/one-more', 'other')).toBe('/one-more')
+})
+
+test('services beyond the bound share one, so that made-up names show no more routes either', () => {
+  const routes = createRouteBook()
+  const shown = new Set<string>()
+  for (let index = 0; index < 3 * ROUTES_PER_SERVICE_MAX; index++) {
+    shown.add(routes.route(`/page-${index}/x`, `service-${index}`))
+  }
+  expect(shown.size).toBe(2 * ROUTES_PER_SERVICE_MAX + 1)
+  expect(routes.route('/page-0/x', 'service-0')).toBe('/page-0/x')
+})
+
+test('a path too long for a record takes no place, one that its ids made long does', () => {
+  const routes = createRouteBook()
+  const long = 'x-'.repeat(TEXT_CHARACTERS_MAX)
+  for (let index = 0; index < ROUTES_PER_SERVICE_MAX; index++) routes.route(`/a/b${index}/`.padEnd(1000, '/'), 'shop')
+  expect(routes.route(`/users/${long}`, 'shop')).toBe('/users/{id}')
 })

@@ -80,3 +80,27 @@ describe('raw inputs', () => {
     expect(decoded).toMatchObject({ reason: 'unreadable', message: 'This is not JSON.' })
   })
 })
+
+describe('a body of more calls than memory has room for is refused before it is held', () => {
+  const recordsMax = 1_000
+  const shape = { dialect: canonical, fileStem: null, recordsMax }
+  test.each([
+    ['lines', Buffer.from('1\n'.repeat(8 * MiB)), true],
+    ['arrays in an array', Buffer.from(`[${'[],'.repeat(8 * MiB)}[]]`), false],
+    ['arrays in arrays', Buffer.from('['.repeat(8 * MiB)), false],
+  ])('%s', (_, body, isNdjson) => {
+    const before = process.memoryUsage().heapUsed
+    expect(() => splitBody(body, { ...shape, isNdjson })).toThrow(
+      expect.objectContaining({ code: 'TOO_MANY_CALLS', statusCode: 413 }),
+    )
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(200 * MiB)
+  })
+})
+
+test('a call that is nested deeper than the stack spoils no other', () => {
+  const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`
+  const body = Buffer.from(`[{"startedAtMs":1},{"startedAtMs":2,"labels":${deep}}]`)
+  const batch = splitBody(body, { dialect: canonical, fileStem: null, isNdjson: false, recordsMax: 10_000 })
+  expect(batch.inputAt(0)).toBe('{"startedAtMs":1}')
+  expect(batch.inputAt(1)).toBe('(nested too deeply)')
+})

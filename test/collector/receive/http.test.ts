@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { request } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { FastifyInstance } from 'fastify'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -272,10 +273,40 @@ describe('bounds', () => {
   })
 })
 
+test('bodies that grow beyond the memory for bodies wait for each other, and get there', async () => {
+  const { post } = await open({ limits: { inFlightBytesMax: 200_000 } })
+  const body = gzipSync(JSON.stringify([call(), { note: 'x'.repeat(150_000) }]))
+  const headers = { 'content-encoding': 'gzip' }
+  const statuses = (await Promise.all([1, 2, 3].map(() => post(body, { headers })))).map(({ status }) => status)
+  expect(statuses).toContain(200)
+  expect(statuses).toContain(503)
+  expect(await post(body, { headers })).toMatchObject({ status: 200, body: { accepted: 1 } })
+})
+
+test('a log that is slow is not handed all of a large body at once', async () => {
+  let underway = 0
+  let most = 0
+  const append = async () => {
+    most = Math.max(most, ++underway)
+    await sleep(5)
+    underway--
+  }
+  const { post } = await open({ log: { append }, limits: { requestCallsMax: 20_000 } })
+  const body = gzipSync(JSON.stringify(Array.from({ length: 20_000 }, () => ({ startedAtMs: STARTED_AT_MS }))))
+  const { body: verdict } = await post(body, { headers: { 'content-encoding': 'gzip' } })
+  expect(verdict).toMatchObject({ accepted: 20_000 })
+  expect(most).toBeLessThanOrEqual(4)
+})
+
 describe('a log that cannot take calls', () => {
   test('is said before the body is read', async () => {
     const { post } = await open({ log: { unavailable: () => 'the log is full' } })
     expect(await post(call())).toMatchObject({ status: 503, headers: { 'retry-after': '2' } })
+  })
+
+  test('is not one that is full of rejections', async () => {
+    const { post } = await open({ log: { unavailable: topic => (topic === 'calls' ? null : 'rejections: full') } })
+    expect(await post(call())).toMatchObject({ status: 200 })
   })
 
   test('while they are appended makes the sender come again', async () => {

@@ -9,7 +9,7 @@ function split(text: string, delimiter: string | null, chunkBytes = Number.POSIT
   const lines: Line[] = []
   const consumed: Buffer[] = []
   const take = (part: ReturnType<typeof splitter.end>) => {
-    lines.push(...part.lines)
+    for (const line of part.lines) lines.push(line)
     consumed.push(Buffer.from(part.consumed))
   }
   for (let at = 0; at < bytes.length; at += chunkBytes) take(splitter.push(bytes.subarray(at, at + chunkBytes)))

@@ -97,6 +97,16 @@ describe('the embedded engine', () => {
     expect(opened.engine.pid()).not.toBe(pid)
     expect(await opened.rows('SELECT count() AS n FROM kept')).toEqual([{ n: 1000 }])
   })
+  test('is not ready while it hangs', async () => {
+    const pid = opened.engine.pid() ?? 0
+    process.kill(pid, 'SIGSTOP')
+    try {
+      await vi.waitFor(() => expect(opened.engine.readiness()).toMatch(/does not answer/), WAIT)
+    } finally {
+      process.kill(pid, 'SIGCONT')
+    }
+    await vi.waitFor(() => expect(opened.engine.readiness()).toBeNull(), WAIT)
+  })
   test('refuses a folder that another engine uses, instead of crashing both', async () => {
     const [port = 0] = await freePorts(1)
     const second = startEmbeddedStore({ ...opened.options, port }, { dir: opened.dir, log })

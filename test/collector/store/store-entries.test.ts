@@ -19,8 +19,12 @@ beforeAll(async () => {
 afterAll(() => opened?.close())
 
 const newStoreEntries = () => {
-  const duplicates = createDuplicates({ store: opened.store, bytesMax: 2 ** 20 })
-  return createStoreEntries({ store: opened.store, duplicates, labelColumns: [], now: Date.now })
+  const { store } = opened
+  const duplicates = {
+    calls: createDuplicates({ store, table: 'calls', bytesMax: 2 ** 20 }),
+    decisions: createDuplicates({ store, table: 'decisions', bytesMax: 2 ** 20 }),
+  }
+  return createStoreEntries({ store, duplicates, labelColumns: [], now: Date.now })
 }
 const toEntries = (calls: CallRecord[]) => calls.map((call, offset) => ({ offset, value: JSON.stringify(call) }))
 

@@ -1,14 +1,17 @@
 import { type ChildProcess, fork } from 'node:child_process'
+import { randomBytes, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import pino from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { CallRecord } from '../../../collector/call-record.ts'
-import type { CallLog } from '../../../collector/log/call-log.ts'
+import type { CallLog, LogLoss } from '../../../collector/log/call-log.ts'
 import { openCallLog } from '../../../collector/log/open.ts'
+import { auditStore } from '../../../collector/store/audit.ts'
+import { lookUpIds } from '../../../collector/store/duplicates.ts'
 import { takeFence } from '../../../collector/store/fence.ts'
 import { createWriter, type Writer } from '../../../collector/store/writer.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
@@ -136,6 +139,99 @@ describe('a call that comes again is stored once', () => {
   })
 })
 
+test('sums of decisions that were appended twice are stored once', async () => {
+  const sums = (sumId: string, spent: number) => ({
+    key: sumId,
+    value: JSON.stringify({
+      sumId,
+      minuteMs: Date.now() - (Date.now() % 60_000),
+      quota: 'q',
+      subject: {},
+      tenant: null,
+      consumer: null,
+      unit: 'requests',
+      allowed: 1,
+      denied: 0,
+      spent,
+      deniedCost: 0,
+    }),
+  })
+  const [first, second] = [sums(randomUUID(), 1), sums(randomUUID(), 10)]
+  const expectSpent = (rows: number, spent: number) =>
+    vi.waitFor(async () => {
+      const sql = 'SELECT count() AS rows, sum(spent) AS spent FROM decisions'
+      expect(await opened.rows(sql)).toEqual([{ rows, spent }])
+    }, WAIT)
+  startWriter()
+  await log.append('decisions', [first, first])
+  await expectSpent(1, 1)
+  await stopWriter()
+  await log.append('decisions', [first, second])
+  startWriter()
+  await expectSpent(2, 11)
+  const [partition] = await log.partitions('decisions')
+  await vi.waitFor(() => expect(partition && writer?.handledTo(partition)).toBe(4), WAIT)
+  const handledTo: Writer['handledTo'] = at => writer?.handledTo(at) ?? null
+  const audit = await auditStore({ log, store: opened.store, logger, handledTo })
+  expect(audit.counts).toMatchObject({ lost: 0, doubled: 0, misplaced: 0 })
+  expect(audit.partitions.find(({ topic }) => topic === 'decisions')).toMatchObject({ rows: 2, duplicates: 2 })
+})
+
+test('names of any characters can be looked up', async () => {
+  const names = [`'`, '"', '\\', '\n\t\0', '{id:String}', '\ud83d', "\\' OR 1=1 --", '[]', '😀']
+  const calls = names.map(name => makeCall({ tenant: name, consumer: name }))
+  startWriter()
+  await append(calls)
+  await expectExactly(calls.length)
+  const keys = calls.map(({ callId, ...call }) => ({ id: callId, ...call }))
+  for (const key of keys) expect([...(await lookUpIds(opened.store, 'calls', [key]))]).toEqual([key.id])
+  expect((await lookUpIds(opened.store, 'calls', keys)).size).toBe(calls.length)
+})
+
+test('a log that was restored to an earlier state loses nothing that comes after', async () => {
+  startWriter()
+  await append([makeCall(), makeCall()])
+  await expectExactly(2)
+  await stopWriter()
+  await log.close()
+  const restored = await mkdtemp(join(tmpdir(), 'quotacast-log-'))
+  await cp(logDir, restored, { recursive: true })
+  log = await openCallLog(LOG_OPTIONS, { dir: logDir, log: logger, onLoss: () => undefined })
+  startWriter()
+  await append([makeCall(), makeCall(), makeCall()])
+  await expectExactly(5)
+  await stopWriter()
+  await log.close()
+  await rm(logDir, { recursive: true })
+  logDir = restored
+  const losses: LogLoss[] = []
+  log = await openCallLog(LOG_OPTIONS, { dir: logDir, log: logger, onLoss: loss => losses.push(loss) })
+  startWriter()
+  await vi.waitFor(() => expect(losses[0]).toMatchObject({ topic: 'calls', reason: 'beyond_end' }), WAIT)
+  await append([makeCall(), makeCall()])
+  await expectExactly(7)
+})
+
+test('a log that is full of what is stored gets room though nothing arrives', async () => {
+  await log.close()
+  const options = { ...LOG_OPTIONS, sizeBytesMax: 1_000_000 }
+  log = await openCallLog(options, { dir: logDir, log: logger, onLoss: () => undefined })
+  const big = () => ({ ...makeCall(), decisionId: randomBytes(1_000).toString('hex') })
+  const fill = async (): Promise<number> => {
+    for (let calls = 0; ; calls += 50) {
+      const appended = await append(Array.from({ length: 50 }, big)).catch(() => null)
+      if (appended === null) return calls
+    }
+  }
+  const calls = await fill()
+  expect(log.unavailable('calls')).toMatch(/full/)
+  expect(log.unavailable('control')).toBeNull()
+  writer = createWriter({ log, store: opened.store, logger, labelColumns: [], flushMs: FLUSH_MS, trimMs: 50 })
+  await vi.waitFor(() => expect(log.unavailable('calls')).toBeNull(), WAIT)
+  await append(Array.from({ length: 50 }, big))
+  await expectExactly(calls + 50)
+})
+
 test('an entry that nobody can read becomes a rejection and stops nobody', async () => {
   const broken = ['{', '"text"', JSON.stringify({ ...makeCall(), surprise: 1 })]
   const entries = broken.map(value => ({ key: 'x', value }))
@@ -181,7 +277,7 @@ test('rejections, decisions and changes get their tables, and secrets are masked
       }),
     },
   ])
-  const sums = { allowed: 3, denied: 1, spent: 30, deniedCost: 12.5 }
+  const sums = { sumId: randomUUID(), allowed: 3, denied: 1, spent: 30, deniedCost: 12.5 }
   const bucket = { quota: 'q', subject: { tenant: 'acme' }, tenant: 'acme', consumer: null, unit: 'total_tokens' }
   const minuteMs = Date.now() - (Date.now() % 60_000)
   await log.append('decisions', [{ key: 'd', value: JSON.stringify({ minuteMs, ...bucket, ...sums }) }])
