@@ -77,8 +77,8 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
   }
 }
 
-/** One tick with its events. A store that is away is no reason to die: the next tick asks again. */
-async function tickOnce(ticker: Ticker, log: Logger): Promise<void> {
+/** One tick with its events; answers whether it was done. A store that is away is no reason to die. */
+async function tickOnce(ticker: Ticker, log: Logger): Promise<boolean> {
   const { skipped: skippedBefore, quotasFailed: failedBefore } = ticker.snapshot()
   try {
     const snapshot = await ticker.tick()
@@ -87,8 +87,10 @@ async function tickOnce(ticker: Ticker, log: Logger): Promise<void> {
     for (const failure of snapshot.quotasFailed) {
       quotaReadFailed(log, failure, !failedBefore.some(({ quota }) => quota === failure.quota))
     }
+    return true
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     tickSkipped(log, reason, reason !== skippedBefore)
+    return false
   }
 }

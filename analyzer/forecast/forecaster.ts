@@ -19,7 +19,7 @@ const BURN_RATE_PARTS = 12
 const DAY_MS = 86_400_000
 
 export const CONFIDENCES = ['none', 'low', 'normal'] as const
-export type Confidence = (typeof CONFIDENCES)[number]
+type Confidence = (typeof CONFIDENCES)[number]
 
 export interface ForecastAsk {
   /** Demand up to now: what was used and what was refused. */

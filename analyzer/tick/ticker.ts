@@ -25,6 +25,8 @@ const QUERIES_AT_ONCE = 4
 const SLICE_MS = 15
 /** What was kept of windows that have ended is forgotten when there is more than so many times the subjects followed. */
 const KEPT_PER_SUBJECT_MAX = 2
+/** Kept forecasts that are written at once: few enough that making them into text holds nobody up. */
+const KEPT_ROWS_MAX = 1_000
 
 /** What the analyzer knows now. Replaced as a whole by each tick. */
 export interface Snapshot {
@@ -119,7 +121,8 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   const calls = await readFresh(client, 'calls', state.calls)
   const news = { fresh: calls.fresh, decisionsSeen, touched }
   const quotasFailed = await readQuotas(deps, state, news, nowMs)
-  state.calls = calls.seen
+  // What a clock gone wrong dated ahead must not make all that follows look old.
+  state.calls = { ...calls.seen, newestAtMs: Math.min(calls.seen.newestAtMs, nowMs) }
   const forecastsMade = await makeForecasts(deps, state, nowMs, touched)
   const all = deps.quotas.map(quota => state.followed.get(quota.name))
   return {
@@ -238,21 +241,20 @@ async function makeForecasts(deps: TickerDeps, state: State, nowMs: number, touc
 
 /** Keeps what should be scored later. Where the store refuses, the subject's next forecast is kept instead. */
 async function keepForecasts({ client, quotas, subjectsMax }: TickerDeps, state: State): Promise<void> {
-  const rows: { mark: string; forecast: SubjectForecast }[] = []
+  const rows: { key: string; mark: string; forecast: SubjectForecast; next: Kept }[] = []
   const kept = state.kept ?? new Map<string, Kept>()
-  const next = new Map<string, Kept>()
   const thresholds = new Map(quotas.map(({ name, alerts }) => [name, alerts.exhaustionProbability]))
   for (const forecast of state.snapshot.forecasts) {
     if (forecast.asOfMs !== state.snapshot.asOfMs) continue
     const key = keptKey(forecast.quota, JSON.stringify(forecast.subject))
     const marked = markOf(forecast, thresholds.get(forecast.quota) ?? 1, kept.get(key))
-    if (!marked) continue
-    rows.push({ mark: marked.mark, forecast })
-    next.set(key, marked.kept)
+    if (marked) rows.push({ key, mark: marked.mark, forecast, next: marked.kept })
   }
-  if (rows.length === 0) return
-  await writeKept(client, rows)
-  for (const [key, value] of next) kept.set(key, value)
+  for (let first = 0; first < rows.length; first += KEPT_ROWS_MAX) {
+    const some = rows.slice(first, first + KEPT_ROWS_MAX)
+    await writeKept(client, some)
+    for (const { key, next } of some) kept.set(key, next)
+  }
   if (kept.size <= KEPT_PER_SUBJECT_MAX * subjectsMax) return
   for (const [key, { windowEndMs }] of kept) if (windowEndMs <= (state.snapshot.asOfMs ?? 0)) kept.delete(key)
 }

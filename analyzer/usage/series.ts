@@ -38,7 +38,7 @@ export interface UsageSeries {
   checks: CheckSeries | null
 }
 
-export interface CheckSeries {
+interface CheckSeries {
   /** Number of checks that were let pass. */
   allowed: Float64Array
   /** Units that these spent, as estimated. */

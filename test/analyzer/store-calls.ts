@@ -31,7 +31,7 @@ export async function storeCalls(store: Store, calls: readonly TestCall[]): Prom
 }
 
 /** An instant as ClickHouse reads it, UTC. */
-export const toInstant = (atMs: number): string => new Date(atMs).toISOString().replace('T', ' ').replace('Z', '')
+const toInstant = (atMs: number): string => new Date(atMs).toISOString().replace('T', ' ').replace('Z', '')
 
 /** Sums that the limiter handed on, one row each. */
 export interface TestDecisions {

@@ -10,6 +10,7 @@ test('ticks follow each other and never overlap, even when they take longer than
     await setTimeout(15)
     running--
     ticks++
+    return true
   })
   await setTimeout(100)
   await schedule.close()
@@ -25,7 +26,15 @@ test('closing waits for the tick under way', async () => {
   const schedule = startSchedule(1000, async () => {
     await setTimeout(20)
     isDone = true
+    return true
   })
   await schedule.close()
   expect(isDone).toBe(true)
+})
+
+test('a tick that could not be done is tried again sooner than its turn', async () => {
+  let ticks = 0
+  const schedule = startSchedule(60_000, async () => ++ticks > 1)
+  await expect.poll(() => ticks, { timeout: 5000 }).toBe(2)
+  await schedule.close()
 })

@@ -199,6 +199,15 @@ test('a backlog that comes after the first look at an empty table is not too old
   expect((await ticker.tick()).forecasts.map(({ used }) => used)).toEqual([29])
 })
 
+test('calls that a clock gone wrong dated ahead do not hide those that come after them', async () => {
+  const ticker = tickerOf([testQuota({})])
+  await storeCalls(testStore.store, [{ startedAtMs: nowMs - 10, arrivedAtMs: nowMs + HOUR_MS }])
+  const used = async () => (await ticker.tick()).forecasts.map(forecast => forecast.used)
+  expect(await used()).toEqual([1])
+  await storeCalls(testStore.store, [{ startedAtMs: nowMs - 5 }])
+  expect(await used()).toEqual([2])
+})
+
 describe('a store that fails', () => {
   test('while a quota is read costs none of the subjects that may be followed', async () => {
     await storeCalls(testStore.store, minutely(nowMs - 20 * MINUTE_MS, nowMs))
