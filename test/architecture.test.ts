@@ -118,6 +118,7 @@ const PARTS: readonly Part[] = [
       '@fastify/type-provider-typebox',
       'yaml',
       'pino',
+      'pino-pretty',
       '@opentelemetry/api',
       '@opentelemetry/sdk-node',
       '@opentelemetry/sdk-metrics',
