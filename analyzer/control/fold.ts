@@ -135,6 +135,8 @@ function waitForChange(waiting: Map<string, (outcome: 'won' | 'lost') => void>, 
     cancel()
     reject(new ControlError('NOT_FOLDED', 'the change was not seen in the control log yet'))
   }, FOLD_MS_MAX)
+  // Whoever asked may still be appending when the time is over: the rejection waits for them, and harms nobody.
+  outcome.catch(() => undefined)
   waiting.set(changeId, found => {
     cancel()
     resolve(found)

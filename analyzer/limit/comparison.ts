@@ -11,7 +11,7 @@ import type { OpenWindow } from './open-windows.ts'
 export function cutAll({ windows }: Counters): ComparedWindow[] {
   const compared: ComparedWindow[] = []
   for (const window of windows.all()) {
-    for (const { shares } of window.list) for (const share of shares) share.cut = share.recorded
+    for (const { shares } of window.buckets.values()) for (const share of shares) share.cut = share.recorded
     const { series, startMs, endMs, comparedTo } = window
     compared.push({ series, startMs, endMs, comparedTo })
   }
@@ -50,7 +50,7 @@ export function correctAll(
 function correctWindow(counters: Counters, window: OpenWindow, truth: WindowTruth, corrections: Corrections): boolean {
   let hasTooMuch = false
   const expected = expectedShares(counters, window, truth)
-  for (const bucket of window.list) {
+  for (const bucket of window.buckets.values()) {
     let isCorrected = false
     for (const share of bucket.shares) {
       const applied = truth.isWhole ? share.cut : share.cut - share.compared
@@ -77,6 +77,8 @@ function expectedShares(counters: Counters, window: OpenWindow, truth: WindowTru
   const { windows, bucketsMax } = counters
   const expected = new Map<Share, number>()
   for (const { subject, gateway, amount } of truth.costs) {
+    // Calls of unknown cost: a bucket made for them would hold nothing that is worth writing.
+    if (amount === 0) continue
     // Without room, the subjects that are there come first.
     if (!window.buckets.has(subject) && windows.bucketCount() >= bucketsMax) continue
     const bucket = windows.obtain({ ...truth, subject })

@@ -97,10 +97,11 @@ export function takeChanges(counters: Counters): Changes {
   return taken
 }
 
-/** Puts changes back that could not be written. */
+/** Puts changes back that could not be written; of windows that have ended nothing needs to be. */
 export function returnChanges(counters: Counters, returned: Changes): void {
-  for (const window of returned.windows) touchWindow(counters, window)
-  for (const bucket of returned.buckets) touch(counters, bucket)
+  const isOpen = (id: number) => counters.windows.byId(id) !== undefined
+  for (const window of returned.windows) if (isOpen(window.id)) touchWindow(counters, window)
+  for (const bucket of returned.buckets) if (isOpen(bucket.window.id)) touch(counters, bucket)
   for (const [key, chunk] of returned.chunks) counters.changes.chunks.set(key, chunk)
   for (const key of returned.positions) counters.changes.positions.add(key)
 }
@@ -153,7 +154,7 @@ export function settle(
   if (counters.settled.stateOf(epoch, sequence) !== 'open') return 'already_settled'
   takeOut(counters, reference, NO_SERIES)
   for (const spend of spends) {
-    if (spend.endMs <= nowMs || spend.amount === 0) continue
+    if (spend.endMs <= nowMs || spend.amount === 0 || !hasRoom(counters, spend)) continue
     const bucket = counters.windows.obtain(spend)
     bucket.settled += spend.amount
     touch(counters, bucket)
@@ -222,10 +223,16 @@ function takeCharge(counters: Counters, charge: Charge, wasHeld: boolean, kept: 
   const window = counters.windows.byId(charge.window)
   const bucket = window?.list[charge.bucket]
   if (window === undefined || bucket === undefined) return
+  const isKept = kept.has(window.series)
   if (wasHeld) bucket.reserved = Math.max(0, bucket.reserved - charge.amount)
-  else if (!kept.has(window.series)) addPending(bucket, charge.share, -charge.amount)
+  // What is kept is held no longer, but spent.
+  if (wasHeld === isKept) addPending(bucket, charge.share, isKept ? charge.amount : -charge.amount)
   touch(counters, bucket)
 }
+
+/** False for a subject that would be one more than there may be. */
+const hasRoom = ({ windows, bucketsMax }: Counters, address: Spend) =>
+  windows.bucketCount() < bucketsMax || windows.find(address) !== undefined
 
 function applyRecord(counters: Counters, effect: RecordEffect, batch: RecordBatch, nowMs: number): keyof RecordCounts {
   const reference = effect.reference ?? findByRequest(counters, effect)
@@ -261,7 +268,7 @@ function spendRecord(
   nowMs: number,
 ): void {
   for (const spend of effect.spends) {
-    if (spend.endMs <= nowMs) continue
+    if (spend.endMs <= nowMs || !hasRoom(counters, spend)) continue
     const bucket = counters.windows.obtain(spend)
     if (spend.isRecordsOnly) spendUnlinked(bucket, '', spend.amount, true)
     else if (how === 'unlinked') spendUnlinked(bucket, effect.gateway, spend.amount, false)

@@ -33,11 +33,9 @@ export interface DecisionSumming {
 }
 
 export function startDecisionSumming(deps: { log: CallLog; logger: Logger }): DecisionSumming {
-  const source = randomUUID()
   const sums = new Map<Quota, Map<string, DecisionSums>>()
   let minuteMs = 0
   let sumCount = 0
-  let entryNumber = 0
   let waiting: LogEntry[] = []
   let handingOn: Promise<void> | null = null
 
@@ -45,8 +43,7 @@ export function startDecisionSumming(deps: { log: CallLog; logger: Logger }): De
     const closed = [...sums.values()].flatMap(bySubject => [...bySubject.values()])
     sums.clear()
     sumCount = 0
-    // Keys stay the same when an append is tried again.
-    for (const sum of closed) waiting.push({ key: `${source}:${entryNumber++}`, value: JSON.stringify(sum) })
+    for (const sum of closed) waiting.push({ key: sum.sumId, value: JSON.stringify(sum) })
     if (closed.length > 0) decisionsSummed(deps.logger, closed)
     const excess = waiting.length - WAITING_MAX
     if (excess <= 0) return
@@ -111,6 +108,8 @@ export function startDecisionSumming(deps: { log: CallLog; logger: Logger }): De
 function emptySum(quota: Quota, dims: Dimensions, minuteMs: number): DecisionSums {
   const subject = subjectMap(quota, subjectOf(quota, dims))
   return {
+    // Made with the sums, so that an append that is tried again is recognized by whoever stores them.
+    sumId: randomUUID(),
     minuteMs,
     quota: quota.name,
     subject,

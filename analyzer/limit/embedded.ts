@@ -136,7 +136,9 @@ function load(databases: Databases, head: Head | null, options: LimitsOptions, n
     }
   }
   const ledger = createLedger(options.requestsMax)
-  for (const { value } of databases.ledger.getRange()) restoreEntry(ledger, value)
+  // Their keys are texts, in which 10 comes before 9; the oldest have to come first.
+  const entries = [...databases.ledger.getRange()].map(({ value }) => value)
+  for (const entry of entries.toSorted(byDecision)) restoreEntry(ledger, entry)
   const settled = loadSettled(databases, head, nowMs)
   const positions = new Map<string, AppliedPosition>()
   for (const { key, value } of databases.positions.getRange()) positions.set(key, value)
@@ -253,6 +255,9 @@ function removeEnded(databases: Databases, ended: Iterable<number>): number[] {
   }
   return removed
 }
+
+const byDecision = ({ reference: one }: LedgerEntry, { reference: other }: LedgerEntry) =>
+  one.epoch - other.epoch || one.sequence - other.sequence
 
 const toShareRow = ({ gateway, pending, unlinked, recorded, compared }: Share) =>
   [gateway, pending, unlinked, recorded, compared] as const

@@ -49,7 +49,11 @@ export function createForwardAuthRoutes(deps: ForwardAuthDeps): Routes {
   }
   return server => {
     server.register(async scope => {
-      // The call's own body is none of our business, whatever its type.
+      // The call's own body is none of our business, whatever its type, also one that is no type at all.
+      scope.addHook('onRequest', (request, _reply, done) => {
+        request.headers['content-type'] = undefined
+        done()
+      })
       scope.removeAllContentTypeParsers()
       scope.addContentTypeParser('*', (_request, payload, done) => {
         payload.resume()
@@ -98,7 +102,8 @@ function toAsk(deps: ForwardAuthDeps, request: FastifyRequest): Ask {
   if (typeof uri === 'string' && uri !== '') dims.route = deps.routeOf(uri).slice(0, TEXT_CHARACTERS_MAX)
   const tenant = tenantFor(deps.principalOf(request).tenant, header('x-quotacast-tenant'))
   const consumer = header('x-quotacast-consumer')
-  const credential = consumer === null ? (request.headers.authorization ?? null) : null
+  const { authorization = '' } = request.headers
+  const credential = consumer === null && authorization !== '' ? authorization : null
   Object.assign(dims, deps.identity.identify({ credential, consumer, tenant }))
   return {
     dims,

@@ -46,7 +46,7 @@ export function addEntry(ledger: Ledger, entry: LedgerEntry): void {
   restoreEntry(ledger, entry)
 }
 
-/** Puts back what was written. */
+/** Puts back what was written; to be called in the order of the decisions. */
 export function restoreEntry(ledger: Ledger, entry: LedgerEntry): void {
   const { entries, held, requests } = ledger
   const key = entryKey(entry.reference)
@@ -81,7 +81,8 @@ export function unhold(ledger: Ledger, reference: DecisionReference): void {
   const key = entryKey(reference)
   const entry = ledger.held.get(key)
   if (entry === undefined) return
-  if (entry.requestKey === null) {
+  // One whose request id had to make room cannot be found by anything any more.
+  if (entry.requestKey === null || ledger.requests.get(entry.requestKey) !== entry) {
     drop(ledger, entry)
     return
   }
@@ -89,7 +90,7 @@ export function unhold(ledger: Ledger, reference: DecisionReference): void {
   ledger.held.delete(key)
   ledger.entries.set(key, released)
   ledger.changes.set(key, released)
-  if (ledger.requests.get(entry.requestKey) === entry) ledger.requests.set(entry.requestKey, released)
+  ledger.requests.set(entry.requestKey, released)
 }
 
 /** Answers the reservations that have expired and holds them no longer; forgets checks that waited too long. */

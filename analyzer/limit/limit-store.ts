@@ -224,7 +224,8 @@ export const LimitsOptions = Type.Object(
     bucketsMax: Type.Integer({
       default: 2_000_000,
       minimum: 1_000,
-      description: 'Subjects in open windows; beyond, quotas answer as `onStoreFailure` says.',
+      description:
+        'Subjects in open windows; beyond, quotas answer as `onStoreFailure` says, and records of others are passed over.',
     }),
     requestsMax: Type.Integer({
       default: 200_000,

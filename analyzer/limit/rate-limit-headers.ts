@@ -1,5 +1,6 @@
 /** What HTTP says of quotas: `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11), `Retry-After`. */
 import type { Quota } from '../policy/quota.ts'
+import type { Unit } from '../usage/units.ts'
 import { windowAt } from '../usage/window.ts'
 import type { Decision } from './limiter.ts'
 
@@ -7,6 +8,9 @@ import type { Decision } from './limiter.ts'
 const INTEGER_MAX = 999_999_999_999_999
 /** Policies that one answer shows; a call that more quotas cover shows the first ones. */
 const POLICIES_MAX = 16
+
+/** Units that have a name in the draft's registry; the others keep ours. */
+const REGISTERED_UNITS: Partial<Record<Unit, string>> = { requests: 'request', bytes: 'content-bytes' }
 
 /** Names of quotas need no escaping in a quoted string. */
 const item = (name: string) => `"${name}"`
@@ -22,7 +26,8 @@ export function rateLimitHeaders(decision: Decision, quotas: ReadonlyMap<string,
     if (quota === undefined || enforcement !== 'deny' || limits.length >= POLICIES_MAX) continue
     const { startMs, endMs } = windowAt(quota.window, decision.nowMs)
     limits.push(`${item(name)};r=${integer(remaining)};t=${seconds(resetAtMs - decision.nowMs)}`)
-    policies.push(`${item(name)};q=${integer(limit)};w=${seconds(endMs - startMs)};qu=${item(unit)}`)
+    const quotaUnit = item(REGISTERED_UNITS[unit] ?? unit)
+    policies.push(`${item(name)};q=${integer(limit)};w=${seconds(endMs - startMs)};qu=${quotaUnit}`)
   }
   if (limits.length === 0) return {}
   return { ratelimit: limits.join(', '), 'ratelimit-policy': policies.join(', ') }

@@ -1,8 +1,8 @@
 /**
  * Compares, now and then, what the settler applied with what the store holds, up to the same positions of the log, and
- * corrects the difference. A window is compared whole the first time, which is also how a new quota or a limit store
- * that was lost learns what was used before; later on only what came since. The store may be away for as long as it
- * likes: the limiter decides with what it has.
+ * corrects the difference. A window is compared whole the first time in each life of the limiter, which is also how a
+ * quota that is new or covers other calls than before, or a limit store that was lost, learns what was used; later on
+ * only what came since. The store may be away for as long as it likes: the limiter decides with what it has.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
@@ -112,15 +112,14 @@ async function compare(
   const nowMs = store.nowMs()
   const wanted = windowsToCompare(deps.quotas, comparison, nowMs)
   const chosen = inTurn(wanted, lastTurns).slice(0, WINDOWS_MAX)
-  const cut = withUnread(comparison.cut, partitions)
+  const cut = ofLiving(comparison.cut, partitions)
   const truths: WindowTruth[] = []
   for (const { quota, window } of chosen) {
-    truths.push(await truthOf({ quota, window, cut, recorded, nowMs }))
+    const isFirst = !lastTurns.has(quota.series)
+    truths.push(await truthOf({ quota, window, cut, isFirst, recorded, nowMs }))
   }
   const corrections = await store.correct(comparison.id, truths)
-  const isWanted = new Set(wanted.map(turnKey))
-  for (const key of lastTurns.keys()) if (!isWanted.has(key)) lastTurns.delete(key)
-  for (const window of chosen) lastTurns.set(turnKey(window), turn)
+  for (const { quota } of chosen) lastTurns.set(quota.series, turn)
   return { ...corrections, windows: truths.length }
 }
 
@@ -141,12 +140,15 @@ async function missingIn(
   return null
 }
 
-/** Partitions of which nothing was applied: what the store holds of them is yet to come. */
-function withUnread(cut: readonly AppliedPosition[], partitions: readonly LogPartition[]): AppliedPosition[] {
-  const unread = partitions.filter(
-    one => !cut.some(({ logId, partition }) => logId === one.logId && partition === one.partition),
-  )
-  return [...cut, ...unread.map(({ logId, partition }) => ({ logId, partition, nextOffset: 0, appliedOffset: -1 }))]
+/**
+ * The positions in the log as it is. Of a partition of which nothing was applied, what the store holds is yet to come;
+ * of a log that is gone nothing is: all that the store holds of it counts.
+ */
+function ofLiving(cut: readonly AppliedPosition[], partitions: readonly LogPartition[]): AppliedPosition[] {
+  return partitions.map(({ logId, partition }) => {
+    const applied = cut.find(one => one.logId === logId && one.partition === partition)
+    return applied ?? { logId, partition, nextOffset: 0, appliedOffset: -1 }
+  })
 }
 
 interface Wanted {
@@ -154,9 +156,7 @@ interface Wanted {
   readonly window: ComparedWindow
 }
 
-const turnKey = ({ window }: Wanted) => `${window.series} ${window.startMs}`
-
-/** Open windows of the quotas that records spend, those that were never compared first. */
+/** Open windows of the quotas that records spend. */
 function windowsToCompare(quotas: readonly Quota[], comparison: Comparison, nowMs: number): Wanted[] {
   const bySeries = new Map<string, ComparedWindow[]>()
   for (const window of comparison.windows) {
@@ -175,9 +175,9 @@ function windowsToCompare(quotas: readonly Quota[], comparison: Comparison, nowM
   return wanted
 }
 
-/** Whoever waited longest comes first, and before them whoever was never compared. */
+/** The quota that waited longest comes first. Not the window: one that is always new would be the first every time. */
 function inTurn(wanted: readonly Wanted[], lastTurns: ReadonlyMap<string, number>): Wanted[] {
-  const turnOf = (one: Wanted) => (one.window.comparedTo === null ? -1 : (lastTurns.get(turnKey(one)) ?? 0))
+  const turnOf = ({ quota }: Wanted) => lastTurns.get(quota.series) ?? 0
   return wanted.toSorted((one, other) => turnOf(one) - turnOf(other))
 }
 
@@ -185,12 +185,14 @@ async function truthOf(question: {
   quota: Quota
   window: ComparedWindow
   cut: readonly AppliedPosition[]
+  /** This life of the limiter has not compared the quota yet. */
+  isFirst: boolean
   recorded: RecordedCalls
   nowMs: number
 }): Promise<WindowTruth> {
-  const { quota, window, cut, recorded, nowMs } = question
+  const { quota, window, cut, isFirst, recorded, nowMs } = question
   const { series, startMs, endMs } = window
-  const since = rangesSince(window.comparedTo, cut)
+  const since = isFirst ? null : rangesSince(window.comparedTo, cut)
   const isWhole = since === null
   const costs = await recorded.costs({
     match: matchSql(quota),

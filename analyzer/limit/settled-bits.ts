@@ -71,7 +71,7 @@ export function createSettledBits(
   }
   for (const epoch of earlier) {
     const isTooOld = epoch.endedAtMs !== null && epoch.endedAtMs + SETTLE_HORIZON_MS < nowMs
-    if (isTooOld || epochs.size > EPOCHS_MAX) forget(epoch)
+    if (epoch.epoch <= forgottenEpoch || isTooOld || epochs.size > EPOCHS_MAX) forget(epoch)
   }
 
   /** An epoch that these counters never had: its decisions were made on counters that are lost. */

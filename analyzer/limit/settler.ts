@@ -23,6 +23,8 @@ const SLICE_RECORDS = 256
 /** Entries behind the position whose ids are read again at start: a second or two. */
 const REMEMBERED_ENTRIES_MAX = 500_000
 const REMEMBERED_READ_ENTRIES = 5_000
+/** How far ahead of our clock a window may begin that a record opens: clocks of gateways differ. */
+const AHEAD_MS_MAX = 3_600_000
 /** How often it is asked whether anything waits in the log. */
 const LAG_MS = 500
 
@@ -194,7 +196,8 @@ function createEffects({ quotas, labelColumns, decisionIds, onRecordWithoutId }:
       if (!matches(quota, dims)) continue
       const amount = unitCost(record, quota.unit)
       const { startMs, endMs } = windowAt(quota.window, record.startedAtMs)
-      if (amount === 0 || endMs <= nowMs) continue
+      // A window that is far ahead is compared with the store when it comes, and learns of this record then.
+      if (amount === 0 || endMs <= nowMs || startMs > nowMs + AHEAD_MS_MAX) continue
       const isRecordsOnly = quota.counts === 'records'
       spends.push({ series: quota.series, subject: subjectKeyOf(quota, dims), startMs, endMs, amount, isRecordsOnly })
     }

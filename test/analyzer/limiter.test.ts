@@ -241,7 +241,7 @@ describe('forward-auth', () => {
     expect(denied.headers).toMatchObject({
       'retry-after': String(50 * 60),
       ratelimit: '"requests";r=0;t=3000',
-      'ratelimit-policy': '"requests";q=3;w=3600;qu="requests"',
+      'ratelimit-policy': '"requests";q=3;w=3600;qu="request"',
       'content-type': expect.stringContaining('application/problem+json'),
     })
     expect(denied.json()).toMatchObject({
@@ -265,6 +265,20 @@ describe('forward-auth', () => {
       headers: { authorization: 'Bearer gateway' },
     })
     expect(anonymous.statusCode).toBe(401)
+  })
+
+  test('does not mind what the call says of its body, not even nonsense', async () => {
+    await open([])
+    for (const type of ['x', ';;', 'text/', '"']) {
+      const response = await forward({ ...headers, 'content-type': type }, { method: 'POST', payload: 'abc' })
+      expect([type, response.statusCode]).toEqual([type, 200])
+    }
+  })
+
+  test('an empty Authorization is nobody, as in call records', async () => {
+    await open([quota({ name: 'nobody', unit: 'requests', limit: 1, per: ['consumer'] })])
+    expect((await forward({ authorization: '' })).statusCode).toBe(200)
+    expect((await forward({})).statusCode).toBe(429)
   })
 
   test('replaces ids of the path as call records do, and reads costs', async () => {
@@ -331,7 +345,7 @@ describe('the role', () => {
     await role.close()
     const { entries } = await log.read('decisions', 0, 0, 100)
     const sums: DecisionSums[] = entries.map(({ value }) => JSON.parse(value))
-    const common = { minuteMs: START_MS, unit: 'requests' }
+    const common = { sumId: expect.any(String), minuteMs: START_MS, unit: 'requests' }
     const of = { ...common, quota: 'requests', tenant: null }
     expect(sums).toEqual([
       { ...of, subject: { consumer: 'web' }, consumer: 'web', allowed: 3, denied: 2, spent: 3, deniedCost: 2 },

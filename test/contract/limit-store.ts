@@ -195,6 +195,12 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         expect(await store.settle(byRecord, [spend(55)])).toBe('already_settled')
       })
 
+      test('of a quota that counts checks only are spent when the record of their call comes', async () => {
+        const reference = await reserve(90)
+        await apply([effect(0, { reference, spends: [] })], ['quota'])
+        expect(await standing()).toEqual({ used: 90, reserved: 0 })
+      })
+
       test('are settled by the record that carries their id', async () => {
         const reference = await reserve(90)
         await apply([effect(20, { reference })])
@@ -377,6 +383,16 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         const { id } = await store.beginComparison()
         await store.correct(id, [truth(true, { kong: 10 })])
         expect(await used()).toBe(10)
+      })
+
+      test('go on after a restart where the store knows a subject that has spent nothing', async () => {
+        const { id } = await store.beginComparison()
+        await store.correct(id, [truth(true, { kong: 0 })])
+        await spent([claim({ subject: 'b' })])
+        await restart()
+        const second = await store.beginComparison()
+        expect(await store.correct(second.id, [truth(true, { kong: 4 })])).toMatchObject({ buckets: 1, added: 4 })
+        expect([await used(), await used({ subject: 'b' })]).toEqual([4, 1])
       })
 
       test('that were overtaken correct nothing', async () => {

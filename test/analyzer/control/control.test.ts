@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { type Control, openControl } from '../../../analyzer/control/control.ts'
 import type { Wish } from '../../../analyzer/control/fold.ts'
 import type { CallLog } from '../../../collector/log/call-log.ts'
@@ -110,3 +110,25 @@ async function changes(log: CallLog) {
   const { entries } = await log.read('control', 0, 0, 1000)
   return entries.flatMap(({ value }) => parseControlChange(value) ?? [])
 }
+
+test('a log that takes its time fails the change that waits for it, and nothing else', async () => {
+  const { log } = await open()
+  const taken = Promise.withResolvers<void>()
+  const control = await openControl({ log: { ...log, append: () => taken.promise }, logger })
+  opened.push(control)
+  const unhandled: unknown[] = []
+  const onUnhandled = (reason: unknown) => unhandled.push(reason)
+  process.on('unhandledRejection', onUnhandled)
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  try {
+    const changed = control.change(wish(0, { a: 1 })).catch((error: unknown) => error)
+    vi.advanceTimersByTime(10_001)
+    await new Promise(resolve => setImmediate(resolve))
+    taken.resolve()
+    expect(await changed).toMatchObject({ code: 'NOT_FOLDED' })
+    expect(unhandled).toEqual([])
+  } finally {
+    vi.useRealTimers()
+    process.off('unhandledRejection', onUnhandled)
+  }
+})

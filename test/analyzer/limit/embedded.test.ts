@@ -113,3 +113,28 @@ test('a request id that had to make room is counted as an unlinked one', async (
   })
   expect(await used(store)).toBe(24)
 })
+
+test('records of more subjects than there is room for are passed over', async () => {
+  const store = await open(await newDir())
+  const effects = Array.from({ length: options.bucketsMax + 10 }, (_, index) =>
+    effect(3, { spends: [spend(3, { subject: `subject ${index}` })] }),
+  )
+  await apply(store, effects)
+  expect(store.bucketCount()).toBe(options.bucketsMax)
+  await apply(store, [effect(3, { spends: [spend(3, { subject: 'subject 0' })] })])
+  expect(await store.decide(request([claim({ subject: 'subject 0' })]))).toMatchObject({ standings: [{ used: 6 }] })
+})
+
+test('after a restart the oldest request ids still make room first', async () => {
+  const dir = await newDir()
+  const few = { requestsMax: 12 } as never
+  const first = await open(dir, few)
+  for (let turn = 1; turn <= 12; turn += 1) {
+    await first.decide(request([claim()], { requestId: `r${turn}` }))
+  }
+  await first.close()
+  const second = await open(dir, few)
+  for (const requestId of ['r13', 'r14', 'r15']) await second.decide(request([claim()], { requestId }))
+  const counts = await apply(second, [effect(1, { requestId: 'r10' }), effect(1, { requestId: 'r12' })])
+  expect(counts).toMatchObject({ linked: 2, unlinked: 0 })
+})

@@ -30,7 +30,7 @@ test('every enforced quota is a policy of its own, with the length of its window
   const byName = new Map([month, hour, shadow].map(quota => [quota.name, quota]))
   expect(rateLimitHeaders(decision({ quotas }), byName)).toEqual({
     ratelimit: '"hour";r=6;t=60, "month";r=999999999999999;t=1',
-    'ratelimit-policy': `"hour";q=10;w=3600;qu="requests", "month";q=999999999999999;w=${28 * 86_400};qu="cost"`,
+    'ratelimit-policy': `"hour";q=10;w=3600;qu="request", "month";q=999999999999999;w=${28 * 86_400};qu="cost"`,
   })
   expect(rateLimitHeaders(decision({}), byName)).toEqual({})
 })

@@ -199,3 +199,67 @@ test('while the store is away or behind, nothing is corrected, and the reason is
   }
   expect(await used(counting.store, both, ['web'])).toBe(2 + 4)
 })
+
+test('a quota that covers other calls since the restart is compared whole again', async () => {
+  const narrow = quota({ name: 'q', window, match: { model: 'gpt-5' } })
+  const first = await openCounting('limits', undefined, [narrow])
+  await appendCalls(log, [callRecord({ model: 'gpt-5', totalTokens: 5 }), callRecord({ model: 'o3', totalTokens: 7 })])
+  await isStored(first.settler)
+  await compared(first.deps)
+  await first.close()
+  const wide = quota({ name: 'q', window })
+  const second = await openCounting('limits', undefined, [wide])
+  closing.push(second.close)
+  expect(await used(second.store, wide, ['web'])).toBe(5)
+  await compared(second.deps)
+  expect(await used(second.store, wide, ['web'])).toBe(12)
+})
+
+test('what was stored from a log that is gone and was never applied is added', async () => {
+  const first = await openCounting('limits', undefined, [both])
+  await appendCalls(log, [callRecord({ totalTokens: 5 })])
+  await isStored(first.settler)
+  await first.close()
+  await appendCalls(log, [callRecord({ totalTokens: 7 })])
+  await expect
+    .poll(async () => (await writer.lag()).every(({ entries }) => entries === 0), { timeout: 10_000 })
+    .toBe(true)
+  await writer.close()
+  await log.close()
+  log = await openLog(join(dir, 'another log'))
+  writer = createWriter({ log, store: opened.store, logger: silent, labelColumns: [], flushMs: 10 })
+  const second = await openCounting('limits', undefined, [both])
+  closing.push(second.close)
+  await appendCalls(log, [callRecord({ totalTokens: 11 })])
+  await isStored(second.settler)
+  await compared(second.deps)
+  expect(await used(second.store, both, ['web'])).toBe(23)
+})
+
+test('quotas whose windows are always new do not take the turns of the others', async () => {
+  const many = Array.from({ length: 250 }, (_, index) =>
+    quota({ name: `q${index}`, window: { kind: 'fixed', everySeconds: 60 } }),
+  )
+  const all = [...many, quota({ name: 'month', window })]
+  const options = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
+  let nowMs = Date.UTC(2026, 10, 21, 12) + 1_000
+  const store = await openLimitStore(options, { dir: join(dir, 'turns'), log: silent, now: () => nowMs })
+  closing.push(() => store.close())
+  const asked: number[] = []
+  const counted: RecordedCalls = {
+    ...recorded,
+    isUpTo: async () => true,
+    costs: async ({ endMs, startMs }) => {
+      asked.push(endMs - startMs)
+      return []
+    },
+  }
+  const deps = { log, store, quotas: all, recorded: counted, everyMs: 3_600_000, logger: silent, insertMsMax: 1 }
+  const reconciler = startReconciler(deps)
+  closing.push(() => reconciler.close())
+  for (let turn = 0; turn < 3; turn += 1) {
+    await reconciler.reconcile()
+    nowMs += 60_000
+  }
+  expect(asked.filter(lengthMs => lengthMs > 60_000).length).toBeGreaterThan(0)
+})

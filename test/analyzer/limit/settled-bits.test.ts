@@ -62,3 +62,17 @@ test('the oldest sequences make room, and say so', () => {
   ])
   expect([bits.stateOf(10, 1), bits.stateOf(10, CHUNK_SEQUENCES)]).toEqual(['forgotten', 'record'])
 })
+
+test('an epoch that was forgotten to make room stays forgotten when it is read again', () => {
+  const before = createSettledBits([epoch(5, { endedAtMs: nowMs })], epoch(10), {
+    nowMs,
+    forgottenEpoch: 0,
+    chunksMax: 1,
+  })
+  before.mark(10, 1, 'record', nowMs)
+  before.mark(10, CHUNK_SEQUENCES, 'record', nowMs)
+  expect(before.stateOf(5, 1)).toBe('forgotten')
+  const forgottenEpoch = before.forgottenEpoch()
+  const after = createSettledBits([epoch(5, { endedAtMs: nowMs })], epoch(11), { nowMs, forgottenEpoch })
+  expect([after.stateOf(5, 1), after.epochs.has(5)]).toEqual(['forgotten', false])
+})

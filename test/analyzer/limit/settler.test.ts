@@ -137,6 +137,16 @@ test('late records spend in the window they started in if it is still open', asy
   expect([await used(day), await used(month)]).toEqual([0, 5])
 })
 
+test('records dated far ahead open no window: that is compared with the store when it comes', async () => {
+  const times = [1, 2, 400 * 24].map(hours => Date.now() + hours * 2 * HOUR_MS)
+  await appendCalls(
+    log,
+    times.map(startedAtMs => callRecord({ startedAtMs })),
+  )
+  await isSettled()
+  expect(store.bucketCount()).toBe(0)
+})
+
 test('what a quota covers and by whom it is counted decide what a record spends', async () => {
   const team = quota({ name: 'team', per: ['team'], match: { model: 'gpt-*' }, unit: 'requests' }, ['team'])
   const checks = quota({ name: 'checks', counts: 'checks' })
