@@ -17,7 +17,8 @@ const HAND_ON_MS = 10_000
 const SUMS_MAX = 50_000
 /** Sums that wait while the log is away; the oldest are given up. */
 const WAITING_MAX = 200_000
-const APPEND_ENTRIES_MAX = 5_000
+/** Written as text between two decisions, so few that no caller waits for it. */
+const APPEND_ENTRIES_MAX = 500
 
 export interface DecisionSumming {
   /** One decision's part for one quota. `hasDenied` is that this quota was in the way. */
@@ -36,26 +37,29 @@ export function startDecisionSumming(deps: { log: CallLog; logger: Logger }): De
   const sums = new Map<Quota, Map<string, DecisionSums>>()
   let minuteMs = 0
   let sumCount = 0
-  let waiting: LogEntry[] = []
+  let waiting: DecisionSums[] = []
+  let droppedCount = 0
   let handingOn: Promise<void> | null = null
 
   const closeMinute = () => {
     const closed = [...sums.values()].flatMap(bySubject => [...bySubject.values()])
     sums.clear()
     sumCount = 0
-    for (const sum of closed) waiting.push({ key: sum.sumId, value: JSON.stringify(sum) })
+    waiting = waiting.concat(closed)
     if (closed.length > 0) decisionsSummed(deps.logger, closed)
     const excess = waiting.length - WAITING_MAX
     if (excess <= 0) return
     waiting = waiting.slice(excess)
+    droppedCount += excess
     decisionSumsDropped(deps.logger, excess)
   }
   const appendAll = async () => {
     while (waiting.length > 0) {
-      const entries = waiting.slice(0, APPEND_ENTRIES_MAX)
-      await deps.log.append('decisions', entries)
-      const done = new Set(entries)
-      waiting = waiting.filter(entry => !done.has(entry))
+      const handed = waiting.slice(0, APPEND_ENTRIES_MAX)
+      const droppedBefore = droppedCount
+      await deps.log.append('decisions', handed.map(toEntry))
+      // Some of them may have been given up meanwhile.
+      waiting.splice(0, Math.max(0, handed.length - (droppedCount - droppedBefore)))
     }
   }
   const handOn = async () => {
@@ -104,6 +108,8 @@ export function startDecisionSumming(deps: { log: CallLog; logger: Logger }): De
     },
   }
 }
+
+const toEntry = (sum: DecisionSums): LogEntry => ({ key: sum.sumId, value: JSON.stringify(sum) })
 
 function emptySum(quota: Quota, dims: Dimensions, minuteMs: number): DecisionSums {
   const subject = subjectMap(quota, subjectOf(quota, dims))
