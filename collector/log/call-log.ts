@@ -4,6 +4,7 @@
  */
 import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
+import { KafkaLogOptions } from './kafka-options.ts'
 
 /**
  * - `calls`: call records, keyed by `callId`
@@ -138,7 +139,7 @@ export interface LogDeps {
   now?: () => number
 }
 
-export const LogOptions = Type.Object(
+export const EmbeddedLogOptions = Type.Object(
   {
     kind: Type.Literal('embedded', { description: 'LMDB on the local disk.' }),
     retentionSeconds: Type.Integer({
@@ -155,4 +156,7 @@ export const LogOptions = Type.Object(
   },
   { additionalProperties: false },
 )
+export type EmbeddedLogOptions = Static<typeof EmbeddedLogOptions>
+
+export const LogOptions = Type.Union([EmbeddedLogOptions, KafkaLogOptions])
 export type LogOptions = Static<typeof LogOptions>

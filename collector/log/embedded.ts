@@ -10,10 +10,10 @@ import { open, type RootDatabase } from 'lmdb'
 import { type Bell, createBell } from './bell.ts'
 import {
   type CallLog,
+  type EmbeddedLogOptions,
   LOG_TOPICS,
   type LogDeps,
   LogError,
-  type LogOptions,
   type LogSubscription,
   type LogTopic,
 } from './call-log.ts'
@@ -32,7 +32,7 @@ const POSITIONS_MAP_BYTES = 2 ** 20
  * Opens nothing but the folder; a topic is opened, and made if missing, when it is first used, so a reader may start
  * before anything was ever appended. Throws when `dir` cannot be made.
  */
-export async function openEmbeddedLog(options: LogOptions, deps: LogDeps): Promise<CallLog> {
+export async function openEmbeddedLog(options: EmbeddedLogOptions, deps: LogDeps): Promise<CallLog> {
   await mkdir(deps.dir, { recursive: true })
   const { log, onLoss, now = Date.now } = deps
   const bell = createBell()
@@ -91,7 +91,12 @@ export async function openEmbeddedLog(options: LogOptions, deps: LogDeps): Promi
   }
 }
 
-function openTopics(options: LogOptions, dir: string, now: () => number, bell: Bell): Record<LogTopic, TopicLog> {
+function openTopics(
+  options: EmbeddedLogOptions,
+  dir: string,
+  now: () => number,
+  bell: Bell,
+): Record<LogTopic, TopicLog> {
   const openOne = (topic: LogTopic): TopicLog => {
     const storedBytesMax = Math.floor(options.sizeBytesMax * TOPIC_SHARE[topic])
     const folder = createFolder(

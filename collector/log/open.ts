@@ -7,5 +7,9 @@ export async function openCallLog(options: LogOptions, deps: LogDeps): Promise<C
       const { openEmbeddedLog } = await import('./embedded.ts')
       return openEmbeddedLog(options, deps)
     }
+    case 'kafka': {
+      const { openKafkaLog } = await import('./kafka.ts')
+      return openKafkaLog(options, deps)
+    }
   }
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
 import type { CallRecord, Rejection } from '../../../collector/call-record.ts'
-import type { CallLog, LogOptions, LogTopic } from '../../../collector/log/call-log.ts'
+import type { CallLog, EmbeddedLogOptions, LogTopic } from '../../../collector/log/call-log.ts'
 import { openCallLog } from '../../../collector/log/open.ts'
 
 export const logger = pino({ level: 'silent' })
@@ -18,7 +18,7 @@ export interface TestLog {
   close(): Promise<void>
 }
 
-export async function openTestLog(options: Partial<LogOptions> = {}): Promise<TestLog> {
+export async function openTestLog(options: Partial<EmbeddedLogOptions> = {}): Promise<TestLog> {
   const dir = await mkdtemp(join(tmpdir(), 'quotacast-receive-'))
   const log = await openCallLog(
     { kind: 'embedded', retentionSeconds: 3600, sizeBytesMax: 2 ** 30, ...options },

@@ -1,0 +1,231 @@
+/**
+ * The log on Apache Kafka, and the only place that loads kafkajs. What its other files hold: `kafka-topics` (made and
+ * checked), `kafka-appender` (group commit), `kafka-subscription` and `kafka-partition` (reading in a group),
+ * `kafka-read` (reading without one, trimming), `kafka-lives` (which log it is), `kafka-cluster` (all other questions
+ * to the brokers).
+ */
+import assert from 'node:assert/strict'
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { promisify } from 'node:util'
+import { constants, zstdCompress, zstdDecompress } from 'node:zlib'
+import kafkajs, { type Cluster, type Consumer, type Kafka, type KafkaConfig, type SASLOptions } from 'kafkajs'
+import type { Logger } from 'pino'
+import { type CallLog, LOG_TOPICS, type LogDeps, LogError, type LogTopic } from './call-log.ts'
+import { createKafkaAppender, type KafkaAppender } from './kafka-appender.ts'
+import { createKafkaAvailability, type KafkaAvailability } from './kafka-availability.ts'
+import { createKafkaCluster, type KafkaCluster } from './kafka-cluster.ts'
+import { createKafkaLives } from './kafka-lives.ts'
+import type { KafkaLogOptions } from './kafka-options.ts'
+import { partitionsOf, readEntries, trimBelow } from './kafka-read.ts'
+import { heartbeatMs, KafkaSubscription } from './kafka-subscription.ts'
+import { ensureTopics, kafkaTopic } from './kafka-topics.ts'
+
+// It is CommonJS, and Node finds only some of its names.
+const { CompressionCodecs, CompressionTypes, logLevel, PartitionAssigners, Partitioners } = kafkajs
+
+const CONNECT_MS = 5_000
+const REQUEST_MS = 15_000
+/** How long opening waits for the brokers; after that it goes on without them. */
+const OPEN_MS_MAX = 5_000
+/** Of one record batch. Ours are a tenth of it; more is no batch of ours. */
+const DECOMPRESSED_BYTES_MAX = 64 * 2 ** 20
+const FETCH_BYTES_MAX = 16 * 2 ** 20
+const FETCH_PARTITION_BYTES_MAX = 2 * 2 ** 20
+/** How long a fetch waits for entries; also how soon a reader begins after it was assigned. */
+const FETCH_WAIT_MS = 250
+/** kafkajs bridges elections and short outages; after that its client is replaced. */
+const CLIENT_RETRY = { initialRetryTime: 100, maxRetryTime: 2_000, retries: 8 }
+/** What is asked beside that is retried by whoever asks. */
+const QUESTION_RETRY = { initialRetryTime: 100, maxRetryTime: 500, retries: 1 }
+
+const compress = promisify(zstdCompress)
+const decompress = promisify(zstdDecompress)
+const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
+CompressionCodecs[CompressionTypes.ZSTD] = () => ({
+  compress: async (encoder: { buffer: Buffer }) => compress(encoder.buffer, compression),
+  decompress: async (bytes: Buffer) => decompress(bytes, { maxOutputLength: DECOMPRESSED_BYTES_MAX }),
+})
+
+/**
+ * Resolves also while no broker can be reached: `unavailable` says so, and reading begins when one can. Throws
+ * `LogError` `LOG_UNAVAILABLE` when the topics that are there would lose entries, and when a file of `tls` is missing.
+ */
+export async function openKafkaLog(options: KafkaLogOptions, deps: LogDeps): Promise<CallLog> {
+  const { log, onLoss, now = Date.now } = deps
+  const config = await toKafkaConfig(options, log)
+  const kafka = new kafkajs.Kafka({ ...config, retry: CLIENT_RETRY })
+  const questions = new kafkajs.Kafka({ ...config, retry: QUESTION_RETRY })
+  const cluster = createKafkaCluster({
+    admin: questions.admin(),
+    leaders: clusterOf(questions, options),
+    controller: clusterOf(questions, options),
+  })
+  const availability = createKafkaAvailability(cluster, options, {
+    // A client that has known a topic fails as long as that is missing, so this one is new each time.
+    ensureTopics: () => ensureTopics(questions.admin(), options, log),
+    log,
+  })
+  const lives = createKafkaLives(cluster, options)
+  const reading = { cluster, lives, options }
+  const appenders = new Map(
+    LOG_TOPICS.map(topic => [topic, openAppender(topic, { kafka, cluster, availability, options, log, now })]),
+  )
+  const subscriptions = new Set<KafkaSubscription>()
+  await untilReady(availability, () => cluster.close())
+
+  return {
+    async append(topic, entries) {
+      const appender = appenders.get(topic)
+      assert(appender, `no such topic: ${topic}`)
+      if (entries.length > 0) await appender.append(entries)
+    },
+    subscribe(topics, name, reader) {
+      assert(/^[a-z][a-z0-9-]{0,62}$/.test(name), 'a reader is named in lower case')
+      const subscription = new KafkaSubscription({
+        ...{ topics, name, reader, options, cluster, lives, log, onLoss, now },
+        ready: availability.ready,
+        openConsumer: groupId => openConsumer(kafka, groupId, options),
+      })
+      subscriptions.add(subscription)
+      return {
+        lag: () => subscription.lag(),
+        close: () => subscription.close().finally(() => subscriptions.delete(subscription)),
+      }
+    },
+    read: (topic, partition, fromOffset, entriesMax) =>
+      orUnavailable(readEntries(reading, { topic, partition, fromOffset, entriesMax })),
+    partitions: topic => orUnavailable(partitionsOf(reading, topic)),
+    unavailable() {
+      for (const [topic, appender] of appenders) {
+        const reason = appender.unavailable()
+        if (reason !== null) return `${topic}: ${reason}`
+      }
+      return availability.reason()
+    },
+    trim: (partition, belowOffset) => orUnavailable(trimBelow(reading, partition, belowOffset, now())),
+    async close() {
+      await Promise.all([...subscriptions].map(subscription => subscription.close()))
+      await Promise.all(Array.from(appenders.values(), appender => appender.close()))
+      availability.close()
+      await cluster.close()
+    },
+  }
+}
+
+/** A role must be able to start while its brokers are away, but not on topics that would lose its entries. */
+async function untilReady(availability: KafkaAvailability, release: () => Promise<void>): Promise<void> {
+  const isUnusable = (error: unknown): boolean => error instanceof LogError && error.cause === undefined
+  const checked = availability.ready().catch((error: unknown) => {
+    if (isUnusable(error)) throw error
+  })
+  const late = new AbortController()
+  try {
+    await Promise.race([checked, sleep(OPEN_MS_MAX, undefined, { signal: late.signal }).catch(() => undefined)])
+  } catch (error) {
+    availability.close()
+    await release()
+    throw error
+  } finally {
+    late.abort()
+  }
+}
+
+interface AppenderParts {
+  kafka: Kafka
+  cluster: KafkaCluster
+  availability: KafkaAvailability
+  options: KafkaLogOptions
+  log: Logger
+  now: () => number
+}
+
+function openAppender(topic: LogTopic, parts: AppenderParts): KafkaAppender {
+  const { kafka, cluster, availability, options, log, now } = parts
+  const topicName = kafkaTopic(options, topic)
+  return createKafkaAppender({
+    topic: topicName,
+    async openProducer() {
+      await availability.ready()
+      const producer = kafka.producer({
+        idempotent: true,
+        maxInFlightRequests: 1,
+        allowAutoTopicCreation: false,
+        createPartitioner: Partitioners.DefaultPartitioner,
+      })
+      await producer.connect()
+      return { producer, partitions: (await cluster.offsets(topicName)).length }
+    },
+    compression: CompressionTypes.ZSTD,
+    appendTimeoutMs: options.appendTimeoutMs,
+    log,
+    now,
+  })
+}
+
+function openConsumer(kafka: Kafka, groupId: string, options: KafkaLogOptions): Consumer {
+  return kafka.consumer({
+    groupId,
+    sessionTimeout: options.sessionTimeoutMs,
+    rebalanceTimeout: options.rebalanceTimeoutMs,
+    heartbeatInterval: heartbeatMs(options),
+    maxWaitTimeInMs: FETCH_WAIT_MS,
+    maxBytes: FETCH_BYTES_MAX,
+    maxBytesPerPartition: FETCH_PARTITION_BYTES_MAX,
+    allowAutoTopicCreation: false,
+    retry: { ...CLIENT_RETRY, restartOnFailure: async () => false },
+  })
+}
+
+/** The consumer that carries it is never run. */
+function clusterOf(kafka: Kafka, options: KafkaLogOptions): Cluster {
+  let found: Cluster | null = null
+  kafka.consumer({
+    groupId: options.clientId,
+    allowAutoTopicCreation: false,
+    partitionAssigners: [
+      config => {
+        found = config.cluster
+        return PartitionAssigners.roundRobin(config)
+      },
+    ],
+  })
+  assert(found, 'kafkajs makes its assigners with the consumer')
+  return found
+}
+
+async function toKafkaConfig(options: KafkaLogOptions, log: Logger): Promise<KafkaConfig> {
+  const { brokers, clientId, tls, sasl } = options
+  const config: KafkaConfig = {
+    brokers: [...brokers],
+    clientId,
+    connectionTimeout: CONNECT_MS,
+    requestTimeout: REQUEST_MS,
+    // What kafkajs calls an error is mostly its everyday: what matters is said by those who use it.
+    logLevel: log.isLevelEnabled('debug') ? logLevel.INFO : logLevel.NOTHING,
+    logCreator: () => entry => log.debug({ ...entry.log }, 'kafkajs'),
+  }
+  if (tls) {
+    const [ca, cert, key] = await Promise.all([readPem(tls.ca), readPem(tls.cert), readPem(tls.key)])
+    const given = Object.entries({ ca, cert, key, servername: tls.serverName }).filter(
+      ([, value]) => value !== undefined,
+    )
+    config.ssl = Object.fromEntries(given)
+  }
+  if (sasl) config.sasl = { ...sasl } as SASLOptions
+  return config
+}
+
+async function readPem(pemOrPath: string | undefined): Promise<string | undefined> {
+  if (pemOrPath === undefined || pemOrPath.includes('-----BEGIN')) return pemOrPath
+  return readFile(pemOrPath, 'utf8').catch((cause: unknown) => {
+    throw new LogError('LOG_UNAVAILABLE', `log.tls: ${pemOrPath} cannot be read`, { cause })
+  })
+}
+
+async function orUnavailable<T>(answer: Promise<T>): Promise<T> {
+  return answer.catch((cause: unknown) => {
+    if (cause instanceof LogError) throw cause
+    throw new LogError('LOG_UNAVAILABLE', cause instanceof Error ? cause.message : String(cause), { cause })
+  })
+}
