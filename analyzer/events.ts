@@ -165,3 +165,14 @@ export function controlChanged(log: Logger, change: { kind: string; key: string;
 export function quotasNotRecorded(log: Logger, reason: string): void {
   log.warn({ reason }, 'the quotas of the config are not in the control log yet')
 }
+
+/** The counters in Redis can be used: in a new epoch, when those of an earlier life may be gone, at least in part. */
+export function redisJoined(log: Logger, limits: { epoch: number; buckets: number; isNew: boolean }): void {
+  if (limits.isNew) log.warn(limits, 'counters in Redis begin a new epoch')
+  else log.info(limits, 'counters in Redis joined')
+}
+
+/** The counters in Redis cannot be used. */
+export function redisAway(log: Logger, reason: string): void {
+  log.error({ reason }, 'counters in Redis cannot be used')
+}

@@ -72,7 +72,12 @@ export interface LimiterRole {
 /** Decides from the first moment on, whether or not the log and the store are there. Throws `LimitStoreError`. */
 export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
   const { options, quotas, log, identity, labelColumns, principalOf, logger, now = Date.now } = deps
-  const store = await openLimitStore(deps.limits, { dir: deps.dir, log: logger.child({ part: 'limits' }), now })
+  const store = await openLimitStore(deps.limits, {
+    dir: deps.dir,
+    log: logger.child({ part: 'limits' }),
+    // Unless a test gives one, each store knows best what its clock is.
+    ...(deps.now === undefined ? {} : { now: deps.now }),
+  })
   const decisionIds = createDecisionIds(deps.decisionKeys)
   const links = createGatewayLinks()
   const settler = startSettler({

@@ -3,7 +3,7 @@
  * window is lived through twice. A step of more than an hour is no correction but an error that has been mended: quotas
  * that never reset would be worse than an hour that is lived twice.
  */
-const STEP_BACK_MS_MAX = 3_600_000
+export const STEP_BACK_MS_MAX = 3_600_000
 
 /** `lastMs` is the latest instant that was ever answered before. */
 export function createClock(now: () => number, lastMs: number): () => number {

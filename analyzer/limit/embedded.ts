@@ -14,10 +14,10 @@ import { applyRecords, type Counters, decide, noChanges, positionKey, settle } f
 import { createLedger, type LedgerEntry, restoreEntry } from './ledger.ts'
 import {
   type AppliedPosition,
+  type EmbeddedLimitsOptions,
   type LimitStore,
   type LimitStoreDeps,
   LimitStoreError,
-  type LimitsOptions,
 } from './limit-store.ts'
 import { createOpenWindows, type OpenWindow } from './open-windows.ts'
 import { createSettledBits, type Epoch } from './settled-bits.ts'
@@ -44,7 +44,7 @@ type StoredBucketRow = [string, number, number, ...(readonly [string, number, nu
 const HEAD = 'head'
 
 /** Opens, or makes, the limit store in `deps.dir`. Throws `LimitStoreError`. */
-export async function openEmbeddedLimits(options: LimitsOptions, deps: LimitStoreDeps): Promise<LimitStore> {
+export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: LimitStoreDeps): Promise<LimitStore> {
   const databases = await openDatabases(deps.dir)
   const head = databases.head.get(HEAD) ?? null
   const nowMs = createClock(deps.now ?? Date.now, head?.clockMs ?? 0)
@@ -116,7 +116,7 @@ async function openDatabases(dir: string) {
 }
 
 /** Reads everything into memory and begins a new epoch, durably, before the first decision of it. */
-function load(databases: Databases, head: Head | null, options: LimitsOptions, nowMs: number): Counters {
+function load(databases: Databases, head: Head | null, options: EmbeddedLimitsOptions, nowMs: number): Counters {
   const { root } = databases
   const windows = createOpenWindows(head?.nextWindowId ?? 1)
   for (const { value: stored } of databases.windows.getRange()) {

@@ -8,7 +8,7 @@ import type { DecisionReference } from './limit-store.ts'
 /** Reservations that may be held at once. */
 export const RESERVATIONS_MAX = 100_000
 /** How long a check waits for the record with its request id. */
-const REQUEST_HORIZON_MS = 86_400_000
+export const REQUEST_HORIZON_MS = 86_400_000
 
 export interface LedgerEntry {
   readonly reference: DecisionReference

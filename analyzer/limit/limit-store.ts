@@ -5,6 +5,7 @@
  */
 import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
+import { RedisLimitsOptions } from './redis-options.ts'
 
 /** One bucket: a series (a quota's name, unit, window definition and dimensions), a subject in it, and a window. */
 export interface BucketAddress {
@@ -209,10 +210,9 @@ export class LimitStoreError extends Error {
 /** Most that a killed limiter may forget, milliseconds. */
 const FLUSH_MS_MAX = 50
 
-export const LimitsOptions = Type.Object(
+export const EmbeddedLimitsOptions = Type.Object(
   {
     kind: Type.Literal('embedded', {
-      default: 'embedded',
       description: "Memory, written behind to LMDB under the data folder's `limits`.",
     }),
     flushMs: Type.Integer({
@@ -235,6 +235,9 @@ export const LimitsOptions = Type.Object(
   },
   { additionalProperties: false },
 )
+export type EmbeddedLimitsOptions = Static<typeof EmbeddedLimitsOptions>
+
+export const LimitsOptions = Type.Union([EmbeddedLimitsOptions, RedisLimitsOptions])
 export type LimitsOptions = Static<typeof LimitsOptions>
 
 /** What opening a limit store takes besides its options. */

@@ -7,5 +7,9 @@ export async function openLimitStore(options: LimitsOptions, deps: LimitStoreDep
       const { openEmbeddedLimits } = await import('./embedded.ts')
       return openEmbeddedLimits(options, deps)
     }
+    case 'redis': {
+      const { openRedisLimits } = await import('./redis.ts')
+      return openRedisLimits(options, deps)
+    }
   }
 }

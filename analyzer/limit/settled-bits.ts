@@ -14,9 +14,9 @@ const RECORD_BIT = 2
 export const CHUNK_SEQUENCES = 4096
 const CHUNK_BYTES = CHUNK_SEQUENCES / 4
 /** 64 MiB of bits: 270 million settled decisions. */
-const CHUNKS_MAX = 65_536
+export const CHUNKS_MAX = 65_536
 /** Earlier lives that are remembered; a restart makes one. */
-const EPOCHS_MAX = 1_000
+export const EPOCHS_MAX = 1_000
 /** How long after its end the decisions of an epoch can still be settled. */
 export const SETTLE_HORIZON_MS = 7 * 86_400_000
 

@@ -1,0 +1,80 @@
+-- Applies call records, and moves the settler's position with them.
+-- ARGV: clock; the places and the effects; series whose charges stay; name of the partition; position it has to be at,
+-- as it was written, `-` for none, empty for any; position it is at afterwards. An effect is gateway, its request keys,
+-- epoch, sequence, whether it is held, its charges (epoch 0: none), then its costs, each of them number of the place,
+-- subject, end of the window, amount, whether only records count.
+-- Answers linked, unlinked, repeated, buckets; an empty text when the position is another one.
+
+local partition, expected = ARGV[4], ARGV[5]
+if expected ~= '' and (call('HGET', POSITIONS, partition) or '-') ~= expected then return '' end
+
+local EFFECT_FIELDS, SPEND_FIELDS = 6, 5
+local LINKED, UNLINKED_RECORD, REPEATED = 1, 2, 3
+local places, effects = unpack(cjson.decode(ARGV[2]))
+local kept = {}
+for _, series in ipairs(cjson.decode(ARGV[3])) do kept[series] = true end
+
+-- The check that carried the record's request id.
+local function findByRequest(requestKeys)
+  for _, requestKey in ipairs(requestKeys) do
+    local reference = findRequest(requestKey)
+    if reference then
+      if stateOf(reference) ~= RECORD then return reference end
+      -- Its record came by the decision's id, so this is another call that uses the id again.
+      removeEntry(reference)
+      return nil
+    end
+  end
+end
+
+-- Of a record that belongs to a check whose cost is counted already, only that it exists is new: `isNoted`.
+local function spendRecord(effect, isLinked, isNoted)
+  for at = EFFECT_FIELDS + 1, #effect, SPEND_FIELDS do
+    local endMs, amount, isRecordsOnly = effect[at + 2], effect[at + 3], effect[at + 4]
+    if endMs > nowMs then
+      local entry = obtain(places[effect[at]], endMs, effect[at + 1])
+      local values = entry.values
+      cut(values)
+      local share = shareOf(values, isRecordsOnly and '' or effect[1])
+      values[share + RECORDED] = values[share + RECORDED] + amount
+      if isRecordsOnly or isLinked then
+        values[SETTLED] = values[SETTLED] + amount
+      elseif not isNoted then
+        values[share + UNLINKED] = values[share + UNLINKED] + amount
+      end
+      touch(entry)
+    end
+  end
+end
+
+local function applyRecord(effect)
+  local reference = effect[3] ~= 0
+    and { epoch = effect[3], sequence = effect[4], isHeld = effect[5], charges = effect[6] }
+    or findByRequest(effect[2])
+  if not reference then
+    spendRecord(effect, false, false)
+    return UNLINKED_RECORD
+  end
+  local state = stateOf(reference)
+  if state == RECORD then return REPEATED end
+  if state == OPEN then
+    takeOut(reference, kept)
+    spendRecord(effect, true, false)
+  else
+    spendRecord(effect, false, true)
+  end
+  if state == FORGOTTEN then return REPEATED end
+  mark(reference, RECORD)
+  -- The request id has found its record; another record with it is another call.
+  removeEntry(reference)
+  return LINKED
+end
+
+local counts = { 0, 0, 0 }
+for _, effect in ipairs(effects) do
+  local count = applyRecord(effect)
+  counts[count] = counts[count] + 1
+end
+call('HSET', POSITIONS, partition, ARGV[6])
+finish()
+return toDoubles({ counts[LINKED], counts[UNLINKED_RECORD], counts[REPEATED], bucketCount })

@@ -1,0 +1,188 @@
+/**
+ * What goes into the scripts and what comes out of them. In: JSON, in which a number is printed so that it is read back
+ * as the same double. Out: doubles, eight bytes each. So fractions are the same on both sides, bit for bit.
+ */
+import { requestKey } from './ledger.ts'
+import {
+  type AppliedPosition,
+  type BucketAddress,
+  type Charge,
+  type DecideRequest,
+  type DecisionReference,
+  LimitStoreError,
+  type RecordBatch,
+  type RecordEffect,
+  type Spend,
+  type Standing,
+  type StoreDecision,
+  type WindowTruth,
+} from './limit-store.ts'
+import { DECIDED } from './redis-scripts.ts'
+
+const DOUBLE_BYTES = 8
+/** Numbers that a decision is answered with, before its claims and for each claim. */
+const RESULT_NUMBERS = 2
+const STANDING_NUMBERS = 6
+/** Numbers before the first decision: epoch and buckets. */
+const DECIDE_HEAD_NUMBERS = 2
+
+type Json = string | number | boolean | readonly Json[]
+
+// Half a surrogate pair is no UTF-8, and the script's JSON would refuse all of the batch for it.
+const toText = (text: string) => (text.isWellFormed() ? text : text.toWellFormed())
+
+/** A window by name. */
+const toPlace = ({ series, startMs }: Pick<BucketAddress, 'series' | 'startMs'>) => toText(`${startMs} ${series}`)
+
+/** The window that `places` holds as its end and its place. */
+export function parseWindow(text: string): { series: string; startMs: number; endMs: number } {
+  const [end = '', start = ''] = text.split(' ', 2)
+  const series = text.slice(end.length + start.length + 2)
+  return { series, startMs: Number(start), endMs: Number(end) }
+}
+
+/** The places of a batch, each said once; answers their numbers, as Lua counts. */
+function createPlaces() {
+  const numbers = new Map<string, number>()
+  return {
+    list: () => [...numbers.keys()],
+    numberOf(address: BucketAddress) {
+      const place = toPlace(address)
+      const number = numbers.get(place) ?? numbers.size + 1
+      numbers.set(place, number)
+      return number
+    },
+  }
+}
+type Places = ReturnType<typeof createPlaces>
+
+/** The places, and the requests. */
+export function encodeRequests(requests: readonly DecideRequest[]): string {
+  const places = createPlaces()
+  const encoded = requests.map(request => encodeRequest(request, places))
+  return JSON.stringify([places.list(), encoded])
+}
+
+function encodeRequest(request: DecideRequest, places: Places): Json {
+  const { verb, claims, gateway, requestId, isDryRun, expiresAtMs } = request
+  const key = requestId === null ? '' : toText(requestKey(gateway, requestId))
+  const fields: Json[] = [verb, toText(gateway), key, isDryRun, expiresAtMs ?? false]
+  for (const claim of claims) {
+    const { subject, endMs, limit, cost, isSpent, isEnforced } = claim
+    fields.push(places.numberOf(claim), toText(subject), endMs, limit, cost, isSpent, isEnforced)
+  }
+  return fields
+}
+
+/** The doubles of an answer. */
+export function toNumbers(answer: Buffer): number[] {
+  const numbers: number[] = []
+  for (let at = 0; at < answer.length; at += DOUBLE_BYTES) numbers.push(answer.readDoubleLE(at))
+  return numbers
+}
+
+/** One decision for each request, or the failure of it. */
+export function decodeDecisions(
+  answer: Buffer,
+  requests: readonly DecideRequest[],
+): { bucketCount: number; decisions: (StoreDecision | LimitStoreError)[] } {
+  const epoch = answer.readDoubleLE(0)
+  const bucketCount = answer.readDoubleLE(DOUBLE_BYTES)
+  let at = DECIDE_HEAD_NUMBERS * DOUBLE_BYTES
+  const decisions: (StoreDecision | LimitStoreError)[] = []
+  for (const request of requests) {
+    decisions.push(decodeDecision(answer, at, request, epoch))
+    at += (RESULT_NUMBERS + request.claims.length * STANDING_NUMBERS) * DOUBLE_BYTES
+  }
+  return { bucketCount, decisions }
+}
+
+function decodeDecision(
+  answer: Buffer,
+  from: number,
+  request: DecideRequest,
+  epoch: number,
+): StoreDecision | LimitStoreError {
+  const numberAt = (index: number) => answer.readDoubleLE(from + index * DOUBLE_BYTES)
+  const result = numberAt(0)
+  if (result === DECIDED.noRoomForBuckets) {
+    return new LimitStoreError('LIMITS_FULL', 'no room for more subjects in open windows')
+  }
+  if (result === DECIDED.noRoomForReservations) {
+    return new LimitStoreError('LIMITS_FULL', 'no room for more reservations')
+  }
+  const isAllowed = result === DECIDED.allowed
+  const hasSpent = isAllowed && !request.isDryRun
+  const standings: Standing[] = []
+  const charges: Charge[] = []
+  let at = RESULT_NUMBERS
+  for (const { isSpent, cost } of request.claims) {
+    standings.push({ used: numberAt(at), reserved: numberAt(at + 1), fits: numberAt(at + 2) === 1 })
+    if (hasSpent && isSpent && cost !== 0) {
+      charges.push({ window: numberAt(at + 3), bucket: numberAt(at + 4), share: numberAt(at + 5), amount: cost })
+    }
+    at += STANDING_NUMBERS
+  }
+  const isHeld = request.verb === 'reserve'
+  return { isAllowed, reference: hasSpent ? { epoch, sequence: numberAt(1), isHeld, charges } : null, standings }
+}
+
+export function encodeReference({ epoch, sequence, isHeld, charges }: DecisionReference): string {
+  return JSON.stringify([epoch, sequence, isHeld, flatten(charges)])
+}
+
+const flatten = (charges: readonly Charge[]) =>
+  charges.flatMap(({ window, bucket, share, amount }) => [window, bucket, share, amount])
+
+export function encodeSpends(spends: readonly Spend[]): string {
+  const fields: Json[] = []
+  for (const spend of spends) fields.push(toPlace(spend), toText(spend.subject), spend.endMs, spend.amount)
+  return JSON.stringify(fields)
+}
+
+/** The places, and the effects. */
+export function encodeEffects({ effects }: RecordBatch): string {
+  const places = createPlaces()
+  const encoded = effects.map(effect => encodeEffect(effect, places))
+  return JSON.stringify([places.list(), encoded])
+}
+
+function encodeEffect({ gateway, requestId, reference, spends }: RecordEffect, places: Places): Json {
+  const keys = requestId === null ? [] : [toText(requestKey(gateway, requestId))]
+  if (requestId !== null && gateway !== '') keys.push(toText(requestKey('', requestId)))
+  const { epoch, sequence, isHeld, charges } = reference ?? { epoch: 0, sequence: 0, isHeld: false, charges: [] }
+  const fields: Json[] = [toText(gateway), keys, epoch, sequence, isHeld, flatten(charges)]
+  for (const spend of spends) {
+    fields.push(places.numberOf(spend), toText(spend.subject), spend.endMs, spend.amount, spend.isRecordsOnly)
+  }
+  return fields
+}
+
+export function encodePosition({ logId, partition, nextOffset, appliedOffset }: AppliedPosition): string {
+  return JSON.stringify({ logId, partition, nextOffset, appliedOffset })
+}
+
+export const parsePosition = (text: string): AppliedPosition => JSON.parse(text)
+
+export const parsePositions = (text: string): AppliedPosition[] => JSON.parse(text)
+
+/** What one step of a correction is told of its window. */
+export function encodeTruth(truth: WindowTruth): string {
+  return JSON.stringify([toPlace(truth), truth.endMs, truth.isWhole, truth.mayLower, truth.isRecordsOnly])
+}
+
+/** The costs by subject, as many subjects a step as `subjectsMax`; one step at least. */
+export function encodeCosts({ costs }: WindowTruth, subjectsMax: number): string[] {
+  const bySubject = new Map<string, Json[]>()
+  for (const { subject, gateway, amount } of costs) {
+    const amounts = bySubject.get(toText(subject)) ?? []
+    amounts.push(toText(gateway), amount)
+    bySubject.set(toText(subject), amounts)
+  }
+  const steps: string[] = []
+  const subjects = [...bySubject]
+  for (let at = 0; at === 0 || at < subjects.length; at += subjectsMax) {
+    steps.push(JSON.stringify(subjects.slice(at, at + subjectsMax).flat()))
+  }
+  return steps
+}

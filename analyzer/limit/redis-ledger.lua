@@ -1,0 +1,140 @@
+-- The ledger (ledger.ts) and the settled bits (settled-bits.ts). A request is found by its key, and by its sequence,
+-- which is its score in the order of requests; a reservation is found by its sequence, and by the instant it expires.
+-- Sequences go on from epoch to epoch, so that they order all of the ledger.
+
+local function unlist(requestKey)
+  call('HDEL', REQUESTS, requestKey)
+  call('ZREM', REQUEST_ORDER, requestKey)
+end
+
+-- Entries are packed as epoch, sequence, whether it is held, the instant, the request key, and the charges.
+local function toReference(entry)
+  return { epoch = entry[1], sequence = entry[2], isHeld = entry[3], charges = { unpack(entry, 6) } }
+end
+
+local function findRequest(requestKey)
+  local packed = call('HGET', REQUESTS, requestKey)
+  return packed and toReference({ cmsgpack.unpack(packed) })
+end
+
+local function isHeld(reference)
+  local packed = call('HGET', HELD, reference.sequence)
+  return packed and cmsgpack.unpack(packed) == reference.epoch
+end
+
+-- Holds the decision's charges no longer; it can still be found by its request id.
+local function unhold(reference)
+  if not reference.isHeld or not isHeld(reference) then return end
+  call('HDEL', HELD, reference.sequence)
+  call('ZREM', HELD_ENDS, reference.sequence)
+end
+
+local function removeEntry(reference)
+  unhold(reference)
+  local requestKey = call('ZRANGEBYSCORE', REQUEST_ORDER, reference.sequence, reference.sequence)[1]
+  if requestKey and findRequest(requestKey).epoch == reference.epoch then unlist(requestKey) end
+end
+
+local OPEN, CALLER, RECORD, FORGOTTEN = 0, 1, 2, 3
+local epochs = {}
+local hasChunk = {}
+
+-- Last durable sequence, and the first that is not forgotten; nothing for an epoch that is not known.
+local function epochOf(number)
+  local known = epochs[number]
+  if known == nil then
+    local packed = call('HGET', EPOCHS, number)
+    known = packed and { cmsgpack.unpack(packed) }
+    epochs[number] = known
+  end
+  return known
+end
+
+local function putEpoch(number, known)
+  epochs[number] = known
+  call('HSET', EPOCHS, number, cmsgpack.pack(unpack(known)))
+end
+
+local function isCharged(reference)
+  if reference.epoch == epoch then return true end
+  local known = epochOf(reference.epoch)
+  return known and reference.sequence <= known[1]
+end
+
+-- Ordered as text as they are by epoch and number.
+local function chunkName(ofEpoch, chunk)
+  return string.format('%016.0f:%012.0f', ofEpoch, chunk)
+end
+
+local function stateOf(reference)
+  local known = epochOf(reference.epoch)
+  if not known then
+    return reference.epoch <= forgottenEpoch and FORGOTTEN or OPEN
+  end
+  if reference.sequence < known[2] then return FORGOTTEN end
+  local chunk = math.floor(reference.sequence / CHUNK_SEQUENCES)
+  local key = BITS .. chunkName(reference.epoch, chunk)
+  local bits = call('BITFIELD', key, 'GET', 'u2', '#' .. reference.sequence % CHUNK_SEQUENCES)[1]
+  if bits >= RECORD then return RECORD end
+  return bits
+end
+
+local function makeRoom()
+  local name = call('ZPOPMIN', CHUNKS)[1]
+  call('UNLINK', BITS .. name)
+  local ofEpoch, chunk = name:match('^(%d+):(%d+)$')
+  local known = epochOf(tonumber(ofEpoch))
+  known[2] = math.max(known[2], (chunk + 1) * CHUNK_SEQUENCES)
+  putEpoch(tonumber(ofEpoch), known)
+end
+
+-- Marks the decision as settled. An epoch that is not known belongs to counters that are lost.
+local function mark(reference, by)
+  if not epochOf(reference.epoch) then putEpoch(reference.epoch, { -1, 0, nowMs }) end
+  local name = chunkName(reference.epoch, math.floor(reference.sequence / CHUNK_SEQUENCES))
+  if not hasChunk[name] then
+    hasChunk[name] = true
+    if not call('ZSCORE', CHUNKS, name) then
+      while call('ZCARD', CHUNKS) >= CHUNKS_MAX do makeRoom() end
+      call('ZADD', CHUNKS, 0, name)
+    end
+  end
+  -- Of the two bits, the first in Redis' order is the record's.
+  local bit = reference.sequence % CHUNK_SEQUENCES * 2 + (by == RECORD and 0 or 1)
+  call('SETBIT', BITS .. name, bit, 1)
+end
+
+-- Never below nothing: what was taken out once cannot make room for others.
+local function takePending(values, share, amount)
+  local at = SHARES + share * SHARE_FIELDS
+  if values[at] then values[at + PENDING] = math.max(0, values[at + PENDING] - amount) end
+end
+
+-- Takes a charge out of its bucket; `kept` are the series whose charges stay unless they were held.
+local function takeCharge(window, index, share, amount, wasHeld, kept)
+  local ended = call('HGET', PLACES, window)
+  if not ended then return end
+  local place, series = ended:match('^%S+ (%S+ (.*))$')
+  local subject = call('HGET', NAMES .. place, index)
+  local entry = subject and find(place, subject)
+  if not entry then return end
+  local values = entry.values
+  if wasHeld then values[RESERVED] = math.max(0, values[RESERVED] - amount)
+  elseif not kept[series] then takePending(values, share, amount) end
+  touch(entry)
+end
+
+local function takeCharges(charges, wasHeld, kept)
+  for at = 1, #charges, 4 do
+    takeCharge(charges[at], charges[at + 1], charges[at + 2], charges[at + 3], wasHeld, kept)
+  end
+end
+
+-- Takes out what the decision took, as far as it is in the counters.
+local function takeOut(reference, kept)
+  if not isCharged(reference) then return end
+  local stillHeld = reference.isHeld and isHeld(reference)
+  -- A reservation that has expired was given back already.
+  if reference.isHeld and not stillHeld then return end
+  takeCharges(reference.charges, stillHeld, kept)
+end

@@ -1,0 +1,122 @@
+/**
+ * The scripts that run in Redis: their text, with the names of our keys and the constants that both sides share.
+ *
+ * | key | holds |
+ * |---|---|
+ * | `head` | epoch, last sequence, clock, buckets, next window, comparison, forgotten epoch |
+ * | `life` | the format, and the run id of the server that the epoch belongs to |
+ * | `windows`, `places`, `sizes`, `ends`, `ended` | place → window, window → end and place, its buckets, when it ends, what is to go |
+ * | `buckets:<place>`, `names:<place>` | subject → bucket, index → subject; they expire with their window |
+ * | `requests`, `request-order`, `held`, `held-ends` | the ledger |
+ * | `epochs`, `chunks`, `bits:<epoch>:<chunk>` | which decisions have been settled |
+ * | `positions`, `positions-cut`, `compared` | the settler's positions, those of the comparison under way and of each window |
+ *
+ * A place is a window's begin and its series.
+ */
+import { createHash } from 'node:crypto'
+import { readFile } from 'node:fs/promises'
+import { GATEWAYS_MAX } from './bucket.ts'
+import { STEP_BACK_MS_MAX } from './clock.ts'
+import { REQUEST_HORIZON_MS, RESERVATIONS_MAX } from './ledger.ts'
+import { CHUNK_SEQUENCES, CHUNKS_MAX, EPOCHS_MAX, SETTLE_HORIZON_MS } from './settled-bits.ts'
+
+/** What a decision says of a request. */
+export const DECIDED = { denied: 0, allowed: 1, noRoomForBuckets: 2, noRoomForReservations: 3 } as const
+/** Subjects that one step of a correction takes: about two milliseconds. */
+export const CORRECTED_MAX = 250
+/** Written beside the counters; another one is not read. */
+const FORMAT = '1'
+
+const KEYS = {
+  HEAD: 'head',
+  LIFE: 'life',
+  WINDOWS: 'windows',
+  PLACES: 'places',
+  SIZES: 'sizes',
+  ENDS: 'ends',
+  ENDED: 'ended',
+  BUCKETS: 'buckets:',
+  NAMES: 'names:',
+  REQUESTS: 'requests',
+  REQUEST_ORDER: 'request-order',
+  HELD: 'held',
+  HELD_ENDS: 'held-ends',
+  EPOCHS: 'epochs',
+  CHUNKS: 'chunks',
+  BITS: 'bits:',
+  POSITIONS: 'positions',
+  POSITIONS_CUT: 'positions-cut',
+  COMPARED: 'compared',
+} as const
+
+const CONSTANTS = {
+  GATEWAYS_MAX,
+  STEP_BACK_MS_MAX,
+  REQUEST_HORIZON_MS,
+  RESERVATIONS_MAX,
+  CHUNK_SEQUENCES,
+  CHUNKS_MAX,
+  EPOCHS_MAX,
+  SETTLE_HORIZON_MS,
+  CORRECTED_MAX,
+  DENIED: DECIDED.denied,
+  ALLOWED: DECIDED.allowed,
+  NO_ROOM_FOR_BUCKETS: DECIDED.noRoomForBuckets,
+  NO_ROOM_FOR_RESERVATIONS: DECIDED.noRoomForReservations,
+  /** Windows, reservations and requests that one sweep takes. */
+  SWEPT_MAX: 200,
+  /** How long the buckets of a window that has ended stay for decisions under way. */
+  ENDED_MS: 5_000,
+  /** After this they go by themselves, should nobody sweep. */
+  EXPIRY_MS: 60_000,
+  /** Numbers that are put on Lua's stack at once. */
+  PIECE: 1_000,
+} as const
+
+const STATE = 'redis-state'
+const LEDGER = 'redis-ledger'
+const PARTS = {
+  open: ['open'],
+  decide: [STATE, 'decide'],
+  settle: [STATE, LEDGER, 'settle'],
+  apply: [STATE, LEDGER, 'apply'],
+  sweep: [STATE, LEDGER, 'sweep'],
+  compare: [STATE, 'compare'],
+} as const
+
+export type ScriptName = keyof typeof PARTS
+
+export interface Script {
+  readonly text: string
+  readonly sha: string
+}
+
+/** The hash in which the settler's positions are. */
+export const positionsKey = (keyPrefix: string) => `${keyPrefix}${KEYS.POSITIONS}`
+
+/** Reads all of them, for keys that begin with `keyPrefix`. */
+export async function loadScripts(keyPrefix: string): Promise<Record<ScriptName, Script>> {
+  const header = [
+    ...Object.entries(KEYS).map(([name, key]) => `local ${name} = '${keyPrefix}${key}'`),
+    ...Object.entries(CONSTANTS).map(([name, value]) => `local ${name} = ${value}`),
+    `local FORMAT = '${FORMAT}'`,
+  ]
+  const load = async (name: ScriptName): Promise<Script> => {
+    const parts = await Promise.all(
+      PARTS[name].map(part => readFile(new URL(`./${part}.lua`, import.meta.url), 'utf8')),
+    )
+    // A part declares only what it uses, as every declaration is executed by every call.
+    const used = header.filter(line => parts.some(part => part.includes(line.split(' ', 2)[1] ?? '')))
+    const text = [...used, ...parts].join('\n')
+    return { text, sha: createHash('sha1').update(text).digest('hex') }
+  }
+  const [open, decide, settle, apply, sweep, compare] = await Promise.all([
+    load('open'),
+    load('decide'),
+    load('settle'),
+    load('apply'),
+    load('sweep'),
+    load('compare'),
+  ])
+  return { open, decide, settle, apply, sweep, compare }
+}

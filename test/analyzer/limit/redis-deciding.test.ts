@@ -1,0 +1,57 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+import type { DecisionReference } from '../../../analyzer/limit/limit-store.ts'
+import { createDeciding } from '../../../analyzer/limit/redis-deciding.ts'
+import { claim, request } from '../../contract/limit-store.ts'
+
+/** What the script answers: epoch and buckets, then one allowed decision of one claim for each sequence. */
+const allowed = (...sequences: number[]) => {
+  const numbers = [7, 1, ...sequences.flatMap(sequence => [1, sequence, 1, 0, 1, 3, 4, 0])]
+  const answer = Buffer.alloc(numbers.length * 8)
+  for (const [index, number] of numbers.entries()) answer.writeDoubleLE(number, index * 8)
+  return answer
+}
+
+const setUp = (run: (calls: number) => Promise<Buffer>) => {
+  const givenBack: DecisionReference[] = []
+  const sizes: number[] = []
+  const deciding = createDeciding({
+    deadlineMs: 20,
+    nowMs: () => 0,
+    run: requests => {
+      sizes.push(JSON.parse(requests)[1].length)
+      return run(sizes.length)
+    },
+    giveBack: reference => givenBack.push(reference),
+    onBucketCount: () => undefined,
+  })
+  return { deciding, givenBack, sizes }
+}
+
+test('what is asked in one turn travels together, so many at a time', async () => {
+  const sequences = (from: number, count: number) => Array.from({ length: count }, (_, index) => from + index)
+  const { deciding, sizes } = setUp(async call => allowed(...(call === 1 ? sequences(1, 64) : sequences(65, 6))))
+  const answers = await Promise.all(sequences(1, 70).map(() => deciding.decide(request([claim()]))))
+  expect(sizes).toEqual([64, 6])
+  expect(answers.map(({ reference }) => reference?.sequence)).toEqual(sequences(1, 70))
+})
+
+test('what was spent for a caller who has gone is given back, and nobody is sent after an overdue call', async () => {
+  const { promise: late, resolve } = Promise.withResolvers<Buffer>()
+  const { deciding, givenBack, sizes } = setUp(call => (call === 1 ? late : Promise.resolve(allowed(2))))
+  await expect(deciding.decide(request([claim()]))).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
+  expect(deciding.isOverdue()).toBe(true)
+  await expect(deciding.decide(request([claim()]))).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
+  expect(sizes).toHaveLength(1)
+  resolve(allowed(1))
+  await sleep(0)
+  const charge = { window: 3, bucket: 4, share: 0, amount: 1 }
+  expect(givenBack).toEqual([{ epoch: 7, sequence: 1, isHeld: false, charges: [charge] }])
+  expect(deciding.isOverdue()).toBe(false)
+  expect((await deciding.decide(request([claim()]))).reference?.sequence).toBe(2)
+})
+
+test('an empty answer is a refusal of all', async () => {
+  const { deciding } = setUp(async () => Buffer.alloc(0))
+  await expect(deciding.decide(request([claim()]))).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
+})

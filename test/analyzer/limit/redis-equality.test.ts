@@ -1,0 +1,261 @@
+/** The two limit stores are one arithmetic: the same sequence gives the same answers, bit for bit. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import fc from 'fast-check'
+import { pino } from 'pino'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { GATEWAYS_MAX } from '../../../analyzer/limit/bucket.ts'
+import { openEmbeddedLimits } from '../../../analyzer/limit/embedded.ts'
+import {
+  type DecisionReference,
+  type LimitStore,
+  LimitStoreError,
+  type RecordSpend,
+} from '../../../analyzer/limit/limit-store.ts'
+import { openRedisLimits } from '../../../analyzer/limit/redis.ts'
+import { whatIsMissing } from '../../servers/missing.ts'
+import { type RedisServer, redisChecks, startRedis } from '../../servers/redis.ts'
+
+const log = pino({ level: 'silent' })
+const missing = whatIsMissing(redisChecks)
+if (missing !== null) process.stderr.write(`Left out: the limit stores are equal. ${missing}\n`)
+
+const START_MS = Date.UTC(2026, 10, 21, 12)
+const HOUR_MS = 3_600_000
+const STARTS_MS = [START_MS, START_MS - HOUR_MS / 2]
+/** Small, so that both are reached. */
+const room = { bucketsMax: 9, requestsMax: 3 }
+
+const amount = fc.oneof(
+  fc.integer({ min: 0, max: 60 }),
+  fc.double({ min: 0, max: 60, noNaN: true }),
+  fc.constantFrom(0.1, 0.2, 0.7, 1e-9, 2 ** 53),
+)
+const mostly = <T>(usual: T, others: fc.Arbitrary<T>) =>
+  fc.oneof({ arbitrary: fc.constant(usual), weight: 4 }, { arbitrary: others, weight: 1 })
+const anyAddress = fc
+  .record({
+    series: fc.constantFrom('tokens', 'requests|1h', 'größe “x”'),
+    subject: fc.constantFrom('a', 'b', '4:acme2:kö', ''),
+    startMs: fc.constantFrom(...STARTS_MS),
+  })
+  .map(one => ({ ...one, endMs: one.startMs + HOUR_MS }))
+// Most of what happens meets in one bucket, else hardly anything would.
+const address = mostly({ series: 'tokens', subject: 'a', startMs: START_MS, endMs: START_MS + HOUR_MS }, anyAddress)
+const gateways = Array.from({ length: GATEWAYS_MAX + 4 }, (_, index) => `gateway ${index}`)
+const gateway = fc.oneof(
+  { arbitrary: fc.constantFrom('', 'kong', 'nginx'), weight: 4 },
+  { arbitrary: fc.constantFrom(...gateways), weight: 1 },
+)
+const requestId = fc.constantFrom(null, null, 'r1', 'r2', 'r3', 'r4')
+/** Which decision made before is meant; none for a number beyond. */
+const earlier = fc.nat({ max: 12 })
+
+const claims = fc.array(
+  fc
+    .record({
+      address,
+      limit: mostly(1e17, amount),
+      cost: amount,
+      isSpent: mostly(true, fc.constant(false)),
+      isEnforced: fc.boolean(),
+    })
+    .map(({ address: where, ...rest }) => ({ ...where, ...rest })),
+  { maxLength: 3 },
+)
+const spends = fc.array(
+  fc
+    .record({ address, amount, isRecordsOnly: fc.boolean() })
+    .map(({ address: where, ...rest }) => ({ ...where, ...rest })),
+  { maxLength: 3 },
+)
+const decideStep = fc.record({
+  kind: fc.constant('decide' as const),
+  verb: fc.constantFrom('check' as const, 'check' as const, 'reserve' as const, 'record' as const),
+  claims,
+  gateway,
+  requestId,
+  isDryRun: mostly(false, fc.constant(true)),
+})
+const settleStep = fc.record({ kind: fc.constantFrom('settle' as const, 'release' as const), earlier, spends })
+const applyStep = fc.record({
+  kind: fc.constant('apply' as const),
+  effects: fc.array(fc.record({ earlier, gateway, requestId, spends }), { maxLength: 4 }),
+  checksOnly: fc.subarray(['tokens', 'requests|1h']),
+})
+const compareStep = fc.record({
+  kind: fc.constant('compare' as const),
+  between: applyStep,
+  isOvertaken: fc.boolean(),
+  truths: fc.uniqueArray(
+    fc.record({
+      address,
+      isWhole: fc.boolean(),
+      mayLower: fc.boolean(),
+      isRecordsOnly: fc.boolean(),
+      costs: fc.array(fc.record({ subject: fc.constantFrom('a', 'b', 'c'), gateway, amount: fc.nat({ max: 90 }) }), {
+        maxLength: 4,
+      }),
+    }),
+    { maxLength: 2, selector: truth => `${truth.address.series} ${truth.address.startMs}` },
+  ),
+})
+/** More gateways than a bucket keeps apart. */
+const crowdStep = fc.tuple(amount, address, fc.subarray(gateways)).map(([cost, where, crowd]) => ({
+  kind: 'apply' as const,
+  effects: crowd.map(one => ({
+    earlier: 99,
+    gateway: one,
+    requestId: null,
+    spends: [{ ...where, amount: cost, isRecordsOnly: false }],
+  })),
+  checksOnly: [],
+}))
+const forgetStep = fc.record({ kind: fc.constant('forget' as const) })
+const steps = fc.array(
+  fc.oneof(
+    { arbitrary: decideStep, weight: 6 },
+    { arbitrary: settleStep, weight: 2 },
+    { arbitrary: applyStep, weight: 3 },
+    { arbitrary: compareStep, weight: 1 },
+    { arbitrary: fc.oneof(crowdStep, forgetStep), weight: 1 },
+  ),
+  { minLength: 1, maxLength: 40, size: 'max' },
+)
+type Step = typeof steps extends fc.Arbitrary<(infer T)[]> ? T : never
+
+/** Goes through the steps; answers everything that was answered, with epochs left out. */
+async function live(store: LimitStore, sequence: readonly Step[]): Promise<unknown[]> {
+  const references: DecisionReference[] = []
+  const answers: unknown[] = []
+  let offset = 0
+  const applyRecords = async ({ effects, checksOnly }: Extract<Step, { kind: 'apply' }>) => {
+    offset += effects.length
+    return store.applyRecords({
+      effects: effects.map(({ earlier: number, spends: costs, ...rest }) => ({
+        ...rest,
+        reference: references[number] ?? null,
+        spends: costs satisfies RecordSpend[],
+      })),
+      checksOnly: new Set(checksOnly),
+      position: { logId: 'log', partition: 0, nextOffset: offset, appliedOffset: offset - 1 },
+    })
+  }
+  const take = async (step: Step): Promise<unknown> => {
+    switch (step.kind) {
+      case 'decide': {
+        const { kind: _kind, ...asked } = step
+        const expiresAtMs = asked.verb === 'reserve' ? START_MS + 60_000 : null
+        const decision = await store.decide({ ...asked, expiresAtMs })
+        if (decision.reference !== null) references.push(decision.reference)
+        return { ...decision, reference: decision.reference && { ...decision.reference, epoch: 0 } }
+      }
+      case 'settle':
+      case 'release': {
+        const reference = references[step.earlier]
+        if (reference === undefined) return null
+        return step.kind === 'settle' ? store.settle(reference, step.spends) : store.release(reference)
+      }
+      case 'apply':
+        return applyRecords(step)
+      case 'compare': {
+        const { id, cut, windows } = await store.beginComparison()
+        const applied = await applyRecords(step.between)
+        if (step.isOvertaken) await store.forgetComparisons()
+        const truths = step.truths.map(({ address: { series, startMs, endMs }, ...rest }) => ({
+          ...{ series, startMs, endMs },
+          ...rest,
+        }))
+        return { cut, windows, applied, corrections: await store.correct(id, truths) }
+      }
+      case 'forget':
+        return store.forgetComparisons()
+    }
+  }
+  for (const step of sequence) {
+    const answer = await take(step).catch(error => {
+      if (!(error instanceof LimitStoreError)) throw error
+      return error.code
+    })
+    answers.push(answer, store.bucketCount(), await store.position('log', 0))
+  }
+  return answers
+}
+
+/** What is used and reserved in every bucket there may be of these windows. */
+async function standings(store: LimitStore, starts: readonly number[] = STARTS_MS): Promise<unknown[]> {
+  const found: unknown[] = []
+  for (const series of ['tokens', 'requests|1h', 'größe “x”']) {
+    for (const subject of ['a', 'b', '4:acme2:kö', '', 'c']) {
+      for (const startMs of starts) {
+        const one = { series, subject, startMs, endMs: startMs + HOUR_MS, limit: 1, cost: 0 }
+        const asked = { ...one, isSpent: true, isEnforced: false }
+        const rest = { gateway: '', requestId: null, isDryRun: true, expiresAtMs: null }
+        found.push((await store.decide({ verb: 'check', claims: [asked], ...rest })).standings[0])
+      }
+    }
+  }
+  return found
+}
+
+describe.skipIf(missing !== null)('embedded and redis', () => {
+  let server: RedisServer
+  beforeAll(async () => {
+    server = await startRedis()
+  })
+  afterAll(() => server?.stop())
+
+  let runs = 0
+  const openBoth = async (now: () => number) => {
+    runs += 1
+    const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+    const embedded = await openEmbeddedLimits({ kind: 'embedded', flushMs: 50, ...room }, { dir, log, now })
+    const redis = await openRedisLimits(
+      { kind: 'redis', url: server.url, db: 0, keyPrefix: `run-${runs}:`, deadlineMs: 1_000, ...room },
+      { dir, log, now },
+    )
+    const close = async () => {
+      await redis.close()
+      await embedded.close()
+      await rm(dir, { recursive: true, force: true })
+    }
+    return { embedded, redis, close }
+  }
+
+  test('answer the same to the same sequence', { timeout: 60_000 }, async () => {
+    await fc.assert(
+      fc.asyncProperty(steps, async sequence => {
+        const { embedded, redis, close } = await openBoth(() => START_MS + 1_000)
+        try {
+          expect(await live(redis, sequence)).toEqual(await live(embedded, sequence))
+          expect(await standings(redis)).toEqual(await standings(embedded))
+        } finally {
+          await close()
+        }
+      }),
+      { numRuns: 60 },
+    )
+  })
+
+  test('give the same back when reservations expire and when a window ends', { timeout: 60_000 }, async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(decideStep, { minLength: 5, maxLength: 25, size: 'max' }), async sequence => {
+        let nowMs = START_MS + 1_000
+        const { embedded, redis, close } = await openBoth(() => nowMs)
+        try {
+          expect(await live(redis, sequence)).toEqual(await live(embedded, sequence))
+          nowMs = START_MS + HOUR_MS / 2
+          // Both sweep every half a second.
+          await sleep(1_000)
+          expect(await standings(redis, [START_MS])).toEqual(await standings(embedded, [START_MS]))
+          expect(redis.bucketCount()).toBe(embedded.bucketCount())
+        } finally {
+          await close()
+        }
+      }),
+      { numRuns: 5, endOnFailure: true },
+    )
+  })
+})

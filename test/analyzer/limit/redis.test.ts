@@ -1,0 +1,426 @@
+import { spawnSync } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
+import { Redis } from 'ioredis'
+import { pino } from 'pino'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
+import { openRedisLimits } from '../../../analyzer/limit/redis.ts'
+import { claim, describeLimitStore, effect, request, spend } from '../../contract/limit-store.ts'
+import { freePorts } from '../../free-ports.ts'
+import { whatIsMissing } from '../../servers/missing.ts'
+import { type RedisServer, redisChecks, startRedis } from '../../servers/redis.ts'
+
+const log = pino({ level: 'silent' })
+const missing = whatIsMissing(redisChecks)
+if (missing !== null) process.stderr.write(`Left out: the limit store in Redis. ${missing}\n`)
+
+const options = { kind: 'redis', db: 0, deadlineMs: 1_000, bucketsMax: 1_000, requestsMax: 1_000 } as const
+const HOUR_MS = 3_600_000
+/** A window in which the real clock is. */
+const current = () => {
+  const startMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS
+  return { startMs, endMs: startMs + 2 * HOUR_MS }
+}
+
+describe.skipIf(missing !== null)('limits in redis', () => {
+  let server: RedisServer
+  let admin: Redis
+  let stores: LimitStore[] = []
+  let prefixes = 0
+  let keyPrefix = ''
+
+  beforeAll(async () => {
+    server = await startRedis()
+    admin = new Redis(server.url)
+    admin.on('error', () => undefined)
+  })
+  afterAll(async () => {
+    admin?.disconnect()
+    await server?.stop()
+  })
+  afterEach(async () => {
+    for (const store of stores) await store.close()
+    stores = []
+    keyPrefix = ''
+  })
+
+  const newPrefix = () => {
+    prefixes += 1
+    keyPrefix = `test-${prefixes}:`
+    return keyPrefix
+  }
+  /** Stores of one test share their counters. */
+  const open = async (changed: Partial<Parameters<typeof openRedisLimits>[0]> = {}) => {
+    if (keyPrefix === '') newPrefix()
+    const store = await openRedisLimits({ ...options, url: server.url, keyPrefix, ...changed }, { dir: '', log })
+    stores.push(store)
+    return store
+  }
+  const ask = (fields: Parameters<typeof claim>[0] = {}) => request([claim({ ...current(), ...fields })])
+  const used = async (store: LimitStore) => {
+    const { standings } = await store.decide({ ...ask({ cost: 0 }), isDryRun: true })
+    return standings[0]?.used
+  }
+  const spent = async (store: LimitStore, cost: number) => {
+    const { reference } = await store.decide(ask({ cost }))
+    if (reference === null) throw new Error('expected the decision to spend')
+    return reference
+  }
+  const apply = (store: LimitStore, effects: ReturnType<typeof effect>[], nextOffset: number) =>
+    store.applyRecords({
+      effects: effects.map(one => ({ ...one, spends: one.spends.map(cost => ({ ...cost, ...current() })) })),
+      checksOnly: new Set(),
+      position: { logId: 'log', partition: 0, nextOffset, appliedOffset: nextOffset - 1 },
+    })
+  const untilUsable = (store: LimitStore) => expect.poll(() => store.unavailable(), { timeout: 8_000 }).toBeNull()
+
+  describeLimitStore('contract', async () => {
+    const prefix = newPrefix()
+    return {
+      open: now => openRedisLimits({ ...options, url: server.url, keyPrefix: prefix }, { dir: '', log, now }),
+      remove: async () => undefined,
+    }
+  })
+
+  test('two limiters, 64 callers at once: never over the limit, and nobody is refused while there is room', async () => {
+    const [one, other] = [await open(), await open()]
+    const answers = await Promise.all(
+      Array.from({ length: 64 }, async (_, caller) => {
+        const allowed: boolean[] = []
+        for (let turn = 0; turn < 10; turn += 1) {
+          const store = (caller + turn) % 2 === 0 ? one : other
+          allowed.push((await store.decide(ask({ limit: 400 }))).isAllowed)
+        }
+        return allowed
+      }),
+    )
+    expect(answers.flat().filter(Boolean)).toHaveLength(400)
+    expect([await used(one), await used(other)]).toEqual([400, 400])
+    expect(one.bucketCount()).toBe(1)
+  })
+
+  test('what one limiter decided the other one settles, once', async () => {
+    const [one, other] = [await open(), await open()]
+    const reference = await spent(one, 50)
+    expect(await other.settle(reference, [spend(20, current())])).toBe('settled')
+    expect(await one.release(reference)).toBe('already_settled')
+    expect(await used(one)).toBe(20)
+  })
+
+  test("a settler that lost its partition to another limiter's changes nothing", async () => {
+    const [one, other] = [await open(), await open()]
+    await one.position('log', 0)
+    await apply(one, [effect(3)], 1)
+    expect(await other.position('log', 0)).toMatchObject({ nextOffset: 1 })
+    await apply(other, [effect(4)], 2)
+    await expect(apply(one, [effect(4)], 2)).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE', retryable: true })
+    expect(await used(one)).toBe(7)
+    expect(await one.position('log', 0)).toMatchObject({ nextOffset: 2 })
+    await apply(one, [effect(5)], 3)
+    expect(await used(other)).toBe(12)
+  })
+
+  test('stopped: every decision is refused within its deadline, and what comes too late spends nothing', async () => {
+    const store = await open({ deadlineMs: 20 })
+    await spent(store, 1)
+    server.signal('SIGSTOP')
+    try {
+      for (let turn = 0; turn < 3; turn += 1) {
+        const beganMs = performance.now()
+        const asked = Array.from({ length: 50 }, () => store.decide(ask()))
+        const answers = await Promise.allSettled(asked)
+        expect(performance.now() - beganMs).toBeLessThan(500)
+        expect(answers.every(({ status }) => status === 'rejected')).toBe(true)
+      }
+      await expect(store.decide(ask())).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
+      expect(store.unavailable()).not.toBeNull()
+      await sleep(200)
+    } finally {
+      server.signal('SIGCONT')
+    }
+    await untilUsable(store)
+    await expect.poll(() => used(store).catch(() => null), { timeout: 5_000 }).toBe(1)
+  })
+
+  test('an answer that came while our own loop was busy is not too late', async () => {
+    const store = await open({ deadlineMs: 20 })
+    await spent(store, 1)
+    const asked = store.decide(ask())
+    await nextTurn()
+    const endMs = performance.now() + 100
+    while (performance.now() < endMs);
+    expect(await asked).toMatchObject({ isAllowed: true, standings: [{ used: 2 }] })
+  })
+
+  test('stopped for so long that the connection is given up', { timeout: 20_000 }, async () => {
+    const store = await open({ deadlineMs: 20 })
+    server.signal('SIGSTOP')
+    try {
+      await expect.poll(() => store.unavailable(), { timeout: 6_000 }).toMatch(/Socket timeout/)
+    } finally {
+      server.signal('SIGCONT')
+    }
+    await untilUsable(store)
+    expect(await store.decide(ask())).toMatchObject({ isAllowed: true, standings: [{ used: 1 }] })
+  })
+
+  test('killed and started again: nothing that was answered is lost, in a new epoch', { timeout: 20_000 }, async () => {
+    const [store, other] = [await open(), await open()]
+    const before = await spent(store, 50)
+    await apply(store, [effect(6)], 1)
+    await server.kill()
+    await expect.poll(() => store.unavailable()).not.toBeNull()
+    await expect(store.decide(ask())).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
+    await server.start()
+    await untilUsable(store)
+    await untilUsable(other)
+    expect([await used(store), await store.position('log', 0)]).toMatchObject([50, { nextOffset: 1 }])
+    const after = await spent(other, 1)
+    expect(after.epoch).toBeGreaterThan(before.epoch)
+    expect(after.sequence).toBeGreaterThan(before.sequence)
+    expect((await spent(store, 1)).epoch).toBe(after.epoch)
+    expect(await store.settle(before, [spend(10, current())])).toBe('settled')
+    expect(await other.settle(before, [spend(10, current())])).toBe('already_settled')
+  })
+
+  test('killed under load: what Redis holds is at least what was answered, and at most what was asked', {
+    timeout: 20_000,
+  }, async () => {
+    const store = await open()
+    let answered = 0
+    let asked = 0
+    let isRunning = true
+    const callers = Array.from({ length: 32 }, async () => {
+      while (isRunning) {
+        asked += 1
+        try {
+          if ((await store.decide(ask({ limit: 1e9 }))).isAllowed) answered += 1
+        } catch {
+          await sleep(10)
+        }
+      }
+    })
+    await sleep(200)
+    await server.kill()
+    await server.start()
+    await untilUsable(store)
+    await sleep(100)
+    isRunning = false
+    await Promise.all(callers)
+    const held = await used(store)
+    expect(held).toBeGreaterThanOrEqual(answered)
+    expect(held).toBeLessThanOrEqual(asked)
+  })
+
+  test('flushed in the middle: a new epoch begins at once, and earlier decisions spend their true cost', async () => {
+    const [store, other] = [await open(), await open()]
+    const lost = await spent(store, 50)
+    await apply(store, [effect(3)], 5)
+    await admin.flushall()
+    const { reference } = await other.decide(ask({ cost: 4 }))
+    expect(reference?.epoch).toBeGreaterThan(lost.epoch)
+    expect((await spent(store, 1)).epoch).toBe(reference?.epoch)
+    // The settler learns it, and goes on from what it has.
+    expect(await store.position('log', 0)).toBeNull()
+    await apply(store, [effect(7, { reference: lost })], 6)
+    expect(await used(store)).toBe(12)
+    await apply(store, [effect(7, { reference: lost })], 7)
+    expect(await used(store)).toBe(12)
+  })
+
+  test('an older copy, put in place and started: what was charged after it spends its true cost, once', {
+    timeout: 20_000,
+  }, async () => {
+    const store = await open()
+    const kept = await spent(store, 50)
+    await apply(store, [effect(0)], 1)
+    const copy = await copyOf(admin, keyPrefix)
+    const lost = await spent(store, 40)
+    await apply(store, [effect(0)], 2)
+    await copy.restore()
+    await server.kill()
+    await server.start()
+    await untilUsable(store)
+    expect(await used(store)).toBe(50)
+    await store.position('log', 0)
+    await apply(store, [effect(7, { reference: kept }), effect(9, { reference: lost })], 3)
+    expect(await used(store)).toBe(16)
+    await apply(store, [effect(9, { reference: lost })], 4)
+    expect(await used(store)).toBe(16)
+    expect((await spent(store, 1)).epoch).toBeGreaterThan(lost.epoch)
+  })
+
+  test('an older copy, put in place while it runs, is noticed by the position: all is compared again', async () => {
+    const store = await open()
+    const { epoch } = await spent(store, 5)
+    await apply(store, [effect(5)], 1)
+    const { id } = await store.beginComparison()
+    const truth = { ...current(), series: 'quota', isWhole: true, mayLower: true, isRecordsOnly: false }
+    await store.correct(id, [{ ...truth, costs: [{ subject: 'a', gateway: 'kong', amount: 5 }] }])
+    const copy = await copyOf(admin, keyPrefix)
+    await apply(store, [effect(5)], 2)
+    expect((await store.beginComparison()).windows[0]?.comparedTo).not.toBeNull()
+    await copy.restore()
+    expect(await store.position('log', 0)).toMatchObject({ nextOffset: 1 })
+    expect((await spent(store, 1)).epoch).toBeGreaterThan(epoch)
+    expect((await store.beginComparison()).windows[0]?.comparedTo).toBeNull()
+  })
+
+  test('scripts that Redis has forgotten are taught again', async () => {
+    const store = await open()
+    await spent(store, 1)
+    await admin.script('FLUSH')
+    const answers = await Promise.all(Array.from({ length: 100 }, () => store.decide(ask({ limit: 1_000 }))))
+    expect(answers.every(({ isAllowed }) => isAllowed)).toBe(true)
+    expect(await used(store)).toBe(101)
+  })
+
+  test('a comparison takes a window of many subjects in steps, and those without a cost too', async () => {
+    const store = await open()
+    const subjects = Array.from({ length: 600 }, (_, index) => `subject ${index}`)
+    await apply(
+      store,
+      subjects.map(subject => effect(2, { spends: [spend(2, { subject })] })),
+      600,
+    )
+    const { id } = await store.beginComparison()
+    await apply(store, [effect(100, { spends: [spend(100, { subject: 'subject 599' })] })], 601)
+    const costs = [...subjects.slice(0, 300), 'one more'].map(subject => ({ subject, gateway: 'kong', amount: 3 }))
+    const truth = { ...current(), series: 'quota', isWhole: true, mayLower: true, isRecordsOnly: false, costs }
+    expect(await store.correct(id, [truth])).toEqual({ buckets: 601, added: 303, removed: 600 })
+    const standing = async (subject: string) =>
+      (await store.decide({ ...ask({ cost: 0, subject }), isDryRun: true })).standings[0]?.used
+    expect(await Promise.all(['subject 0', 'subject 300', 'subject 599', 'one more'].map(standing))).toEqual([
+      3, 0, 100, 3,
+    ])
+  })
+
+  test('half a surrogate pair in a name does not stop the others', async () => {
+    const store = await open()
+    await store.decide(ask({ subject: 'a\ud800' }))
+    await apply(store, [effect(5, { requestId: '\udfff', spends: [spend(5, { subject: 'b\ud800' })] }), effect(6)], 2)
+    expect(await used(store)).toBe(6)
+  })
+
+  test("its clock is Redis'", async () => {
+    const store = await open()
+    const [seconds, micros] = await admin.time()
+    expect(Math.abs(store.nowMs() - (Number(seconds) * 1_000 + Number(micros) / 1_000))).toBeLessThan(50)
+  })
+
+  test('buckets expire in Redis with their window, also when nobody sweeps', async () => {
+    const store = await open()
+    await spent(store, 1)
+    const { startMs, endMs } = current()
+    for (const kind of ['buckets', 'names']) {
+      const expiresMs = await admin.pttl(`${keyPrefix}${kind}:${startMs} quota`)
+      expect(Math.abs(Date.now() + expiresMs - endMs - 60_000)).toBeLessThan(5_000)
+    }
+  })
+
+  test('a server that cannot hold limits is refused with the reason', async () => {
+    await admin.config('SET', 'maxmemory', '100mb')
+    await admin.config('SET', 'maxmemory-policy', 'allkeys-lru')
+    await expect(open()).rejects.toThrow(/allkeys-lru/)
+    await admin.config('SET', 'maxmemory-policy', 'noeviction')
+    await admin.config('SET', 'maxmemory', '0')
+    await admin.replicaof('127.0.0.1', '1')
+    await expect(open()).rejects.toThrow(/replica/)
+    await admin.replicaof('NO', 'ONE')
+    await admin.config('SET', 'requirepass', 'secret')
+    await expect(open()).rejects.toThrow(/does not let us in/)
+    const store = await open({ password: 'secret' })
+    expect(await used(store)).toBe(0)
+    await admin.config('SET', 'requirepass', '')
+  })
+
+  test('a primary that becomes a replica is left alone until it is one again', { timeout: 20_000 }, async () => {
+    const store = await open()
+    await spent(store, 1)
+    await admin.replicaof('127.0.0.1', '1')
+    try {
+      await expect(store.decide(ask())).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
+      await expect.poll(() => store.unavailable()).toMatch(/replica/)
+    } finally {
+      await admin.replicaof('NO', 'ONE')
+    }
+    await untilUsable(store)
+    await spent(store, 1)
+    expect(await used(store)).toBe(2)
+  })
+
+  test('full memory refuses what needs more of it', async () => {
+    const store = await open()
+    await spent(store, 1)
+    await admin.config('SET', 'maxmemory', '1')
+    try {
+      await expect(store.decide(ask())).rejects.toMatchObject({ code: 'LIMITS_FULL' })
+    } finally {
+      await admin.config('SET', 'maxmemory', '0')
+    }
+    expect(await used(store)).toBe(1)
+  })
+
+  test.skipIf(spawnSync('openssl', ['version']).error !== undefined)('speaks TLS', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+    const [keyFile, certFile] = [join(dir, 'key.pem'), join(dir, 'cert.pem')]
+    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost', '-days', '1']
+    const files = ['-keyout', keyFile, '-out', certFile]
+    const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+    spawnSync('openssl', ['req', '-x509', ...key, ...files, ...subject])
+    const [port = 0] = await freePorts(1)
+    try {
+      const files = ['tls-cert-file', certFile, 'tls-key-file', keyFile, 'tls-ca-cert-file', certFile]
+      await admin.call('CONFIG', 'SET', 'tls-auth-clients', 'no', ...files, 'tls-port', String(port))
+      const url = `rediss://localhost:${port}`
+      const store = await open({ url, tls: { caFile: certFile } })
+      await spent(store, 3)
+      expect(await used(store)).toBe(3)
+      const distrusting = await open({ url })
+      expect(distrusting.unavailable()).toMatch(/self.signed/)
+    } finally {
+      await admin.config('SET', 'tls-port', '0')
+      await rm(dir, { recursive: true, force: true })
+    }
+  })
+
+  test('opens while Redis is away, and decides when it has come', { timeout: 20_000 }, async () => {
+    await server.kill()
+    const store = await open()
+    expect(store.unavailable()).toMatch(/ECONNREFUSED/)
+    expect(Math.abs(store.nowMs() - Date.now())).toBeLessThan(50)
+    await expect(store.decide(ask())).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
+    await server.start()
+    await untilUsable(store)
+    await spent(store, 1)
+  })
+
+  test('opens, unavailable, where nobody ever answers', { timeout: 20_000 }, async () => {
+    const silent = createServer(() => undefined)
+    await new Promise<void>(resolve => silent.listen(0, '127.0.0.1', resolve))
+    const address = silent.address()
+    const port = typeof address === 'object' ? address?.port : 0
+    const store = await open({ url: `redis://127.0.0.1:${port}` })
+    expect(store.unavailable()).not.toBeNull()
+    await store.close()
+    silent.close()
+  })
+})
+
+/** The keys of a store as they are now, to be put back later. */
+async function copyOf(admin: Redis, keyPrefix: string): Promise<{ restore(): Promise<void> }> {
+  const keys = await admin.keys(`${keyPrefix}*`)
+  const dumps = await Promise.all(keys.map(async key => [key, await admin.dumpBuffer(key)] as const))
+  return {
+    async restore() {
+      const newer = await admin.keys(`${keyPrefix}*`)
+      const all = admin.multi().del(newer)
+      for (const [key, dump] of dumps) if (dump !== null) all.restore(key, 0, dump)
+      await all.exec()
+    },
+  }
+}
