@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import pino from 'pino'
 import { type EmbeddedStore, startEmbeddedStore } from '../collector/store/embedded.ts'
 import { migrate } from '../collector/store/migrate.ts'
-import { openStore, type Store, type StoreOptions } from '../collector/store/open.ts'
+import { type EmbeddedStoreOptions, openStore, type Store } from '../collector/store/open.ts'
 import { freePorts } from './free-ports.ts'
 
 const MEMORY_BYTES_MAX = 2 * 2 ** 30
@@ -13,7 +13,7 @@ const MEMORY_BYTES_MAX = 2 * 2 ** 30
 export interface TestStore {
   store: Store
   engine: EmbeddedStore
-  options: StoreOptions
+  options: EmbeddedStoreOptions
   /** Folder of the engine, its credentials and its lock. */
   dir: string
   /** Runs a query and answers its rows. */
@@ -27,7 +27,7 @@ export const openTestStore = async (): Promise<TestStore> => {
   const dir = await mkdtemp(join(tmpdir(), 'quotacast-store-'))
   const log = pino({ level: 'silent' })
   const [port = 0] = await freePorts(1)
-  const options: StoreOptions = { kind: 'embedded', host: '127.0.0.1', port, memoryBytesMax: MEMORY_BYTES_MAX }
+  const options: EmbeddedStoreOptions = { kind: 'embedded', host: '127.0.0.1', port, memoryBytesMax: MEMORY_BYTES_MAX }
   const engine = await startEmbeddedStore(options, { dir, log })
   const store = await openStore(options, { dir, log })
   await migrate(store, { log })

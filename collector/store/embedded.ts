@@ -12,7 +12,7 @@ import type { Logger } from 'pino'
 import { openCredentials, type StoreCredentials } from './credentials.ts'
 import type { EngineFailure } from './engine.ts'
 import { toServerXml, toUsersXml } from './engine-config.ts'
-import { type StoreOptions, storeUrl } from './open.ts'
+import { type EmbeddedStoreOptions, storeUrl } from './open.ts'
 import { StoreError } from './store-error.ts'
 
 /** From the child's start until it serves; after kill -9 it first reads its parts again. */
@@ -51,7 +51,7 @@ interface Engine {
  * engine, `STORE_LOCKED` when another one uses the folder, `STORE_UNAVAILABLE` when it does not come up.
  */
 export const startEmbeddedStore = async (
-  options: StoreOptions,
+  options: EmbeddedStoreOptions,
   deps: { dir: string; log: Logger },
 ): Promise<EmbeddedStore> => {
   const { dir, log } = deps
@@ -103,7 +103,7 @@ export const startEmbeddedStore = async (
   }
 }
 
-const writeConfiguration = async (options: StoreOptions, dir: string): Promise<StoreCredentials> => {
+const writeConfiguration = async (options: EmbeddedStoreOptions, dir: string): Promise<StoreCredentials> => {
   await mkdir(join(dir, 'engine'), { recursive: true, mode: 0o700 })
   const credentials = await openCredentials(dir)
   const usersFile = join(dir, 'users.xml')
@@ -114,7 +114,7 @@ const writeConfiguration = async (options: StoreOptions, dir: string): Promise<S
 }
 
 const startEngine = async (
-  options: StoreOptions,
+  options: EmbeddedStoreOptions,
   url: string,
   dir: string,
   credentials: StoreCredentials,

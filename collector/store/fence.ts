@@ -60,7 +60,7 @@ export const renewFence = async (store: Store, fence: Fence): Promise<Fence> => 
 }
 
 /** The condition of every insert, its parameters, and the id by which the insert can be found and killed. */
-export const fenceInsert = (fence: Fence) => ({
+export const fenceInsert = (store: Pick<Store, 'database'>, fence: Fence) => ({
   condition: `throwIf((
     SELECT max((epoch, owner)) FROM writer_fence
     WHERE topic = {fence_topic:String} AND partition = {fence_partition:UInt32}
@@ -71,7 +71,7 @@ export const fenceInsert = (fence: Fence) => ({
     fence_epoch: fence.epoch,
     fence_owner: fence.owner,
   },
-  queryId: `${queryIdPrefix(fence)}${fence.epoch}-${randomUUID()}`,
+  queryId: `${queryIdPrefix(store, fence)}${fence.epoch}-${randomUUID()}`,
 })
 
 /** Maps what an insert threw: `STORE_FENCED` when the condition did, else `STORE_UNAVAILABLE`, outcome unclear. */
@@ -83,8 +83,11 @@ export const toInsertError = (error: unknown, fence: Fence): StoreError => {
   })
 }
 
-const queryIdPrefix = ({ topic, partition }: Pick<Fence, 'topic' | 'partition'>) =>
-  `quotacast-write-${topic}-${partition}-`
+/** Queries of other databases on the same server are not ours to kill. */
+const queryIdPrefix = (
+  { database }: Pick<Store, 'database'>,
+  { topic, partition }: Pick<Fence, 'topic' | 'partition'>,
+) => `quotacast-write-${database}-${topic}-${partition}-`
 
 const fencedError = ({ topic, partition }: Fence) =>
   new StoreError('STORE_FENCED', `Another writer has taken over ${topic}/${partition}`)
@@ -115,5 +118,5 @@ const appendFence = (store: Store, fence: Fence) =>
 const killInserts = (store: Store, fence: Fence) =>
   store.client.command({
     query: 'KILL QUERY WHERE startsWith(query_id, {prefix:String}) SYNC',
-    query_params: { prefix: queryIdPrefix(fence) },
+    query_params: { prefix: queryIdPrefix(store, fence) },
   })

@@ -45,7 +45,7 @@ export const insertRows = async (
   fence: Fence,
   lines: Iterable<string>,
 ): Promise<void> => {
-  const { condition, params, queryId } = fenceInsert(fence)
+  const { condition, params, queryId } = fenceInsert(store, fence)
   const constants: Record<string, string> = { ...target.constants, log_id: partition.logId }
   const names = [...target.columns.map(column => column.name), ...Object.keys(constants), 'log_partition']
   const values = [

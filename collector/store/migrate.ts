@@ -26,13 +26,13 @@ interface Migration {
 }
 
 /**
- * Answers the names of the migrations that were applied now. Throws `STORE_UNSUPPORTED` when the server is too old,
- * `STORE_SCHEMA` when the tables were made by a newer version or a shipped migration was edited, and what the client
+ * Answers the names of the migrations that were applied now. Throws `STORE_UNSUPPORTED` when the server is too old
+ * or replicates, `STORE_SCHEMA` when the tables were made by a newer version or a shipped migration was edited, and what the client
  * throws when the store is away.
  */
 export const migrate = async (store: Store, deps: { log: Logger; schemaDir?: string }): Promise<string[]> => {
   await store.createDatabase()
-  await checkVersion(store)
+  await checkServer(store)
   await store.client.command({
     query: `CREATE TABLE IF NOT EXISTS schema_migrations
       (name String, sha256 String, applied_at DateTime64(3, 'UTC') DEFAULT now64(3))
@@ -62,8 +62,18 @@ export const migrate = async (store: Store, deps: { log: Logger; schemaDir?: str
   return applied
 }
 
-const checkVersion = async (store: Store): Promise<void> => {
+const checkServer = async (store: Store): Promise<void> => {
   const [version = ''] = await readColumn(store, 'SELECT version() AS value')
+  checkVersion(version)
+  const engines = await readColumn(
+    store,
+    `SELECT engine AS value FROM system.databases WHERE name = currentDatabase()
+     UNION ALL SELECT engine FROM system.tables WHERE database = currentDatabase()`,
+  )
+  checkEngines(engines)
+}
+
+const checkVersion = (version: string): void => {
   const [major = 0, minor = 0] = version.split('.').map(Number)
   const [majorMin = 0, minorMin = 0] = STORE_VERSION_MIN.split('.').map(Number)
   if (major < majorMin || (major === majorMin && minor < minorMin)) {
@@ -72,6 +82,20 @@ const checkVersion = async (store: Store): Promise<void> => {
       `ClickHouse ${version} is too old: ${STORE_VERSION_MIN} is the oldest that works`,
     )
   }
+}
+
+/**
+ * The writer reads back what is stored, and its fence is a row: on another replica than the one that acknowledged, both
+ * could still be missing, and a call would be lost or stored twice. Throws `STORE_UNSUPPORTED`.
+ */
+export const checkEngines = (engines: readonly string[]): void => {
+  const replicated = engines.find(engine => /^(Replicated|Shared)/.test(engine))
+  if (replicated === undefined) return
+  throw new StoreError(
+    'STORE_UNSUPPORTED',
+    `${replicated} is replicated, and what one replica has acknowledged another may not have yet: ` +
+      'give Quotacast a database of the engine Atomic, on one server',
+  )
 }
 
 const readMigrations = async (schemaDir: string): Promise<Migration[]> => {

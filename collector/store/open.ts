@@ -1,18 +1,20 @@
 /** The store as every role sees it: a ClickHouse that is spoken to over HTTP, wherever it runs. */
+import { readFile } from 'node:fs/promises'
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
+import { ClickHouseStoreOptions } from './clickhouse-options.ts'
 import { openCredentials } from './credentials.ts'
+import { StoreError } from './store-error.ts'
 import { STORE_DATABASE } from './tables.ts'
 
 const REQUEST_MS_MAX = 120_000
 const CONNECTIONS_MAX = 16
 const PING_MS_MAX = 2_000
 
-export const StoreOptions = Type.Object(
+export const EmbeddedStoreOptions = Type.Object(
   {
     kind: Type.Literal('embedded', {
-      default: 'embedded',
       description: 'The ClickHouse engine in a child process of the store role, its data under `dataDir`.',
     }),
     host: Type.String({
@@ -29,6 +31,9 @@ export const StoreOptions = Type.Object(
   },
   { additionalProperties: false },
 )
+export type EmbeddedStoreOptions = Static<typeof EmbeddedStoreOptions>
+
+export const StoreOptions = Type.Union([EmbeddedStoreOptions, ClickHouseStoreOptions])
 export type StoreOptions = Static<typeof StoreOptions>
 
 export interface Store {
@@ -45,17 +50,15 @@ export interface Store {
 
 /**
  * Connects lazily: resolves whether or not the store runs yet, so that a role can start first. `deps.dir` is the folder
- * of the embedded store.
+ * of the embedded store. Throws `STORE_UNAVAILABLE` when a file of `tls` cannot be read.
  */
 export const openStore = async (options: StoreOptions, deps: { dir: string; log: Logger }): Promise<Store> => {
-  const url = storeUrl(options)
-  const { quotacast: password } = await openCredentials(deps.dir)
-  const connect = (database: string) =>
+  const { url, database, ...access } = await accessOf(options, deps.dir)
+  const connect = (toDatabase: string) =>
     createClient({
+      ...access,
       url,
-      username: 'quotacast',
-      password,
-      database,
+      database: toDatabase,
       application: 'quotacast',
       request_timeout: REQUEST_MS_MAX,
       max_open_connections: CONNECTIONS_MAX,
@@ -67,19 +70,27 @@ export const openStore = async (options: StoreOptions, deps: { dir: string; log:
         date_time_input_format: 'best_effort',
       },
     })
-  const client = connect(STORE_DATABASE)
+  const client = connect(database)
   return {
     client,
     url,
-    database: STORE_DATABASE,
+    database,
     ping: async () => {
       const result = await client.ping({ select: true, abort_signal: AbortSignal.timeout(PING_MS_MAX) })
       return result.success ? null : `the store at ${url} does not answer: ${result.error.message}`
     },
     createDatabase: async () => {
-      const anywhere = connect('default')
+      // The one database that every server has and every user may see.
+      const anywhere = connect('system')
       try {
-        await anywhere.command({ query: `CREATE DATABASE IF NOT EXISTS ${STORE_DATABASE}` })
+        const found = await anywhere.query({
+          query: 'SELECT name FROM databases WHERE name = {database:String}',
+          query_params: { database },
+          format: 'JSONEachRow',
+        })
+        // A user who may not make databases can be given one.
+        if ((await found.json()).length === 0)
+          await anywhere.command({ query: `CREATE DATABASE IF NOT EXISTS ${database}` })
       } finally {
         await anywhere.close()
       }
@@ -88,6 +99,32 @@ export const openStore = async (options: StoreOptions, deps: { dir: string; log:
   }
 }
 
-/** Where the store's HTTP interface is. */
-export const storeUrl = (options: StoreOptions): string =>
+/** Where the embedded store's HTTP interface is. */
+export const storeUrl = (options: Pick<EmbeddedStoreOptions, 'host' | 'port'>): string =>
   `http://${options.host.includes(':') ? `[${options.host}]` : options.host}:${options.port}`
+
+/** What the client has to know of a store to be let in. */
+const accessOf = async (options: StoreOptions, dir: string) => {
+  switch (options.kind) {
+    case 'embedded': {
+      const { quotacast: password } = await openCredentials(dir)
+      return { url: storeUrl(options), username: 'quotacast', password, database: STORE_DATABASE }
+    }
+    case 'clickhouse': {
+      const { url, username, password, database, tls } = options
+      return { url, username, password, database, ...(tls === undefined ? {} : { tls: await readTls(tls) }) }
+    }
+  }
+}
+
+const readTls = async ({ caFile, certFile, keyFile }: NonNullable<ClickHouseStoreOptions['tls']>) => {
+  const ca_cert = await readPem(caFile)
+  return certFile === undefined || keyFile === undefined
+    ? { ca_cert }
+    : { ca_cert, cert: await readPem(certFile), key: await readPem(keyFile) }
+}
+
+const readPem = (file: string): Promise<Buffer> =>
+  readFile(file).catch((cause: unknown) => {
+    throw new StoreError('STORE_UNAVAILABLE', `store.tls: ${file} cannot be read`, { cause })
+  })

@@ -166,7 +166,7 @@ export const storeContract = (open: () => Promise<ContractStore>): void => {
 
   /** The insert that `insertRows` makes, by hand, so that its body can stall. */
   const beginInsert = (partition: LogPartition, fence: Awaited<ReturnType<typeof takeFence>>) => {
-    const { condition, params, queryId } = fenceInsert(fence)
+    const { condition, params, queryId } = fenceInsert(store, fence)
     const structure = callRows.target.columns.map(({ name, type }) =>
       type === 'instant' ? `${name} Int64` : `${name} ${type === 'Labels' ? 'Map(String, String)' : type}`,
     )

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { migrate } from '../../../collector/store/migrate.ts'
+import { checkEngines, migrate } from '../../../collector/store/migrate.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
 
 const log = pino({ level: 'silent' })
@@ -44,4 +44,10 @@ test('a program that is older than its tables does not touch them', async () => 
 test('a migration that was edited after it was applied is refused', async () => {
   await writeFile(join(schemaDir, '900-two-statements.sql'), 'SELECT 1;')
   await expect(migrate(opened.store, { log, schemaDir })).rejects.toMatchObject({ code: 'STORE_SCHEMA' })
+})
+
+test('a server whose tables are replicated is refused, with the reason', () => {
+  expect(() => checkEngines(['Atomic', 'MergeTree', 'ReplacingMergeTree'])).not.toThrow()
+  for (const engine of ['Replicated', 'ReplicatedMergeTree', 'SharedMergeTree'])
+    expect(() => checkEngines(['Atomic', engine])).toThrow(/replicated.*Atomic/)
 })

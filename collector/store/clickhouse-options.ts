@@ -1,0 +1,39 @@
+import Type, { type Static } from 'typebox'
+
+const ClickHouseTlsOptions = Type.Object(
+  {
+    caFile: Type.String({ minLength: 1, description: "Authorities that sign the server's certificate, PEM." }),
+    certFile: Type.Optional(
+      Type.String({ minLength: 1, description: 'Our own certificate, PEM, by which the server knows the user.' }),
+    ),
+    keyFile: Type.Optional(Type.String({ minLength: 1, description: 'Its private key, PEM; belongs to `certFile`.' })),
+  },
+  { additionalProperties: false, description: 'Details of TLS, with `https://` only; absent: what Node trusts.' },
+)
+
+export const ClickHouseStoreOptions = Type.Object(
+  {
+    kind: Type.Literal('clickhouse', {
+      description: 'A ClickHouse server. One endpoint, tables that are not replicated.',
+    }),
+    url: Type.String({
+      default: 'http://127.0.0.1:8123',
+      pattern: '^https?://[^@/?#\\s]+$',
+      description: 'Its HTTP interface, `http://host:port` or `https://host:port`.',
+    }),
+    username: Type.String({ default: 'default', minLength: 1, description: 'Who we are there.' }),
+    password: Type.String({
+      default: '',
+      writeOnly: true,
+      description: "That user's password; none where a certificate is shown.",
+    }),
+    database: Type.String({
+      default: 'quotacast',
+      pattern: '^[A-Za-z_][A-Za-z0-9_]{0,63}$',
+      description: 'Database of our tables; made when there is none.',
+    }),
+    tls: Type.Optional(ClickHouseTlsOptions),
+  },
+  { additionalProperties: false },
+)
+export type ClickHouseStoreOptions = Static<typeof ClickHouseStoreOptions>
