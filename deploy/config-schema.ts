@@ -10,7 +10,8 @@ import { LogOptions } from '../collector/log/call-log.ts'
 import { MappingError, MappingOptions, mappingDialect } from '../collector/normalize/mapping.ts'
 import { PriceOptions } from '../collector/prices.ts'
 import { SCOPES } from '../collector/principal.ts'
-import { StoreOptions } from '../collector/store/open.ts'
+import { ClickHouseStoreOptions } from '../collector/store/clickhouse-options.ts'
+import { EmbeddedStoreOptions } from '../collector/store/open.ts'
 import type { ConfigSchema } from './config-values.ts'
 
 /** Most labels that become columns, and so can be used by quotas. */
@@ -34,7 +35,7 @@ const secretKeys = (description: string) =>
       minItems: 1,
       maxItems: SECRET_KEYS_MAX,
       writeOnly: true,
-      description: `${description} Newest first: the first one writes, all of them read. Absent: made at first start.`,
+      description: `${description} Newest first: the first one writes, all of them read. Made at first start where everything is embedded, required otherwise.`,
     }),
   )
 
@@ -63,17 +64,23 @@ const ConfigOptions = closed({
     description: 'Everything that is kept, below the working directory unless absolute.',
   }),
   log: LogOptions,
-  store: Type.Object(
-    {
-      ...StoreOptions.properties,
-      healthPort: Type.Integer({
-        default: 7415,
-        minimum: 1,
-        maximum: 65_535,
-        description: "Port of the store role's own health and metrics; the interface of the engine has another.",
-      }),
-    },
-    { additionalProperties: false, description: 'Where calls and forecasts are kept and queried.' },
+  store: Type.Union(
+    [
+      Type.Object(
+        {
+          ...EmbeddedStoreOptions.properties,
+          healthPort: Type.Integer({
+            default: 7415,
+            minimum: 1,
+            maximum: 65_535,
+            description: "Port of the store role's own health and metrics; the interface of the engine has another.",
+          }),
+        },
+        { additionalProperties: false },
+      ),
+      ClickHouseStoreOptions,
+    ],
+    { description: 'Where calls and forecasts are kept and queried.' },
   ),
   limits: LimitsOptions,
   collector: closed(
@@ -153,8 +160,27 @@ export function* contradictionsOf(config: Config): Iterable<string> {
   const tokenNames = config.auth.tokens.map(token => token.name)
   yield* twice(tokenNames, 'auth.tokens', 'name')
   const { store, collector, limiter, analyzer } = config
-  const ports = [store.port, store.healthPort, collector.port, limiter.port, analyzer.port]
+  const storePorts = store.kind === 'embedded' ? [store.port, store.healthPort] : []
+  const ports = [...storePorts, collector.port, limiter.port, analyzer.port]
   yield* twice(ports, 'store, collector, limiter, analyzer', 'port')
+  yield* missingSecrets(config)
+  if (store.kind === 'clickhouse') {
+    const { password, tls } = store
+    if ((tls?.certFile === undefined) !== (tls?.keyFile === undefined))
+      yield 'store.tls: certFile and keyFile belong together'
+    if (tls?.certFile !== undefined && password !== '') yield 'store: password and tls.certFile exclude each other'
+  }
+}
+
+/** Keys that one machine made for itself would be others on the next: equal callers would have unequal fingerprints. */
+function* missingSecrets({ log, store, limits, secrets }: Config): Iterable<string> {
+  const kinds = Object.entries({ log, store, limits }).filter(([, { kind }]) => kind !== 'embedded')
+  const [distributed] = kinds.map(([section, { kind }]) => `${section}.kind: ${kind}`)
+  if (distributed === undefined) return
+  for (const key of ['fingerprintKeys', 'decisionKeys'] as const) {
+    if (secrets[key] === undefined)
+      yield `secrets.${key}: is required with ${distributed}, the same on every machine; make one with: openssl rand -hex 32`
+  }
 }
 
 /** Problems of the error that `attempt` throws; an error that is no config problem is a bug and passes. */

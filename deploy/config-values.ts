@@ -3,6 +3,8 @@
  * number there may be written with one (`retentionSeconds: 7d`, `sizeBytesMax: 2GiB`), and what is `writeOnly` there is
  * masked when printed.
  */
+import type { TSchema } from 'typebox'
+import Value from 'typebox/value'
 import { parse } from 'yaml'
 
 /** JSON, as YAML and the environment give it. */
@@ -117,6 +119,13 @@ function toNumber(text: string, key: string): number | string {
   const factor = units !== undefined && Object.hasOwn(units, unit) ? units[unit] : undefined
   // Rounded to a thousandth of the key's unit, so that 0.1 + 0.2 of a float does not become a fraction.
   return factor === undefined || one === undefined ? text : Math.round((amount * factor * 1000) / one) / 1000
+}
+
+/** Adds the defaults, in a case of a union too that is wrong elsewhere: there, all but the wrong key is then no problem. */
+export function fillDefaults(schema: ConfigSchema, value: Json): Json {
+  return rebuild([schema], '', value, (item, _key, [only, ...others]) =>
+    isObject(item) && only !== undefined && others.length === 0 ? (Value.Default(only as TSchema, item) as Json) : item,
+  )
 }
 
 /** Replaces whatever the schema calls `writeOnly`. */

@@ -5,13 +5,13 @@
  */
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import Value from 'typebox/value'
 import { parseDocument, stringify } from 'yaml'
 import { ConfigError, configProblems } from './config-problems.ts'
 import type { Config } from './config-schema.ts'
 import {
   type ConfigSchema,
   convertUnits,
+  fillDefaults,
   isObject,
   type Json,
   type JsonObject,
@@ -55,7 +55,7 @@ export async function loadConfig(sources: ConfigSources): Promise<Config> {
     sources.dataDir === undefined ? {} : { dataDir: sources.dataDir },
   ]
   const written = layers.reduce<Json>(merge, DEFAULT_CHOICES)
-  const whole: unknown = Value.Default(configSchema, convertUnits(configSchema, written))
+  const whole: unknown = fillDefaults(configSchema, convertUnits(configSchema, written))
   problems.push(...configProblems(configSchema, whole))
   if (problems.length > 0) throw new ConfigError(problems)
   const config = whole as Config

@@ -90,6 +90,10 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   return isHelp ? 0 : EXIT_USAGE
 }
 
+// kafkajs computes timeouts that have passed already, and Node warns of each process that does.
+process.removeAllListeners('warning').on('warning', ({ name, message }) => {
+  if (name !== 'TimeoutNegativeWarning') process.stderr.write(`${name}: ${message}\n`)
+})
 // Compiling is most of the time that a role takes to start, and to start again.
 enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/quotacast'))
 // Ends here and now: a handle that somebody left open must not keep a finished command alive.

@@ -1,4 +1,5 @@
 /** What each role is made of: the ground that all of them stand on, its own part, and a server with the part's routes. */
+import assert from 'node:assert/strict'
 import { setPriority } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
@@ -118,6 +119,7 @@ async function openGround(context: { config: Config; logger: Logger; lifecycle: 
 
 const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
   async store({ config, logger }) {
+    assert(config.store.kind === 'embedded', 'only an embedded store is a role')
     const store = await startEmbeddedStore(config.store, {
       dir: join(config.dataDir, 'store'),
       log: logger.child({ part: 'engine' }),

@@ -19,6 +19,8 @@ interface Part {
   /** Of these the types only. */
   types?: readonly string[]
   packages?: readonly string[]
+  /** Packages of which it may name the types. */
+  packageTypes?: readonly string[]
   /** `true` (the default): all built-in modules; else these. */
   node?: true | readonly string[]
   /** Not even what is allowed everywhere. */
@@ -45,8 +47,9 @@ const PARTS: readonly Part[] = [
     at: 'collector/normalize/',
     imports: ['collector/call-record.ts', 'collector/identity.ts', 'collector/prices.ts', COLLECTOR_EVENTS],
   },
-  { at: 'collector/log/', imports: ['collector/call-record.ts', COLLECTOR_EVENTS] },
+  { at: 'collector/log/', imports: ['collector/call-record.ts', COLLECTOR_EVENTS], packageTypes: ['kafkajs'] },
   { at: 'collector/log/embedded.ts', imports: ['collector/log/', COLLECTOR_EVENTS], packages: ['lmdb'] },
+  { at: 'collector/log/kafka.ts', imports: ['collector/log/', COLLECTOR_EVENTS], packages: ['kafkajs'] },
   { at: 'collector/receive/', imports: RECEIVE_IMPORTS },
   { at: 'collector/receive/csv.ts', imports: ['collector/receive/', ...RECEIVE_IMPORTS], packages: ['csv-parse'] },
   {
@@ -99,6 +102,7 @@ const PARTS: readonly Part[] = [
   },
   { at: 'analyzer/limit/bucket.ts', imports: ['analyzer/limit/'], node: [] },
   { at: 'analyzer/limit/embedded.ts', imports: ['analyzer/limit/', ANALYZER_EVENTS], packages: ['lmdb'] },
+  { at: 'analyzer/limit/redis.ts', imports: ['analyzer/limit/', ANALYZER_EVENTS], packages: ['ioredis'] },
   { at: 'analyzer/api/', imports: ['analyzer/', 'collector/principal.ts', TABLES], packages: ['@clickhouse/client'] },
   { at: ANALYZER_EVENTS, imports: ['analyzer/'], types: ['collector/'], packages: ['@opentelemetry/api'] },
   {
@@ -185,7 +189,7 @@ function strayImports(file: string, source: string): string[] {
     }
     if (from.startsWith('node:')) return part.node === undefined || part.node === true || part.node.includes(from)
     const name = packageOf(from)
-    if (part.packages?.includes(name)) return true
+    if (part.packages?.includes(name) || (isType && part.packageTypes?.includes(name))) return true
     return part.isPure !== true && (EVERYWHERE.includes(name) || (isType && TYPES_EVERYWHERE.includes(name)))
   }
   return importsOf(source)

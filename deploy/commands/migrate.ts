@@ -18,7 +18,9 @@ export const command: Command = {
     try {
       const away = await store.ping()
       if (away !== null) {
-        invocation.warn(`${away} Start it with: npm run quotacast -- serve store`)
+        invocation.warn(
+          `${away} ${config.store.kind === 'embedded' ? 'Start it with: npm run quotacast -- serve store' : ''}`.trim(),
+        )
         return 1
       }
       const applied = await migrate(store, { log })

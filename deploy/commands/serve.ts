@@ -1,4 +1,4 @@
-import { ROLES } from '../addresses.ts'
+import { ROLES, rolesOf } from '../addresses.ts'
 import { type Command, UsageError } from '../command.ts'
 
 export const command: Command = {
@@ -14,6 +14,8 @@ export const command: Command = {
     const { startTelemetry } = await import('../telemetry.ts')
     const telemetry = await startTelemetry(role)
     const config = await invocation.config()
+    if (!rolesOf(config).includes(role))
+      throw new UsageError(`with store.kind: ${config.store.kind} there is no role ${role}`)
     const { serveRole } = await import('../roles.ts')
     return serveRole(role, config, telemetry)
   },

@@ -1,6 +1,6 @@
 import { stringify } from 'yaml'
 import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
-import { ROLES, type Role, roleUrl } from '../addresses.ts'
+import { ROLES, type Role, rolesOf, roleUrl } from '../addresses.ts'
 import type { Command } from '../command.ts'
 import type { Config } from '../config-schema.ts'
 import { getJson, RoleError } from '../role-client.ts'
@@ -26,7 +26,7 @@ export const command: Command = {
   examples: ['status', 'status --json'],
   async run(invocation) {
     const config = await invocation.config()
-    const statuses = await Promise.all(ROLES.map(async role => [role, await askRole(role, config)] as const))
+    const statuses = await Promise.all(rolesOf(config).map(async role => [role, await askRole(role, config)] as const))
     if (invocation.isJson) invocation.print(JSON.stringify(Object.fromEntries(statuses), null, 2))
     else for (const [role, status] of statuses) invocation.print(toText(role, status))
     return statuses.every(([, { reasons }]) => reasons.length === 0) ? 0 : 1

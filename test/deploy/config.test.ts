@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { parse } from 'yaml'
+import { rolesOf } from '../../deploy/addresses.ts'
 import { loadConfig, printConfig, telemetryEnvironment } from '../../deploy/config.ts'
 import { ConfigError } from '../../deploy/config-problems.ts'
 
 const REPOSITORY = new URL('../..', import.meta.url).pathname
 const EXAMPLE = join(REPOSITORY, 'deploy/config.example.yaml')
+const DISTRIBUTED = join(REPOSITORY, 'deploy/config.distributed.example.yaml')
 const NO_CONFIG = join(REPOSITORY, '.npmrc')
 const FIXTURES = join(REPOSITORY, 'test/fixtures/config')
 
@@ -35,6 +37,7 @@ describe('the config', () => {
     expect(config.dataDir).toBe(join(process.cwd(), 'data'))
     expect([config.log.kind, config.store.kind, config.limits.kind]).toEqual(['embedded', 'embedded', 'embedded'])
     const { store, collector, limiter, analyzer } = config
+    if (store.kind !== 'embedded') throw new Error('the default is embedded')
     expect([store.port, store.healthPort, collector.port, limiter.port, analyzer.port]).toEqual([
       7410, 7415, 7411, 7412, 7414,
     ])
@@ -50,7 +53,7 @@ describe('the config', () => {
       dataDir: join(dir, 'elsewhere'),
     })
     expect([config.limiter.port, config.collector.port, config.analyzer.port]).toEqual([8001, 9002, 9999])
-    expect(config.store.port).toBe(7410)
+    expect(config.store).toMatchObject({ port: 7410 })
     expect(config.dataDir).toBe(join(dir, 'elsewhere'))
   })
 
@@ -64,13 +67,23 @@ describe('the config', () => {
     expect((await load({ file })).log).toEqual({ kind: 'embedded', retentionSeconds: 7200, sizeBytesMax: 2 ** 30 })
     const environment = { QUOTACAST_LOG__RETENTION_SECONDS: '3d' }
     expect((await load({ file, environment })).log.retentionSeconds).toBe(259_200)
-    expect((await load({ overrides: ['log.sizeBytesMax=64MiB'] })).log.sizeBytesMax).toBe(64 * 2 ** 20)
+    expect((await load({ overrides: ['log.sizeBytesMax=64MiB'] })).log).toMatchObject({ sizeBytesMax: 64 * 2 ** 20 })
   })
 
   test('cannot be changed', async () => {
     const config = await load({ file: EXAMPLE })
     expect(() => Object.assign(config.limiter, { port: 1 })).toThrow(TypeError)
     expect(() => Object.assign(config.quotas[0] ?? {}, { limit: 1 })).toThrow(TypeError)
+  })
+
+  test('names what is wrong in one case of a choice, and nothing else', async () => {
+    const log = { brokers: ['no-port'], partition: 3 }
+    expect(
+      await problemsOf({ overrides: ['log.kind=kafka', `log=${JSON.stringify({ kind: 'kafka', ...log })}`] }),
+    ).toEqual([
+      expect.stringMatching(/^log\.brokers\[0\]: must match pattern/),
+      expect.stringMatching(/^log\.partition: .*did you mean partitions/),
+    ])
   })
 
   test('names all problems of all sources at once', async () => {
@@ -119,11 +132,45 @@ describe('the example', () => {
   })
 })
 
+describe('the distributed example', () => {
+  const keys = (letter: string) => `[${letter.repeat(64)}]`
+  const environment = {
+    QUOTACAST_SECRETS__FINGERPRINT_KEYS: keys('a'),
+    QUOTACAST_SECRETS__DECISION_KEYS: keys('b'),
+    QUOTACAST_LOG__SASL__PASSWORD: 'broker-password',
+    QUOTACAST_STORE__PASSWORD: 'store-password',
+  }
+
+  test('is a working config, with the secrets of the environment', async () => {
+    const config = await load({ file: DISTRIBUTED, environment })
+    expect([config.log.kind, config.store.kind, config.limits.kind]).toEqual(['kafka', 'clickhouse', 'redis'])
+    expect(config.secrets.fingerprintKeys).toEqual(['a'.repeat(64)])
+    expect(config.log).toMatchObject({ sasl: { password: 'broker-password' }, appendTimeoutMs: 10_000 })
+    expect(rolesOf(config)).toEqual(['collector', 'limiter', 'analyzer'])
+    const printed = await printConfig(config, 'yaml')
+    for (const secret of ['broker-password', 'store-password', 'aaaa']) expect(printed).not.toContain(secret)
+  })
+
+  test('is refused without secrets, which every machine must share', async () => {
+    const problems = await problemsOf({ file: DISTRIBUTED })
+    expect(problems.map(problem => problem.split(':')[0])).toEqual(['secrets.fingerprintKeys', 'secrets.decisionKeys'])
+    expect(problems[0]).toContain('required with log.kind: kafka')
+  })
+
+  test.each([
+    ['store.tls={caFile: a, certFile: b}', /certFile and keyFile belong together/],
+    ['store.tls={caFile: a, certFile: b, keyFile: c}', /password and tls.certFile exclude each other/],
+  ])('is refused with %s', async (override, problem) => {
+    const problems = await problemsOf({ file: DISTRIBUTED, environment, overrides: [override] })
+    expect(problems.join()).toMatch(problem)
+  })
+})
+
 describe('fixtures', () => {
   test.each([
     ['working-azure.yaml', []],
     ['busted-quotas.yaml', ['quotas[0].match.colour', 'quotas[1].window.timezone', 'quotas']],
-    ['busted-choices.yaml', ['log.kind', 'store.memory', 'limits.flushMs', 'labels']],
+    ['busted-choices.yaml', ['log', 'store.memory', 'limits.flushMs', 'labels']],
   ])('%s', async (name, places) => {
     const file = join(FIXTURES, name)
     const problems = await load({ file }).then(

@@ -1,0 +1,53 @@
+/**
+ * `npm run servers`: one Kafka and one Redis for trying Quotacast out on them, until Ctrl-C. Prints the config that
+ * `npm start` runs on. Nothing is left behind.
+ */
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { stringify } from 'yaml'
+import { type KafkaServers, kafkaChecks, startKafka } from './kafka.ts'
+import { whatIsMissing } from './missing.ts'
+import { type RedisServer, redisChecks, startRedis } from './redis.ts'
+
+const SECRET_BYTES = 32
+
+function configFor(kafka: KafkaServers, redis: RedisServer, dataDir: string): string {
+  const secret = (): string[] => [randomBytes(SECRET_BYTES).toString('base64url')]
+  return stringify({
+    dataDir,
+    log: { kind: 'kafka', brokers: kafka.addresses, partitions: 3, replicationFactor: 1, minInsyncReplicas: 1 },
+    limits: { kind: 'redis', url: redis.url },
+    // Several machines must have the same ones, so with Kafka or Redis they are not made up at the first start.
+    secrets: { fingerprintKeys: secret(), decisionKeys: secret() },
+  })
+}
+
+const asked = new Promise<void>(resolve => {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
+})
+const missing = whatIsMissing([...kafkaChecks, ...redisChecks])
+if (missing === null) {
+  const dir = mkdtempSync(join(tmpdir(), 'quotacast-servers-'))
+  process.stdout.write('Starting Kafka and Redis …\n')
+  const started = await Promise.allSettled([startKafka(), startRedis()])
+  try {
+    const [kafka, redis] = started
+    if (kafka.status === 'rejected') throw kafka.reason
+    if (redis.status === 'rejected') throw redis.reason
+    const file = join(dir, 'quotacast.yaml')
+    const config = configFor(kafka.value, redis.value, join(dir, 'data'))
+    writeFileSync(file, config, { mode: 0o600 })
+    process.stdout.write(
+      `\n# ${file}\n${config}\nIn another terminal: npm start -- --config ${file}\nCtrl-C stops the servers and removes what they hold.\n`,
+    )
+    await asked
+  } finally {
+    await Promise.all(started.map(server => (server.status === 'fulfilled' ? server.value.stop() : null)))
+    rmSync(dir, { recursive: true, force: true })
+  }
+} else {
+  process.stderr.write(`${missing}\n`)
+  process.exitCode = 1
+}
