@@ -169,7 +169,7 @@ export class KafkaPartition {
   async #deliver(payload: EachBatchPayload): Promise<void> {
     const { batch } = payload
     const life = this.#partition
-    if (life === null || this.#nextOffset === null || this.#isEnding) return
+    if (life === null || this.#nextOffset === null || this.#isOver) return
     const messages = batch.messages.filter(message => Number(message.offset) >= (this.#nextOffset ?? 0))
     const first = messages[0]
     if (first === undefined) return this.#commit(payload)
@@ -205,9 +205,10 @@ export class KafkaPartition {
           return !this.#isLost
         } catch (error) {
           heartbeats.touch()
-          if (this.#isEnding) return false
+          // kafkajs joins again only when it is given back what it delivered.
+          if (this.#isOver) return false
           await this.#backOff(error, failures, 'reader rejected a batch')
-          if (this.#isEnding || !payload.isRunning()) return false
+          if (this.#isOver || !payload.isRunning()) return false
         }
       }
     } finally {
@@ -244,6 +245,11 @@ export class KafkaPartition {
 
   get #isEnding(): boolean {
     return this.#ending.signal.aborted
+  }
+
+  /** Nothing that is handled from now on could be committed. */
+  get #isOver(): boolean {
+    return this.#isEnding || this.#isLost
   }
 
   #lose(loss: Omit<LogLoss, 'reader'>): void {
