@@ -1,19 +1,25 @@
 /**
- * The promise of exactly once, against processes that die: importer, collector and store are killed with -9 at twenty
- * random moments while recorded and generated calls are imported; afterwards every call is there, once, everywhere.
+ * The promise of exactly once, against processes that die: importer, collector, store, limiter, and the servers that
+ * they stand on, are killed with -9 at twenty random moments while recorded and generated calls are imported; afterwards
+ * every call is there, once, everywhere, and counted once.
  */
 import type { ChildProcess } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describeWith } from '../servers/describe-with.ts'
 import { CODE, CONVERSATION, hasTraces, MAPPINGS, TRACES } from './azure.ts'
 import { prepareQuotacast, type Quotacast } from './quotacast.ts'
+import { DISTRIBUTED, EMBEDDED, type StartedWorld } from './world.ts'
 
 const KILLS = 20
 const GENERATED = { consumer: 'generated', calls: 300_000 }
 const WAIT_MS_MAX = 900
 const TEST_MS = 300_000
+/** The limiter reads everything that came again, and compares itself with the store. */
+const SETTLED_MS_MAX = 90_000
+const DAY_MS = 86_400_000
 const SEED = 20_261_121
 
 /** A linear congruential generator (Numerical Recipes): the order of victims can be repeated. */
@@ -43,19 +49,43 @@ function writeGenerated(dir: string): { file: string; input: number; output: num
   return { file, input, output }
 }
 
-describe.runIf(hasTraces)('kill -9', () => {
+/** Each of the names about equally often, in an order that can be repeated. */
+function drawVictims(names: readonly string[], random: () => number): string[] {
+  const drawn = Array.from({ length: KILLS }, (_, index) => names[index % names.length] ?? '')
+  return drawn
+    .map(name => ({ name, at: random() }))
+    .toSorted((one, other) => one.at - other.at)
+    .map(({ name }) => name)
+}
+
+/** Counts what the records say, in a window that holds all of them. */
+const quota = () => ({
+  name: 'all-calls',
+  match: { tenant: 'azure' },
+  per: ['tenant', 'consumer'],
+  unit: 'requests',
+  limit: 1e9,
+  window: { kind: 'fixed', everySeconds: (7 * DAY_MS) / 1000, anchor: new Date(Date.now() - 3 * DAY_MS).toISOString() },
+  counts: 'records',
+})
+
+const kills = (startWorld: () => Promise<StartedWorld>) => () => {
+  let world: StartedWorld
   let quotacast: Quotacast
   beforeAll(async () => {
-    quotacast = await prepareQuotacast({ mappings: MAPPINGS })
+    world = await startWorld()
+    const ours = { mappings: MAPPINGS, quotas: [quota()], limiter: { reconcileSeconds: 5 } }
+    quotacast = await prepareQuotacast({ ...world.config, ...ours })
     await quotacast.start()
     await quotacast.ready()
   }, TEST_MS)
   afterAll(async () => {
-    await quotacast.stop()
-    quotacast.remove()
+    await quotacast?.stop()
+    quotacast?.remove()
+    await world?.stop()
   }, TEST_MS)
 
-  test(`of importer, collector and store, ${KILLS} times: every call is stored once`, {
+  test(`of whatever there is, ${KILLS} times: every call is stored once and counted once`, {
     timeout: TEST_MS,
   }, async () => {
     const random = createRandom(SEED)
@@ -72,17 +102,16 @@ describe.runIf(hasTraces)('kill -9', () => {
       collector: () => quotacast.kill('collector'),
       store: () => quotacast.kill('store'),
       engine: () => quotacast.kill('store', 'engine'),
+      limiter: () => quotacast.kill('limiter'),
     }
-    const names = Object.keys(victims) as (keyof typeof victims)[]
-    const kills = { importer: 0, collector: 0, store: 0, engine: 0 }
+    const isProcess = (name: string): name is keyof typeof victims => name in victims
     let running = startImport()
-    for (let round = 0; round < KILLS; round++) {
+    for (const victim of drawVictims([...Object.keys(victims), ...Object.keys(world.restarts)], random)) {
       await sleep(random() * WAIT_MS_MAX)
       // Traffic must flow while something dies: what has ended begins again, from its start.
       if (under.way?.exitCode !== null) running = startImport('--from-start')
-      const victim = names[Math.floor(random() * names.length)] ?? 'importer'
-      await expect.poll(() => victims[victim](), { timeout: 15_000, interval: 20 }).toBe(true)
-      kills[victim] += 1
+      if (isProcess(victim)) await expect.poll(victims[victim], { timeout: 15_000, interval: 20 }).toBe(true)
+      else await world.restarts[victim]?.()
       if (victim === 'importer') {
         await running
         running = startImport()
@@ -90,7 +119,6 @@ describe.runIf(hasTraces)('kill -9', () => {
     }
     await running
     await quotacast.ready()
-    for (const victim of names) expect(kills[victim], `kills of ${victim}`).toBeGreaterThan(0)
     const last = await startImport('--from-start')
     expect(last).toMatchObject({ code: 0, stderr: '' })
 
@@ -122,11 +150,27 @@ describe.runIf(hasTraces)('kill -9', () => {
         'SELECT consumer, count() AS calls, uniqExact(call_id) AS ids, sum(input_tokens) AS input, sum(output_tokens) AS output FROM calls GROUP BY consumer ORDER BY consumer SETTINGS optimize_use_projections = 0',
       )
     await expect.poll(raw, { timeout: 60_000 }).toEqual(expected)
-    const projected = await quotacast.query(
-      'SELECT consumer, count() AS calls, sum(input_tokens) AS input, sum(output_tokens) AS output FROM calls GROUP BY consumer ORDER BY consumer SETTINGS force_optimize_projection = 1',
-    )
-    expect(projected).toEqual(expected.map(({ ids: _, ...sums }) => sums))
+    const projected = (by: string, projection: string) =>
+      quotacast.query(
+        `SELECT ${by}, count() AS calls, sum(input_tokens) AS input, sum(output_tokens) AS output FROM calls GROUP BY ${by} ORDER BY ${by} SETTINGS force_optimize_projection_name = '${projection}'`,
+      )
+    expect(await projected('consumer', 'usage_by_hour')).toEqual(expected.map(({ ids: _, ...sums }) => sums))
+    const sum = (field: 'calls' | 'input' | 'output') => expected.reduce((total, each) => total + each[field], 0)
+    const all = { gateway: 'azure-openai', calls: sum('calls'), input: sum('input'), output: sum('output') }
+    expect(await projected('gateway', 'routes_by_hour')).toEqual([all])
     const audit = await quotacast.get('collector', '/v1/store-audit')
     expect(audit).toMatchObject({ status: 200, body: { differences: [] } })
+
+    const used = async (consumer: string) => {
+      const body = { tenant: 'azure', consumer, cost: { requests: 1 }, dryRun: true }
+      return (await quotacast.post('limiter', '/v1/check', body)).body.quotas?.[0]?.used
+    }
+    for (const { consumer, calls } of expected) {
+      await expect.poll(() => used(consumer), { timeout: SETTLED_MS_MAX, interval: 250 }).toBe(calls)
+    }
   })
+}
+
+describe.runIf(hasTraces)('kill -9', () => {
+  for (const { name, checks, start } of [EMBEDDED, DISTRIBUTED]) describeWith(checks, name, kills(start))
 })

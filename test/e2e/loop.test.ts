@@ -1,8 +1,10 @@
 /** The whole loop on a recorded hour: files in, rows, usage, a forecast, a decision a gateway can ask for. */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describeWith } from '../servers/describe-with.ts'
 import { CODE, CONVERSATION, firstCallMs, hasTraces, MAPPINGS, quotas, TRACES } from './azure.ts'
 import { prepareQuotacast, type Quotacast } from './quotacast.ts'
+import { DISTRIBUTED, EMBEDDED, type StartedWorld } from './world.ts'
 
 const HOUR_MS = 3_600_000
 /** The hour's window ends this long after the test began: time to import and ask, then the reset comes. */
@@ -14,21 +16,25 @@ interface Series {
   points: [number, number][]
 }
 
-describe.runIf(hasTraces)('the recorded hour', () => {
+const recordedHour = (startWorld: () => Promise<StartedWorld>) => () => {
+  let world: StartedWorld
   let quotacast: Quotacast
   let windowStartMs: number
   let lastCallMs: number
 
   beforeAll(async () => {
+    world = await startWorld()
     windowStartMs = Math.floor(Date.now() + RESET_AFTER_MS - HOUR_MS)
     lastCallMs = windowStartMs + (Date.now() - firstCallMs(Date.now()))
-    quotacast = await prepareQuotacast({ mappings: MAPPINGS, quotas: quotas(firstCallMs(lastCallMs)) })
+    const ours = { mappings: MAPPINGS, quotas: quotas(firstCallMs(lastCallMs)) }
+    quotacast = await prepareQuotacast({ ...world.config, ...ours })
     await quotacast.start()
     await quotacast.ready()
   }, TEST_MS)
   afterAll(async () => {
-    await quotacast.stop()
-    quotacast.remove()
+    await quotacast?.stop()
+    quotacast?.remove()
+    await world?.stop()
   }, TEST_MS)
 
   const importTraces = (...flags: string[]) =>
@@ -179,4 +185,8 @@ describe.runIf(hasTraces)('the recorded hour', () => {
     ).used
     expect(used).toBeGreaterThanOrEqual(2)
   })
+}
+
+describe.runIf(hasTraces)('the recorded hour', () => {
+  for (const { name, checks, start } of [EMBEDDED, DISTRIBUTED]) describeWith(checks, name, recordedHour(start))
 })

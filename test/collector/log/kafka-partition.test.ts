@@ -190,3 +190,22 @@ test('a log that ends below what its reader has stored gets another id and is re
   expect(losses).toMatchObject([{ reason: 'beyond_end', logId: 'this', fromOffset: 1_000, toOffset: 1_200 }])
   expect(resumed).toHaveBeenCalledWith(0)
 }, 15_000)
+
+test('gives a delivery back when it is expelled, though its reader would go on failing', async () => {
+  let failures = 0
+  const { partition, order } = await begin({
+    async handle(_batch, heartbeat) {
+      failures++
+      await heartbeat()
+      throw new Error('somebody else has taken over')
+    },
+  })
+  const heartbeat = () => Promise.reject(protocolError('UNKNOWN_MEMBER_ID'))
+  await partition.deliver(payload(range(0, 10), { heartbeat }).delivery)
+  expect(failures).toBe(1)
+  // What comes before the rebalance is nobody's either.
+  await partition.deliver(payload(range(0, 10)).delivery)
+  expect(failures).toBe(1)
+  await partition.end({ isLost: true })
+  expect(order).toEqual(['revoked'])
+})
