@@ -57,7 +57,13 @@ const stopWriter = async () => {
   writer = null
 }
 const forkWriter = async (): Promise<ChildProcess> => {
-  const task: WriterProcess = { logDir, storeDir: opened.dir, storeOptions: opened.options, flushMs: FLUSH_MS }
+  const task: WriterProcess = {
+    logDir,
+    logOptions: LOG_OPTIONS,
+    storeDir: opened.dir,
+    storeOptions: opened.options,
+    flushMs: FLUSH_MS,
+  }
   const child = fork(join(import.meta.dirname, 'writer-process.ts'), [JSON.stringify(task)], { execArgv: [] })
   children.push(child)
   await once(child, 'message')
