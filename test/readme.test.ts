@@ -1,14 +1,26 @@
-/** The README's first minute, pasted as it stands into a shell in a fresh copy of the tree. */
+/** What the README has to be pasted, pasted as it stands into shells in a fresh copy of the tree. */
 import { execFile, spawn } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { describeWith } from './servers/describe-with.ts'
+import { kafkaChecks } from './servers/kafka.ts'
+import { redisChecks } from './servers/redis.ts'
 
 const REPOSITORY = new URL('..', import.meta.url).pathname
-const COPIED = ['package.json', 'package-lock.json', '.npmrc', 'tsconfig.json', 'collector', 'analyzer', 'deploy']
+const COPIED = [
+  'package.json',
+  'package-lock.json',
+  '.npmrc',
+  'tsconfig.json',
+  'collector',
+  'analyzer',
+  'deploy',
+  'test',
+]
 const START_MS = 60_000
 const run = promisify(execFile)
 
@@ -19,54 +31,93 @@ function blocks(section: string): string[] {
   return [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(match => match[1] ?? '')
 }
 
-const [start = '', send = '', ask = ''] = blocks('60 seconds')
-let dir: string
-let stop: () => Promise<void>
-
-beforeAll(async () => {
-  dir = mkdtempSync(join(tmpdir(), 'quotacast-readme-'))
-  for (const name of COPIED)
-    cpSync(join(REPOSITORY, name), join(dir, name), { recursive: true, preserveTimestamps: true })
-  symlinkSync(join(REPOSITORY, 'node_modules'), join(dir, 'node_modules'))
-  const shell = spawn('bash', ['-c', start], { cwd: dir, detached: true, stdio: 'ignore' })
-  const ended = new Promise<void>(resolve => shell.once('exit', () => resolve()))
-  stop = async () => {
-    if (shell.exitCode === null && shell.pid !== undefined) process.kill(-shell.pid, 'SIGTERM')
-    await ended
+/** A shell that goes on running; `stop` ends it and what it started. */
+function startShell(block: string, dir: string): () => Promise<void> {
+  const { pid } = spawn('bash', ['-c', block], { cwd: dir, detached: true, stdio: 'ignore' })
+  if (pid === undefined) throw new Error('there is no bash')
+  const signal = (name: NodeJS.Signals | 0) => {
+    try {
+      return process.kill(-pid, name)
+    } catch {
+      return false
+    }
   }
+  return async () => {
+    // The shell goes at once, what it started takes its time.
+    signal('SIGTERM')
+    while (signal(0)) await sleep(50)
+  }
+}
+
+async function untilReady(): Promise<void> {
   const ready = (port: number) =>
     fetch(`http://127.0.0.1:${port}/readyz`).then(
       response => response.ok,
       () => false,
     )
   for (const port of [7411, 7412, 7414]) while (!(await ready(port))) await sleep(200)
-}, START_MS)
+}
 
-afterAll(async () => {
-  await stop()
-  rmSync(dir, { recursive: true, force: true })
+let dir: string
+beforeAll(() => {
+  dir = mkdtempSync(join(tmpdir(), 'quotacast-readme-'))
+  for (const name of COPIED)
+    cpSync(join(REPOSITORY, name), join(dir, name), { recursive: true, preserveTimestamps: true })
+  symlinkSync(join(REPOSITORY, 'node_modules'), join(dir, 'node_modules'))
 })
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
 
 const paste = async (block: string) => (await run('bash', ['-c', block], { cwd: dir })).stdout
 
-test('the first minute works as written', { timeout: 60_000 }, async () => {
-  expect(JSON.parse(await paste(send))).toEqual({ accepted: 1200, rejected: [] })
-  const commands = ask.split(/\n(?=curl|npm)/)
-  expect(commands).toHaveLength(3)
-  const [forecast = '', check = '', status = ''] = commands
-  const read = async () => JSON.parse(await paste(forecast)).forecasts[0]
-  await expect
-    .poll(async () => (await read())?.subject, { timeout: 30_000, interval: 500 })
-    .toEqual({ tenant: 'acme', consumer: 'chat-app' })
-  expect(await read()).toMatchObject({
-    quota: 'tokens-per-hour',
-    limit: 300_000,
-    confidence: expect.any(String),
-    why: expect.any(String),
+describe('the first minute', () => {
+  const [start = '', send = '', ask = ''] = blocks('60 seconds')
+  let stop: () => Promise<void>
+  beforeAll(async () => {
+    stop = startShell(start, dir)
+    await untilReady()
+  }, START_MS)
+  afterAll(() => stop())
+
+  test('works as written', { timeout: 60_000 }, async () => {
+    expect(JSON.parse(await paste(send))).toEqual({ accepted: 1200, rejected: [] })
+    const commands = ask.split(/\n(?=curl|npm)/)
+    expect(commands).toHaveLength(3)
+    const [forecast = '', check = '', status = ''] = commands
+    const read = async () => JSON.parse(await paste(forecast)).forecasts[0]
+    await expect
+      .poll(async () => (await read())?.subject, { timeout: 30_000, interval: 500 })
+      .toEqual({ tenant: 'acme', consumer: 'chat-app' })
+    expect(await read()).toMatchObject({
+      quota: 'tokens-per-hour',
+      limit: 300_000,
+      confidence: expect.any(String),
+      why: expect.any(String),
+    })
+    expect(JSON.parse(await paste(check))).toMatchObject({
+      allowed: expect.any(Boolean),
+      quotas: [{ quota: 'tokens-per-hour', unit: 'total_tokens' }],
+    })
+    expect(await paste(status)).toMatch(/collector[\s\S]*limiter[\s\S]*analyzer[\s\S]*tokens-per-hour/)
   })
-  expect(JSON.parse(await paste(check))).toMatchObject({
-    allowed: expect.any(Boolean),
-    quotas: [{ quota: 'tokens-per-hour', unit: 'total_tokens' }],
+})
+
+describeWith([...kafkaChecks, ...redisChecks], 'Kafka and Redis', () => {
+  const [servers = '', start = '', send = ''] = blocks('Kafka, ClickHouse, Redis')
+  const stops: (() => Promise<void>)[] = []
+  beforeAll(async () => {
+    stops.push(startShell(servers, dir), startShell(start, dir))
+    await untilReady()
+  }, START_MS)
+  afterAll(async () => {
+    for (const stop of stops.toReversed()) await stop()
   })
-  expect(await paste(status)).toMatch(/collector[\s\S]*limiter[\s\S]*analyzer[\s\S]*tokens-per-hour/)
+
+  test('work as written', { timeout: 60_000 }, async () => {
+    const [call = '', status = ''] = send.split(/\n(?=npm)/)
+    expect(JSON.parse(await paste(call))).toEqual({ accepted: 1, rejected: [] })
+    await expect
+      .poll(() => paste(status), { timeout: 30_000, interval: 500 })
+      .toMatch(/collector +ready[\s\S]*calls: 1\n/)
+    expect(existsSync(join(dir, 'servers-data/log'))).toBe(false)
+  })
 })

@@ -1,11 +1,11 @@
 /**
- * `npm run servers`: one Kafka and one Redis for trying Quotacast out on them, until Ctrl-C. Prints the config that
- * `npm start` runs on. Nothing is left behind.
+ * `npm run servers -- [FILE]`: one Kafka and one Redis for trying Quotacast out on them, until Ctrl-C. Prints the config
+ * that `npm start` runs on, and writes it to FILE, or to a temporary one. Nothing is left behind.
  */
 import { randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { stringify } from 'yaml'
 import { type KafkaServers, kafkaChecks, startKafka } from './kafka.ts'
 import { whatIsMissing } from './missing.ts'
@@ -24,19 +24,19 @@ function configFor(kafka: KafkaServers, redis: RedisServer, dataDir: string): st
   })
 }
 
-const asked = new Promise<void>(resolve => {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve())
+const asked = new Promise<void>(end => {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => end())
 })
 const missing = whatIsMissing([...kafkaChecks, ...redisChecks])
 if (missing === null) {
   const dir = mkdtempSync(join(tmpdir(), 'quotacast-servers-'))
+  const file = resolve(process.argv[2] ?? join(dir, 'quotacast.yaml'))
   process.stdout.write('Starting Kafka and Redis …\n')
   const started = await Promise.allSettled([startKafka(), startRedis()])
   try {
     const [kafka, redis] = started
     if (kafka.status === 'rejected') throw kafka.reason
     if (redis.status === 'rejected') throw redis.reason
-    const file = join(dir, 'quotacast.yaml')
     const config = configFor(kafka.value, redis.value, join(dir, 'data'))
     writeFileSync(file, config, { mode: 0o600 })
     process.stdout.write(
@@ -45,6 +45,7 @@ if (missing === null) {
     await asked
   } finally {
     await Promise.all(started.map(server => (server.status === 'fulfilled' ? server.value.stop() : null)))
+    rmSync(file, { force: true })
     rmSync(dir, { recursive: true, force: true })
   }
 } else {
