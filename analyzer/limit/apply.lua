@@ -1,11 +1,11 @@
 -- Applies call records, and moves the settler's position with them.
 -- ARGV: clock; the places and the effects; series whose charges stay; name of the partition; position it has to be at,
--- as it was written, `-` for none, empty for any; position it is at afterwards. An effect is gateway, its request keys,
+-- as it was written, `-` for none, empty for any; position it is at afterwards; most buckets. An effect is gateway, its request keys,
 -- epoch, sequence, whether it is held, its charges (epoch 0: none), then its costs, each of them number of the place,
 -- subject, end of the window, amount, whether only records count.
 -- Answers linked, unlinked, repeated, buckets; an empty text when the position is another one.
 
-local partition, expected = ARGV[4], ARGV[5]
+local partition, expected, bucketsMax = ARGV[4], ARGV[5], tonumber(ARGV[7])
 if expected ~= '' and (call('HGET', POSITIONS, partition) or '-') ~= expected then return '' end
 
 local EFFECT_FIELDS, SPEND_FIELDS = 6, 5
@@ -31,8 +31,9 @@ end
 local function spendRecord(effect, isLinked, isNoted)
   for at = EFFECT_FIELDS + 1, #effect, SPEND_FIELDS do
     local endMs, amount, isRecordsOnly = effect[at + 2], effect[at + 3], effect[at + 4]
-    if endMs > nowMs then
-      local entry = obtain(places[effect[at]], endMs, effect[at + 1])
+    local place, subject = places[effect[at]], effect[at + 1]
+    if endMs > nowMs and hasRoom(place, subject, bucketsMax) then
+      local entry = obtain(place, endMs, subject)
       local values = entry.values
       cut(values)
       local share = shareOf(values, isRecordsOnly and '' or effect[1])

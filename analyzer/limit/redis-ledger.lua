@@ -105,12 +105,12 @@ local function mark(reference, by)
 end
 
 -- Never below nothing: what was taken out once cannot make room for others.
-local function takePending(values, share, amount)
+local function addPending(values, share, amount)
   local at = SHARES + share * SHARE_FIELDS
-  if values[at] then values[at + PENDING] = math.max(0, values[at + PENDING] - amount) end
+  if values[at] then values[at + PENDING] = math.max(0, values[at + PENDING] + amount) end
 end
 
--- Takes a charge out of its bucket; `kept` are the series whose charges stay unless they were held.
+-- Takes a charge out of its bucket; of the series that are `kept` it stays, and what was held is spent.
 local function takeCharge(window, index, share, amount, wasHeld, kept)
   local ended = call('HGET', PLACES, window)
   if not ended then return end
@@ -119,8 +119,9 @@ local function takeCharge(window, index, share, amount, wasHeld, kept)
   local entry = subject and find(place, subject)
   if not entry then return end
   local values = entry.values
-  if wasHeld then values[RESERVED] = math.max(0, values[RESERVED] - amount)
-  elseif not kept[series] then takePending(values, share, amount) end
+  local isKept = kept[series] or false
+  if wasHeld then values[RESERVED] = math.max(0, values[RESERVED] - amount) end
+  if wasHeld == isKept then addPending(values, share, isKept and amount or -amount) end
   touch(entry)
 end
 

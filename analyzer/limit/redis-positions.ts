@@ -17,6 +17,7 @@ export interface PositionsDeps {
   key: string
   /** Next offsets by partition, noted here. */
   seenOffsets: Map<string, number>
+  bucketsMax: number
   onBucketCount: (count: number) => void
 }
 
@@ -26,7 +27,8 @@ export interface Positions {
   applyRecords(batch: RecordBatch): Promise<RecordCounts>
 }
 
-export function createPositions({ connection, key, seenOffsets, onBucketCount }: PositionsDeps): Positions {
+export function createPositions(deps: PositionsDeps): Positions {
+  const { connection, key, seenOffsets, bucketsMax, onBucketCount } = deps
   /** As they are written. */
   const seen = new Map<string, string>()
 
@@ -46,7 +48,7 @@ export function createPositions({ connection, key, seenOffsets, onBucketCount }:
       const field = positionKey(logId, partition)
       const text = encodePosition(batch.position)
       const kept = JSON.stringify([...batch.checksOnly])
-      const args = [encodeEffects(batch), kept, field, seen.get(field) ?? '', text]
+      const args = [encodeEffects(batch), kept, field, seen.get(field) ?? '', text, String(bucketsMax)]
       const answer = await connection.runForBytes('apply', args, CALL_MS_MAX)
       if (answer.length === 0) {
         throw new LimitStoreError('LIMITS_UNAVAILABLE', 'the settler of another limiter has gone on from there')

@@ -82,6 +82,11 @@ local function obtain(place, endMs, subject)
   return entry
 end
 
+-- False for a subject that would be one more than there may be.
+local function hasRoom(place, subject, bucketsMax)
+  return bucketCount < bucketsMax or find(place, subject)
+end
+
 -- Writes what the script has changed.
 local function finish()
   if not hasNews then return end

@@ -57,7 +57,7 @@ export async function openRedisLimits(options: RedisLimitsOptions, deps: LimitSt
     onBucketCount,
   })
   const key = positionsKey(options.keyPrefix)
-  const positions = createPositions({ connection, key, seenOffsets, onBucketCount })
+  const positions = createPositions({ connection, key, seenOffsets, bucketsMax: options.bucketsMax, onBucketCount })
   const sweeping = startSweeping({ connection, clock, log: deps.log, onBucketCount })
   const close = async () => {
     clearInterval(sweeping)
@@ -92,7 +92,7 @@ function createVerbs(
     spends: readonly Spend[],
     isForNobody: boolean,
   ): Promise<SettleOutcome> => {
-    const args = [encodeReference(reference), encodeSpends(spends), isForNobody ? '1' : '']
+    const args = [encodeReference(reference), encodeSpends(spends), isForNobody ? '1' : '', String(bucketsMax)]
     const [settled, count = 0] = toNumbers(await connection.runForBytes('settle', args, CALL_MS_MAX))
     onBucketCount(count)
     return settled === 1 ? 'settled' : 'already_settled'

@@ -1,16 +1,17 @@
 -- Replaces what a decision took by the true costs, unless that has happened.
 -- ARGV: clock; epoch, sequence, whether it is held, and its charges; the costs, each of them place, subject, end of the
--- window, amount; 1 when nobody was told of the decision, so that its record has to spend as any other.
+-- window, amount; 1 when nobody was told of the decision, so that its record has to spend as any other;
+-- most buckets.
 -- Answers 1 when it was settled now, and the buckets.
 
 local packed = cjson.decode(ARGV[2])
 local reference = { epoch = packed[1], sequence = packed[2], isHeld = packed[3], charges = packed[4] }
 if stateOf(reference) ~= OPEN then return toDoubles({ 0, bucketCount }) end
 takeOut(reference, {})
-local spends = cjson.decode(ARGV[3])
+local spends, bucketsMax = cjson.decode(ARGV[3]), tonumber(ARGV[5])
 for at = 1, #spends, 4 do
   local endMs, amount = spends[at + 2], spends[at + 3]
-  if endMs > nowMs and amount ~= 0 then
+  if endMs > nowMs and amount ~= 0 and hasRoom(spends[at], spends[at + 1], bucketsMax) then
     local entry = obtain(spends[at], endMs, spends[at + 1])
     entry.values[SETTLED] = entry.values[SETTLED] + amount
     touch(entry)

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { createRedisClock } from '../../../analyzer/limit/redis-clock.ts'
 
-const isNear = (one: number, other: number) => Math.abs(one - other) <= 2
+/** A busy machine may stall a test between two looks at a clock. */
+const isNear = (one: number, other: number) => Math.abs(one - other) <= 1_500
 
 test('before the first measurement it is our own', () => {
   expect(isNear(createRedisClock(undefined).nowMs(), Date.now())).toBe(true)
@@ -12,8 +13,8 @@ test('believes the measurement with the shortest way there and back', () => {
   const ms = performance.now()
   const aheadMs = performance.timeOrigin + 10_000
   clock.note(aheadMs + ms, ms - 1, ms + 1)
-  // The answer was slow to come back: taken in the middle, Redis would seem to be 100 ms behind.
-  clock.note(aheadMs + ms, ms, ms + 200)
+  // The answer was slow to come back: taken in the middle, Redis would seem to be 10 s behind.
+  clock.note(aheadMs + ms, ms, ms + 20_000)
   expect(isNear(clock.nowMs(), Date.now() + 10_000)).toBe(true)
 })
 
