@@ -35,9 +35,11 @@ export interface LogUnderTest {
   remove(): Promise<void>
 }
 
-/** `isBounded`: the log itself refuses what exceeds `sizeBytesMax`. */
 export interface LogCapabilities {
+  /** The log itself refuses what exceeds `sizeBytesMax`. */
   isBounded: boolean
+  /** Its end is never behind for a moment, as it is after an election: one look tells that it was cut short. */
+  comparesAtOnce: boolean
 }
 
 /** How soon another process must see what was appended, milliseconds; generous, for busy machines. */
@@ -303,36 +305,36 @@ export function testCallLog(name: string, create: () => Promise<LogUnderTest>, c
       ])
     })
 
-    test.runIf(capabilities.isBounded)('refuses what does not fit, whole, until it was trimmed', async () => {
-      const log = await openLog({ retentionSeconds: 60, sizeBytesMax: 1_000_000 })
-      const big = () => keyed(Array.from({ length: 100 }, () => JSON.stringify(incompressible(1_500))))
-      expect(log.unavailable()).toBeNull()
-      let accepted = 0
-      const refused = await (async () => {
-        for (;;) {
-          await log.append('calls', big())
-          accepted += 100
-        }
-      })().catch((error: unknown) => error)
-      expect(refused).toMatchObject({ code: 'LOG_FULL', retryable: true })
-      expect(accepted).toBeGreaterThan(0)
-      expect(log.unavailable()).toMatch(/full/)
-      const [partition] = await log.partitions('calls')
-      if (!partition) throw new Error('calls has a partition')
-      expect(partition.endOffset - partition.beginOffset).toBe(accepted)
-      expect((await log.read('calls', 0, partition.beginOffset, 20_000)).entries).toHaveLength(accepted)
-      await log.append('control', numbered(0, 1))
+    if (capabilities.isBounded)
+      test('refuses what does not fit, whole, until it was trimmed', async () => {
+        const log = await openLog({ retentionSeconds: 60, sizeBytesMax: 1_000_000 })
+        const big = () => keyed(Array.from({ length: 100 }, () => JSON.stringify(incompressible(1_500))))
+        expect(log.unavailable()).toBeNull()
+        let accepted = 0
+        const refused = await (async () => {
+          for (;;) {
+            await log.append('calls', big())
+            accepted += 100
+          }
+        })().catch((error: unknown) => error)
+        expect(refused).toMatchObject({ code: 'LOG_FULL', retryable: true })
+        expect(accepted).toBeGreaterThan(0)
+        expect(log.unavailable()).toMatch(/full/)
+        const [partition] = await log.partitions('calls')
+        if (!partition) throw new Error('calls has a partition')
+        expect(partition.endOffset - partition.beginOffset).toBe(accepted)
+        expect((await log.read('calls', 0, partition.beginOffset, 20_000)).entries).toHaveLength(accepted)
+        await log.append('control', numbered(0, 1))
 
-      nowMs += 3_600_000
-      await log.trim(partition, partition.beginOffset + accepted)
-      expect(log.unavailable()).toBeNull()
-      await log.append('calls', big())
-      expect((await log.partitions('calls'))[0]).toMatchObject({ endOffset: partition.endOffset + 100 })
-    })
+        nowMs += 3_600_000
+        await log.trim(partition, partition.beginOffset + accepted)
+        expect(log.unavailable()).toBeNull()
+        await log.append('calls', big())
+        expect((await log.partitions('calls'))[0]).toMatchObject({ endOffset: partition.endOffset + 100 })
+      })
 
-    test.runIf(capabilities.isBounded)(
-      'gives up handled entries before their time rather than refuse new ones',
-      async () => {
+    if (capabilities.isBounded)
+      test('gives up handled entries before their time rather than refuse new ones', async () => {
         const log = await openLog({ retentionSeconds: 3_600, sizeBytesMax: 1_000_000 })
         const big = () => keyed(Array.from({ length: 20 }, () => JSON.stringify(incompressible(1_500))))
         for (let round = 0; round < 100; round++) {
@@ -345,8 +347,7 @@ export function testCallLog(name: string, create: () => Promise<LogUnderTest>, c
         expect(log.unavailable('calls')).toBeNull()
         // What there is room for is kept.
         expect((partition?.endOffset ?? 0) - (partition?.beginOffset ?? 0)).toBeGreaterThan(100)
-      },
-    )
+      })
 
     test('a log that is shorter than what its reader has handled begins anew, loudly', async () => {
       const log = await openLog()
@@ -360,10 +361,12 @@ export function testCallLog(name: string, create: () => Promise<LogUnderTest>, c
         assigned: async ({ endOffset }) => {
           if (++lives > 1) return null
           // What is appended from now on takes the offsets of what is gone.
-          await log.append('calls', numbered(10, 30))
+          if (capabilities.comparesAtOnce) await log.append('calls', numbered(10, 30))
           return endOffset + 5
         },
       })
+      await vi.waitFor(() => expect(valuesOf(batches).slice(0, 10)).toEqual(numbers(0, 10)), waiting)
+      if (!capabilities.comparesAtOnce) await log.append('calls', numbered(10, 30))
       await vi.waitFor(() => expect(valuesOf(batches)).toEqual(numbers(0, 30)), waiting)
       expect(losses).toMatchObject([{ reason: 'beyond_end', logId: before.logId }])
       expect((await log.partitions('calls'))[0]?.logId).not.toBe(before.logId)

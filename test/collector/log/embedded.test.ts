@@ -29,7 +29,7 @@ testCallLog(
       remove: () => rm(root, { recursive: true }),
     }
   },
-  { isBounded: true },
+  { isBounded: true, comparesAtOnce: true },
 )
 
 test('a damaged block is lost, loudly, and its neighbours are not', async () => {

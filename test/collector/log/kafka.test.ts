@@ -78,7 +78,7 @@ describeWith(kafkaChecks, 'one broker', () => {
         remove: () => rm(dir, { recursive: true }),
       }
     },
-    { isBounded: false },
+    { isBounded: false, comparesAtOnce: false },
   )
 
   test('loses nothing that it acknowledged when the broker is killed under load', async () => {
