@@ -110,6 +110,7 @@ describeWith([...kafkaChecks, ...redisChecks], 'Kafka and Redis', () => {
   }, START_MS)
   afterAll(async () => {
     for (const stop of stops.toReversed()) await stop()
+    expect(existsSync(join(dir, 'servers.yaml')), 'nothing is left behind').toBe(false)
   })
 
   test('work as written', { timeout: 60_000 }, async () => {

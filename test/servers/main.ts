@@ -25,7 +25,8 @@ function configFor(kafka: KafkaServers, redis: RedisServer, dataDir: string): st
 }
 
 const asked = new Promise<void>(end => {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => end())
+  // A terminal signals us, and npm does once more: the second one must not end us before everything is removed.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end())
 })
 const missing = whatIsMissing([...kafkaChecks, ...redisChecks])
 if (missing === null) {
