@@ -3,7 +3,7 @@
  * that `npm start` runs on, and writes it to FILE, or to a temporary one. Nothing is left behind.
  */
 import { randomBytes } from 'node:crypto'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { stringify } from 'yaml'
@@ -28,8 +28,9 @@ const asked = new Promise<void>(end => {
   // A terminal signals us, and npm does once more: the second one must not end us before everything is removed.
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => end())
 })
-const missing = whatIsMissing([...kafkaChecks, ...redisChecks])
-if (missing === null) {
+const isTaken = process.argv[2] !== undefined && existsSync(process.argv[2])
+const refusal = isTaken ? `${process.argv[2]} is there already.` : whatIsMissing([...kafkaChecks, ...redisChecks])
+if (refusal === null) {
   const dir = mkdtempSync(join(tmpdir(), 'quotacast-servers-'))
   const file = resolve(process.argv[2] ?? join(dir, 'quotacast.yaml'))
   process.stdout.write('Starting Kafka and Redis …\n')
@@ -50,6 +51,6 @@ if (missing === null) {
     rmSync(dir, { recursive: true, force: true })
   }
 } else {
-  process.stderr.write(`${missing}\n`)
+  process.stderr.write(`${refusal}\n`)
   process.exitCode = 1
 }
