@@ -1,5 +1,6 @@
 /** Quotas for tests, through the schema that config goes through. */
 import Value from 'typebox/value'
+import { noDimensions } from '../../analyzer/limit/http.ts'
 import { type Dimensions, parseQuota, type Quota, QuotaOptions } from '../../analyzer/policy/quota.ts'
 
 /** A quota with the options that the test cares about; the rest is as config would default it. */
@@ -21,15 +22,7 @@ export const testQuota = (options: Record<string, unknown>, labelColumns: readon
 
 /** A call of the tenant `acme` of which nothing else is known but what the test says. */
 export const callDimensions = (fields: Partial<Dimensions> = {}): Dimensions => ({
+  ...noDimensions(),
   tenant: 'acme',
-  consumer: null,
-  gateway: null,
-  route: null,
-  service: null,
-  provider: null,
-  model: null,
-  providerKey: null,
-  label1: null,
-  label2: null,
   ...fields,
 })
