@@ -175,6 +175,8 @@ export function encodeTruth(truth: WindowTruth): string {
 export function encodeCosts({ costs }: WindowTruth, subjectsMax: number): string[] {
   const bySubject = new Map<string, Json[]>()
   for (const { subject, gateway, amount } of costs) {
+    // As embedded: calls of unknown cost make no bucket.
+    if (amount === 0) continue
     const amounts = bySubject.get(toText(subject)) ?? []
     amounts.push(toText(gateway), amount)
     bySubject.set(toText(subject), amounts)
