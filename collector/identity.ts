@@ -38,6 +38,8 @@ export const KeyOptions = Type.Array(KeyEntry, {
 interface Claim {
   /** The raw credential. */
   credential: string | null
+  /** The gateway's own id of it. */
+  credentialId?: string | null
   consumer: string | null
   tenant: string | null
 }
@@ -56,8 +58,8 @@ export interface Identity {
   resolve(id: string): Caller | null
   /**
    * The caller of a record or a check. An entry of `keys` holds if the claim names no other tenant; the credential is
-   * looked up before the consumer's name. Without an entry a given consumer stays, else the credential's fingerprint is
-   * the consumer. A consumer that looks like a secret counts as a credential.
+   * looked up before its id, and that before the consumer's name. Without an entry a given consumer stays, else the
+   * credential's fingerprint is the consumer, else its id. What looks like a secret counts as a credential.
    */
   identify(claim: Claim): Caller
 }
@@ -119,15 +121,16 @@ export function createIdentity(options: { fingerprintKeys: readonly string[]; ke
     fingerprint,
     addressFingerprint: address => `ip:${digest(newest, `ip ${address}`)}`,
     resolve: id => callers.get(id) ?? null,
-    identify({ credential: given, consumer: named, tenant }) {
-      const isSecret = named !== null && looksLikeSecret(named)
-      const credential = given ?? (isSecret ? named : null)
-      const consumer = isSecret ? null : named
+    identify({ credential: given, credentialId = null, consumer: named, tenant }) {
+      const names = [credentialId, named].map(name => (name !== null && looksLikeSecret(name) ? null : name))
+      const [id = null, consumer = null] = names
+      const credential = given ?? (consumer === null ? named : null) ?? (id === null ? credentialId : null)
       const mark = credential === null ? null : fingerprint(credential)
       const caller =
         (credential !== null && mark !== null ? callerOfCredential(credential, mark, tenant) : null) ??
+        (id === null ? null : callerOf(id, tenant)) ??
         (consumer === null ? null : callerOf(consumer, tenant))
-      return { consumer: caller?.consumer ?? consumer ?? mark, tenant: tenant ?? caller?.tenant ?? null }
+      return { consumer: caller?.consumer ?? consumer ?? mark ?? id, tenant: tenant ?? caller?.tenant ?? null }
     },
   }
 }

@@ -1,6 +1,7 @@
 /** A dialect described in config, for any log that has no decoder of its own. */
 import Type, { type Static } from 'typebox'
 import { LABEL_NAME_CHARACTERS_MAX, LABELS_MAX, TEXT_CHARACTERS_MAX } from '../call-record.ts'
+import { DIALECTS } from './dialects.ts'
 import type { Dialect } from './draft.ts'
 import { FILE_STEM, type Rule, rulesDialect, type Slot } from './mapping-decode.ts'
 import { converterOf, TARGETS, type Target, type TargetKind, UNIT_NAMES } from './mapping-value.ts'
@@ -10,7 +11,7 @@ const COLUMNS_MAX = 1000
 const VALUES_MAX = 10_000
 const LABEL_PREFIX = 'labels.'
 /** Names under which dialects of their own are known. */
-const TAKEN = new Set(['canonical'])
+const TAKEN = new Set(DIALECTS.map(dialect => dialect.name))
 
 const text = (description: string) => Type.String({ minLength: 1, maxLength: TEXT_CHARACTERS_MAX, description })
 const literal = (description: string) =>

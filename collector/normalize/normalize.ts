@@ -1,23 +1,20 @@
 /**
  * Raw inputs become call records or rejections. A dialect (one file each: `canonical.ts`, and the mappings of the config)
  * makes a draft of an input; here credentials become fingerprints, callers consumers and paths routes, the whole record
- * is checked once, and what can be computed is. A further dialect is one more file and one more line in `BUILT_IN`.
+ * is checked once, and what can be computed is. A further dialect is one more file and one more line in `dialects.ts`.
  */
 import { type CallRecord, isCallRecord, type Rejection } from '../call-record.ts'
 import type { Identity } from '../identity.ts'
 import type { Prices } from '../prices.ts'
 import { deliveryCallId } from './call-id.ts'
-import { canonical } from './canonical.ts'
 import type { ClientIpPolicy } from './client-ip.ts'
-import { type Dialect, type Draft, type Refusal, refusal } from './draft.ts'
+import { DIALECTS } from './dialects.ts'
+import { type Decoded, type Dialect, type Draft, type Refusal, refusal } from './draft.ts'
 import { invalidField } from './invalid-field.ts'
 import { type MappingOptions, mappingDialect } from './mapping.ts'
 import { type Delivery, recordOf, startedAtOf, type UncheckedRecord } from './record.ts'
 import { keptInput, shown } from './redact.ts'
 import { createRouteBook } from './route.ts'
-
-/** The dialects that need no config. */
-const BUILT_IN: readonly Dialect[] = [canonical]
 
 export interface NormalizerOptions {
   identity: Identity
@@ -36,15 +33,15 @@ export interface Normalizer {
 export const isRejection = (result: CallRecord | Rejection): result is Rejection => 'reason' in result
 
 /** Start of a draft's call in Unix milliseconds before any shift, `null` for one that cannot become a record. */
-export function startedAtMsOf(decoded: Draft | Refusal): number | null {
-  if (decoded.kind === 'refusal') return null
+export function startedAtMsOf(decoded: Decoded): number | null {
+  if (decoded.kind !== 'draft') return null
   const startedAt = startedAtOf(decoded)
   return typeof startedAt === 'number' ? startedAt : null
 }
 
 /** Throws `MappingError` when a mapping makes no sense. */
 export function createNormalizer({ identity, prices, clientIp, mappings }: NormalizerOptions): Normalizer {
-  const dialects = new Map(BUILT_IN.map(dialect => [dialect.name, dialect]))
+  const dialects = new Map(DIALECTS.map(dialect => [dialect.name, dialect]))
   for (const [name, mapping] of Object.entries(mappings)) dialects.set(name, mappingDialect(name, mapping))
   const means = { identity, clientIp, routes: createRouteBook() }
 

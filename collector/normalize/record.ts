@@ -12,6 +12,10 @@ import type { RouteBook } from './route.ts'
 export interface Delivery {
   dialect: string
   arrivedAtMs: number
+  /** The gateway of inputs that name none. */
+  gateway: string | null
+  /** The tenant of callers of whom nothing else says it. */
+  tenant: string | null
   /** The only tenant that the sender may write, or `null` for all. */
   restriction: string | null
   /** Added to every instant of a recorded trace that is replayed. */
@@ -42,6 +46,7 @@ export function recordOf(draft: Draft, delivery: Delivery, position: number, mea
   const { identity } = means
   const caller = identity.identify({
     credential: textOf(draft.credential),
+    credentialId: textOf(draft.credentialId),
     consumer: textOf(draft.consumer),
     tenant: textOf(draft.tenant),
   })
@@ -50,10 +55,10 @@ export function recordOf(draft: Draft, delivery: Delivery, position: number, mea
     requestId: known(draft.requestId),
     startedAtMs: shifted(startedAtOf(draft), delivery.shiftMs),
     arrivedAtMs: delivery.arrivedAtMs,
-    tenant: isMistyped(draft.tenant) ? draft.tenant : (caller.tenant ?? delivery.restriction),
+    tenant: isMistyped(draft.tenant) ? draft.tenant : (caller.tenant ?? delivery.tenant ?? delivery.restriction),
     consumer: isMistyped(draft.consumer) ? draft.consumer : caller.consumer,
-    gateway: known(draft.gateway),
-    dialect: delivery.dialect,
+    gateway: known(draft.gateway) ?? delivery.gateway,
+    dialect: draft.dialect ?? delivery.dialect,
     method: known(draft.method),
     host: known(draft.host),
     route: routeOfDraft(draft, means.routes),

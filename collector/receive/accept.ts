@@ -2,21 +2,14 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { CallRecord, Rejection, RejectionReason } from '../call-record.ts'
 import type { CallLog, LogEntry, LogTopic } from '../log/call-log.ts'
-import type { Draft, Refusal } from '../normalize/draft.ts'
 import { isRejection, type Normalizer } from '../normalize/normalize.ts'
 import type { Delivery } from '../normalize/record.ts'
+import type { RawBatch } from './raw-batch.ts'
 
 /** Calls that are handled without giving way to other requests: some 5 ms. */
 const SLICE_CALLS = 1000
 /** Appends of one batch that wait for the disk; the log refuses to hold more than it can, whoever's they are. */
 const APPENDS_MAX = 4
-
-/** Raw inputs that arrived together. */
-export interface RawBatch {
-  size: number
-  decodedAt(position: number): Draft | Refusal
-  inputAt(position: number): string
-}
 
 export interface Rejected {
   /** Position in the batch. */
@@ -26,6 +19,8 @@ export interface Rejected {
 
 export interface Acceptance {
   accepted: number
+  /** Inputs that are no calls and need not be. */
+  skipped: number
   rejected: Rejected[]
 }
 
@@ -46,12 +41,18 @@ export async function acceptBatch(
     appends.push(outcomeOf(log.append(topic, results.map(toEntry))))
   }
   const rejected: Rejected[] = []
+  let skipped = 0
   for (let begin = 0; begin < batch.size; begin += SLICE_CALLS) {
     if (begin > 0) await nextTurn()
     const records: CallRecord[] = []
     const refused: Rejected[] = []
     for (let position = begin; position < Math.min(begin + SLICE_CALLS, batch.size); position++) {
-      const result = normalizer.normalize(batch.decodedAt(position), delivery, position)
+      const decoded = batch.decodedAt(position)
+      if (decoded.kind === 'skip') {
+        skipped++
+        continue
+      }
+      const result = normalizer.normalize(decoded, delivery, position)
       if (isRejection(result)) refused.push({ index: position, rejection: result })
       else records.push(result)
     }
@@ -65,7 +66,7 @@ export async function acceptBatch(
   // All of them, even when one fails: nothing may be under way when the sender is answered.
   const failure = (await Promise.all(appends)).find(outcome => outcome !== null)
   if (failure !== undefined && failure !== null) throw failure.error
-  return { accepted: batch.size - rejected.length, rejected }
+  return { accepted: batch.size - rejected.length - skipped, skipped, rejected }
 }
 
 const toEntry = (value: CallRecord | Rejection): LogEntry => ({ key: value.callId, value: JSON.stringify(value) })

@@ -1,12 +1,12 @@
 /** The body of a request: decompressed within bounds, and divided into raw inputs. */
 import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate, inflateRaw, type ZlibOptions, zstdDecompress } from 'node:zlib'
-import type { Decode, Dialect, Draft, Refusal } from '../normalize/draft.ts'
-import { refusal } from '../normalize/draft.ts'
-import { jsonText } from '../normalize/redact.ts'
-import type { RawBatch } from './accept.ts'
-import { createLineDecoder, hasHeader, parseJson } from './decode-lines.ts'
+import { type Dialect, type Refusal, refusal } from '../normalize/draft.ts'
+import { createLineDecoder, hasHeader } from './decode-lines.ts'
+import { parseJson } from './json.ts'
 import { createLineSplitter, type Line } from './lines.ts'
+import { lineBatch, type RawBatch, singleBatch, valueBatch } from './raw-batch.ts'
+import type { CallSource } from './source.ts'
 
 /** Lines are looked for in pieces, so that too many of them are noticed before all of them are held. */
 const PIECE_BYTES = 2 ** 20
@@ -70,7 +70,7 @@ const tooLarge = (bytesMax: number) =>
   new BodyError('BODY_TOO_LARGE', `The body is larger than ${bytesMax} bytes when decompressed: send less at once.`)
 
 export interface BodyShape {
-  dialect: Dialect
+  source: CallSource
   /** Of the file that the body is, for mappings that name it. */
   fileStem: string | null
   /** One JSON document a line. */
@@ -79,34 +79,24 @@ export interface BodyShape {
 }
 
 /**
- * A JSON object, an array of them, lines of them, or a CSV: the raw inputs of a body. What is no JSON at all is one
- * unreadable input. Throws `BodyError` for too many, `DialectError` for a CSV that lacks columns.
+ * A JSON object, an array of them, lines of either, or of text, or a CSV: the raw inputs of a body. Where JSON is due, what
+ * is none is one unreadable input. Throws `BodyError` for too many, `DialectError` for a CSV that lacks columns.
  */
-export function splitBody(body: Buffer, { dialect, fileStem, isNdjson, recordsMax }: BodyShape): RawBatch {
-  const isLines = dialect.framing.kind === 'csv' || isNdjson
-  const batch = isLines
-    ? lineBatch(body, dialect, fileStem, recordsMax)
-    : jsonBatch(body, dialect, fileStem, recordsMax)
+export function splitBody(body: Buffer, shape: BodyShape): RawBatch {
+  const { source, isNdjson, recordsMax } = shape
+  const isLines = source.dialect.framing.kind === 'csv' || isNdjson
+  const batch = isLines ? bodyLines(body, shape) : jsonBatch(body, shape)
   if (batch.size > recordsMax) throw tooMany(recordsMax)
   return batch
 }
 
 const tooMany = (recordsMax: number) => new BodyError('TOO_MANY_CALLS', `More than ${recordsMax} calls at once.`)
 
-function lineBatch(body: Buffer, dialect: Dialect, fileStem: string | null, recordsMax: number): RawBatch {
+function bodyLines(body: Buffer, { source, fileStem, recordsMax }: BodyShape): RawBatch {
+  const { dialect, timezone } = source
   const lines = linesOf(body, dialect, recordsMax + 1)
-  const header = hasHeader(dialect) ? (lines.shift() ?? null) : null
-  const decodeLine = createLineDecoder(dialect, fileStem, header?.text ?? null)
-  const lineAt = (position: number): Line => {
-    const line = lines[position]
-    if (line === undefined) throw new RangeError('a position beyond its batch')
-    return line
-  }
-  return {
-    size: lines.length,
-    decodedAt: position => decodeLine(lineAt(position)),
-    inputAt: position => lineAt(position).text,
-  }
+  const header = hasHeader(dialect) ? (lines.shift()?.text ?? null) : null
+  return lineBatch(lines, createLineDecoder(dialect, { fileStem, header, timezone }))
 }
 
 function linesOf(body: Buffer, { framing }: Dialect, linesMax: number): Line[] {
@@ -133,34 +123,26 @@ function isDense(body: Buffer, nestedMax: number): boolean {
   return false
 }
 
-function jsonBatch(body: Buffer, dialect: Dialect, fileStem: string | null, recordsMax: number): RawBatch {
+function jsonBatch(body: Buffer, shape: BodyShape): RawBatch {
+  const { source, fileStem, recordsMax } = shape
+  const { dialect, timezone } = source
   if (isDense(body, NESTED_PER_CALL_MAX * recordsMax)) {
     throw new BodyError('TOO_MANY_CALLS', `As many objects and arrays as more than ${recordsMax} calls at once.`)
   }
   const text = body.toString('utf8').replace(/^\uFEFF/, '')
-  if (text.trim() === '') return emptyBatch
+  if (text.trim() === '') return valueBatch([], () => refusal('unreadable', 'There is nothing.'))
   const parsed = parseJson(text)
   if (parsed.kind === 'value') {
-    return valueBatch(
-      Array.isArray(parsed.value) ? parsed.value : [parsed.value],
-      dialect.open({ fileStem, columns: null }),
-    )
+    return valueBatch(inputsOf(parsed.value, dialect), dialect.open({ fileStem, columns: null, timezone }))
   }
   // Many shippers send lines of JSON under the type of a single document.
-  const isLines = body[0] === OBJECT_BEGIN && text.trimEnd().includes('\n')
-  if (isLines) return lineBatch(body, dialect, fileStem, recordsMax)
+  const isLines = dialect.framing.kind === 'text' || (body[0] === OBJECT_BEGIN && text.trimEnd().includes('\n'))
+  if (isLines) return bodyLines(body, shape)
   const refused: Refusal = { ...refusal('unreadable', parsed.message), isInputSecret: dialect.hasUnnamedSecrets }
-  return { size: 1, decodedAt: () => refused, inputAt: () => text }
+  return singleBatch(refused, text)
 }
 
-const emptyBatch: RawBatch = {
-  size: 0,
-  decodedAt: () => refusal('unreadable', 'There is nothing.'),
-  inputAt: () => '',
+function inputsOf(document: unknown, { unwrap }: Dialect): readonly unknown[] {
+  if (unwrap !== undefined) return unwrap(document)
+  return Array.isArray(document) ? document : [document]
 }
-
-const valueBatch = (values: readonly unknown[], decode: Decode): RawBatch => ({
-  size: values.length,
-  decodedAt: (position): Draft | Refusal => decode(values[position]),
-  inputAt: position => jsonText(values[position]),
-})

@@ -1,63 +1,102 @@
-/** Lines of a file or a body into drafts: where the framing of a dialect (JSON or CSV) meets its decoding. */
-import { type Decode, type Dialect, type Draft, type Refusal, refusal } from '../normalize/draft.ts'
+/** Lines of a file, a body or a stream into drafts: where the framing of a dialect meets its decoding. */
+import {
+  type Decode,
+  type DecodeContext,
+  type Decoded,
+  type Dialect,
+  type Refusal,
+  refusal,
+} from '../normalize/draft.ts'
 import { csvFields } from './csv.ts'
+import { parseJson } from './json.ts'
 import type { Line } from './lines.ts'
+import { withoutSyslogPrefix } from './syslog-prefix.ts'
 
-/** A decoder of lines; for a CSV whose first line names its columns, of those behind it. */
-export type DecodeLine = (line: Line) => Draft | Refusal
+/** What may be known of lines beside the lines. */
+export interface LineContext {
+  fileStem: string | null
+  /** The first line where `hasHeader`, else `null`. */
+  header: string | null
+  timezone: string
+}
+
+/** The raw inputs that a line holds, or why it holds none. */
+export type ReadLine = (line: Line) => { kind: 'inputs'; inputs: readonly unknown[] } | Refusal
+
+export interface LineDecoder {
+  /** A line is always one input, which is the line. */
+  isPlain: boolean
+  read: ReadLine
+  decode: Decode
+}
 
 /** True when the first line of a file is no call but the names of its columns. */
 export const hasHeader = ({ framing }: Dialect): boolean => framing.kind === 'csv' && framing.columns === null
 
-/**
- * `header` is the first line where `hasHeader`, else `null`. Throws `DialectError` when no call could be read this way.
- */
-export function createLineDecoder(dialect: Dialect, fileStem: string | null, header: string | null): DecodeLine {
+/** Throws `DialectError` when no call could be read this way. */
+export function createLineDecoder(dialect: Dialect, { fileStem, header, timezone }: LineContext): LineDecoder {
   const { framing } = dialect
   const unreadable = (message: string): Refusal => ({
     ...refusal('unreadable', message),
     isInputSecret: dialect.hasUnnamedSecrets,
   })
   // An empty file: there is no line to decode either.
-  if (hasHeader(dialect) && header === null) return () => unreadable('There is no header.')
-  const columns = framing.kind === 'csv' ? (framing.columns ?? columnsOf(header ?? '', framing.delimiter)) : null
-  const decode = dialect.open({ fileStem, columns })
-  const decodeText =
-    framing.kind === 'csv' ? csvDecoder(decode, framing.delimiter, unreadable) : jsonDecoder(decode, unreadable)
-  return ({ text, problem }) => {
-    switch (problem) {
-      case null:
-        return decodeText(text)
-      case 'too_long':
-        return { ...unreadable('The line is too long.'), reason: 'too_long' }
-      case 'quote_not_closed':
-        return unreadable('The line has a quote that is never closed.')
-    }
+  if (hasHeader(dialect) && header === null) {
+    const nothing = unreadable('There is no header.')
+    return { isPlain: true, read: () => nothing, decode: () => nothing }
   }
+  const columns = framing.kind === 'csv' ? (framing.columns ?? columnsOf(header ?? '', framing.delimiter)) : null
+  const context: DecodeContext = { fileStem, columns, timezone }
+  const readText = textReader(dialect, unreadable)
+  return {
+    isPlain: dialect.unwrap === undefined,
+    read: ({ text, problem }) => {
+      switch (problem) {
+        case null:
+          return readText(text)
+        case 'too_long':
+          return { ...unreadable('The line is too long.'), reason: 'too_long' }
+        case 'quote_not_closed':
+          return unreadable('The line has a quote that is never closed.')
+      }
+    },
+    decode: dialect.open(context),
+  }
+}
+
+/** The only input of a line of a decoder that is plain. */
+export function decodePlain({ read, decode }: LineDecoder, line: Line): Decoded {
+  const found = read(line)
+  return found.kind === 'refusal' ? found : decode(found.inputs[0])
 }
 
 const columnsOf = (header: string, delimiter: string) =>
   (csvFields(header, delimiter) ?? []).map(column => column.trim())
 
-function csvDecoder(decode: Decode, delimiter: string, unreadable: (message: string) => Refusal) {
-  return (text: string) => {
-    const fields = csvFields(text, delimiter)
-    return fields === null ? unreadable('The line has quotes that make no sense.') : decode(fields)
-  }
-}
+type ReadText = (text: string) => ReturnType<ReadLine>
 
-function jsonDecoder(decode: Decode, unreadable: (message: string) => Refusal) {
-  return (text: string) => {
-    const parsed = parseJson(text)
-    return parsed.kind === 'value' ? decode(parsed.value) : unreadable(parsed.message)
-  }
-}
+const one = (input: unknown) => ({ kind: 'inputs' as const, inputs: [input] })
 
-/** The parser's own message would show what stands there, so it is not passed on. */
-export function parseJson(text: string): { kind: 'value'; value: unknown } | { kind: 'unreadable'; message: string } {
-  try {
-    return { kind: 'value', value: JSON.parse(text) }
-  } catch {
-    return { kind: 'unreadable', message: 'This is not JSON.' }
+function textReader({ framing, unwrap }: Dialect, unreadable: (message: string) => Refusal): ReadText {
+  const inputsOf = (value: unknown) => (unwrap === undefined ? one(value) : { ...one(null), inputs: unwrap(value) })
+  switch (framing.kind) {
+    case 'csv':
+      return text => {
+        const fields = csvFields(text, framing.delimiter)
+        return fields === null ? unreadable('The line has quotes that make no sense.') : one(fields)
+      }
+    case 'json':
+      return text => {
+        const parsed = parseJson(text)
+        return parsed.kind === 'value' ? inputsOf(parsed.value) : unreadable(parsed.message)
+      }
+    case 'text':
+      return line => {
+        const text = withoutSyslogPrefix(line)
+        if (!text.startsWith('{')) return one(text)
+        const parsed = parseJson(text)
+        // Some gateways write lines that are JSON but for a quote in the wrong place: their dialects know better.
+        return parsed.kind === 'value' ? inputsOf(parsed.value) : one(text)
+      }
   }
 }

@@ -15,11 +15,13 @@ import {
 } from './import-run.ts'
 import { commonShiftMs, lastStartedAtMs } from './import-shift.ts'
 import { type ImportState, loadImportState, saveImportState } from './import-state.ts'
+import type { CallSource } from './source.ts'
 import { inspectFile, type SourceFile, startsWith } from './source-file.ts'
 
 export interface ImportRequest {
   paths: readonly string[]
-  dialect: Dialect
+  /** What wrote the files. */
+  origin: CallSource
   /** Where the last call of all files together shall be, `null` to keep the recorded times. */
   shiftToMs: number | null
   /** Reads everything again, whatever is remembered; nothing is stored twice all the same. */
@@ -35,12 +37,14 @@ export interface ImportDeps extends Omit<ImportFileDeps, 'onBlock'> {
  * `LogError` when appending is impossible for two minutes; what came before is durable and remembered.
  */
 export async function importFiles(request: ImportRequest, deps: ImportDeps): Promise<ImportReport[]> {
-  const { dialect } = request
+  const { origin } = request
+  const { dialect, timezone } = origin
   const files: ImportFile[] = []
   for (const path of request.paths) {
     const source = await inspectFile(path, dialect)
     // Whether the dialect fits is known before anything is imported.
-    files.push({ source, dialect, decodeLine: createLineDecoder(dialect, source.fileStem, source.header) })
+    const { fileStem, header } = source
+    files.push({ source, origin, decoder: createLineDecoder(dialect, { fileStem, header, timezone }) })
   }
   const sources = files.map(({ source }) => source)
   const logId = await logIdOf(deps.log)
@@ -78,7 +82,7 @@ async function logIdOf(log: CallLog): Promise<string> {
 async function rememberShifts(
   sources: readonly SourceFile[],
   logId: string,
-  { dialect, shiftToMs }: ImportRequest,
+  { origin, shiftToMs }: ImportRequest,
   deps: ImportDeps,
 ): Promise<void> {
   const remembered: (number | null)[] = []
@@ -87,13 +91,13 @@ async function rememberShifts(
   }
   const bytes = sum(sources.map(source => source.bytes))
   const shiftMs = await commonShiftMs(remembered, shiftToMs, () =>
-    lastStartedAtMs(sources, dialect, (path, bytesRead) =>
+    lastStartedAtMs(sources, origin, (path, bytesRead) =>
       deps.onProgress({ path, bytes, bytesRead, phase: 'looking for the last call', accepted: 0, rejected: 0 }),
     ),
   )
   for (const source of sources) {
     if (source.fingerprint === null || (await loadImportState(deps.dir, source.fingerprint)) !== null) continue
-    await saveImportState(deps.dir, source.fingerprint, beginState(source, dialect, logId, shiftMs))
+    await saveImportState(deps.dir, source.fingerprint, beginState(source, origin.dialect, logId, shiftMs))
   }
 }
 
@@ -113,7 +117,7 @@ const beginState = ({ path }: SourceFile, { definition }: Dialect, logId: string
 async function loadBegin(
   source: SourceFile,
   logId: string,
-  { dialect, isFromStart }: ImportRequest,
+  { origin: { dialect }, isFromStart }: ImportRequest,
   deps: ImportDeps,
 ): Promise<ImportState> {
   const state = source.fingerprint === null ? null : await loadImportState(deps.dir, source.fingerprint)

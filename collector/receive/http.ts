@@ -14,10 +14,12 @@ import { type Dialect, DialectError } from '../normalize/draft.ts'
 import type { Normalizer } from '../normalize/normalize.ts'
 import type { Delivery } from '../normalize/record.ts'
 import type { PrincipalOf, Routes } from '../principal.ts'
-import { type Acceptance, acceptBatch, type RawBatch, reasonCounts } from './accept.ts'
+import { type Acceptance, acceptBatch, reasonCounts } from './accept.ts'
 import { type BodyShape, decompressBody, ENCODINGS, splitBody } from './body.ts'
 import { fileStemOf } from './file-stem.ts'
 import { createFlight, createTurns, type Flight } from './flight.ts'
+import type { RawBatch } from './raw-batch.ts'
+import { plainSource } from './source.ts'
 
 const MiB = 2 ** 20
 const RETRY_AFTER_SECONDS = 2
@@ -221,7 +223,7 @@ async function receive(
   const type = (request.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase() ?? ''
   const dialect = dialectOf(normalizer, mapping, type)
   const shape = {
-    dialect,
+    source: plainSource(dialect),
     fileStem: file === undefined ? null : fileStemOf(file),
     isNdjson: NDJSON.test(type),
     recordsMax: limits.requestCallsMax,
@@ -231,6 +233,8 @@ async function receive(
   const { accepted, rejected } = await acceptOrRefuse(deps, batch, {
     dialect: dialect.name,
     arrivedAtMs: now(),
+    gateway: null,
+    tenant: null,
     restriction: deps.principalOf(request).tenant,
     shiftMs: 0,
     keyAt(position) {

@@ -1,16 +1,15 @@
 /** The import of one file: block by block through the path of every call, the position remembered behind what is durable. */
-import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { RejectionReason } from '../call-record.ts'
 import { callsReceived, deliveryRefused } from '../events.ts'
 import { type CallLog, LogError } from '../log/call-log.ts'
-import type { Dialect } from '../normalize/draft.ts'
 import type { Normalizer } from '../normalize/normalize.ts'
-import { type Acceptance, acceptBatch, type RawBatch, reasonCounts } from './accept.ts'
-import type { DecodeLine } from './decode-lines.ts'
+import { type Acceptance, acceptBatch, reasonCounts } from './accept.ts'
+import type { LineDecoder } from './decode-lines.ts'
 import { type ImportState, saveImportState } from './import-state.ts'
-import type { Line } from './lines.ts'
+import { type LineBatch, lineBatch } from './raw-batch.ts'
+import type { CallSource } from './source.ts'
 import { blocksOf, type LineBlock, type SourceFile } from './source-file.ts'
 
 const SAVE_EVERY_MS = 500
@@ -67,16 +66,17 @@ export interface ImportFileDeps {
   signal: AbortSignal
 }
 
-/** A file that its dialect can read. */
+/** A file that the dialect of its origin can read. */
 export interface ImportFile {
   source: SourceFile
-  dialect: Dialect
-  decodeLine: DecodeLine
+  origin: CallSource
+  decoder: LineDecoder
 }
 
 /** Imports what stands behind `begin`. Rejects with what reading or appending rejects with. */
 export async function importFile(file: ImportFile, begin: ImportState, deps: ImportFileDeps): Promise<ImportReport> {
-  const { source, dialect, decodeLine } = file
+  const { source, origin, decoder } = file
+  const { dialect, gateway, tenant } = origin
   const tally = createTally(file, begin, deps)
   if (source.fingerprint === null) return tally.report(true)
   const keyPrefix = `file ${source.fingerprint}`
@@ -84,35 +84,31 @@ export async function importFile(file: ImportFile, begin: ImportState, deps: Imp
   const from = begin.position.offset > source.begin.offset ? begin.position : source.begin
   for await (const block of blocksOf(source.path, dialect, from)) {
     if (deps.signal.aborted) break
-    const batch = lineBatch(block.lines, decodeLine)
+    const batch = lineBatch(block.lines, decoder)
     // One block after the other, so that the log has the order of the file.
     const acceptance = await acceptBatch({ log, normalizer: deps.normalizer }, batch, {
       dialect: dialect.name,
       arrivedAtMs: deps.now(),
+      gateway,
+      tenant,
       restriction: null,
       shiftMs: begin.shiftMs,
-      keyAt: position => `${keyPrefix} ${lineAt(block.lines, position).offset} ${batch.inputAt(position)}`,
+      keyAt: position => keyIn(batch, position, keyPrefix),
     })
-    await tally.finish(block, acceptance)
+    await tally.finish(block, batch, acceptance)
   }
   await tally.save()
   return tally.report(!deps.signal.aborted)
 }
 
-const lineBatch = (lines: readonly Line[], decodeLine: DecodeLine): RawBatch => ({
-  size: lines.length,
-  decodedAt: position => decodeLine(lineAt(lines, position)),
-  inputAt: position => lineAt(lines, position).text,
-})
-
-function lineAt(lines: readonly Line[], position: number): Line {
-  const line = lines[position]
-  assert(line, 'a position is inside its block')
-  return line
+/** Names an input of a line by the file's own first line, by where it stands, and by what it says. */
+export function keyIn(batch: LineBatch, position: number, prefix: string): string {
+  const part = batch.partAt(position)
+  return `${prefix} ${batch.lineAt(position).offset} ${part === 0 ? '' : `${part} `}${batch.inputAt(position)}`
 }
 
 /** What came of a file so far, and where the next run would begin. */
-function createTally({ source, dialect }: ImportFile, begin: ImportState, deps: ImportFileDeps) {
+function createTally({ source, origin }: ImportFile, begin: ImportState, deps: ImportFileDeps) {
   const state = { ...begin }
   const reasons = new Map<RejectionReason, number>()
   let savedAtMs = deps.now()
@@ -124,13 +120,18 @@ function createTally({ source, dialect }: ImportFile, begin: ImportState, deps: 
   return {
     save,
     /** To be called when the block is durable; remembers it now and then. */
-    async finish(block: LineBlock, { accepted, rejected }: Acceptance): Promise<void> {
+    async finish(block: LineBlock, batch: LineBatch, { accepted, rejected }: Acceptance): Promise<void> {
       const rejectedByReason = reasonCounts(rejected)
-      callsReceived(deps.logger, { receiver: 'file', dialect: dialect.name, accepted, rejected: rejectedByReason })
+      callsReceived(deps.logger, {
+        receiver: 'file',
+        dialect: origin.dialect.name,
+        accepted,
+        rejected: rejectedByReason,
+      })
       for (const [reason, count] of rejectedByReason) reasons.set(reason, (reasons.get(reason) ?? 0) + count)
       for (const { index, rejection } of rejected) {
         const { reason, message } = rejection
-        deps.onRejection({ path: source.path, lineNumber: lineAt(block.lines, index).number, reason, message })
+        deps.onRejection({ path: source.path, lineNumber: batch.lineAt(index).number, reason, message })
       }
       state.position = block.next
       state.accepted += accepted

@@ -2,9 +2,10 @@
  * How recorded traces are moved so that their last call is at a given instant: all files of one command by the same, so
  * that distances stay. A recording keeps the shift of its first import for ever, since its calls keep their ids.
  */
-import type { Dialect } from '../normalize/draft.ts'
 import { startedAtMsOf } from '../normalize/normalize.ts'
 import { createLineDecoder } from './decode-lines.ts'
+import { lineBatch } from './raw-batch.ts'
+import type { CallSource } from './source.ts'
 import { blocksOf, type SourceFile } from './source-file.ts'
 
 /** Files of one command whose remembered shifts leave open how the others should move. */
@@ -38,17 +39,19 @@ export async function commonShiftMs(
 /** Start of the last call of all files as recorded, `null` when there is none. `onBlock` hears the bytes read of all. */
 export async function lastStartedAtMs(
   sources: readonly SourceFile[],
-  dialect: Dialect,
+  { dialect, timezone }: CallSource,
   onBlock: (path: string, bytesRead: number) => void,
 ): Promise<number | null> {
   let lastMs: number | null = null
   let bytesBefore = 0
   for (const source of sources) {
     if (source.fingerprint === null) continue
-    const decodeLine = createLineDecoder(dialect, source.fileStem, source.header)
+    const { fileStem, header } = source
+    const decoder = createLineDecoder(dialect, { fileStem, header, timezone })
     for await (const { lines, bytesRead } of blocksOf(source.path, dialect, source.begin)) {
-      for (const line of lines) {
-        const startedAtMs = startedAtMsOf(decodeLine(line))
+      const batch = lineBatch(lines, decoder)
+      for (let position = 0; position < batch.size; position++) {
+        const startedAtMs = startedAtMsOf(batch.decodedAt(position))
         if (startedAtMs !== null && (lastMs === null || startedAtMs > lastMs)) lastMs = startedAtMs
       }
       onBlock(source.path, bytesBefore + bytesRead)

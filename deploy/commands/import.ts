@@ -7,6 +7,7 @@ import { parseIso } from '../../collector/normalize/time.ts'
 import { createPrices } from '../../collector/prices.ts'
 import { importFiles } from '../../collector/receive/file.ts'
 import type { ImportRejection, ImportReport } from '../../collector/receive/import-run.ts'
+import { plainSource } from '../../collector/receive/source.ts'
 import { type Command, type Invocation, UsageError } from '../command.ts'
 import type { Config } from '../config-schema.ts'
 import { createProgressDisplay, thousands } from '../import-progress.ts'
@@ -111,7 +112,7 @@ async function runImport(invocation: Invocation, config: Config, run: Run): Prom
     return await importFiles(
       {
         paths: invocation.positionals,
-        dialect: run.dialect,
+        origin: plainSource(run.dialect),
         shiftToMs: run.shiftToMs,
         isFromStart: invocation.isSet('from-start'),
       },

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type DecodeContext, DialectError, type Draft } from '../../../collector/normalize/draft.ts'
+import { type DecodeContext, DialectError, type Draft, NO_CONTEXT } from '../../../collector/normalize/draft.ts'
 import { type Mapping, MappingError, mappingDialect } from '../../../collector/normalize/mapping.ts'
 import { deliveryOf, identityFor, normalizerFor } from './normalizer.ts'
 
@@ -12,8 +12,12 @@ const AZURE: Mapping = {
   },
   constants: { tenant: 'azure', gateway: 'azure-openai', consumer: '{fileStem}' },
 }
-const CSV: DecodeContext = { fileStem: 'conv', columns: ['TIMESTAMP', 'ContextTokens', 'GeneratedTokens'] }
-const JSON_LINES: DecodeContext = { fileStem: null, columns: null }
+const CSV: DecodeContext = {
+  ...NO_CONTEXT,
+  fileStem: 'conv',
+  columns: ['TIMESTAMP', 'ContextTokens', 'GeneratedTokens'],
+}
+const JSON_LINES = NO_CONTEXT
 
 const decode = (mapping: Mapping, raw: unknown, context = CSV) => mappingDialect('test', mapping).open(context)(raw)
 
@@ -111,8 +115,8 @@ describe('refusals', () => {
     }
     const normalizer = normalizerFor({ mappings: { test: mapping } })
     const run = (row: string[], input: string) => {
-      const open = normalizer.dialect('test')?.open({ fileStem: null, columns: ['t', 'key', 's'] })
-      return open && normalizer.normalize(open(row), deliveryOf(input, { dialect: 'test' }), 0)
+      const open = normalizer.dialect('test')?.open({ ...NO_CONTEXT, columns: ['t', 'key', 's'] })
+      return open && normalizer.normalize(open(row) as Draft, deliveryOf(input, { dialect: 'test' }), 0)
     }
     const mark = identityFor().fingerprint('hunter2')
     expect(run(['2023-11-16', 'hunter2', '200'], '')).toMatchObject({ consumer: mark })
@@ -126,7 +130,7 @@ describe('refusals', () => {
 
 describe('a file that does not fit', () => {
   test('lacks columns', () => {
-    expect(() => mappingDialect('test', AZURE).open({ fileStem: 'x', columns: ['TIMESTAMP'] })).toThrow(
+    expect(() => mappingDialect('test', AZURE).open({ ...CSV, columns: ['TIMESTAMP'] })).toThrow(
       expect.objectContaining({ code: 'COLUMN_MISSING', message: expect.stringContaining('"ContextTokens"') }),
     )
   })
@@ -175,7 +179,7 @@ test('a time is none of the names that every object has', () => {
 
 test('a call in the place of the header shows nothing where a column holds credentials', () => {
   const mapping: Mapping = { ...AZURE, fields: { ...AZURE.fields, credential: 'key' } }
-  const context: DecodeContext = { fileStem: 'x', columns: ['2023-11-16', '12', 'my own secret'] }
+  const context: DecodeContext = { ...CSV, columns: ['2023-11-16', '12', 'my own secret'] }
   expect(() => mappingDialect('test', mapping).open(context)).toThrow(DialectError)
   expect(() => mappingDialect('test', mapping).open(context)).not.toThrow(/secret/)
 })

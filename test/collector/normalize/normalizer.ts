@@ -1,6 +1,8 @@
 /** A normalizer for tests, and the delivery of one input. */
 import { createIdentity, type KeyEntry } from '../../../collector/identity.ts'
+import { canonical } from '../../../collector/normalize/canonical.ts'
 import type { ClientIpPolicy } from '../../../collector/normalize/client-ip.ts'
+import { NO_CONTEXT } from '../../../collector/normalize/draft.ts'
 import type { MappingOptions } from '../../../collector/normalize/mapping.ts'
 import { createNormalizer, type Normalizer } from '../../../collector/normalize/normalize.ts'
 import type { Delivery } from '../../../collector/normalize/record.ts'
@@ -23,6 +25,8 @@ export const ARRIVED_AT_MS = 1_700_200_000_000
 export const deliveryOf = (input: unknown, more: Partial<Delivery> = {}): Delivery => ({
   dialect: 'canonical',
   arrivedAtMs: ARRIVED_AT_MS,
+  gateway: null,
+  tenant: null,
   restriction: null,
   shiftMs: 0,
   keyAt: position => `test ${position} ${JSON.stringify(input)}`,
@@ -32,7 +36,7 @@ export const deliveryOf = (input: unknown, more: Partial<Delivery> = {}): Delive
 
 /** One input through the canonical dialect. */
 export function normalizeCanonical(normalizer: Normalizer, input: unknown, more: Partial<Delivery> = {}) {
-  const decode = normalizer.dialect('canonical')?.open({ fileStem: null, columns: null })
-  if (decode === undefined) throw new Error('there is always a canonical dialect')
-  return normalizer.normalize(decode(input), deliveryOf(input, more), 0)
+  const decoded = canonical.open(NO_CONTEXT)(input)
+  if (decoded.kind === 'skip') throw new Error('nothing canonical is skipped')
+  return normalizer.normalize(decoded, deliveryOf(input, more), 0)
 }

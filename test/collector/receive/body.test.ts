@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { canonical } from '../../../collector/normalize/canonical.ts'
 import { mappingDialect } from '../../../collector/normalize/mapping.ts'
 import { decompressBody, splitBody } from '../../../collector/receive/body.ts'
+import { plainSource } from '../../../collector/receive/source.ts'
 
 const BODY = Buffer.from('{"startedAtMs":1}')
 const MiB = 2 ** 20
@@ -42,7 +43,7 @@ describe('decompression', () => {
 })
 
 describe('raw inputs', () => {
-  const shape = { dialect: canonical, fileStem: null, isNdjson: false, recordsMax: 10 }
+  const shape = { source: plainSource(canonical), fileStem: null, isNdjson: false, recordsMax: 10 }
   const kinds = (text: string, more = {}) => {
     const batch = splitBody(Buffer.from(text), { ...shape, ...more })
     return Array.from({ length: batch.size }, (_, position) => batch.decodedAt(position).kind)
@@ -68,7 +69,7 @@ describe('raw inputs', () => {
 
   test('of a CSV', () => {
     const dialect = mappingDialect('m', { format: 'csv', fields: { startedAtMs: { from: 't', time: 'unix_ms' } } })
-    expect(kinds('t\n1\nx\n3', { dialect })).toEqual(['draft', 'refusal', 'draft'])
+    expect(kinds('t\n1\nx\n3', { source: plainSource(dialect) })).toEqual(['draft', 'refusal', 'draft'])
   })
 
   test('are no more than the bound', () => {
@@ -83,7 +84,7 @@ describe('raw inputs', () => {
 
 describe('a body of more calls than memory has room for is refused before it is held', () => {
   const recordsMax = 1_000
-  const shape = { dialect: canonical, fileStem: null, recordsMax }
+  const shape = { source: plainSource(canonical), fileStem: null, recordsMax }
   test.each([
     ['lines', Buffer.from('1\n'.repeat(8 * MiB)), true],
     ['arrays in an array', Buffer.from(`[${'[],'.repeat(8 * MiB)}[]]`), false],
@@ -100,7 +101,7 @@ describe('a body of more calls than memory has room for is refused before it is 
 test('a call that is nested deeper than the stack spoils no other', () => {
   const deep = `${'['.repeat(20_000)}${']'.repeat(20_000)}`
   const body = Buffer.from(`[{"startedAtMs":1},{"startedAtMs":2,"labels":${deep}}]`)
-  const batch = splitBody(body, { dialect: canonical, fileStem: null, isNdjson: false, recordsMax: 10_000 })
+  const batch = splitBody(body, { source: plainSource(canonical), fileStem: null, isNdjson: false, recordsMax: 10_000 })
   expect(batch.inputAt(0)).toBe('{"startedAtMs":1}')
   expect(batch.inputAt(1)).toBe('(nested too deeply)')
 })

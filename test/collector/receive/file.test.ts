@@ -8,6 +8,7 @@ import { type CallLog, LogError } from '../../../collector/log/call-log.ts'
 import type { MappingOptions } from '../../../collector/normalize/mapping.ts'
 import { type ImportDeps, type ImportRequest, importFiles } from '../../../collector/receive/file.ts'
 import type { ImportProgress, ImportRejection } from '../../../collector/receive/import-run.ts'
+import { plainSource } from '../../../collector/receive/source.ts'
 import { CODE, CONVERSATION, hasTraces, MAPPINGS, TRACES } from '../../e2e/azure.ts'
 import { normalizerFor } from '../normalize/normalizer.ts'
 import { logger, openTestLog, type TestLog } from './fixture.ts'
@@ -41,7 +42,7 @@ async function run(
   const rejections: ImportRejection[] = []
   const waits: string[] = []
   const reports = await importFiles(
-    { dialect, shiftToMs: null, isFromStart: false, ...rest },
+    { origin: plainSource(dialect), shiftToMs: null, isFromStart: false, ...rest },
     {
       log: testLog.log,
       logger,

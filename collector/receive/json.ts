@@ -1,0 +1,22 @@
+/** JSON as senders write it, with nothing lost of integers that a double cannot hold. */
+
+/** A number that may be too large: it stands where a value may, and not within text. */
+const LONG_INTEGER = /[:[,]\s*-?\d{16}/
+
+/**
+ * Integers beyond 2^53 come as the text that they are. The parser's own message would show what stands there, so it is
+ * not passed on.
+ */
+export function parseJson(text: string): { kind: 'value'; value: unknown } | { kind: 'unreadable'; message: string } {
+  try {
+    return { kind: 'value', value: LONG_INTEGER.test(text) ? JSON.parse(text, keepInteger) : JSON.parse(text) }
+  } catch {
+    return { kind: 'unreadable', message: 'This is not JSON.' }
+  }
+}
+
+function keepInteger(this: unknown, _name: string, value: unknown, context?: { source?: string }): unknown {
+  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
+  const source = context?.source ?? ''
+  return /^-?\d+$/.test(source) ? source : value
+}

@@ -1,0 +1,19 @@
+/** A source of calls: the shape it writes in, and what its calls have in common. */
+import type { Dialect } from '../normalize/draft.ts'
+
+export interface CallSource {
+  name: string
+  dialect: Dialect
+  /** The gateway of calls that name none. */
+  gateway: string | null
+  /** The tenant of callers of whom nothing else says it. */
+  tenant: string | null
+  /** IANA name of the zone of times that name none. */
+  timezone: string
+}
+
+/** A source of which nothing is known but its dialect. */
+export const plainSource = (dialect: Dialect): CallSource => ({
+  ...{ name: dialect.name, dialect },
+  ...{ gateway: null, tenant: null, timezone: 'UTC' },
+})

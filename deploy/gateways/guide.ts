@@ -1,0 +1,44 @@
+/** How a gateway is made to ship its calls: the one place of what `sources show` prints and the pages say. */
+
+/** How calls get from a gateway to the collector. */
+export const WAYS = ['http', 'otlp', 'otlp-grpc', 'file', 'syslog', 'kafka', 'envoy-als'] as const
+export type Way = (typeof WAYS)[number]
+
+/** Where calls are sent, as snippets spell it. */
+export interface Destination {
+  /** Name of the source, as in `POST /v1/sources/{source}`. */
+  source: string
+  /** Of the collector, without a slash at its end. */
+  url: string
+  host: string
+  port: number
+  /** The collector's gRPC port: OTLP and Envoy's access log service. */
+  grpcPort: number
+  /** Where the syslog source of the snippet listens. */
+  syslogPort: number
+  /** Brokers of the topic that the snippet of Kafka names. */
+  brokers: string
+  /** A token of scope `ingest`. */
+  token: string
+}
+
+export interface Step {
+  /** What to do, in Markdown. */
+  text: string
+  /** What to paste. */
+  snippet?: { language: string; of: (to: Destination) => string }
+}
+
+export interface Guide {
+  /** As in `quotacast sources show NAME`, and the name of the source that needs no config. */
+  name: string
+  title: string
+  /** The dialect that reads it. */
+  dialect: string
+  /** Best first. */
+  ways: readonly Way[]
+  /** For each way that needs its own steps. */
+  setups: readonly { title: string; steps: readonly Step[] }[]
+  /** What it cannot tell, and what to watch, in Markdown. */
+  notes: readonly string[]
+}
