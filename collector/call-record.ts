@@ -134,4 +134,22 @@ export interface Rejection {
   message: string
   /** The input with credentials replaced by their fingerprints, cut at REJECTION_INPUT_BYTES_MAX. */
   input: string
+  /** The input is all there but for secrets and prompts, so that it can be decoded again. */
+  isWhole: boolean
+  /** Name of the source that brought it. */
+  source: string
+  /** The only tenant that its sender may write, or `null` for all. */
+  restriction: string | null
+  /** By how much its times are moved. */
+  shiftMs: number
+  /** Name of its file without folder and endings. */
+  fileStem: string | null
+  /** Names of its columns, `null` where it is no line of a CSV. */
+  columns: readonly string[] | null
 }
+
+/** What is needed of a rejection to decode its input again. */
+export type KeptInput = Pick<
+  Rejection,
+  'callId' | 'gateway' | 'input' | 'source' | 'restriction' | 'shiftMs' | 'fileStem' | 'columns'
+>

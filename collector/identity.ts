@@ -38,6 +38,8 @@ export const KeyOptions = Type.Array(KeyEntry, {
 interface Claim {
   /** The raw credential. */
   credential: string | null
+  /** Its fingerprint, where only that is known. */
+  credentialMark?: string | null
   /** The gateway's own id of it. */
   credentialId?: string | null
   consumer: string | null
@@ -92,6 +94,10 @@ const SECRET_CHARACTERS_MIN = 14
 export const looksLikeSecret = (text: string): boolean =>
   text.length >= SECRET_CHARACTERS_MIN && secretPattern.test(text)
 
+const FINGERPRINT = new RegExp(`^key:[0-9a-f]{${FINGERPRINT_HEX_DIGITS}}$`)
+/** True for what `fingerprint` answers. */
+export const isFingerprint = (text: string): boolean => FINGERPRINT.test(text)
+
 const withoutScheme = (rawKey: string) => rawKey.trim().replace(/^(?:bearer|basic|apikey|api-key|token)\s+/i, '')
 
 /**
@@ -111,8 +117,10 @@ export function createIdentity(options: { fingerprintKeys: readonly string[]; ke
     const caller = callers.get(id) ?? null
     return caller === null || tenant === null || caller.tenant === null || caller.tenant === tenant ? caller : null
   }
-  const callerOfCredential = (credential: string, newestFingerprint: string, tenant: string | null) => {
-    let caller = callerOf(newestFingerprint, tenant)
+  /** `credential` is `null` where nothing but its fingerprint is known. */
+  const callerOfMark = (mark: string, credential: string | null, tenant: string | null) => {
+    let caller = callerOf(mark, tenant)
+    if (credential === null) return caller
     for (const key of older) caller ??= callerOf(fingerprintUnder(key, credential), tenant)
     return caller
   }
@@ -121,13 +129,13 @@ export function createIdentity(options: { fingerprintKeys: readonly string[]; ke
     fingerprint,
     addressFingerprint: address => `ip:${digest(newest, `ip ${address}`)}`,
     resolve: id => callers.get(id) ?? null,
-    identify({ credential: given, credentialId = null, consumer: named, tenant }) {
+    identify({ credential: given, credentialMark = null, credentialId = null, consumer: named, tenant }) {
       const names = [credentialId, named].map(name => (name !== null && looksLikeSecret(name) ? null : name))
       const [id = null, consumer = null] = names
       const credential = given ?? (consumer === null ? named : null) ?? (id === null ? credentialId : null)
-      const mark = credential === null ? null : fingerprint(credential)
+      const mark = credentialMark ?? (credential === null ? null : fingerprint(credential))
       const caller =
-        (credential !== null && mark !== null ? callerOfCredential(credential, mark, tenant) : null) ??
+        (mark === null ? null : callerOfMark(mark, credential, tenant)) ??
         (id === null ? null : callerOf(id, tenant)) ??
         (consumer === null ? null : callerOf(consumer, tenant))
       return { consumer: caller?.consumer ?? consumer ?? mark ?? id, tenant: tenant ?? caller?.tenant ?? null }

@@ -28,8 +28,12 @@ export interface Refusal {
   message: string
   /** Raw credentials that were found in the input and must not be kept. */
   secrets: readonly string[]
+  /** Ids of credentials that were found: no secrets, whatever the names of their fields say. */
+  ids?: readonly string[]
   /** The input may hold a credential that could not be told apart: it must not be kept at all. */
   isInputSecret?: boolean
+  /** The input is only the beginning of what came. */
+  isInputCut?: boolean
 }
 
 /** A raw input that is no call and need not be one: a span of something else, a line about the gateway itself. */

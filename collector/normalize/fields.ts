@@ -53,6 +53,12 @@ export function countOf(value: unknown): number | null {
 /** A count that means nothing when it is 0. */
 export const positiveOf = (value: unknown): number | null => countOf(value) || null
 
+/** Millionths of an amount of money. */
+export function microsOf(value: unknown): number | null {
+  const amount = countOf(value)
+  return amount === null ? null : Math.round(amount * 1e6)
+}
+
 /** Milliseconds of a duration in units of `unitMs`, free of the noise of the multiplication; negative is unknown. */
 export function durationOf(value: unknown, unitMs: number): number | null {
   const number = countOf(value)

@@ -110,6 +110,13 @@ export class MappingError extends Error {
   }
 }
 
+/** Every dialect there is by name: the built-in ones, then the mappings. Throws `MappingError`. */
+export function dialectsOf(mappings: MappingOptions): Map<string, Dialect> {
+  const dialects = new Map(DIALECTS.map(dialect => [dialect.name, dialect]))
+  for (const [name, mapping] of Object.entries(mappings)) dialects.set(name, mappingDialect(name, mapping))
+  return dialects
+}
+
 /** The dialect of one mapping. Throws `MappingError`. */
 export function mappingDialect(name: string, mapping: Mapping): Dialect {
   const problems: string[] = []

@@ -3,24 +3,26 @@
  * makes a draft of an input; here credentials become fingerprints, callers consumers and paths routes, the whole record
  * is checked once, and what can be computed is. A further dialect is one more file and one more line in `dialects.ts`.
  */
-import { type CallRecord, isCallRecord, type Rejection } from '../call-record.ts'
-import type { Identity } from '../identity.ts'
+import { type CallRecord, isCallRecord, type Rejection, type RejectionReason } from '../call-record.ts'
+import { type Identity, looksLikeSecret } from '../identity.ts'
 import type { Prices } from '../prices.ts'
 import { deliveryCallId } from './call-id.ts'
 import type { ClientIpPolicy } from './client-ip.ts'
-import { DIALECTS } from './dialects.ts'
 import { type Decoded, type Dialect, type Draft, type Refusal, refusal } from './draft.ts'
 import { invalidField } from './invalid-field.ts'
-import { type MappingOptions, mappingDialect } from './mapping.ts'
+import { dialectsOf, type MappingOptions } from './mapping.ts'
 import { type Delivery, recordOf, startedAtOf, type UncheckedRecord } from './record.ts'
 import { keptInput, shown } from './redact.ts'
 import { createRouteBook } from './route.ts'
+import { createRoutePatterns, type RoutePatternOptions } from './route-patterns.ts'
 
 export interface NormalizerOptions {
   identity: Identity
   prices: Prices
   clientIp: ClientIpPolicy
   mappings: MappingOptions
+  /** Routes of paths that no template names. */
+  routes: RoutePatternOptions
 }
 
 export interface Normalizer {
@@ -40,43 +42,53 @@ export function startedAtMsOf(decoded: Decoded): number | null {
 }
 
 /** Throws `MappingError` when a mapping makes no sense. */
-export function createNormalizer({ identity, prices, clientIp, mappings }: NormalizerOptions): Normalizer {
-  const dialects = new Map(DIALECTS.map(dialect => [dialect.name, dialect]))
-  for (const [name, mapping] of Object.entries(mappings)) dialects.set(name, mappingDialect(name, mapping))
-  const means = { identity, clientIp, routes: createRouteBook() }
+export function createNormalizer(options: NormalizerOptions): Normalizer {
+  const { identity, prices, clientIp } = options
+  const dialects = dialectsOf(options.mappings)
+  const means = { identity, clientIp, routes: createRouteBook(createRoutePatterns(options.routes)) }
 
-  const reject = (refused: Refusal, delivery: Delivery, position: number, record?: UncheckedRecord): Rejection => ({
-    callId: deliveryCallId(delivery.keyAt(position), delivery.restriction),
-    arrivedAtMs: delivery.arrivedAtMs,
-    tenant: delivery.restriction ?? nameOf(record?.tenant),
-    gateway: nameOf(record?.gateway),
-    dialect: delivery.dialect,
-    reason: refused.reason,
-    message: refused.message,
-    input:
+  const reject = (refused: Refusal, delivery: Delivery, position: number, record?: UncheckedRecord): Rejection => {
+    const { source, dialect, arrivedAtMs, restriction, shiftMs, fileStem, columns } = delivery
+    const { input, isWhole } =
       refused.isInputSecret === true
-        ? ''
-        : keptInput(delivery.inputAt(position), refused.secrets, identity.fingerprint),
-  })
+        ? { input: '', isWhole: false }
+        : keptInput(delivery.inputAt(position), refused.secrets, identity.fingerprint, refused.ids)
+    return {
+      callId: delivery.replayedId ?? deliveryCallId(delivery.keyAt(position), restriction),
+      arrivedAtMs,
+      tenant: restriction ?? nameOf(record?.tenant) ?? delivery.tenant,
+      gateway: nameOf(record?.gateway) ?? delivery.gateway,
+      dialect,
+      reason: refused.reason,
+      message: refused.message,
+      input,
+      isWhole: isWhole && refused.isInputCut !== true,
+      ...{ source, restriction, shiftMs, fileStem, columns },
+    }
+  }
 
   return {
     dialect: name => dialects.get(name),
     normalize(decoded, delivery, position) {
       if (decoded.kind === 'refusal') return reject(decoded, delivery, position)
       const record = recordOf(decoded, delivery, position, means)
-      const secrets = typeof decoded.credential === 'string' ? [decoded.credential] : []
-      if (record.startedAtMs === null) {
-        return reject(refusal('missing_field', 'startedAtMs is missing.', secrets), delivery, position, record)
-      }
+      const rejectFor = (reason: RejectionReason, message: string) =>
+        reject({ ...refusal(reason, message), ...credentialsOf(decoded) }, delivery, position, record)
+      if (record.startedAtMs === null) return rejectFor('missing_field', 'startedAtMs is missing.')
       if (!isCallRecord(record)) {
         const { reason, message } = invalidField(record)
-        return reject(refusal(reason, message, secrets), delivery, position, record)
+        return rejectFor(reason, message)
       }
       const problem = contradiction(record, delivery.restriction)
-      if (problem !== null) return reject({ ...problem, secrets }, delivery, position, record)
-      return completed(record, prices)
+      return problem === null ? completed(record, prices) : rejectFor(problem.reason, problem.message)
     },
   }
+}
+
+/** What a rejection of a draft must not keep, and what it may. */
+function credentialsOf({ credential, credentialId }: Draft): Pick<Refusal, 'secrets' | 'ids'> {
+  const isId = typeof credentialId === 'string' && !looksLikeSecret(credentialId)
+  return { secrets: typeof credential === 'string' ? [credential] : [], ids: isId ? [credentialId] : [] }
 }
 
 const NAME_CHARACTERS_MAX = 512

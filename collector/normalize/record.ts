@@ -1,6 +1,6 @@
 /** From a draft to a whole record that is not checked yet. Values of a wrong type pass through, for the check to name. */
-import type { CallRecord } from '../call-record.ts'
-import { type Identity, looksLikeSecret } from '../identity.ts'
+import { type CallRecord, LABELS_MAX } from '../call-record.ts'
+import { type Identity, isFingerprint, looksLikeSecret } from '../identity.ts'
 import { deliveryCallId, requestCallId } from './call-id.ts'
 import { type ClientIpPolicy, clientIpOf } from './client-ip.ts'
 import type { Draft } from './draft.ts'
@@ -10,6 +10,8 @@ import type { RouteBook } from './route.ts'
 
 /** What the calls of one body, or one stretch of a file, have in common. */
 export interface Delivery {
+  /** Name of the source. */
+  source: string
   dialect: string
   arrivedAtMs: number
   /** The gateway of inputs that name none. */
@@ -18,8 +20,12 @@ export interface Delivery {
   tenant: string | null
   /** The only tenant that the sender may write, or `null` for all. */
   restriction: string | null
-  /** Added to every instant of a recorded trace that is replayed. */
+  /** Added to every instant of a recorded trace that is moved. */
   shiftMs: number
+  fileStem: string | null
+  columns: readonly string[] | null
+  /** The id of the rejection whose input is decoded again. In that input credentials are their fingerprints. */
+  replayedId?: string
   /** Names the raw input at a position, in the same way when it is sent again. */
   keyAt(position: number): string
   /** The raw input at a position. */
@@ -44,8 +50,13 @@ export function startedAtOf(draft: Draft): unknown {
 /** All fields but those that are computed from a checked record (`totalTokens`, `costMicros` where unknown). */
 export function recordOf(draft: Draft, delivery: Delivery, position: number, means: RecordMeans): UncheckedRecord {
   const { identity } = means
+  const isReplay = delivery.replayedId !== undefined
+  const credential = textOf(draft.credential)
+  // Nobody but a replay may claim to be a fingerprint.
+  const credentialMark = isReplay && credential !== null && isFingerprint(credential) ? credential : null
   const caller = identity.identify({
-    credential: textOf(draft.credential),
+    credential: credentialMark === null ? credential : null,
+    credentialMark,
     credentialId: textOf(draft.credentialId),
     consumer: textOf(draft.consumer),
     tenant: textOf(draft.tenant),
@@ -81,7 +92,7 @@ export function recordOf(draft: Draft, delivery: Delivery, position: number, mea
       delivery.shiftMs === 0 ? draft.upstreamLimits : shiftedLimits(draft.upstreamLimits, delivery.shiftMs),
     decisionId: known(draft.decisionId),
     clientIp: clientIpOfDraft(draft, means),
-    labels: draft.labels === null ? {} : withoutSecretLabels(draft.labels, identity),
+    labels: draft.labels === null ? {} : withoutSecretLabels(draft.labels, identity, isReplay),
   }
   record.callId = callIdOf(record, delivery, position)
   return record
@@ -96,7 +107,7 @@ const shifted = (value: unknown, shiftMs: number) => (typeof value === 'number' 
 function callIdOf(record: UncheckedRecord, delivery: Delivery, position: number): string {
   const { requestId, startedAtMs } = record
   if (typeof requestId !== 'string' || typeof startedAtMs !== 'number') {
-    return deliveryCallId(delivery.keyAt(position), delivery.restriction)
+    return delivery.replayedId ?? deliveryCallId(delivery.keyAt(position), delivery.restriction)
   }
   const call = { requestId, startedAtMs, gateway: textOf(record.gateway), consumer: textOf(record.consumer) }
   return requestCallId(call, delivery.restriction)
@@ -121,12 +132,18 @@ function clientIpOfDraft(draft: Draft, { identity, clientIp }: RecordMeans): unk
 const withoutSecret = (value: unknown, identity: Identity) =>
   typeof value === 'string' && looksLikeSecret(value) ? identity.fingerprint(value) : value
 
-function withoutSecretLabels(labels: unknown, identity: Identity): unknown {
+function withoutSecretLabels(labels: unknown, identity: Identity, isReplay: boolean): unknown {
   if (typeof labels !== 'object' || labels === null) return labels
-  const entries = Object.entries(labels)
+  const entries: [string, unknown][] = []
+  for (const name in labels) {
+    entries.push([name, labels[name as keyof typeof labels]])
+    // One more than there may be is refused as a million of them is, which would only cost time.
+    if (entries.length > LABELS_MAX) return Object.fromEntries(entries)
+  }
   if (!entries.some(([name, value]) => isSecretLabel(name, value))) return labels
+  const markOf = (value: string) => (isReplay && isFingerprint(value) ? value : identity.fingerprint(value))
   return Object.fromEntries(
-    entries.map(([name, value]) => [name, isSecretLabel(name, value) ? identity.fingerprint(String(value)) : value]),
+    entries.map(([name, value]) => [name, isSecretLabel(name, value) ? markOf(String(value)) : value]),
   )
 }
 

@@ -3,6 +3,7 @@
  * that still shows more routes than a quota or a panel could ever name has the rest folded into one.
  */
 import { TEXT_CHARACTERS_MAX } from '../call-record.ts'
+import type { RoutePatterns } from './route-patterns.ts'
 
 const ID = '{id}'
 /** Every further route of a service that has shown `ROUTES_PER_SERVICE_MAX`. */
@@ -31,15 +32,18 @@ const isId = (segment: string) =>
 
 const withoutQuery = (pathOrTemplate: string) => /^[^?#]*/.exec(pathOrTemplate)?.[0] ?? ''
 
-/** The path without query and fragment, ids replaced; a template is kept as it is. */
-export function routeOf(pathOrTemplate: string): string {
+/** The path without query and fragment, as its pattern or with ids replaced; a template is kept as it is. */
+export function routeOf(pathOrTemplate: string, service: string, patterns: RoutePatterns): string {
   const path = withoutQuery(pathOrTemplate)
   if (TEMPLATE.test(path)) return path
-  return path
+  return patterns.find(path, service) ?? withIdsReplaced(path)
+}
+
+const withIdsReplaced = (path: string) =>
+  path
     .split('/')
     .map(segment => (isId(segment) ? ID : segment))
     .join('/')
-}
 
 /** Routes of this process, bounded per service. */
 export interface RouteBook {
@@ -47,19 +51,20 @@ export interface RouteBook {
   route(pathOrTemplate: string, service: string): string
 }
 
-export function createRouteBook(): RouteBook {
+export function createRouteBook(patterns: RoutePatterns): RouteBook {
   const remembered = new Map<string, string>()
   const routesByService = new Map<string, Set<string>>()
   /** Of all services beyond `SERVICES_MAX`. */
   const otherRoutes = new Set<string>()
-  const remember = (path: string) => {
-    const known = remembered.get(path)
+  const remember = (path: string, service: string) => {
+    const scope = patterns.scopeOf(service)
+    const key = scope === '' ? path : `${scope}\n${path}`
+    const known = remembered.get(key)
     if (known !== undefined) return known
-    // A copy, because a slice keeps the text that it was cut from, the query included.
-    const copy = Buffer.from(path).toString()
-    const route = routeOf(copy)
+    const route = routeOf(path, service, patterns)
     if (remembered.size >= REMEMBERED_MAX) remembered.clear()
-    remembered.set(copy, route)
+    // Copies, because a slice keeps the text that it was cut from, the query included.
+    remembered.set(Buffer.from(key).toString(), Buffer.from(route).toString())
     return route
   }
   const seenOf = (service: string) => {
@@ -73,9 +78,11 @@ export function createRouteBook(): RouteBook {
   return {
     route(pathOrTemplate, service) {
       const path = withoutQuery(pathOrTemplate)
-      const route = path.length > TEXT_CHARACTERS_MAX ? routeOf(path) : remember(path)
       // No record may hold these, so they are not worth their memory.
-      if (route.length > TEXT_CHARACTERS_MAX || service.length > TEXT_CHARACTERS_MAX) return route
+      const isLong = path.length > TEXT_CHARACTERS_MAX || service.length > TEXT_CHARACTERS_MAX
+      const route = isLong ? routeOf(path, service, patterns) : remember(path, service)
+      if (route.length > TEXT_CHARACTERS_MAX || service.length > TEXT_CHARACTERS_MAX || patterns.has(route))
+        return route
       const seen = seenOf(service)
       if (seen.has(route)) return route
       if (seen.size >= ROUTES_PER_SERVICE_MAX) return OTHER_ROUTES

@@ -27,6 +27,10 @@ export const parseIso: ParseInstant = text => {
   })
 }
 
+/** The instant that ISO text stands for; what is none stays as it is, for the check of the whole record to name. */
+export const instantOfIso = (value: unknown): unknown =>
+  typeof value === 'string' ? (parseIso(value) ?? (value === '-' ? null : value)) : (value ?? null)
+
 interface Clock {
   year: number
   month: number

@@ -8,23 +8,27 @@ test.each([
   ['{"headers":{"Authorization":["Basic abc"]}}', '{"headers":{"Authorization":["key:mark"]}}'],
   ['{"request_Authorization": "abc"}', '{"request_Authorization": "key:mark"}'],
   ['{"x-api-key":"a\\"b","cut":"', '{"x-api-key":"key:mark","cut":"'],
-  ['{"api_key":"cut of', '{"api_key":"key:mark'],
+  ['{"api_key":"cut of', '{"api_key":"(redacted)'],
   ['GET /v1?api_key=abc&x=1&token=t HTTP/1.1', 'GET /v1?api_key=key:mark&x=1&token=key:mark HTTP/1.1'],
   ['a,sk-proj-abcdefghijklmnop1234,b', 'a,key:mark,b'],
   [String.raw`{"h":"{\"authorization\": \"abc\"}"}`, String.raw`{"h":"{\"authorization\": \"key:mark\"}"}`],
   [String.raw`{"h":"{\\\"x-token\\\":\\\"abc"}`, String.raw`{"h":"{\\\"x-token\\\":\\\"key:mark`],
-  [String.raw`{"m":"x token=\"abc def\" y"}`, String.raw`{"m":"x token=\"key:mark\" y"}`],
+  [String.raw`{"m":"x token=\"abc def\" y"}`, String.raw`{"m":"x token=\"(redacted)\" y"}`],
   [String.raw`"/x?a=1\u0026key=abc"`, String.raw`"/x?a=1\u0026key=key:mark"`],
   ['"%2Fx%3Fapi_key%3Dabc%26x%3D1"', '"%2Fx%3Fapi_key%3Dkey:mark%26x%3D1"'],
-  ['{"set-cookie":["a=1; Path=/","b=2"],"n":1}', '{"set-cookie":["key:mark","key:mark"],"n":1}'],
-  ['{"password":123456,"token":null}', '{"password":key:mark,"token":null}'],
+  ['{"set-cookie":["a=1; Path=/","b=2"],"n":1}', '{"set-cookie":["(redacted)","key:mark"],"n":1}'],
+  ['{"password":123456,"token":null}', '{"password":"key:mark","token":null}'],
   ['{"accessToken":"a","db_password":"b"}', '{"accessToken":"key:mark","db_password":"key:mark"}'],
   ['X-Api-Key: abc\r\nHost: h', 'X-Api-Key: key:mark\r\nHost: h'],
-  ['Authorization: Digest user="x", response="y"', 'Authorization: key:mark"x", response="y"'],
+  ['Authorization: Digest user="x", response="y"', 'Authorization: (redacted)"x", response="y"'],
   ['authorization="Basic abc" level=info', 'authorization="key:mark" level=info'],
   ['api_key=abc&x=1', 'api_key=key:mark&x=1'],
   ['https://user:abc@host/', 'https://user:key:mark@host/'],
-  ['{"inputTokens":12,"tokens":"x"}', '{"inputTokens":12,"tokens":"x"}'],
+  ['{"inputTokens":12,"tokens":"x","input_token":7}', '{"inputTokens":12,"tokens":"x","input_token":7}'],
+  ['{"request_header":"Apikey=a%2Bb&X-Own=c"}', '{"request_header":"Authorization=key:mark"}'],
+  ['{"request_header":"Host=h&X-Own=c"}', '{"request_header":"Authorization=(redacted)"}'],
+  ['authorization: "AWS4-HMAC-SHA256 Credential=AKID/x, Signature=y"', 'authorization: "key:mark"'],
+  ['{"apikey":"-","authorization":""}', '{"apikey":"-","authorization":""}'],
 ])('%s loses its credentials', (text, redacted) => {
   expect(redact(text, [], mark)).toBe(redacted)
 })
@@ -38,8 +42,8 @@ test('a fingerprint stays what it is', () => {
 })
 
 test('what a credential is hidden behind by needless escapes is found', () => {
-  expect(keptInput(String.raw`{"mine":"a\/b\u0026c"}`, ['a/b&c'], mark)).toBe('{"mine":"key:mark"}')
-  expect(keptInput(String.raw`{"mine":"a\/b`, ['x'], mark)).toBe(String.raw`{"mine":"a\/b`)
+  expect(keptInput(String.raw`{"mine":"a\/b\u0026c"}`, ['a/b&c'], mark).input).toBe('{"mine":"key:mark"}')
+  expect(keptInput(String.raw`{"mine":"a\/b`, ['x'], mark).input).toBe(String.raw`{"mine":"a\/b`)
 })
 
 test.each([
@@ -48,7 +52,26 @@ test.each([
   ['{"log":"{\\"prompt\\":\\"said\\",\\"a\\":1}"}', '{"log":"{\\"prompt\\":\\"(not kept)\\",\\"a\\":1}"}'],
   ['{"model":"m","gen_ai.prompt":"said, and cut', '{"model":"m","gen_ai.(not kept)'],
 ])('what was said is not kept of %s', (text, kept) => {
-  expect(keptInput(text, [], mark)).toBe(kept)
+  expect(keptInput(text, [], mark).input).toBe(kept)
+})
+
+test('what is kept is whole unless something was cut off', () => {
+  const isWhole = (text: string) => keptInput(text, [], mark).isWhole
+  expect(['{"n":1}', String.raw`{"prompt":"said","n":"a\/b"}`, 'a "line" \\x22'].map(isWhole)).toEqual([
+    true,
+    true,
+    true,
+  ])
+  expect(['{"prompt":"said, and cut', 'x'.repeat(2 ** 16 + 1), 'x'.repeat(2 ** 20)].map(isWhole)).toEqual([
+    false,
+    false,
+    false,
+  ])
+})
+
+test('an id that no double can hold keeps its digits', () => {
+  const { input } = keptInput('{"id":12345678901234567890,"prompt":"said"}', [], mark)
+  expect(JSON.parse(input)).toEqual({ id: '12345678901234567890', prompt: '(not kept)' })
 })
 
 const BEGINNINGS = ['sk-', 'eyJ-', '"', '\\', '"token":[', '"token":["', String.raw`\"token\":\"`, 'token=', ' token: ']

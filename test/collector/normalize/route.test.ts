@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest'
 import { TEXT_CHARACTERS_MAX } from '../../../collector/call-record.ts'
 import { createRouteBook, OTHER_ROUTES, ROUTES_PER_SERVICE_MAX, routeOf } from '../../../collector/normalize/route.ts'
+import { createRoutePatterns } from '../../../collector/normalize/route-patterns.ts'
+
+const NONE = createRoutePatterns([])
 
 test.each([
   ['/v1/chat/completions', '/v1/chat/completions'],
@@ -18,11 +21,11 @@ test.each([
   ['/users/:id', '/users/:id'],
   ['/feedbeef/decade', '/feedbeef/decade'],
 ])('%s is the route %s', (path, route) => {
-  expect(routeOf(path)).toBe(route)
+  expect(routeOf(path, '', NONE)).toBe(route)
 })
 
 test('a service shows no more routes than its bound, others are not affected', () => {
-  const routes = createRouteBook()
+  const routes = createRouteBook(NONE)
   for (let index = 0; index < ROUTES_PER_SERVICE_MAX; index++) routes.route(`/page-${index}/x`, 'shop')
   expect(routes.route('/one-more', 'shop')).toBe(OTHER_ROUTES)
   expect(routes.route('/page-7/x', 'shop')).toBe('/page-7/x')
@@ -30,7 +33,7 @@ test('a service shows no more routes than its bound, others are not affected', (
 })
 
 test('services beyond the bound share one, so that made-up names show no more routes either', () => {
-  const routes = createRouteBook()
+  const routes = createRouteBook(NONE)
   const shown = new Set<string>()
   for (let index = 0; index < 3 * ROUTES_PER_SERVICE_MAX; index++) {
     shown.add(routes.route(`/page-${index}/x`, `service-${index}`))
@@ -40,8 +43,21 @@ test('services beyond the bound share one, so that made-up names show no more ro
 })
 
 test('a path too long for a record takes no place, one that its ids made long does', () => {
-  const routes = createRouteBook()
+  const routes = createRouteBook(NONE)
   const long = 'x-'.repeat(TEXT_CHARACTERS_MAX)
   for (let index = 0; index < ROUTES_PER_SERVICE_MAX; index++) routes.route(`/a/b${index}/`.padEnd(1000, '/'), 'shop')
   expect(routes.route(`/users/${long}`, 'shop')).toBe('/users/{id}')
+})
+
+test('a pattern holds against guessed ids, for its service, and is never one of too many', () => {
+  const routes = createRouteBook(
+    createRoutePatterns([{ pattern: '/users/{name}/card', service: 'shop' }, { pattern: '/files/**' }]),
+  )
+  expect(routes.route('/users/jane/card?x=1', 'shop')).toBe('/users/{name}/card')
+  expect(routes.route('/users/jane/card', 'other')).toBe('/users/jane/card')
+  expect(routes.route('/files/2024/a.txt', 'other')).toBe('/files/**')
+  expect(routes.route('/users/42', 'shop')).toBe('/users/{id}')
+  for (let index = 0; index < ROUTES_PER_SERVICE_MAX; index++) routes.route(`/page-${index}/x`, 'shop')
+  expect(routes.route('/page-x/x', 'shop')).toBe(OTHER_ROUTES)
+  expect(routes.route('/users/joe/card', 'shop')).toBe('/users/{name}/card')
 })

@@ -1,0 +1,47 @@
+/**
+ * Higress: Envoy's log in a text format that looks like JSON, so that every value is text and nothing escapes a quote, with
+ * what the plugin ai-statistics knows as JSON within its `ai_log`.
+ */
+import { unescaped } from './access-line.ts'
+import type { Draft } from './draft.ts'
+import { envoyDialect } from './envoy.ts'
+import { countOf, type Fields, fieldsAt, firstText, isFields, textOf } from './fields.ts'
+import { providerName } from './provider-name.ts'
+
+export const higress = envoyDialect('higress', (draft, fields) => {
+  // The first versions of the plugin put its values beside the others.
+  addStatistics(draft, aiLogOf(fields.ai_log) ?? fields)
+  return draft
+})
+
+/** The plugin escapes its JSON for the text around it, which a format in JSON does once more. */
+function aiLogOf(value: unknown): Fields | null {
+  const text = textOf(value)
+  return text === null ? null : (parsedFields(text) ?? parsedFields(unescaped(text)))
+}
+
+function parsedFields(text: string): Fields | null {
+  try {
+    const value: unknown = JSON.parse(text)
+    return isFields(value) ? value : null
+  } catch {
+    return null
+  }
+}
+
+const LLM_HOST = /^llm-(.+)\.internal(?:\.\w+)?$/
+
+function addStatistics(draft: Draft, log: Fields): void {
+  draft.consumer = firstText(log.consumer, draft.consumer)
+  draft.model = textOf(log.model)
+  draft.provider = providerName(LLM_HOST.exec(textOf(draft.service) ?? '')?.[1] ?? null)
+  const inputTokens = countOf(log.input_token)
+  const cached = countOf(log.cached_tokens) ?? countOf(fieldsAt(log, 'input_token_details').cached_tokens)
+  // Only Anthropic leaves what came from a cache out of the input.
+  draft.inputTokens =
+    inputTokens !== null && cached !== null && cached > inputTokens ? inputTokens + cached : inputTokens
+  draft.cachedInputTokens = inputTokens === null ? null : cached
+  draft.outputTokens = countOf(log.output_token)
+  draft.totalTokens = countOf(log.total_token)
+  if (log.response_type === 'stream') draft.labels = { ...(draft.labels ?? {}), stream: 'true' }
+}

@@ -1,0 +1,159 @@
+/** Attributes of OpenTelemetry's HTTP conventions, of now and of before, to drafts. */
+import { type Draft, emptyDraft } from './draft.ts'
+import { envoyOutcome } from './envoy-fields.ts'
+import { countOf, type Fields, fieldsAt, isFields, textOf, withoutPort } from './fields.ts'
+import { addGenAi, genAiOf } from './gen-ai.ts'
+import { credentialOf, type HeaderReader, headerReader } from './headers.ts'
+import { presentLabels } from './labels.ts'
+import { isQuotaGone } from './quota-gone.ts'
+import { putTarget } from './request-line.ts'
+import { upstreamLimitsOf } from './upstream-limits.ts'
+
+const STATUS = ['http.response.status_code', 'http.status_code', 'http.status']
+const METHOD = ['http.request.method', 'http.method']
+const TARGET = ['http.route', 'url.path', 'http.target', 'http.path', 'url.full', 'http.url']
+const QUERY = ['url.query', 'url.full', 'http.target', 'http.url', 'http.path']
+const HOST = ['server.address', 'http.host', 'net.host.name', ':authority']
+const CLIENT_IP = [
+  'client.address',
+  'http.client_ip',
+  'network.peer.address',
+  'net.peer.ip',
+  'net.sock.peer.addr',
+  'peer.address',
+]
+const REQUEST_BYTES = [
+  'http.request.body.size',
+  'http.request.size',
+  'http.request_content_length',
+  'request_size',
+  'bytes_received',
+]
+const RESPONSE_BYTES = [
+  'http.response.body.size',
+  'http.response.size',
+  'http.response_content_length',
+  'response_size',
+  'bytes_sent',
+]
+const REQUEST_ID = ['http.request.id', 'request.id', 'request_id', 'guid:x-request-id', 'x-request-id']
+/** `quotacast.` are the names of our own snippets, `metadata.` LiteLLM's. */
+const TENANT = ['quotacast.tenant', 'tenant', 'tenant.id', 'metadata.user_api_key_team_id', 'team']
+const CONSUMER = [
+  'quotacast.consumer',
+  'consumer',
+  'consumer.name',
+  'metadata.user_api_key_alias',
+  'enduser.id',
+  'user.id',
+  'user_id',
+  'jwt.sub',
+  'client.id',
+]
+const CREDENTIAL_ID = ['quotacast.credential_id', 'credential.id', 'metadata.user_api_key_hash']
+const GATEWAY = ['service.name', 'cluster_name', 'node_name', 'log_name']
+const SERVICE = ['upstream_cluster.name', 'upstream_cluster', 'peer.service', 'rpc.service']
+
+/** The first value among names, the newest name first. */
+function first(attributes: Fields, names: readonly string[]): string | null {
+  for (const name of names) {
+    const text = textOf(attributes[name])
+    if (text !== null) return text
+  }
+  return null
+}
+
+const CALL = [...STATUS, ...METHOD, ...TARGET]
+
+/** True for attributes of a call over HTTP or to a model. */
+export const hasCall = (attributes: Fields): boolean =>
+  CALL.some(name => attributes[name] !== undefined) || genAiOf(attributes) !== null
+
+/** Headers are attributes with a prefix; some SDKs write `_` in their names. */
+function headersIn(attributes: Fields, prefix: string): HeaderReader {
+  const headers: Record<string, unknown> = {}
+  for (const name in attributes) {
+    if (name.startsWith(prefix)) headers[name.slice(prefix.length).replaceAll('_', '-')] = attributes[name]
+  }
+  return headerReader(headers)
+}
+
+/** Who called what: everything but times and how it ended. */
+export function attributesDraft(attributes: Fields, resource: Fields): Draft {
+  const draft = emptyDraft()
+  const header = headersIn(attributes, 'http.request.header.')
+  draft.requestId = first(attributes, REQUEST_ID) ?? header('x-request-id')
+  addCaller(draft, attributes)
+  draft.tenant ??= first(resource, TENANT)
+  draft.credential = credentialOf(header, first(attributes, QUERY))
+  draft.decisionId = textOf(attributes['quotacast.decision_id']) ?? header('x-quotacast-decision-id')
+  draft.gateway = gatewayOf(resource)
+  draft.method = first(attributes, METHOD)
+  const host = first(attributes, HOST)
+  draft.host = host === null ? null : withoutPort(host)
+  draft.service = first(attributes, SERVICE)
+  draft.clientIp = first(attributes, CLIENT_IP)
+  draft.requestBytes = countOf(first(attributes, REQUEST_BYTES))
+  draft.responseBytes = countOf(first(attributes, RESPONSE_BYTES))
+  const target = first(attributes, TARGET)
+  if (target !== null) putTarget(draft, target)
+  const genAi = genAiOf(attributes)
+  if (genAi !== null) addGenAi(draft, genAi)
+  draft.labels = presentLabels({ operation: genAi?.operation ?? null })
+  return draft
+}
+
+/** Which gateway wrote it, by the attributes of its resource. */
+export const gatewayOf = (resource: Fields): string | null => first(resource, GATEWAY)
+
+/** Whose call it is, where nothing said it yet. */
+export function addCaller(draft: Draft, attributes: Fields): void {
+  draft.tenant ??= first(attributes, TENANT)
+  draft.consumer ??= first(attributes, CONSUMER)
+  draft.credentialId ??= first(attributes, CREDENTIAL_ID)
+}
+
+/** https://cloud.google.com/apis/design/errors: what a status of gRPC is in HTTP. */
+const STATUS_OF_GRPC: readonly number[] = [
+  200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401,
+]
+
+function statusOf(attributes: Fields): number | null {
+  const status = countOf(first(attributes, STATUS))
+  if (status !== null) return status
+  const grpc = countOf(attributes['rpc.grpc.status_code'])
+  if (grpc !== null) return STATUS_OF_GRPC[grpc] ?? null
+  const errorType = textOf(attributes['error.type'])
+  return errorType !== null && /^[45]\d\d$/.test(errorType) ? Number(errorType) : null
+}
+
+const ERROR_CODES = new Set<unknown>([2, '2', 'STATUS_CODE_ERROR'])
+
+/** Status, outcome and limits of an item; `upstream`: attributes of the call's CLIENT span, where there is one. */
+export function addEnding(draft: Draft, item: Fields, attributes: Fields, upstream: Fields | null): void {
+  const flags = textOf(attributes.response_flags)
+  const error = first(attributes, ['error.type', 'response_flags'])
+  const { type: exceptionType = null, message = null } = isFields(item.exception) ? item.exception : {}
+  const { code, message: statusMessage } = fieldsAt(item, 'status')
+  const isAi = draft.provider !== null || draft.model !== null
+  const status = statusOf(attributes)
+  draft.status = status
+  const isError = ERROR_CODES.has(code)
+  const isFailed = isError || (status !== null && status >= 400)
+  const isFromUpstream = isAnswerOf(upstream, status)
+  const words = [error, exceptionType, message, statusMessage].map(textOf)
+  if (isFailed && (isAi || isFromUpstream) && isQuotaGone(...words)) draft.outcome = 'exhausted'
+  else if (status === null && isError) draft.outcome = 'server_error'
+  else draft.outcome = envoyOutcome({ status, flags: flags?.split(',') ?? [], isFromUpstream })
+  draft.labels = presentLabels({ ...fieldsAt(draft, 'labels'), error: error ?? textOf(exceptionType) })
+  if (draft.outcome === 'limited') return
+  const endedAtMs = Number(draft.startedAtMs ?? draft.endedAtMs ?? 0) + Number(draft.latencyMs ?? 0)
+  draft.upstreamLimits = upstreamLimitsOf(headersIn(upstream ?? attributes, 'http.response.header.'), endedAtMs)
+}
+
+/** An upstream was asked, and what it answered is what the client got. */
+function isAnswerOf(upstream: Fields | null, status: number | null): boolean {
+  if (upstream === null) return false
+  const upstreamStatus = statusOf(upstream)
+  return upstreamStatus === null || upstreamStatus === status
+}

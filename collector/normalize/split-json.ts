@@ -1,0 +1,38 @@
+/** JSON documents that follow each other with nothing between them but white space, as some senders put them into a body. */
+
+/** The documents, objects all of them; what is none stays text. One pass over the text. */
+export function splitJson(text: string): unknown[] {
+  const values: unknown[] = []
+  let depth = 0
+  let begin = 0
+  let isInText = false
+  for (let at = 0; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (isInText) {
+      if (code === BACKSLASH) at++
+      else if (code === QUOTE) isInText = false
+    } else if (code === QUOTE) isInText = true
+    else if (code === BRACE_OPEN) depth++
+    else if (code === BRACE_CLOSE && --depth <= 0) {
+      values.push(parsed(text.slice(begin, at + 1)))
+      depth = 0
+      begin = at + 1
+    }
+  }
+  const rest = text.slice(begin).trim()
+  if (rest !== '') values.push(rest)
+  return values
+}
+
+const QUOTE = 34
+const BACKSLASH = 92
+const BRACE_OPEN = 123
+const BRACE_CLOSE = 125
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return text.trim()
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * Traefik's access log: JSON, `common` with its four columns behind the Common Log Format, and `genericCLF` without them.
+ * https://doc.traefik.io/traefik/reference/install-configuration/observability/logs-and-accesslogs/
+ */
+import { isAccessLike, parseAccessLine } from './access-line.ts'
+import { draftOfLine } from './clf.ts'
+import { type Decode, type Decoded, type Dialect, type Draft, emptyDraft, refusal, SKIP } from './draft.ts'
+import {
+  countOf,
+  durationOf,
+  type Fields,
+  firstText,
+  goDurationMs,
+  isFields,
+  numberOf,
+  positiveOf,
+  textOf,
+  withoutPort,
+} from './fields.ts'
+import { headerReader } from './headers.ts'
+import { presentLabels } from './labels.ts'
+import { outcomeOf } from './outcome.ts'
+import { putTarget } from './request-line.ts'
+import { parseIso } from './time.ts'
+import { upstreamLimitsOf } from './upstream-limits.ts'
+
+const MS_PER_NANOSECOND = 1e-6
+
+export const traefik: Dialect = {
+  name: 'traefik',
+  framing: { kind: 'text' },
+  definition: 'traefik',
+  hasUnnamedSecrets: false,
+  open: () => decode,
+}
+
+const decode: Decode = raw => {
+  // Traefik's messages about itself go to the same output.
+  if (isFields(raw)) return 'Duration' in raw || 'DownstreamStatus' in raw ? draftOfEntry(raw) : SKIP
+  return typeof raw === 'string' && isAccessLike(raw) ? draftOfText(raw) : SKIP
+}
+
+function draftOfEntry(entry: Fields): Draft {
+  const draft = emptyDraft()
+  const startedAtMs = startedAtMsOf(entry)
+  const status = numberOf(entry.DownstreamStatus)
+  const latencyMs = durationOf(entry.Duration, MS_PER_NANOSECOND)
+  // 0 where a middleware answered, if it is there at all.
+  const originStatus = positiveOf(entry.OriginStatus)
+  const headers = headersOf(entry)
+  draft.requestId = requestIdOf(entry)
+  draft.startedAtMs = startedAtMs
+  draft.consumer = textOf(entry.ClientUsername)
+  draft.method = textOf(entry.RequestMethod)
+  draft.host = textOf(entry.RequestHost)
+  putTarget(draft, textOf(entry.RequestPath), headerReader(headers.request))
+  draft.service = textOf(entry.ServiceName)
+  draft.status = status
+  draft.outcome = outcomeOf({ status, isFromUpstream: originStatus !== null && originStatus === status })
+  draft.latencyMs = latencyMs
+  draft.upstreamLatencyMs = originStatus === null ? null : durationOf(entry.OriginDuration, MS_PER_NANOSECOND)
+  draft.requestBytes = countOf(entry.RequestContentSize)
+  draft.responseBytes = countOf(entry.DownstreamContentSize)
+  if (headers.origin !== null && startedAtMs !== null) {
+    draft.upstreamLimits = upstreamLimitsOf(headerReader(headers.origin), startedAtMs + (latencyMs ?? 0))
+  }
+  draft.clientIp = clientIpOf(entry)
+  draft.labels = presentLabels({ router: entry.RouterName })
+  return draft
+}
+
+function startedAtMsOf({ StartUTC: utc, StartLocal: local }: Fields): number | null {
+  const text = firstText(utc, local)
+  return text === null ? null : parseIso(text)
+}
+
+/** With tracing on, the span of the call at the entry point is its id; a header of the client is nobody's. */
+function requestIdOf(entry: Fields): string | null {
+  const trace = firstText(entry.trace_id, entry.TraceId)
+  const span = firstText(entry.span_id, entry.SpanId)
+  return trace === null || span === null ? null : `${trace}-${span}`
+}
+
+/** The connection's address before `ClientHost`, which anybody can set by X-Forwarded-For. */
+function clientIpOf({ ClientAddr: address, ClientHost: host }: Fields): string | null {
+  const text = textOf(address)
+  return text === null ? textOf(host) : withoutPort(text)
+}
+
+interface Headers {
+  request: Record<string, unknown> | null
+  origin: Record<string, unknown> | null
+}
+
+/** Headers that the config keeps, as `request_X-Api-Key` and `origin_X-Ratelimit-Remaining`. */
+function headersOf(entry: Fields): Headers {
+  const headers: Headers = { request: null, origin: null }
+  for (const name in entry) {
+    const side = name.startsWith('request_') ? 'request' : name.startsWith('origin_') ? 'origin' : null
+    if (side === null) continue
+    headers[side] ??= {}
+    headers[side][name.slice(side.length + 1)] = entry[name]
+  }
+  return headers
+}
+
+/** Nothing in them is escaped, so they are found from the end, behind whatever a client calls its agent. */
+const COLUMNS = / (?:\d+|-) "([^"]*)" "([^"]*)" (\d+ms)$/
+
+function draftOfText(text: string): Decoded {
+  const line = parseAccessLine(text)
+  if (line === null) return refusal('unreadable', 'This is neither JSON nor `common`.')
+  const draft = draftOfLine(line)
+  const columns = COLUMNS.exec(text)
+  if (columns === null) return draft
+  const [, router, server, latency] = columns
+  // `common` shows the upstream's status, which is missing where Traefik refused the call or sent it elsewhere.
+  draft.outcome =
+    draft.status === null
+      ? 'client_error'
+      : outcomeOf({ status: numberOf(draft.status), isFromUpstream: textOf(server) !== null })
+  draft.latencyMs = goDurationMs(latency)
+  draft.labels = presentLabels({ router })
+  return draft
+}

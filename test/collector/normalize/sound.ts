@@ -1,0 +1,45 @@
+/** What holds of whatever becomes of any input, and ways to spoil one. */
+import fc from 'fast-check'
+import { isCallRecord } from '../../../collector/call-record.ts'
+import { isRejection } from '../../../collector/normalize/normalize.ts'
+import type { Outcome } from './outcomes.ts'
+
+/** What is wrong with an outcome; `null` when nothing is. */
+export function unsoundness(outcome: Outcome, secrets: readonly string[]): string | null {
+  if (outcome !== 'skipped' && !isRejection(outcome) && !isCallRecord(outcome)) return 'a record that is none'
+  const kept = JSON.stringify(outcome)
+  const leaked = secrets.find(secret => kept.includes(secret))
+  return leaked === undefined ? null : `${leaked} is in ${kept}`
+}
+
+/** A way to spoil an input: something cut out, repeated, or put in the place of a value. */
+export const mutation: fc.Arbitrary<(input: string) => string> = fc
+  .record({
+    at: fc.double({ min: 0, max: 1, noNaN: true }),
+    length: fc.nat({ max: 40 }),
+    put: fc.constantFrom(
+      '',
+      '"',
+      '{',
+      '}',
+      'null',
+      '-1',
+      '1e999',
+      '[]',
+      '{}',
+      '\\',
+      '\u0000',
+      '99999999999999999999',
+      'NaN',
+      ' ',
+    ),
+    isValue: fc.boolean(),
+  })
+  .map(({ at, length, put, isValue }) => (input: string) => {
+    const begin = Math.floor(at * input.length)
+    if (!isValue) return input.slice(0, begin) + put + input.slice(begin + length)
+    const colon = input.indexOf('":', begin)
+    if (colon < 0) return input.slice(0, begin)
+    const value = /^":\s*(?:"(?:[^"\\]|\\.)*"|[\w.+-]+)/.exec(input.slice(colon))?.[0]
+    return value === undefined ? input : `${input.slice(0, colon)}": ${put || '""'}${input.slice(colon + value.length)}`
+  })

@@ -1,0 +1,18 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { splitJson } from '../../../collector/normalize/split-json.ts'
+
+const objects = fc.array(fc.dictionary(fc.string(), fc.jsonValue(), { maxKeys: 4 }), { maxLength: 8 })
+
+test('documents that follow each other are told apart, whatever is in them', () => {
+  fc.assert(
+    fc.property(objects, fc.constantFrom('', ' ', '\n'), (documents, between) => {
+      const text = documents.map(document => JSON.stringify(document)).join(between)
+      expect(splitJson(text)).toEqual(JSON.parse(JSON.stringify(documents)))
+    }),
+  )
+})
+
+test('what is no document stays text', () => {
+  expect(splitJson('{"a":1} {"b":}{"c":')).toEqual([{ a: 1 }, '{"b":}', '{"c":'])
+})
