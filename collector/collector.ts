@@ -2,28 +2,29 @@
  * The collector: calls in, log, rows out. Receiving needs nothing but the log; the store may be away, come late or die,
  * and is caught up with. The parts do the work, here they are put together and asked how they are.
  */
-import type { FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
-import { REJECTION_REASONS, type RejectionReason } from './call-record.ts'
+import { requireAllTenants } from './all-tenants.ts'
+import { REJECTION_REASONS } from './call-record.ts'
 import type { Identity } from './identity.ts'
 import type { CallLog } from './log/call-log.ts'
 import { ClientIpPolicy } from './normalize/client-ip.ts'
 import type { MappingOptions } from './normalize/mapping.ts'
 import { createNormalizer } from './normalize/normalize.ts'
+import { RoutePatternOptions } from './normalize/route-patterns.ts'
 import { createPrices, type PriceEntry } from './prices.ts'
-import type { PrincipalOf, Routes } from './principal.ts'
-import { createCallRoutes, ReceiveOptions } from './receive/http.ts'
+import type { Principal, PrincipalOf, Routes } from './principal.ts'
+import { openReceiving, ReceivingOptions } from './receive/receiving.ts'
+import { createSources, type SourceOptions } from './receive/sources.ts'
+import { createRejectionRoutes } from './rejection-routes.ts'
 import { StoreAudit } from './store/audit.ts'
 import type { Store } from './store/open.ts'
-import { REJECTIONS_PAGE_MAX, readRejections, readTotals, StoredRejection } from './store/rejections.ts'
+import { readTotals } from './store/rejections.ts'
 import { startStoring } from './store/storing.ts'
-
-const REJECTIONS_PAGE = 50
 
 /** What the collector's section of the config holds beside its address. */
 export const CollectorOptions = Type.Object(
-  { clientIp: ClientIpPolicy, ...ReceiveOptions.properties },
+  { clientIp: ClientIpPolicy, routes: RoutePatternOptions, ...ReceivingOptions.properties },
   { additionalProperties: false },
 )
 export type CollectorOptions = Static<typeof CollectorOptions>
@@ -35,9 +36,14 @@ export interface CollectorDeps {
   identity: Identity
   prices: readonly PriceEntry[]
   mappings: MappingOptions
+  sources: SourceOptions
   /** Labels that are columns of `calls`, at most two. */
   labelColumns: readonly string[]
   principalOf: PrincipalOf
+  /** Folder of what is remembered of files that are followed. */
+  dir: string
+  /** Whose token it is, or `null`: gRPC has no server of the deployment around it. */
+  verify: (token: string) => Principal | null
   logger: Logger
   now?: () => number
 }
@@ -48,7 +54,7 @@ const CollectorStatus = Type.Object(
   {
     sinceMs: Type.Integer({ description: 'Start of this process; `received` and `stored` count from then.' }),
     received: Type.Object({
-      accepted: Type.Integer({ description: 'Calls that became durable over HTTP.' }),
+      accepted: Type.Integer({ description: 'Calls that became durable, whatever way they came.' }),
       rejected: Type.Object(Reasons.properties, { description: 'Calls that could not be normalized, by reason.' }),
     }),
     stored: Type.Object({
@@ -90,21 +96,26 @@ export interface Collector {
   /** Why calls cannot be accepted, or are accepted and not stored; empty when all is well. */
   readiness(): Promise<string[]>
   status(): Promise<CollectorStatus>
-  /** Stops storing between two batches. Requests must have ended before. */
+  /** Stops what brings calls by itself, and storing between two batches. Requests must have ended before. */
   close(): Promise<void>
 }
 
 /** Resolves at once, whether or not the store is there. Throws `MappingError` when a mapping makes no sense. */
 export async function openCollector(deps: CollectorDeps): Promise<Collector> {
-  const { options, log, store, logger, principalOf, now = Date.now } = deps
+  const { options, log, store, logger, principalOf, verify, now = Date.now } = deps
   const normalizer = createNormalizer({
     identity: deps.identity,
     prices: createPrices(deps.prices),
     clientIp: options.clientIp,
     mappings: deps.mappings,
+    routes: options.routes,
   })
+  const sources = createSources(deps.sources, deps.mappings)
   const storing = startStoring({ log, store, logger, labelColumns: deps.labelColumns, now })
-  const received = createReceived()
+  const receiving = openReceiving({
+    ...{ options, log, normalizer, sources, principalOf, verify, now, dir: deps.dir },
+    logger: logger.child({ part: 'receive' }),
+  })
   const sinceMs = now()
 
   const status = async (): Promise<CollectorStatus> => {
@@ -114,7 +125,7 @@ export async function openCollector(deps: CollectorDeps): Promise<Collector> {
     const lastAudit = storing.lastAudit()
     return {
       sinceMs,
-      received: received.counts(),
+      received: receiving.intake.received(),
       stored: { rows, duplicates, unreadable },
       lag,
       dataAgeMs: Math.max(0, ...calls.map(({ ageMs }) => ageMs)),
@@ -125,79 +136,29 @@ export async function openCollector(deps: CollectorDeps): Promise<Collector> {
 
   return {
     routes: [
-      createCallRoutes({
-        log,
-        normalizer,
-        principalOf,
-        limits: options,
-        logger: logger.child({ part: 'receive' }),
-        now,
-        onReceived: received.add,
-      }),
-      createQueryRoutes({ store, principalOf, status, audit: storing.audit }),
+      ...receiving.routes,
+      createRejectionRoutes({ log, store, normalizer, sources, principalOf, logger, now }),
+      createQueryRoutes({ principalOf, status, audit: storing.audit }),
     ],
-    readiness: async () => [...[log.unavailable() ?? []].flat(), ...storing.readiness()],
+    readiness: async () => [...[log.unavailable() ?? []].flat(), ...receiving.readiness(), ...storing.readiness()],
     status,
-    close: () => storing.close(),
+    async close() {
+      await receiving.close()
+      await storing.close()
+    },
   }
 }
 
 const differencesOf = ({ counts }: StoreAudit) => Object.values(counts).reduce((sum, count) => sum + count, 0)
 
-/** What came over HTTP since the start. */
-function createReceived() {
-  let accepted = 0
-  const rejected: Partial<Record<RejectionReason, number>> = {}
-  return {
-    add(more: number, reasons: ReadonlyMap<RejectionReason, number>): void {
-      accepted += more
-      for (const [reason, count] of reasons) rejected[reason] = (rejected[reason] ?? 0) + count
-    },
-    counts: () => ({ accepted, rejected: { ...rejected } }),
-  }
-}
-
-/** The caller may see only one tenant, and this concerns all of them. */
-class TenantError extends Error {
-  readonly statusCode = 403
-  readonly code = 'TENANT_FORBIDDEN'
-
-  constructor() {
-    super('This concerns all tenants, the token only one.')
-    this.name = 'TenantError'
-  }
-}
-
-const RejectionsQuery = Type.Object(
-  {
-    reason: Type.Optional(Type.Enum(REJECTION_REASONS, { description: 'Only these.' })),
-    cursor: Type.Optional(Type.String({ maxLength: 1024, description: '`nextCursor` of the page before.' })),
-    limit: Type.Integer({
-      default: REJECTIONS_PAGE,
-      minimum: 1,
-      maximum: REJECTIONS_PAGE_MAX,
-      description: 'Most rejections of a page.',
-    }),
-  },
-  { additionalProperties: false },
-)
-const RejectionsAnswer = Type.Object({
-  rejections: Type.Array(StoredRejection),
-  nextCursor: Type.Union([Type.String(), Type.Null()]),
-})
-
 interface QueryDeps {
-  store: Store
   principalOf: PrincipalOf
   status: () => Promise<CollectorStatus>
   audit: () => Promise<StoreAudit>
 }
 
-function createQueryRoutes({ store, principalOf, status, audit }: QueryDeps): Routes {
+function createQueryRoutes({ principalOf, status, audit }: QueryDeps): Routes {
   const tags = ['itself']
-  const forAllTenants = (request: FastifyRequest) => {
-    if (principalOf(request).tenant !== null) throw new TenantError()
-  }
   return server => {
     server.get(
       '/v1/status',
@@ -211,25 +172,8 @@ function createQueryRoutes({ store, principalOf, status, audit }: QueryDeps): Ro
         },
       },
       request => {
-        forAllTenants(request)
+        requireAllTenants(principalOf(request))
         return status()
-      },
-    )
-    server.get<{ Querystring: Static<typeof RejectionsQuery> }>(
-      '/v1/rejections',
-      {
-        config: { access: 'read' },
-        schema: {
-          summary: 'Calls that could not be normalized',
-          description: 'Newest first, as soon as they are stored, for 30 days.',
-          tags: ['calls'],
-          querystring: RejectionsQuery,
-          response: { 200: RejectionsAnswer },
-        },
-      },
-      request => {
-        const { reason = null, cursor = null, limit } = request.query
-        return readRejections(store, { tenant: principalOf(request).tenant, reason, cursor, limit })
       },
     )
     server.get(
@@ -244,7 +188,7 @@ function createQueryRoutes({ store, principalOf, status, audit }: QueryDeps): Ro
         },
       },
       request => {
-        forAllTenants(request)
+        requireAllTenants(principalOf(request))
         return audit()
       },
     )

@@ -25,11 +25,14 @@ const deliveriesRefused = counter(
   'Requests with calls that were told to come again.',
 )
 
+/** The ways in, as metrics name them. */
+export type Receiver = 'http' | 'otlp' | 'otlp-grpc' | 'envoy-als' | 'file' | 'stdin' | 'syslog' | 'kafka'
+
 /** A request or a stretch of a file whose calls are durable. */
 export function callsReceived(
   log: Logger,
   received: {
-    receiver: 'http' | 'file'
+    receiver: Receiver
     dialect: string
     accepted: number
     rejected: ReadonlyMap<RejectionReason, number>
@@ -43,10 +46,51 @@ export function callsReceived(
   }
 }
 
+const callsReplayed = counter('quotacast_calls_replayed_total', 'Rejections that became calls when they were replayed.')
+
+/** A page of rejections was decoded again, and what became calls is durable. */
+export function rejectionsReplayed(
+  log: Logger,
+  { calls, noCalls, rejected }: { calls: number; noCalls: number; rejected: Readonly<Record<string, number>> },
+): void {
+  if (calls > 0) callsReplayed(calls)
+  log.info({ calls, noCalls, rejected }, 'rejections replayed')
+}
+
 /** Calls that were neither accepted nor rejected: their sender keeps them and comes again. */
-export function deliveryRefused(log: Logger, refused: { receiver: 'http' | 'file'; reason: string }): void {
+export function deliveryRefused(log: Logger, refused: { receiver: Receiver; reason: string }): void {
   deliveriesRefused(1, { receiver: refused.receiver })
   log.warn(refused, 'calls were not taken, their sender must come again')
+}
+
+const linesDroppedTotal = counter(
+  'quotacast_lines_dropped_total',
+  'Syslog datagrams for which there was no room, by source: their sender cannot be told to wait.',
+)
+
+/** Datagrams came faster than they could be made durable. */
+export function linesDropped(log: Logger, dropped: { source: string; lines: number }): void {
+  linesDroppedTotal(dropped.lines, { source: dropped.source })
+  log.error(dropped, 'lines are lost: they came over UDP faster than they could be kept')
+}
+
+const sourcesFailed = counter('quotacast_sources_failed_total', 'Ways in that broke, by source; they are tried again.')
+
+/** The way in of a source broke, or could not be opened. */
+export function sourceFailed(log: Logger, failed: { source: string; receiver: string; err: unknown }): void {
+  sourcesFailed(1, { source: failed.source })
+  log.error(failed, 'calls of a source do not come in; its way in is tried again')
+}
+
+const topicLosses = counter('quotacast_topic_losses_total', 'Stretches of foreign topics that were gone when we came.')
+
+/** Messages of a foreign topic were dropped before we had read them: half-open, [`fromOffset`, `toOffset`). */
+export function topicEntriesLost(
+  log: Logger,
+  loss: { source: string; topic: string; partition: number; fromOffset: number; toOffset: number },
+): void {
+  topicLosses(1, { source: loss.source, topic: loss.topic })
+  log.error(loss, 'messages of a source are lost')
 }
 
 const rowsStored = counter('quotacast_rows_stored_total', 'Rows that the store has acknowledged, by topic of the log.')

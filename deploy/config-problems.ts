@@ -81,7 +81,10 @@ function leafProblem(schema: Schema, value: unknown): string {
   return schema.writeOnly === true || typeof value === 'object' ? message : `${message}, not ${quote(value)}`
 }
 
+/** What holds other values may hold secrets. */
 function quote(value: unknown): string {
+  if (Array.isArray(value)) return '[ … ]'
+  if (isObject(value)) return typeof value.kind === 'string' ? `{ kind: ${quote(value.kind)}, … }` : '{ … }'
   const text = JSON.stringify(value)
   return text.length > QUOTED_CHARACTERS_MAX ? `${text.slice(0, QUOTED_CHARACTERS_MAX)}…` : text
 }

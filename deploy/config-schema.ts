@@ -10,6 +10,7 @@ import { LogOptions } from '../collector/log/call-log.ts'
 import { MappingError, MappingOptions, mappingDialect } from '../collector/normalize/mapping.ts'
 import { PriceOptions } from '../collector/prices.ts'
 import { SCOPES } from '../collector/principal.ts'
+import { createSources, SourceError, SourceOptions } from '../collector/receive/sources.ts'
 import { ClickHouseStoreOptions } from '../collector/store/clickhouse-options.ts'
 import { EmbeddedStoreOptions } from '../collector/store/open.ts'
 import type { ConfigSchema } from './config-values.ts'
@@ -102,6 +103,7 @@ const ConfigOptions = closed({
     description: 'Labels of call records that become columns, so that quotas and queries can use them.',
   }),
   mappings: MappingOptions,
+  sources: SourceOptions,
   prices: PriceOptions,
   currency: Type.String({
     default: 'USD',
@@ -152,6 +154,10 @@ export function* contradictionsOf(config: Config): Iterable<string> {
     )
   }
   yield* problemsOf(
+    () => createSources(config.sources, config.mappings),
+    error => (error instanceof SourceError ? error.problems : error instanceof MappingError ? [] : null),
+  )
+  yield* problemsOf(
     () => createIdentity({ fingerprintKeys: [''], keys: config.keys }),
     error => (error instanceof IdentityError ? [error.message] : null),
   )
@@ -161,7 +167,7 @@ export function* contradictionsOf(config: Config): Iterable<string> {
   yield* twice(tokenNames, 'auth.tokens', 'name')
   const { store, collector, limiter, analyzer } = config
   const storePorts = store.kind === 'embedded' ? [store.port, store.healthPort] : []
-  const ports = [...storePorts, collector.port, limiter.port, analyzer.port]
+  const ports = [...storePorts, collector.port, collector.grpc.port, limiter.port, analyzer.port]
   yield* twice(ports, 'store, collector, limiter, analyzer', 'port')
   yield* missingSecrets(config)
   if (store.kind === 'clickhouse') {

@@ -1,6 +1,6 @@
 /**
  * Who may call a route. Every route states its `access`; callers are authenticated before their body is read. A token
- * comes in `X-Quotacast-Token` or as a bearer token. On forward-auth routes `Authorization` is the credential of the
+ * comes in `X-Quotacast-Token` or as a bearer token; senders of calls that cannot do either may use what they have. On forward-auth routes `Authorization` is the credential of the
  * gateway's own caller, so there it is ignored, and the last path segment may be the token.
  */
 import { strict as assert } from 'node:assert'
@@ -9,7 +9,11 @@ import { type Principal, type PrincipalOf, SCOPES, type Scope } from '../collect
 
 const FORWARD_AUTH_PATH = '/v1/auth'
 const TOKEN_HEADER = 'x-quotacast-token'
-const BEARER = /^bearer +(\S+)$/i
+/** Amazon Data Firehose knows no other header. */
+const FIREHOSE_HEADER = 'x-amz-firehose-access-key'
+const SOURCES_PATH = '/v1/sources/'
+/** Splunk's scheme, for senders that know its event collector only. */
+const BEARER = /^(?:bearer|splunk) +(\S+)$/i
 const PRINCIPAL = Symbol('principal')
 
 interface AuthenticatedRequest extends FastifyRequest {
@@ -73,5 +77,7 @@ function tokenOf(request: FastifyRequest): string | null {
     const { token } = request.params as { token?: string }
     return token ?? null
   }
+  const firehose = request.headers[FIREHOSE_HEADER]
+  if (url?.startsWith(SOURCES_PATH) && typeof firehose === 'string') return firehose
   return BEARER.exec(request.headers.authorization ?? '')?.[1] ?? null
 }

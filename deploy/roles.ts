@@ -13,7 +13,8 @@ import { createIdentity, type Identity } from '../collector/identity.ts'
 import type { CallLog } from '../collector/log/call-log.ts'
 import { openCallLog } from '../collector/log/open.ts'
 import { routeOf } from '../collector/normalize/route.ts'
-import type { Routes } from '../collector/principal.ts'
+import { createRoutePatterns } from '../collector/normalize/route-patterns.ts'
+import type { Principal, Routes } from '../collector/principal.ts'
 import { startEmbeddedStore } from '../collector/store/embedded.ts'
 import { openStore, type Store } from '../collector/store/open.ts'
 import packageJson from '../package.json' with { type: 'json' }
@@ -43,6 +44,8 @@ interface Ground {
   control: Control
   quotas: Quota[]
   identity: Identity
+  /** Whose token it is, or `null`. */
+  verify: (token: string) => Principal | null
 }
 
 /** A role's own part. */
@@ -82,11 +85,7 @@ async function openRole(
     version: packageJson.version,
     log: logger.child({ part: 'http' }),
     routes: part.routes,
-    verify: createVerifier({
-      adminToken: openAdminToken(config.dataDir),
-      tokens: config.auth.tokens,
-      verifyToken: ground.control.verifyToken,
-    }),
+    verify: ground.verify,
     readiness: () => part.readiness(),
     serveMetrics: telemetry.serveMetrics,
     isTracing: telemetry.isTracing,
@@ -114,7 +113,12 @@ async function openGround(context: { config: Config; logger: Logger; lifecycle: 
   const identity = createIdentity({ fingerprintKeys: secrets.fingerprintKeys, keys: config.keys })
   const control = await openControl({ log: callLog, logger: logger.child({ part: 'control' }) })
   lifecycle.onStop('control', () => control.close())
-  return { ...context, secrets, callLog, store, control, quotas, identity }
+  const verify = createVerifier({
+    adminToken: openAdminToken(config.dataDir),
+    tokens: config.auth.tokens,
+    verifyToken: control.verifyToken,
+  })
+  return { ...context, secrets, callLog, store, control, quotas, identity, verify }
 }
 
 const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
@@ -131,22 +135,26 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
     }
   },
 
-  collector({ config, logger, callLog, store, identity }) {
-    const { mappings, prices, labels } = config
+  collector({ config, logger, callLog, store, identity, verify }) {
+    const { mappings, sources, prices, labels } = config
     return openCollector({
       options: config.collector,
       log: callLog,
       store,
       identity,
       mappings,
+      sources,
       prices,
       labelColumns: labels,
       principalOf,
+      verify,
+      dir: join(config.dataDir, 'sources'),
       logger,
     })
   },
 
   limiter({ config, logger, callLog, store, control, quotas, identity, secrets }) {
+    const patterns = createRoutePatterns(config.collector.routes)
     return openLimiter({
       options: config.limiter,
       limits: config.limits,
@@ -158,7 +166,8 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
       identity,
       labelColumns: config.labels,
       decisionKeys: secrets.decisionKeys,
-      routeOf,
+      // A door does not know the service.
+      routeOf: path => routeOf(path, '', patterns),
       principalOf,
       logger,
     })

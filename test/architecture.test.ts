@@ -33,6 +33,7 @@ const ANALYZER_EVENTS = 'analyzer/events.ts'
 const RECEIVE_IMPORTS = [
   'collector/call-record.ts',
   'collector/principal.ts',
+  'collector/all-tenants.ts',
   'collector/normalize/',
   'collector/log/',
   COLLECTOR_EVENTS,
@@ -50,7 +51,19 @@ const PARTS: readonly Part[] = [
   { at: 'collector/log/', imports: ['collector/call-record.ts', COLLECTOR_EVENTS], packageTypes: ['kafkajs'] },
   { at: 'collector/log/embedded.ts', imports: ['collector/log/', COLLECTOR_EVENTS], packages: ['lmdb'] },
   { at: 'collector/log/kafka.ts', imports: ['collector/log/', COLLECTOR_EVENTS], packages: ['kafkajs'] },
+  { at: 'collector/log/kafka-client.ts', imports: ['collector/log/'], packages: ['kafkajs'] },
   { at: 'collector/receive/', imports: RECEIVE_IMPORTS },
+  { at: 'collector/receive/kafka.ts', imports: ['collector/receive/', ...RECEIVE_IMPORTS], packages: ['kafkajs'] },
+  ...['grpc', 'grpc-door'].map(name => ({
+    at: `collector/receive/${name}.ts`,
+    imports: ['collector/receive/', ...RECEIVE_IMPORTS],
+    packages: ['@grpc/grpc-js'],
+  })),
+  ...['protobuf', 'otlp-messages'].map(name => ({
+    at: `collector/receive/${name}.ts`,
+    imports: ['collector/receive/', ...RECEIVE_IMPORTS],
+    packages: ['protobufjs'],
+  })),
   { at: 'collector/receive/csv.ts', imports: ['collector/receive/', ...RECEIVE_IMPORTS], packages: ['csv-parse'] },
   {
     at: 'collector/store/',
@@ -59,6 +72,8 @@ const PARTS: readonly Part[] = [
   },
   { at: 'collector/store/engine.ts', imports: ['collector/store/'], packages: ['chdb', 'ffi-rs'] },
   { at: COLLECTOR_EVENTS, imports: ['collector/'], packages: ['@opentelemetry/api'] },
+  { at: 'collector/all-tenants.ts', imports: ['collector/principal.ts'], node: [] },
+  { at: 'collector/rejection-routes.ts', imports: ['collector/'], node: [] },
   { at: 'collector/collector.ts', imports: ['collector/'], packages: ['@clickhouse/client'] },
 
   { at: 'analyzer/usage/', imports: [TABLES, ANALYZER_EVENTS], packages: ['@clickhouse/client'] },

@@ -1,19 +1,17 @@
 /**
- * The log on Apache Kafka, and the only place that loads kafkajs. What its other files hold: `kafka-topics` (made and
+ * The log on Apache Kafka. What its other files hold: `kafka-client` (how to connect), `kafka-topics` (made and
  * checked), `kafka-appender` (group commit), `kafka-subscription` and `kafka-partition` (reading in a group),
  * `kafka-read` (reading without one, trimming), `kafka-lives` (which log it is), `kafka-cluster` (all other questions
  * to the brokers).
  */
 import assert from 'node:assert/strict'
-import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { promisify } from 'node:util'
-import { constants, zstdCompress, zstdDecompress } from 'node:zlib'
-import kafkajs, { type Cluster, type Consumer, type Kafka, type KafkaConfig, type SASLOptions } from 'kafkajs'
+import kafkajs, { type Cluster, type Consumer, type Kafka } from 'kafkajs'
 import type { Logger } from 'pino'
 import { type CallLog, LOG_TOPICS, type LogDeps, LogError, type LogTopic } from './call-log.ts'
 import { createKafkaAppender, type KafkaAppender } from './kafka-appender.ts'
 import { createKafkaAvailability, type KafkaAvailability } from './kafka-availability.ts'
+import { kafkaConfig } from './kafka-client.ts'
 import { createKafkaCluster, type KafkaCluster } from './kafka-cluster.ts'
 import { createKafkaLives } from './kafka-lives.ts'
 import type { KafkaLogOptions } from './kafka-options.ts'
@@ -22,14 +20,10 @@ import { heartbeatMs, KafkaSubscription } from './kafka-subscription.ts'
 import { ensureTopics, kafkaTopic } from './kafka-topics.ts'
 
 // It is CommonJS, and Node finds only some of its names.
-const { CompressionCodecs, CompressionTypes, logLevel, PartitionAssigners, Partitioners } = kafkajs
+const { CompressionTypes, PartitionAssigners, Partitioners } = kafkajs
 
-const CONNECT_MS = 5_000
-const REQUEST_MS = 15_000
 /** How long opening waits for the brokers; after that it goes on without them. */
 const OPEN_MS_MAX = 5_000
-/** Of one record batch. Ours are a tenth of it; more is no batch of ours. */
-const DECOMPRESSED_BYTES_MAX = 64 * 2 ** 20
 const FETCH_BYTES_MAX = 16 * 2 ** 20
 const FETCH_PARTITION_BYTES_MAX = 2 * 2 ** 20
 /** How long a fetch waits for entries; also how soon a reader begins after it was assigned. */
@@ -39,21 +33,13 @@ const CLIENT_RETRY = { initialRetryTime: 100, maxRetryTime: 2_000, retries: 8 }
 /** What is asked beside that is retried by whoever asks. */
 const QUESTION_RETRY = { initialRetryTime: 100, maxRetryTime: 500, retries: 1 }
 
-const compress = promisify(zstdCompress)
-const decompress = promisify(zstdDecompress)
-const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
-CompressionCodecs[CompressionTypes.ZSTD] = () => ({
-  compress: async (encoder: { buffer: Buffer }) => compress(encoder.buffer, compression),
-  decompress: async (bytes: Buffer) => decompress(bytes, { maxOutputLength: DECOMPRESSED_BYTES_MAX }),
-})
-
 /**
  * Resolves also while no broker can be reached: `unavailable` says so, and reading begins when one can. Throws
  * `LogError` `LOG_UNAVAILABLE` when the topics that are there would lose entries, and when a file of `tls` is missing.
  */
 export async function openKafkaLog(options: KafkaLogOptions, deps: LogDeps): Promise<CallLog> {
   const { log, onLoss, now = Date.now } = deps
-  const config = await toKafkaConfig(options, log)
+  const config = await kafkaConfig(options, log)
   const kafka = new kafkajs.Kafka({ ...config, retry: CLIENT_RETRY })
   const questions = new kafkajs.Kafka({ ...config, retry: QUESTION_RETRY })
   const cluster = createKafkaCluster({
@@ -192,35 +178,6 @@ function clusterOf(kafka: Kafka, options: KafkaLogOptions): Cluster {
   })
   assert(found, 'kafkajs makes its assigners with the consumer')
   return found
-}
-
-async function toKafkaConfig(options: KafkaLogOptions, log: Logger): Promise<KafkaConfig> {
-  const { brokers, clientId, tls, sasl } = options
-  const config: KafkaConfig = {
-    brokers: [...brokers],
-    clientId,
-    connectionTimeout: CONNECT_MS,
-    requestTimeout: REQUEST_MS,
-    // What kafkajs calls an error is mostly its everyday: what matters is said by those who use it.
-    logLevel: log.isLevelEnabled('debug') ? logLevel.INFO : logLevel.NOTHING,
-    logCreator: () => entry => log.debug({ ...entry.log }, 'kafkajs'),
-  }
-  if (tls) {
-    const [ca, cert, key] = await Promise.all([readPem(tls.ca), readPem(tls.cert), readPem(tls.key)])
-    const given = Object.entries({ ca, cert, key, servername: tls.serverName }).filter(
-      ([, value]) => value !== undefined,
-    )
-    config.ssl = Object.fromEntries(given)
-  }
-  if (sasl) config.sasl = { ...sasl } as SASLOptions
-  return config
-}
-
-async function readPem(pemOrPath: string | undefined): Promise<string | undefined> {
-  if (pemOrPath === undefined || pemOrPath.includes('-----BEGIN')) return pemOrPath
-  return readFile(pemOrPath, 'utf8').catch((cause: unknown) => {
-    throw new LogError('LOG_UNAVAILABLE', `log.tls: ${pemOrPath} cannot be read`, { cause })
-  })
 }
 
 async function orUnavailable<T>(answer: Promise<T>): Promise<T> {

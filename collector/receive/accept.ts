@@ -6,15 +6,18 @@ import { isRejection, type Normalizer } from '../normalize/normalize.ts'
 import type { Delivery } from '../normalize/record.ts'
 import type { RawBatch } from './raw-batch.ts'
 
-/** Calls that are handled without giving way to other requests: some 5 ms. */
+/** Calls that are handled without giving way to other requests: ordinary ones take some 5 ms, large ones longer. */
 const SLICE_CALLS = 1000
+const SLICE_MS = 10
 /** Appends of one batch that wait for the disk; the log refuses to hold more than it can, whoever's they are. */
 const APPENDS_MAX = 4
 
 export interface Rejected {
   /** Position in the batch. */
   index: number
-  rejection: Rejection
+  reason: RejectionReason
+  /** Names the field and its value, nothing secret in it. */
+  message: string
 }
 
 export interface Acceptance {
@@ -24,6 +27,9 @@ export interface Acceptance {
   rejected: Rejected[]
 }
 
+/** What a way in knows of a batch beside the inputs. */
+export type Origin = Omit<Delivery, 'inputAt' | 'fileStem' | 'columns'>
+
 /**
  * Resolves when every call and every rejection of the batch would survive a crash. Rejects with the log's `LogError`:
  * then any part of the batch may have been appended, and sending all of it again is right.
@@ -31,9 +37,10 @@ export interface Acceptance {
 export async function acceptBatch(
   { log, normalizer }: { log: Pick<CallLog, 'append'>; normalizer: Normalizer },
   batch: RawBatch,
-  origin: Omit<Delivery, 'inputAt'>,
+  origin: Origin,
 ): Promise<Acceptance> {
-  const delivery: Delivery = { ...origin, inputAt: position => batch.inputAt(position) }
+  const { fileStem, columns } = batch.context
+  const delivery: Delivery = { ...origin, fileStem, columns, inputAt: position => batch.inputAt(position) }
   const appends: Promise<Failure | null>[] = []
   const append = async (topic: LogTopic, results: readonly (CallRecord | Rejection)[]) => {
     if (results.length === 0) return
@@ -42,26 +49,27 @@ export async function acceptBatch(
   }
   const rejected: Rejected[] = []
   let skipped = 0
-  for (let begin = 0; begin < batch.size; begin += SLICE_CALLS) {
+  for (let begin = 0; begin < batch.size; ) {
     if (begin > 0) await nextTurn()
+    const end = Math.min(begin + SLICE_CALLS, batch.size)
+    const untilMs = performance.now() + SLICE_MS
     const records: CallRecord[] = []
-    const refused: Rejected[] = []
-    for (let position = begin; position < Math.min(begin + SLICE_CALLS, batch.size); position++) {
+    const refused: Rejection[] = []
+    for (; begin < end && performance.now() < untilMs; begin++) {
+      const position = begin
       const decoded = batch.decodedAt(position)
       if (decoded.kind === 'skip') {
         skipped++
         continue
       }
       const result = normalizer.normalize(decoded, delivery, position)
-      if (isRejection(result)) refused.push({ index: position, rejection: result })
-      else records.push(result)
+      if (isRejection(result)) {
+        refused.push(result)
+        rejected.push({ index: position, reason: result.reason, message: result.message })
+      } else records.push(result)
     }
     await append('calls', records)
-    await append(
-      'rejections',
-      refused.map(({ rejection }) => rejection),
-    )
-    rejected.push(...refused)
+    await append('rejections', refused)
   }
   // All of them, even when one fails: nothing may be under way when the sender is answered.
   const failure = (await Promise.all(appends)).find(outcome => outcome !== null)
@@ -69,12 +77,15 @@ export async function acceptBatch(
   return { accepted: batch.size - rejected.length - skipped, skipped, rejected }
 }
 
-const toEntry = (value: CallRecord | Rejection): LogEntry => ({ key: value.callId, value: JSON.stringify(value) })
+export const toEntry = (value: CallRecord | Rejection): LogEntry => ({
+  key: value.callId,
+  value: JSON.stringify(value),
+})
 
 /** How many were rejected for which reason. */
 export function reasonCounts(rejected: readonly Rejected[]): Map<RejectionReason, number> {
   const counts = new Map<RejectionReason, number>()
-  for (const { rejection } of rejected) counts.set(rejection.reason, (counts.get(rejection.reason) ?? 0) + 1)
+  for (const { reason } of rejected) counts.set(reason, (counts.get(reason) ?? 0) + 1)
   return counts
 }
 

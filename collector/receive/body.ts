@@ -1,22 +1,23 @@
 /** The body of a request: decompressed within bounds, and divided into raw inputs. */
 import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate, inflateRaw, type ZlibOptions, zstdDecompress } from 'node:zlib'
-import { type Dialect, type Refusal, refusal } from '../normalize/draft.ts'
+import { type DecodeContext, type Dialect, type Refusal, refusal } from '../normalize/draft.ts'
 import { createLineDecoder, hasHeader } from './decode-lines.ts'
 import { parseJson } from './json.ts'
+import { arrayItems } from './json-array.ts'
 import { createLineSplitter, type Line } from './lines.ts'
 import { lineBatch, type RawBatch, singleBatch, valueBatch } from './raw-batch.ts'
 import type { CallSource } from './source.ts'
 
 /** Lines are looked for in pieces, so that too many of them are noticed before all of them are held. */
 const PIECE_BYTES = 2 ** 20
-/** Objects and arrays of one call, its own and those within: more make a document that takes fifty times its bytes. */
-const NESTED_PER_CALL_MAX = 32
+/** Objects and arrays of one JSON document: small ones take fifty times their bytes in memory. */
+const NESTED_MAX = 2 ** 19
 
 type BodyErrorCode = 'BODY_TOO_LARGE' | 'BODY_UNREADABLE' | 'ENCODING_UNSUPPORTED' | 'TOO_MANY_CALLS'
 
 /** A body that cannot be taken as a whole; the sender must send another one. */
-class BodyError extends Error {
+export class BodyError extends Error {
   readonly statusCode: 400 | 413 | 415
   readonly code: BodyErrorCode
 
@@ -47,9 +48,13 @@ const DECOMPRESS: Readonly<Record<string, Decompress>> = {
 /** What `Content-Encoding` may be. */
 export const ENCODINGS = Object.keys(DECOMPRESS)
 
+const GZIP_MAGIC = Buffer.from([0x1f, 0x8b])
+
 /** Throws `BodyError`; a bomb costs no more than `bytesMax`. */
 export async function decompressBody(body: Buffer, encoding: string, bytesMax: number): Promise<Buffer> {
-  const name = encoding.trim().toLowerCase()
+  const given = encoding.trim().toLowerCase()
+  // Some senders compress and do not say so; neither JSON nor a line begins like that.
+  const name = given === '' && body.subarray(0, GZIP_MAGIC.length).equals(GZIP_MAGIC) ? 'gzip' : given
   if (name === '' || name === 'identity') {
     if (body.length > bytesMax) throw tooLarge(bytesMax)
     return body
@@ -114,35 +119,61 @@ const OBJECT_BEGIN = '{'.charCodeAt(0)
 
 const ARRAY_BEGIN = '['.charCodeAt(0)
 
-/** True when more objects and arrays begin in the body than `nestedMax`. */
-function isDense(body: Buffer, nestedMax: number): boolean {
-  let left = nestedMax
+function isDense(body: Buffer): boolean {
+  let left = NESTED_MAX
   for (const begin of [OBJECT_BEGIN, ARRAY_BEGIN]) {
     for (let at = body.indexOf(begin); at >= 0; at = body.indexOf(begin, at + 1)) if (--left < 0) return true
   }
   return false
 }
 
+/** Throws `BodyError` for a document that would take far more memory than its bytes. */
+export function parseBody(body: Buffer): { text: string; parsed: ReturnType<typeof parseJson> } {
+  const text = jsonTextOf(body)
+  return { text, parsed: parseJson(text) }
+}
+
+function jsonTextOf(body: Buffer): string {
+  if (isDense(body)) {
+    throw new BodyError('TOO_MANY_CALLS', `More than ${NESTED_MAX} objects and arrays at once: send less.`)
+  }
+  return body.toString('utf8').replace(/^\uFEFF/, '')
+}
+
 function jsonBatch(body: Buffer, shape: BodyShape): RawBatch {
   const { source, fileStem, recordsMax } = shape
   const { dialect, timezone } = source
-  if (isDense(body, NESTED_PER_CALL_MAX * recordsMax)) {
-    throw new BodyError('TOO_MANY_CALLS', `As many objects and arrays as more than ${recordsMax} calls at once.`)
-  }
-  const text = body.toString('utf8').replace(/^\uFEFF/, '')
-  if (text.trim() === '') return valueBatch([], () => refusal('unreadable', 'There is nothing.'))
+  const context = { fileStem, columns: null, timezone }
+  const text = jsonTextOf(body)
+  const items = dialect.unwrap === undefined ? arrayItems(text, recordsMax) : null
+  if (items !== null) return itemBatch(items, dialect, context)
   const parsed = parseJson(text)
   if (parsed.kind === 'value') {
-    return valueBatch(inputsOf(parsed.value, dialect), dialect.open({ fileStem, columns: null, timezone }))
+    return valueBatch(dialect.unwrap?.(parsed.value) ?? [parsed.value], dialect.open(context), context)
   }
+  if (text.trim() === '') return valueBatch([], () => refusal('unreadable', 'There is nothing.'))
   // Many shippers send lines of JSON under the type of a single document.
   const isLines = dialect.framing.kind === 'text' || (body[0] === OBJECT_BEGIN && text.trimEnd().includes('\n'))
   if (isLines) return bodyLines(body, shape)
-  const refused: Refusal = { ...refusal('unreadable', parsed.message), isInputSecret: dialect.hasUnnamedSecrets }
-  return singleBatch(refused, text)
+  return singleBatch(unreadable(parsed.message, dialect), text)
 }
 
-function inputsOf(document: unknown, { unwrap }: Dialect): readonly unknown[] {
-  if (unwrap !== undefined) return unwrap(document)
-  return Array.isArray(document) ? document : [document]
+const unreadable = (message: string, { hasUnnamedSecrets }: Dialect): Refusal => ({
+  ...refusal('unreadable', message),
+  isInputSecret: hasUnnamedSecrets,
+})
+
+/** An item is parsed when its turn comes. */
+function itemBatch(items: readonly string[], dialect: Dialect, context: DecodeContext): RawBatch {
+  const decode = dialect.open(context)
+  const itemAt = (position: number) => (items[position] ?? '').trim()
+  return {
+    size: items.length,
+    context,
+    decodedAt(position) {
+      const parsed = parseJson(itemAt(position))
+      return parsed.kind === 'value' ? decode(parsed.value) : unreadable(parsed.message, dialect)
+    },
+    inputAt: itemAt,
+  }
 }

@@ -4,6 +4,7 @@ import {
   type DecodeContext,
   type Decoded,
   type Dialect,
+  NO_CONTEXT,
   type Refusal,
   refusal,
 } from '../normalize/draft.ts'
@@ -21,13 +22,14 @@ export interface LineContext {
 }
 
 /** The raw inputs that a line holds, or why it holds none. */
-export type ReadLine = (line: Line) => { kind: 'inputs'; inputs: readonly unknown[] } | Refusal
+type ReadLine = (line: Line) => { kind: 'inputs'; inputs: readonly unknown[] } | Refusal
 
 export interface LineDecoder {
   /** A line is always one input, which is the line. */
   isPlain: boolean
   read: ReadLine
   decode: Decode
+  context: DecodeContext
 }
 
 /** True when the first line of a file is no call but the names of its columns. */
@@ -43,7 +45,7 @@ export function createLineDecoder(dialect: Dialect, { fileStem, header, timezone
   // An empty file: there is no line to decode either.
   if (hasHeader(dialect) && header === null) {
     const nothing = unreadable('There is no header.')
-    return { isPlain: true, read: () => nothing, decode: () => nothing }
+    return { isPlain: true, read: () => nothing, decode: () => nothing, context: { ...NO_CONTEXT, fileStem } }
   }
   const columns = framing.kind === 'csv' ? (framing.columns ?? columnsOf(header ?? '', framing.delimiter)) : null
   const context: DecodeContext = { fileStem, columns, timezone }
@@ -55,13 +57,23 @@ export function createLineDecoder(dialect: Dialect, { fileStem, header, timezone
         case null:
           return readText(text)
         case 'too_long':
-          return { ...unreadable('The line is too long.'), reason: 'too_long' }
+          return { ...unreadable('The line is too long.'), reason: 'too_long', isInputCut: true }
         case 'quote_not_closed':
           return unreadable('The line has a quote that is never closed.')
       }
     },
     decode: dialect.open(context),
+    context,
   }
+}
+
+/**
+ * One raw input again, as a rejection kept it: what `unwrap` or an array once held is an input of its own. Throws
+ * `DialectError` when the dialect cannot read what has such columns.
+ */
+export function decodeInput(dialect: Dialect, input: string, context: DecodeContext): Decoded {
+  const found = textReader({ framing: dialect.framing }, message => refusal('unreadable', message))(input)
+  return found.kind === 'refusal' ? found : dialect.open(context)(found.inputs[0])
 }
 
 /** The only input of a line of a decoder that is plain. */
@@ -77,7 +89,10 @@ type ReadText = (text: string) => ReturnType<ReadLine>
 
 const one = (input: unknown) => ({ kind: 'inputs' as const, inputs: [input] })
 
-function textReader({ framing, unwrap }: Dialect, unreadable: (message: string) => Refusal): ReadText {
+function textReader(
+  { framing, unwrap }: Pick<Dialect, 'framing' | 'unwrap'>,
+  unreadable: (message: string) => Refusal,
+): ReadText {
   const inputsOf = (value: unknown) => (unwrap === undefined ? one(value) : { ...one(null), inputs: unwrap(value) })
   switch (framing.kind) {
     case 'csv':
@@ -93,7 +108,7 @@ function textReader({ framing, unwrap }: Dialect, unreadable: (message: string) 
     case 'text':
       return line => {
         const text = withoutSyslogPrefix(line)
-        if (!text.startsWith('{')) return one(text)
+        if (!text.startsWith('{')) return inputsOf(text)
         const parsed = parseJson(text)
         // Some gateways write lines that are JSON but for a quote in the wrong place: their dialects know better.
         return parsed.kind === 'value' ? inputsOf(parsed.value) : one(text)

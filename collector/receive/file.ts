@@ -3,7 +3,6 @@
  * other. An interrupted import goes on where it stopped; whatever is read twice has the same ids.
  */
 import { hash } from 'node:crypto'
-import type { CallLog } from '../log/call-log.ts'
 import type { Dialect } from '../normalize/draft.ts'
 import { createLineDecoder } from './decode-lines.ts'
 import {
@@ -14,7 +13,7 @@ import {
   importFile,
 } from './import-run.ts'
 import { commonShiftMs, lastStartedAtMs } from './import-shift.ts'
-import { type ImportState, loadImportState, saveImportState } from './import-state.ts'
+import { type ImportState, loadImportState, logIdOf, saveImportState } from './import-state.ts'
 import type { CallSource } from './source.ts'
 import { inspectFile, type SourceFile, startsWith } from './source-file.ts'
 
@@ -72,11 +71,6 @@ export async function importFiles(request: ImportRequest, deps: ImportDeps): Pro
 }
 
 const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0)
-
-async function logIdOf(log: CallLog): Promise<string> {
-  const partitions = await log.partitions('calls')
-  return [...new Set(partitions.map(({ logId }) => logId))].join(' ')
-}
 
 /** Every file has a state with its shift before the first call is appended, so that no interruption can forget it. */
 async function rememberShifts(

@@ -31,8 +31,10 @@ export function createFlight(bytesMax: number): Flight {
   }
 }
 
+export type Turns = <T>(act: () => Promise<T>) => Promise<T>
+
 /** Lets at most `atOnceMax` run at once; the others wait in order. */
-export function createTurns(atOnceMax: number): <T>(act: () => Promise<T>) => Promise<T> {
+export function createTurns(atOnceMax: number): Turns {
   const waiting: (() => void)[] = []
   let running = 0
   return async act => {

@@ -1,20 +1,18 @@
 /** The import of one file: block by block through the path of every call, the position remembered behind what is durable. */
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { RejectionReason } from '../call-record.ts'
 import { callsReceived, deliveryRefused } from '../events.ts'
-import { type CallLog, LogError } from '../log/call-log.ts'
+import type { CallLog } from '../log/call-log.ts'
 import type { Normalizer } from '../normalize/normalize.ts'
 import { type Acceptance, acceptBatch, reasonCounts } from './accept.ts'
 import type { LineDecoder } from './decode-lines.ts'
 import { type ImportState, saveImportState } from './import-state.ts'
+import { type Patience, patiently } from './patience.ts'
 import { type LineBatch, lineBatch } from './raw-batch.ts'
 import type { CallSource } from './source.ts'
 import { blocksOf, type LineBlock, type SourceFile } from './source-file.ts'
 
 const SAVE_EVERY_MS = 500
-const BACKOFF_MS_MIN = 250
-const BACKOFF_MS_MAX = 5000
 /** How long a log may stay full or away before the import gives up. */
 const PATIENCE_MS = 120_000
 
@@ -87,6 +85,7 @@ export async function importFile(file: ImportFile, begin: ImportState, deps: Imp
     const batch = lineBatch(block.lines, decoder)
     // One block after the other, so that the log has the order of the file.
     const acceptance = await acceptBatch({ log, normalizer: deps.normalizer }, batch, {
+      source: origin.name,
       dialect: dialect.name,
       arrivedAtMs: deps.now(),
       gateway,
@@ -129,8 +128,7 @@ function createTally({ source, origin }: ImportFile, begin: ImportState, deps: I
         rejected: rejectedByReason,
       })
       for (const [reason, count] of rejectedByReason) reasons.set(reason, (reasons.get(reason) ?? 0) + count)
-      for (const { index, rejection } of rejected) {
-        const { reason, message } = rejection
+      for (const { index, reason, message } of rejected) {
         deps.onRejection({ path: source.path, lineNumber: batch.lineAt(index).number, reason, message })
       }
       state.position = block.next
@@ -151,20 +149,19 @@ function createTally({ source, origin }: ImportFile, begin: ImportState, deps: I
 }
 
 /** The log, waited for while it is full or away: nobody will send this file again by itself. */
-function patientLog({ log, logger, onWait }: ImportFileDeps): Pick<CallLog, 'append'> {
-  return {
-    async append(topic, entries) {
-      const deadlineMs = performance.now() + PATIENCE_MS
-      for (let backoffMs = BACKOFF_MS_MIN; ; backoffMs = Math.min(2 * backoffMs, BACKOFF_MS_MAX)) {
-        try {
-          return await log.append(topic, entries)
-        } catch (error) {
-          if (!(error instanceof LogError && error.retryable) || performance.now() > deadlineMs) throw error
-          deliveryRefused(logger, { receiver: 'file', reason: error.message })
-          onWait(error.message)
-          await sleep(backoffMs * (0.5 + Math.random() / 2))
-        }
-      }
+export function patientLog({
+  log,
+  logger,
+  onWait,
+  signal,
+}: Pick<ImportFileDeps, 'log' | 'logger' | 'onWait' | 'signal'>): Pick<CallLog, 'append'> {
+  const patience: Patience = {
+    patienceMs: PATIENCE_MS,
+    signal,
+    onWait(reason) {
+      deliveryRefused(logger, { receiver: 'file', reason })
+      onWait(reason)
     },
   }
+  return { append: (topic, entries) => patiently(() => log.append(topic, entries), patience) }
 }

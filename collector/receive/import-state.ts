@@ -1,8 +1,9 @@
 /** What is remembered of an import under `imports/`: how far it came, and by how much its calls were moved in time. */
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
+import type { CallLog } from '../log/call-log.ts'
+import { readState, writeState } from './state-file.ts'
 
 const whole = (minimum = 0) => Type.Integer({ minimum, maximum: Number.MAX_SAFE_INTEGER })
 
@@ -42,34 +43,18 @@ const pathOf = (dir: string, fingerprint: string) => join(dir, `${fingerprint}.j
 /** `null` when the recording was never imported. Throws `ImportStateError`. */
 export async function loadImportState(dir: string, fingerprint: string): Promise<ImportState | null> {
   const path = pathOf(dir, fingerprint)
-  try {
-    const state: unknown = JSON.parse(await readFile(path, 'utf8'))
-    if (importState.Check(state)) return state
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
-    if (!(error instanceof SyntaxError)) throw error
-  }
+  const state = await readState(path)
+  if (state === null) return null
+  if (importState.Check(state)) return state
   throw new ImportStateError(path)
 }
 
-/** Whole or not at all, whenever the process or the machine stops. */
-export async function saveImportState(dir: string, fingerprint: string, state: ImportState): Promise<void> {
-  await mkdir(dir, { recursive: true })
-  const path = pathOf(dir, fingerprint)
-  const temporary = `${path}.${process.pid}.tmp`
-  const file = await open(temporary, 'w')
-  try {
-    await file.writeFile(`${JSON.stringify(state, null, 2)}\n`)
-    await file.sync()
-  } finally {
-    await file.close()
-  }
-  await rename(temporary, path)
-  // A name that a power cut takes back would take the remembered shift with it, after calls were appended with it.
-  const folder = await open(dir)
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
+/** Durable before the calls that are appended with it: a shift that is forgotten would move them elsewhere. */
+export const saveImportState = (dir: string, fingerprint: string, state: ImportState): Promise<void> =>
+  writeState(pathOf(dir, fingerprint), state)
+
+/** The life of the log that positions belong to. */
+export async function logIdOf(log: Pick<CallLog, 'partitions'>): Promise<string> {
+  const partitions = await log.partitions('calls')
+  return [...new Set(partitions.map(({ logId }) => logId))].join(' ')
 }

@@ -1,4 +1,5 @@
 /** JSON as senders write it, with nothing lost of integers that a double cannot hold. */
+import { exactInteger } from '../normalize/exact-integer.ts'
 
 /** A number that may be too large: it stands where a value may, and not within text. */
 const LONG_INTEGER = /[:[,]\s*-?\d{16}/
@@ -15,8 +16,4 @@ export function parseJson(text: string): { kind: 'value'; value: unknown } | { k
   }
 }
 
-function keepInteger(this: unknown, _name: string, value: unknown, context?: { source?: string }): unknown {
-  if (typeof value !== 'number' || Number.isSafeInteger(value)) return value
-  const source = context?.source ?? ''
-  return /^-?\d+$/.test(source) ? source : value
-}
+const keepInteger = (_name: string, value: unknown, context?: { source?: string }) => exactInteger(value, context)

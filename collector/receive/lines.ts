@@ -23,6 +23,10 @@ export interface Line {
   problem: 'too_long' | 'quote_not_closed' | null
 }
 
+/** One line of what a gateway wrote, whatever brought it: text or a JSON value. */
+export const lineOf = (written: unknown): string =>
+  typeof written === 'string' ? written.trim().replaceAll(/\s*\n\s*/g, ' ') : (JSON.stringify(written) ?? '')
+
 export interface LineSplitterOptions {
   /** Between the fields of a CSV, whose quotes may hold line breaks. `null`: every line break ends a line. */
   delimiter: string | null
@@ -71,7 +75,8 @@ export function createLineSplitter({ delimiter, offset = 0, number = 1 }: LineSp
     quotes.from -= begin
     quotes.until -= begin
     offset += begin
-    rest = buffer.subarray(begin)
+    // A copy, so that a few bytes do not hold the whole chunk.
+    rest = Buffer.from(buffer.subarray(begin))
     return { lines, consumed: buffer.subarray(0, begin), nextOffset: offset, nextNumber: number }
   }
 

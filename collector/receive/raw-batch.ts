@@ -1,12 +1,14 @@
 /** Raw inputs that arrived together, whatever brought them. */
 import assert from 'node:assert/strict'
-import type { Decode, Decoded } from '../normalize/draft.ts'
+import { type Decode, type DecodeContext, type Decoded, NO_CONTEXT } from '../normalize/draft.ts'
 import { jsonText } from '../normalize/redact.ts'
 import { decodePlain, type LineDecoder } from './decode-lines.ts'
 import type { Line } from './lines.ts'
 
 export interface RawBatch {
   size: number
+  /** What was known of where they come from. */
+  context: DecodeContext
   decodedAt(position: number): Decoded
   /** The raw input as text. */
   inputAt(position: number): string
@@ -20,15 +22,19 @@ export interface LineBatch extends RawBatch {
   partAt(position: number): number
 }
 
-export const valueBatch = (values: readonly unknown[], decode: Decode): RawBatch => ({
+export const valueBatch = (values: readonly unknown[], decode: Decode, context = NO_CONTEXT): RawBatch => ({
   size: values.length,
+  context,
   decodedAt: position => decode(values[position]),
-  inputAt: position => jsonText(values[position]),
+  inputAt: position => inputText(values[position]),
 })
+
+const inputText = (input: unknown) => (typeof input === 'string' ? input : jsonText(input))
 
 /** A batch of nothing but one answer, for what could not be divided. */
 export const singleBatch = (decoded: Decoded, input: string): RawBatch => ({
   size: 1,
+  context: NO_CONTEXT,
   decodedAt: () => decoded,
   inputAt: () => input,
 })
@@ -41,6 +47,7 @@ function plainBatch(lines: readonly Line[], decoder: LineDecoder): LineBatch {
   const lineAt = (position: number) => present(lines[position])
   return {
     size: lines.length,
+    context: decoder.context,
     decodedAt: position => decodePlain(decoder, lineAt(position)),
     inputAt: position => lineAt(position).text,
     lineAt,
@@ -56,7 +63,7 @@ interface Part {
 }
 
 /** How many inputs there are is known only when all lines have been read. */
-function partsBatch(lines: readonly Line[], { read, decode }: LineDecoder): LineBatch {
+function partsBatch(lines: readonly Line[], { read, decode, context }: LineDecoder): LineBatch {
   const parts = lines.flatMap((line): Part[] => {
     const found = read(line)
     if (found.kind === 'refusal') return [{ line, index: 0, decoded: () => found, input: () => line.text }]
@@ -64,12 +71,13 @@ function partsBatch(lines: readonly Line[], { read, decode }: LineDecoder): Line
       line,
       index,
       decoded: () => decode(input),
-      input: () => (typeof input === 'string' ? input : jsonText(input)),
+      input: () => inputText(input),
     }))
   })
   const partAt = (position: number) => present(parts[position])
   return {
     size: parts.length,
+    context,
     decodedAt: position => partAt(position).decoded(),
     inputAt: position => partAt(position).input(),
     lineAt: position => partAt(position).line,

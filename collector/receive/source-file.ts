@@ -2,7 +2,7 @@
 import { createHash, hash } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { pipeline } from 'node:stream'
+import { pipeline, type Transform } from 'node:stream'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import type { Dialect } from '../normalize/draft.ts'
 import { hasHeader } from './decode-lines.ts'
@@ -36,17 +36,42 @@ async function* chunksOf(path: string): AsyncGenerator<Chunk> {
   try {
     const magic = await firstBytes(path)
     const file = createReadStream(path, { highWaterMark: CHUNK_BYTES })
-    const decompress = magic.subarray(0, GZIP_MAGIC.length).equals(GZIP_MAGIC)
-      ? createGunzip({ chunkSize: CHUNK_BYTES })
-      : magic.equals(ZSTD_MAGIC)
-        ? createZstdDecompress({ chunkSize: CHUNK_BYTES })
-        : null
+    const decompress = decompressorOf(magic)
     // Its iterator reports what goes wrong in either.
     const stream = decompress === null ? file : pipeline(file, decompress, () => undefined)
     for await (const bytes of stream) yield { bytes, bytesRead: file.bytesRead }
   } catch (error) {
     throw new SourceFileError(path, error)
   }
+}
+
+function decompressorOf(begin: Buffer): Transform | null {
+  switch (compressionOf(begin)) {
+    case 'gzip':
+      return createGunzip({ chunkSize: CHUNK_BYTES })
+    case 'zstd':
+      return createZstdDecompress({ chunkSize: CHUNK_BYTES })
+    case null:
+      return null
+  }
+}
+
+/** How a file that begins so is compressed, `null` when it is not. */
+export function compressionOf(begin: Buffer): 'gzip' | 'zstd' | null {
+  if (begin.subarray(0, GZIP_MAGIC.length).equals(GZIP_MAGIC)) return 'gzip'
+  return begin.subarray(0, ZSTD_MAGIC.length).equals(ZSTD_MAGIC) ? 'zstd' : null
+}
+
+/** The beginning of a file, decompressed, at most `bytesMax`. Throws `SourceFileError`. */
+export async function beginningOf(path: string, bytesMax: number): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let left = bytesMax
+  for await (const { bytes } of chunksOf(path)) {
+    chunks.push(bytes.subarray(0, left))
+    left -= bytes.length
+    if (left <= 0) break
+  }
+  return Buffer.concat(chunks)
 }
 
 async function firstBytes(path: string): Promise<Buffer> {
@@ -88,7 +113,8 @@ export interface SourceFile {
   begin: Pick<LinePosition, 'offset' | 'number'>
 }
 
-const delimiterOf = ({ framing }: Dialect) => (framing.kind === 'csv' ? framing.delimiter : null)
+/** What `createLineSplitter` has to know of a dialect. */
+export const delimiterOf = ({ framing }: Dialect) => (framing.kind === 'csv' ? framing.delimiter : null)
 
 /** Reads as far as the first call. Throws `SourceFileError`. */
 export async function inspectFile(path: string, dialect: Dialect): Promise<SourceFile> {

@@ -35,6 +35,17 @@ afterEach(async () => {
   opened = null
 })
 
+const verify = (name: string): Principal | null => {
+  const found = PRINCIPALS[name]
+  return found === undefined ? null : { name, tenant: found.tenant, scopes: new Set(found.scopes) }
+}
+
+/** Where nobody listens yet. */
+async function freeGrpc() {
+  const [port = 0] = await freePorts(1)
+  return { host: '127.0.0.1', port }
+}
+
 async function open(store: Store = testStore.store) {
   const testLog = await openTestLog()
   const collector = await openCollector({
@@ -44,14 +55,19 @@ async function open(store: Store = testStore.store) {
       decompressedBytesMax: 2 ** 22,
       requestCallsMax: 10_000,
       inFlightBytesMax: 2 ** 24,
+      routes: [],
+      grpc: await freeGrpc(),
     },
     log: testLog.log,
     store,
     identity: identityFor(),
     prices: [],
     mappings: {},
+    sources: {},
     labelColumns: [],
     principalOf,
+    verify,
+    dir: testLog.dir,
     logger,
   })
   const server = await createServer({
@@ -59,10 +75,7 @@ async function open(store: Store = testStore.store) {
     version: '0',
     log: logger,
     routes: collector.routes,
-    verify: (name): Principal | null => {
-      const found = PRINCIPALS[name]
-      return found === undefined ? null : { name, tenant: found.tenant, scopes: new Set(found.scopes) }
-    },
+    verify,
     readiness: () => collector.readiness(),
     serveMetrics: () => undefined,
     isTracing: false,
@@ -192,14 +205,19 @@ test('without the store calls are accepted, and stored when it comes', async () 
       decompressedBytesMax: 1024,
       requestCallsMax: 1,
       inFlightBytesMax: 1024,
+      routes: [],
+      grpc: await freeGrpc(),
     },
     log: left.testLog.log,
     store: testStore.store,
     identity: identityFor(),
     prices: [],
     mappings: {},
+    sources: {},
     labelColumns: [],
     principalOf,
+    verify,
+    dir: left.testLog.dir,
     logger,
   })
   await expect

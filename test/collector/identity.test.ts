@@ -57,6 +57,14 @@ describe('identify', () => {
     expect(identity.identify({ ...nobody, credential: 'unknown', consumer: 'named' }).consumer).toBe('named')
   })
 
+  test('finds the consumer of a fingerprint where only that is known', () => {
+    const credentialMark = identity.fingerprint('secret-1')
+    expect(identity.identify({ ...nobody, credentialMark })).toEqual({ consumer: 'shop', tenant: 'acme' })
+    expect(identity.identify({ ...nobody, credentialMark: 'key:0123' }).consumer).toBe('key:0123')
+    // A sender's word for a credential is one, whatever it looks like.
+    expect(identity.identify({ ...nobody, credential: credentialMark }).consumer).not.toBe('shop')
+  })
+
   test('never answers a secret that was given as a name', () => {
     const secret = 'sk-proj-abcdefghijklmnop1234'
     expect(identity.identify({ ...nobody, consumer: secret }).consumer).toBe(identity.fingerprint(secret))

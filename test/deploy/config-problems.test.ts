@@ -51,16 +51,20 @@ describe('configProblems', () => {
     [{ quotas: [{ name: 'a', limit: 1, Limits: 2 }] }, 'quotas[0].Limits: is unknown; did you mean limit?'],
     [{ level: 'loud' }, 'level: must be one of "info", "warn", not "loud"'],
     [{ order: 'middle' }, 'order: must be one of "first", "last", not "middle"'],
-    [{ log: { kind: 'redis' } }, 'log: must be one of { kind: embedded, … }, { kind: kafka, … }, not {"kind":"redis"}'],
+    [
+      { log: { kind: 'redis' } },
+      'log: must be one of { kind: embedded, … }, { kind: kafka, … }, not { kind: "redis", … }',
+    ],
     [{ log: { kind: 'kafka', brokers: 'a:1' } }, 'log.brokers: must be array, not "a:1"'],
     [{ match: 7 }, 'match: must be one of string, array, not 7'],
     [{ match: [''] }, 'match[0]: must not have fewer than 1 characters, not ""'],
-    [{ quotas: {} }, 'quotas: must be array, not {}'],
+    [{ quotas: {} }, 'quotas: must be array, not { … }'],
   ])('%j → %s', (change, problem) => expect(problemsWith(change)).toEqual([problem]))
 
   test('never quotes a secret', () => {
     expect(problemsWith({ secret: 'hunter2' }).join()).not.toContain('hunter2')
     expect(problemsWith({ secret: 1234567 }).join()).not.toContain('1234567')
+    expect(problemsWith({ log: { kind: 'kafak', sasl: { password: 'hunter2' } } }).join()).not.toContain('hunter2')
   })
 
   test('a config that is no object is one problem', () => {

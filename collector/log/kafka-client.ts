@@ -1,0 +1,56 @@
+/** What all our clients of Kafka have in common: whom they ask, how they prove who they are, and zstd. */
+import { readFile } from 'node:fs/promises'
+import { promisify } from 'node:util'
+import { constants, zstdCompress, zstdDecompress } from 'node:zlib'
+import kafkajs, { type KafkaConfig, type SASLOptions } from 'kafkajs'
+import type { Logger } from 'pino'
+import { LogError } from './call-log.ts'
+import type { KafkaLogOptions } from './kafka-options.ts'
+
+// It is CommonJS, and Node finds only some of its names.
+const { CompressionCodecs, CompressionTypes, logLevel } = kafkajs
+
+const CONNECT_MS = 5_000
+const REQUEST_MS = 15_000
+/** Of one record batch. Ours are a tenth of it; more is nothing that we would want in memory. */
+export const DECOMPRESSED_BYTES_MAX = 64 * 2 ** 20
+
+const compress = promisify(zstdCompress)
+const decompress = promisify(zstdDecompress)
+const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
+CompressionCodecs[CompressionTypes.ZSTD] = () => ({
+  compress: async (encoder: { buffer: Buffer }) => compress(encoder.buffer, compression),
+  decompress: async (bytes: Buffer) => decompress(bytes, { maxOutputLength: DECOMPRESSED_BYTES_MAX }),
+})
+
+/** Throws `LogError` `LOG_UNAVAILABLE` when a file of `tls` cannot be read. */
+export async function kafkaConfig(
+  { brokers, clientId, tls, sasl }: Pick<KafkaLogOptions, 'brokers' | 'clientId' | 'tls' | 'sasl'>,
+  log: Logger,
+): Promise<KafkaConfig> {
+  const config: KafkaConfig = {
+    brokers: [...brokers],
+    clientId,
+    connectionTimeout: CONNECT_MS,
+    requestTimeout: REQUEST_MS,
+    // What kafkajs calls an error is mostly its everyday: what matters is said by those who use it.
+    logLevel: log.isLevelEnabled('debug') ? logLevel.INFO : logLevel.NOTHING,
+    logCreator: () => entry => log.debug({ ...entry.log }, 'kafkajs'),
+  }
+  if (tls) {
+    const [ca, cert, key] = await Promise.all([readPem(tls.ca), readPem(tls.cert), readPem(tls.key)])
+    const given = Object.entries({ ca, cert, key, servername: tls.serverName }).filter(
+      ([, value]) => value !== undefined,
+    )
+    config.ssl = Object.fromEntries(given)
+  }
+  if (sasl) config.sasl = { ...sasl } as SASLOptions
+  return config
+}
+
+async function readPem(pemOrPath: string | undefined): Promise<string | undefined> {
+  if (pemOrPath === undefined || pemOrPath.includes('-----BEGIN')) return pemOrPath
+  return readFile(pemOrPath, 'utf8').catch((cause: unknown) => {
+    throw new LogError('LOG_UNAVAILABLE', `tls of Kafka: ${pemOrPath} cannot be read`, { cause })
+  })
+}

@@ -1,0 +1,128 @@
+/**
+ * Before a gRPC method sees a call: who calls is checked before a message is read, and messages are held within the memory
+ * of all bodies. A message that finds no room is refused where its sender comes again, and waits where nobody would.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type Metadata, ServerInterceptingCall, type ServerInterceptor, ServerListenerBuilder } from '@grpc/grpc-js'
+import type { Principal } from '../principal.ts'
+import type { Flight } from './flight.ts'
+import { ReceiveError } from './request-body.ts'
+import { type Caller, RPC, RpcError, type RpcMethod } from './rpc.ts'
+import { SOURCE_HEADER, sourceOf } from './source-request.ts'
+import type { Sources } from './sources.ts'
+
+/** Calls and streams at once, of all connections: each may hold a message that has not arrived whole. */
+export const CALLS_MAX = 512
+const ROOM_POLL_MS = 20
+const TOKEN = 'x-quotacast-token'
+const BEARER = /^bearer +(\S+)$/i
+
+export interface DoorDeps {
+  methods: readonly RpcMethod[]
+  sources: Sources
+  /** Whose token it is, or `null`. */
+  verify: (token: string) => Principal | null
+  /** Why calls cannot be taken now, or `null`. */
+  unavailable: () => string | null
+  flight: Flight
+}
+
+export interface Door {
+  interceptor: ServerInterceptor
+  /** Who calls a method. Throws `RpcError`. */
+  callerOf(method: RpcMethod, metadata: Metadata): Caller
+  /** The message is not held any more. */
+  leave(message: Buffer): void
+}
+
+export function createDoor(deps: DoorDeps): Door {
+  const { flight, unavailable } = deps
+  const methods = new Map(deps.methods.map(method => [method.path, method]))
+  const leaving = new WeakMap<Buffer, () => void>()
+  let calls = 0
+
+  const admit = (path: string, metadata: Metadata) => {
+    const method = methods.get(path)
+    if (method === undefined) throw new RpcError(RPC.internal, 'there is no such method')
+    callerOf(deps, method, metadata)
+    const reason = unavailable()
+    if (reason !== null) throw new RpcError(RPC.unavailable, reason)
+    if (calls >= CALLS_MAX) throw new RpcError(RPC.unavailable, 'too many calls are under way')
+  }
+
+  const interceptor: ServerInterceptor = ({ path, requestStream }, call) => {
+    const held = new Set<Buffer>()
+    let state: 'new' | 'admitted' | 'over' = 'new'
+    const enter = async (message: Buffer): Promise<boolean> => {
+      while (!flight.enter(message, message.length)) {
+        if (!requestStream || state === 'over') return false
+        await sleep(ROOM_POLL_MS)
+      }
+      held.add(message)
+      leaving.set(message, () => {
+        held.delete(message)
+        flight.leave(message)
+      })
+      return true
+    }
+    const leaveAll = () => {
+      for (const message of held) flight.leave(message)
+      held.clear()
+    }
+    const refuse = ({ code, message }: RpcError) => call.sendStatus({ code, details: message, metadata: null })
+    const listener = new ServerListenerBuilder()
+      .withOnReceiveMetadata((metadata, next) => {
+        try {
+          admit(path, metadata)
+        } catch (error) {
+          if (!(error instanceof RpcError)) throw error
+          refuse(error)
+          return
+        }
+        calls++
+        state = 'admitted'
+        next(metadata)
+      })
+      .withOnReceiveMessage(async (message, next) => {
+        const hasRoom = await enter(message)
+        if (state === 'over') leaveAll()
+        else if (hasRoom) next(message)
+        else refuse(new RpcError(RPC.unavailable, 'too many bytes are under way'))
+      })
+      .withOnCancel(() => {
+        // Whatever ends a call, it comes here.
+        if (state === 'admitted') calls--
+        state = 'over'
+        leaveAll()
+      })
+      .build()
+    return new ServerInterceptingCall(call, { start: next => next(listener) })
+  }
+
+  return {
+    interceptor,
+    callerOf: (method, metadata) => callerOf(deps, method, metadata),
+    leave: message => leaving.get(message)?.(),
+  }
+}
+
+function callerOf({ verify, sources }: DoorDeps, method: RpcMethod, metadata: Metadata): Caller {
+  const token = textOf(metadata, TOKEN) ?? BEARER.exec(textOf(metadata, 'authorization') ?? '')?.[1] ?? null
+  const principal = token === null ? null : verify(token)
+  if (principal === null) {
+    throw new RpcError(RPC.unauthenticated, token === null ? 'a token is needed' : 'the token is unknown or revoked')
+  }
+  if (!principal.scopes.has('ingest') && !principal.scopes.has('admin')) {
+    throw new RpcError(RPC.permissionDenied, `the token ${principal.name} lacks the scope ingest`)
+  }
+  try {
+    return { principal, source: sourceOf(sources, textOf(metadata, SOURCE_HEADER) ?? method.sourceName) }
+  } catch (error) {
+    throw error instanceof ReceiveError ? new RpcError(RPC.notFound, error.message) : error
+  }
+}
+
+function textOf(metadata: Metadata, name: string): string | null {
+  const [value] = metadata.get(name)
+  return typeof value === 'string' && value !== '' ? value : null
+}

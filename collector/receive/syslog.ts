@@ -1,0 +1,132 @@
+/**
+ * Syslog over UDP, TCP and TLS. Nobody answers a sender of syslog: what is read from a connection is in memory until it
+ * is durable, and a connection is not read while there is no room. UDP cannot be told to wait, so there the rest is
+ * dropped and counted.
+ */
+import { randomUUID } from 'node:crypto'
+import { createSocket } from 'node:dgram'
+import { type EventEmitter, once } from 'node:events'
+import { readFile } from 'node:fs/promises'
+import { createServer, isIPv6, type Server, type Socket } from 'node:net'
+import { createServer as createTlsServer } from 'node:tls'
+import { linesDropped } from '../events.ts'
+import { createLineDecoder } from './decode-lines.ts'
+import { createLineQueue, type LineQueue } from './line-queue.ts'
+import type { SyslogTcpReceive, SyslogUdpReceive } from './listen-options.ts'
+import { type Listen, type ListenDeps, takePatiently } from './listening.ts'
+import { lineBatch } from './raw-batch.ts'
+import type { CallSource } from './source.ts'
+import { createFrameSplitter, type Frame, textOf } from './syslog-frames.ts'
+import { withoutSyslogPrefix } from './syslog-prefix.ts'
+
+/** Of all messages of a source that are not durable yet. */
+const QUEUE_BYTES_MAX = 16 * 2 ** 20
+/** What the kernel may keep of datagrams while we are busy; it takes as much of it as it allows. */
+const SOCKET_BYTES = 8 * 2 ** 20
+/** With an unfinished message each they take 64 MiB. */
+const CONNECTIONS_MAX = 256
+const HANDSHAKE_MS_MAX = 10_000
+
+/** Takes whatever was offered, also after the signal, as long as the log does. */
+function openQueue(source: CallSource, deps: ListenDeps): LineQueue {
+  const { dialect, timezone } = source
+  const decoder = createLineDecoder(dialect, { fileStem: null, header: null, timezone })
+  // Nothing comes again by itself, so nothing needs to be recognized: numbers are enough.
+  const keyPrefix = `syslog ${randomUUID()}`
+  return createLineQueue(QUEUE_BYTES_MAX, async lines => {
+    const batch = lineBatch(lines, decoder)
+    await takePatiently(deps, source, batch, {
+      receiver: 'syslog',
+      keyAt: position => `${keyPrefix} ${batch.lineAt(position).number} ${batch.partAt(position)}`,
+    })
+  })
+}
+
+const messageOf = ({ text, problem }: Frame): Frame => ({ text: withoutSyslogPrefix(text), problem })
+
+export const receiveSyslogUdp: Listen<SyslogUdpReceive> = async ({ host, port }, source, deps) => {
+  const queue = openQueue(source, deps)
+  const socket = createSocket({ type: isIPv6(host) ? 'udp6' : 'udp4', recvBufferSize: SOCKET_BYTES })
+  let dropped = 0
+  const reportDropped = () => {
+    if (dropped > 0) linesDropped(deps.logger, { source: source.name, lines: dropped })
+    dropped = 0
+  }
+  socket.on('message', datagram => {
+    const text = textOf(datagram)
+    if (text === '' || queue.offer(messageOf({ text, problem: null }))) return
+    if (dropped++ === 0) queue.room().then(reportDropped, () => undefined)
+  })
+  try {
+    socket.bind(port, host)
+    await until('listening', socket, deps.signal)
+    deps.report(null)
+    await Promise.race([until('close', socket, deps.signal), queue.failed])
+  } finally {
+    socket.close()
+    await queue.done().finally(reportDropped)
+  }
+}
+
+export const receiveSyslogTcp: Listen<SyslogTcpReceive> = async ({ host, port, tls }, source, deps) => {
+  const queue = openQueue(source, deps)
+  const server = await createStreamServer(tls)
+  const connections = new Map<Socket, Promise<void>>()
+  server.maxConnections = CONNECTIONS_MAX
+  server.on('drop', () =>
+    deps.logger.warn({ source: source.name }, 'a syslog connection is refused: there are too many'),
+  )
+  server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
+    const read = readConnection(socket, queue).catch(err =>
+      deps.logger.debug({ err, source: source.name }, 'a syslog connection broke'),
+    )
+    connections.set(
+      socket,
+      read.finally(() => connections.delete(socket)),
+    )
+  })
+  try {
+    server.listen(port, host)
+    await until('listening', server, deps.signal)
+    deps.report(null)
+    await Promise.race([until('close', server, deps.signal), queue.failed])
+  } finally {
+    server.close()
+    for (const socket of connections.keys()) socket.destroy()
+    await Promise.all(connections.values())
+    await queue.done()
+  }
+}
+
+async function createStreamServer(tls: SyslogTcpReceive['tls']): Promise<Server> {
+  if (tls === undefined) return createServer({ keepAlive: true })
+  const [cert, key, ca] = await Promise.all([
+    readFile(tls.certFile),
+    readFile(tls.keyFile),
+    tls.caFile === undefined ? undefined : readFile(tls.caFile),
+  ])
+  const isMutual = ca !== undefined
+  return createTlsServer({
+    ...{ cert, key, keepAlive: true, handshakeTimeout: HANDSHAKE_MS_MAX },
+    ...(isMutual ? { ca, requestCert: true, rejectUnauthorized: true } : {}),
+  })
+}
+
+async function readConnection(socket: Socket, queue: LineQueue): Promise<void> {
+  const splitter = createFrameSplitter()
+  const put = async (frames: readonly Frame[]) => {
+    for (const frame of frames) {
+      // Meanwhile nothing is read from the sender, who then has to wait.
+      while (!socket.destroyed && !queue.offer(messageOf(frame))) await queue.room()
+    }
+  }
+  for await (const chunk of socket) await put(splitter.push(chunk))
+  await put(splitter.end())
+}
+
+/** Resolves also when the signal is aborted; rejects with an error of the socket. */
+async function until(event: 'listening' | 'close', socket: EventEmitter, signal: AbortSignal): Promise<void> {
+  await once(socket, event, { signal }).catch(error => {
+    if (!signal.aborted) throw error
+  })
+}

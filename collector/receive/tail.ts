@@ -1,0 +1,237 @@
+/**
+ * Files that gateways go on writing, found by their paths again and again, each read to its end through rotations of any
+ * kind. What is durable is remembered now and then: whatever is read twice after a crash has the same ids.
+ */
+import { type FileHandle, glob, open, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DialectError } from '../normalize/draft.ts'
+import type { Acceptance } from './accept.ts'
+import { BEGIN, FollowedFile, lastLineBegin } from './followed-file.ts'
+import { keyIn } from './import-run.ts'
+import { logIdOf } from './import-state.ts'
+import type { FileReceive } from './listen-options.ts'
+import { type ListenDeps, takePatiently } from './listening.ts'
+import type { LineBatch } from './raw-batch.ts'
+import type { CallSource } from './source.ts'
+import { findPosition, loadTailState, saveTailState, type TailPosition, type TailState } from './tail-positions.ts'
+
+/** How soon new lines are seen. */
+const POLL_MS = 250
+/** How soon new files are. */
+const SCAN_MS = 1000
+const SAVE_EVERY_MS = 500
+/** Files of a source that are held open. */
+const FILES_MAX = 1000
+/** A file that no path leads to any more may still be written by whoever has it open, until it was quiet for so long. */
+const QUIET_MS = 600_000
+
+export interface TailDeps extends ListenDeps {
+  /** Hears of every stretch of a file that is durable. */
+  onTaken?: (path: string, batch: LineBatch, acceptance: Acceptance) => void
+}
+
+/** Follows the files that the paths lead to: the `Listen` of sources whose calls lie in files. */
+export async function followFiles(options: FileReceive, source: CallSource, deps: TailDeps): Promise<void> {
+  const path = join(deps.dir, `${source.name}.json`)
+  const [logId, state] = [await logIdOf(deps.log), await loadTailState(path)]
+  // What another log held may be lost with it; what was never wanted is not wanted now.
+  const isKept = state !== null && (state.logId === logId || options.from === 'end')
+  const tail = new Tail(options, source, deps, {
+    path,
+    isFirst: state === null,
+    state: { logId, positions: isKept ? state.positions : [] },
+  })
+  try {
+    while (!deps.signal.aborted) {
+      if (await tail.advance()) continue
+      await sleep(POLL_MS, undefined, { signal: deps.signal }).catch(() => undefined)
+    }
+  } finally {
+    await tail.close()
+  }
+}
+
+interface Remembered {
+  path: string
+  /** Nothing is remembered: this is the very first start. */
+  isFirst: boolean
+  state: TailState
+}
+
+interface Followed {
+  file: FollowedFile
+  /** When it last grew, or a path last led to it. */
+  aliveAtMs: number
+  hasChanged: boolean
+  /** Of the position that is remembered of what it holds now. */
+  key: string | null
+  /** Why it cannot be read. */
+  problem: string | null
+}
+
+/** Recordings that begin differently have a position each, also when they share a file one after the other. */
+const keyOf = ({ identity, fingerprint }: Pick<TailPosition, 'identity' | 'fingerprint'>) =>
+  `${identity} ${fingerprint}`
+const identityOf = ({ dev, ino }: { dev: bigint; ino: bigint }) => `${dev}:${ino}`
+
+class Tail {
+  readonly #options: FileReceive
+  readonly #source: CallSource
+  readonly #deps: TailDeps
+  readonly #statePath: string
+  readonly #logId: string
+  readonly #positions: Map<string, TailPosition>
+  readonly #files = new Map<string, Followed>()
+  #isFromEnd: boolean
+  #scannedAtMs = Number.NEGATIVE_INFINITY
+  #savedAtMs = Number.NEGATIVE_INFINITY
+  /** That we were here is remembered even if there is nothing to read yet. */
+  #hasChanged = true
+
+  constructor(options: FileReceive, source: CallSource, deps: TailDeps, { path, isFirst, state }: Remembered) {
+    this.#options = options
+    this.#source = source
+    this.#deps = deps
+    this.#statePath = path
+    this.#logId = state.logId
+    this.#positions = new Map(state.positions.map(position => [keyOf(position), position]))
+    this.#isFromEnd = isFirst && options.from === 'end'
+  }
+
+  /** Reads a chunk of every file that has grown. True when there may be more. */
+  async advance(): Promise<boolean> {
+    const { now, signal } = this.#deps
+    if (now() - this.#scannedAtMs >= SCAN_MS) await this.#scan()
+    let isBusy = false
+    for (const followed of this.#files.values()) {
+      if (signal.aborted) break
+      isBusy = (await this.#advanceFile(followed)) || isBusy
+    }
+    if (now() - this.#savedAtMs >= SAVE_EVERY_MS && this.#hasChanged) await this.#save()
+    return isBusy
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.#save()
+    } finally {
+      for (const { file } of this.#files.values()) await file.close()
+    }
+  }
+
+  async #advanceFile(followed: Followed): Promise<boolean> {
+    if (followed.problem !== null) return false
+    try {
+      return await followed.file.advance()
+    } catch (error) {
+      if (!(error instanceof DialectError)) throw error
+      followed.problem = `${followed.file.path}: ${error.message}`
+      return false
+    }
+  }
+
+  async #scan(): Promise<void> {
+    const { now, report } = this.#deps
+    this.#scannedAtMs = now()
+    const problems: string[] = []
+    for (const { path, identity } of await foundFiles(this.#options.paths)) {
+      const known = this.#files.get(identity)
+      if (known !== undefined) known.aliveAtMs = now()
+      else if (this.#files.size >= FILES_MAX) problems.push(`${path} waits: there are more than ${FILES_MAX} files`)
+      else await this.#open(path).catch((error: Error) => problems.push(error.message))
+    }
+    this.#isFromEnd = false
+    await this.#closeQuiet()
+    for (const { problem } of this.#files.values()) if (problem !== null) problems.push(problem)
+    if (this.#files.size === 0 && problems.length === 0)
+      problems.push(`No file is there: ${this.#options.paths.join(', ')}`)
+    report(problems.length === 0 ? null : problems.join('; '))
+  }
+
+  async #open(path: string): Promise<void> {
+    const handle = await open(path)
+    try {
+      const identity = identityOf(await handle.stat({ bigint: true }))
+      // Renamed since it was found.
+      if (this.#files.has(identity)) return await handle.close()
+      const begin = this.#isFromEnd ? await lastLineBegin(handle) : BEGIN
+      const file = new FollowedFile(
+        handle,
+        { path, identity },
+        {
+          ...{ source: this.#source, begin },
+          find: (opened, fingerprint) => this.#find(followed, opened, fingerprint),
+          take: (batch, keyPrefix) => this.#take(followed, batch, keyPrefix),
+          onCompressed: () =>
+            this.#deps.logger.warn({ source: this.#source.name, path }, 'a compressed file is not followed: import it'),
+        },
+      )
+      const followed: Followed = { file, aliveAtMs: this.#deps.now(), hasChanged: false, key: null, problem: null }
+      this.#files.set(identity, followed)
+    } catch (error) {
+      await handle.close()
+      throw error
+    }
+  }
+
+  #find(followed: Followed, file: FileHandle, fingerprint: string): Promise<TailPosition | null> {
+    this.#changed(followed)
+    return findPosition(this.#positions.values(), file, { identity: followed.file.identity, fingerprint })
+  }
+
+  async #take(followed: Followed, batch: LineBatch, keyPrefix: string): Promise<void> {
+    const acceptance = await takePatiently(this.#deps, this.#source, batch, {
+      receiver: 'file',
+      keyAt: position => keyIn(batch, position, keyPrefix),
+    })
+    this.#changed(followed)
+    this.#deps.onTaken?.(followed.file.path, batch, acceptance)
+  }
+
+  #changed(followed: Followed): void {
+    this.#hasChanged = true
+    followed.hasChanged = true
+    followed.aliveAtMs = this.#deps.now()
+  }
+
+  async #closeQuiet(): Promise<void> {
+    for (const [identity, followed] of this.#files) {
+      if (this.#deps.now() - followed.aliveAtMs < QUIET_MS) continue
+      await followed.file.finish()
+      this.#remember(followed)
+      await followed.file.close()
+      this.#files.delete(identity)
+    }
+  }
+
+  #remember(followed: Followed): void {
+    const position = followed.hasChanged ? followed.file.position() : null
+    if (position !== null) {
+      followed.key = keyOf(position)
+      followed.hasChanged = false
+      this.#positions.set(followed.key, { ...position, seenAtMs: 0 })
+    }
+    const remembered = followed.key === null ? undefined : this.#positions.get(followed.key)
+    if (remembered !== undefined) remembered.seenAtMs = this.#deps.now()
+  }
+
+  async #save(): Promise<void> {
+    const nowMs = this.#deps.now()
+    for (const followed of this.#files.values()) this.#remember(followed)
+    this.#hasChanged = false
+    this.#savedAtMs = nowMs
+    await saveTailState(this.#statePath, { logId: this.#logId, positions: [...this.#positions.values()] }, nowMs)
+  }
+}
+
+/** Regular files, the oldest first, so that a rotated one comes before the one that is written now. */
+async function foundFiles(patterns: readonly string[]): Promise<{ path: string; identity: string }[]> {
+  const found: { path: string; identity: string; mtimeMs: bigint }[] = []
+  for await (const path of glob(patterns)) {
+    // It may have gone since.
+    const stats = await stat(path, { bigint: true }).catch(() => null)
+    if (stats?.isFile()) found.push({ path, identity: identityOf(stats), mtimeMs: stats.mtimeMs })
+  }
+  return found.sort((one, other) => Number(one.mtimeMs - other.mtimeMs))
+}

@@ -1,0 +1,214 @@
+import { createServer } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
+import protobuf from 'protobufjs'
+import { afterEach, describe, expect, test } from 'vitest'
+import { LogError } from '../../../collector/log/call-log.ts'
+import { freePorts } from '../../free-ports.ts'
+import { openReceiver, type Receiver, type ReceiverOptions } from './receiver.ts'
+
+const ALS = '/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs'
+const TRACES = '/opentelemetry.proto.collector.trace.v1.TraceService/Export'
+const METRICS = '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export'
+const streamed = protobuf
+  .loadSync(new URL('envoy.proto', import.meta.url).pathname)
+  .lookupType('envoy.StreamAccessLogsMessage')
+
+let opened: { receiver: Receiver; client: Client } | null = null
+afterEach(async () => {
+  opened?.client.close()
+  await opened?.receiver.close()
+  opened = null
+})
+
+async function open(options: ReceiverOptions = {}) {
+  const receiver = await openReceiver(options)
+  const client = new Client(`127.0.0.1:${receiver.grpcPort}`, credentials.createInsecure())
+  opened = { receiver, client }
+  return { ...receiver, client }
+}
+
+function metadataOf(values: Record<string, string>): Metadata {
+  const metadata = new Metadata()
+  for (const [name, value] of Object.entries(values)) metadata.set(name, value)
+  return metadata
+}
+const BEARER = { authorization: 'Bearer all' }
+const asItIs = (bytes: Buffer) => bytes
+
+/** The status of a call, and its answer. */
+const unary = (client: Client, path: string, message: Buffer, headers: Record<string, string> = BEARER) =>
+  new Promise<{ code: number; details: string; answer: Buffer | undefined }>(resolve => {
+    const metadata = metadataOf(headers)
+    client.makeUnaryRequest(path, asItIs, asItIs, message, metadata, (error: ServiceError | null, answer?: Buffer) =>
+      resolve({ code: error?.code ?? status.OK, details: error?.details ?? '', answer }),
+    )
+  })
+
+/** A stream as Envoy has it, and the status that it ends with. */
+function stream(client: Client, headers: Record<string, string> = { 'x-quotacast-token': 'all' }) {
+  const { promise: ended, resolve } = Promise.withResolvers<{ code: number; details: string }>()
+  const call = client.makeClientStreamRequest(ALS, asItIs, asItIs, metadataOf(headers), (error: ServiceError | null) =>
+    resolve({ code: error?.code ?? status.OK, details: error?.details ?? '' }),
+  )
+  call.on('error', () => undefined)
+  const send = (message: object) => call.write(Buffer.from(streamed.encode(streamed.fromObject(message)).finish()))
+  return { send, ended, end: () => call.end(), call }
+}
+
+const entry = (number: number) => ({
+  commonProperties: {
+    downstreamRemoteAddress: { socketAddress: { address: '2001:db8::1', portValue: 52_114 } },
+    startTime: { seconds: 1_784_620_800, nanos: 123_000_000 },
+    timeToFirstUpstreamTxByte: { nanos: 2_000_000 },
+    timeToLastUpstreamRxByte: { nanos: 733_000_000 },
+    upstreamCluster: 'openai',
+    metadata: {
+      filterMetadata: {
+        'envoy.filters.http.ext_authz': { fields: { consumer: { stringValue: 'acme' } } },
+        'io.envoy.ai_gateway': { fields: { llm_input_token: { numberValue: 210 } } },
+      },
+    },
+    routeName: 'chat',
+    duration: { nanos: 747_000_000 },
+    streamId: `stream-${number}`,
+    downstreamWireBytesSent: 2110,
+    downstreamWireBytesReceived: '5000000000',
+  },
+  request: { requestMethod: 3, authority: 'gw.example', path: '/v1/chat?key=FAKE', requestId: `r-${number}` },
+  response: {
+    responseCode: { value: 200 },
+    responseHeaders: { 'x-ratelimit-remaining-tokens': '149000', __proto__: 'x' },
+    responseCodeDetails: 'via_upstream',
+  },
+})
+const identifier = { node: { id: 'envoy-1', cluster: 'edge' }, logName: 'access' }
+const logs = (...entries: object[]) => ({ httpLogs: { logEntry: entries } })
+
+describe("Envoy's access log service", () => {
+  test('streams calls, of which every field arrives', async () => {
+    const { client, testLog } = await open()
+    const { send, end, ended } = stream(client)
+    send({ identifier, ...logs(entry(1), entry(2)) })
+    send(logs(entry(3)))
+    end()
+    expect(await ended).toMatchObject({ code: status.OK })
+    const calls = await testLog.calls()
+    expect(calls.map(({ requestId }) => requestId)).toEqual(['r-1', 'r-2', 'r-3'])
+    expect(calls[0]).toMatchObject({
+      ...{ startedAtMs: 1_784_620_800_123, latencyMs: 747, upstreamLatencyMs: 731, status: 200, method: 'POST' },
+      ...{ host: 'gw.example', route: '/v1/chat', service: 'openai', consumer: 'acme', clientIp: '2001:db8::1' },
+      ...{ requestBytes: 5_000_000_000, responseBytes: 2110, inputTokens: 210, gateway: 'envoy', dialect: 'envoy' },
+      upstreamLimits: { units: { total_tokens: { remaining: 149_000 } } },
+    })
+  })
+
+  test('is heard while the stream is open, and waits while the log is away', async () => {
+    let isAway = true
+    const { client, testLog } = await open({
+      log: {
+        append: (topic, entries) =>
+          isAway ? Promise.reject(new LogError('LOG_UNAVAILABLE', 'away')) : testLog.log.append(topic, entries),
+      },
+    })
+    const { send, end, ended } = stream(client)
+    send({ identifier, ...logs(entry(1)) })
+    send(logs(entry(2)))
+    await sleep(50)
+    expect(await testLog.calls()).toEqual([])
+    isAway = false
+    await expect.poll(async () => (await testLog.calls()).length, { timeout: 5000 }).toBe(2)
+    end()
+    expect(await ended).toMatchObject({ code: status.OK })
+  })
+
+  test('waits for room in memory, and gets there', async () => {
+    const { client, testLog } = await open({ limits: { inFlightBytesMax: 1024 } })
+    const streams = Array.from({ length: 4 }, () => stream(client))
+    for (let number = 0; number < 40; number++) streams[number % 4]?.send(logs(entry(number)))
+    for (const { end } of streams) end()
+    for (const { ended } of streams) expect(await ended).toMatchObject({ code: status.OK })
+    expect(new Set((await testLog.calls()).map(({ callId }) => callId)).size).toBe(40)
+  })
+
+  test('that sends nonsense is cut off, and others are not', async () => {
+    const { client, testLog } = await open()
+    const [good, bad] = [stream(client), stream(client)]
+    bad.call.write(Buffer.from('hello, world'))
+    expect(await bad.ended).toMatchObject({ code: status.INVALID_ARGUMENT })
+    good.send({ identifier, ...logs(entry(1)) })
+    good.end()
+    expect(await good.ended).toMatchObject({ code: status.OK })
+    expect(await testLog.calls()).toHaveLength(1)
+  })
+})
+
+describe('who calls', () => {
+  test('needs a token of the scope, and a source that there is', async () => {
+    const { client } = await open()
+    const codeWith = async (headers: Record<string, string>) => (await unary(client, TRACES, EMPTY, headers)).code
+    expect(await codeWith({})).toBe(status.UNAUTHENTICATED)
+    expect(await codeWith({ 'x-quotacast-token': 'nobody' })).toBe(status.UNAUTHENTICATED)
+    expect(await codeWith({ authorization: 'Bearer reader' })).toBe(status.PERMISSION_DENIED)
+    expect(await codeWith({ ...BEARER, 'x-quotacast-source': 'kong' })).toBe(status.OK)
+    const unknown = await unary(client, TRACES, EMPTY, { ...BEARER, 'x-quotacast-source': 'other' })
+    expect(unknown).toMatchObject({ code: status.NOT_FOUND, details: expect.stringContaining('kong') })
+    expect(await stream(client, {}).ended).toMatchObject({ code: status.UNAUTHENTICATED })
+  })
+
+  test('is not heard while the log is away', async () => {
+    const { client } = await open({ log: { unavailable: () => 'the log is full' } })
+    expect(await unary(client, TRACES, EMPTY)).toMatchObject({ code: status.UNAVAILABLE, details: 'the log is full' })
+  })
+})
+
+const EMPTY = Buffer.alloc(0)
+const MiB = 2 ** 20
+
+describe('bounds', () => {
+  test('of messages, sent and decompressed', async () => {
+    const { client, grpcPort } = await open()
+    expect(await unary(client, TRACES, Buffer.alloc(4 * MiB + 1))).toMatchObject({ code: status.RESOURCE_EXHAUSTED })
+    const gzip = { 'grpc.default_compression_algorithm': 2 }
+    const bomber = new Client(`127.0.0.1:${grpcPort}`, credentials.createInsecure(), gzip)
+    const bomb = await unary(bomber, TRACES, Buffer.alloc(100 * MiB))
+    expect(bomb).toMatchObject({ code: status.RESOURCE_EXHAUSTED, details: expect.stringContaining('decompresses') })
+    bomber.close()
+    expect(await unary(client, TRACES, EMPTY)).toMatchObject({ code: status.OK })
+  })
+
+  test('of what is under way are given back', async () => {
+    const { client } = await open({ limits: { inFlightBytesMax: 2 * MiB } })
+    const message = Buffer.alloc(MiB)
+    for (let turn = 0; turn < 4; turn++) {
+      const { code } = await unary(client, TRACES, message)
+      expect(code).toBe(status.INVALID_ARGUMENT)
+    }
+  })
+})
+
+test('metrics are answered politely', async () => {
+  const { client } = await open()
+  const { code, answer } = await unary(client, METRICS, EMPTY)
+  expect(code).toBe(status.OK)
+  expect(answer?.toString('latin1')).toContain('Metrics are not kept')
+})
+
+test('a port that is taken is told of, and listened on as soon as it is free', async () => {
+  const [port = 0] = await freePorts(1)
+  const other = createServer()
+  await new Promise<void>(resolve => other.listen(port, '127.0.0.1', resolve))
+  const { receiving } = await open({ limits: { grpc: { host: '127.0.0.1', port } } })
+  await expect.poll(() => receiving.readiness()).toEqual([expect.stringContaining(`127.0.0.1:${port}`)])
+  await new Promise(resolve => other.close(resolve))
+  await expect.poll(() => receiving.readiness(), { timeout: 10_000 }).toEqual([])
+})
+
+test('closing cuts off streams that never end', async () => {
+  const { client, receiving, testLog } = await open()
+  const { send, ended } = stream(client)
+  send({ identifier, ...logs(entry(1)) })
+  await expect.poll(async () => (await testLog.calls()).length).toBe(1)
+  await receiving.close()
+  expect((await ended).code).not.toBe(status.OK)
+})

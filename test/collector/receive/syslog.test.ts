@@ -1,0 +1,238 @@
+import { execFile } from 'node:child_process'
+import { createSocket } from 'node:dgram'
+import { once } from 'node:events'
+import { readFile, writeFile } from 'node:fs/promises'
+import { connect, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { type ConnectionOptions, connect as connectTls } from 'node:tls'
+import { promisify } from 'node:util'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type CallLog, LogError } from '../../../collector/log/call-log.ts'
+import { createIntake } from '../../../collector/receive/intake.ts'
+import { receiveSyslogTcp, receiveSyslogUdp } from '../../../collector/receive/syslog.ts'
+import { freePorts } from '../../free-ports.ts'
+import { describeWith } from '../../servers/describe-with.ts'
+import { startProcess } from '../../servers/process.ts'
+import { programCheck } from '../../servers/program.ts'
+import { logger, openTestLog, type TestLog } from './fixture.ts'
+import { callLine, depsOf, listen, normalizer, numbers, sourceOf, tokensOf, untilCalls } from './listening.ts'
+
+const run = promisify(execFile)
+const HEADER_3164 = '<190>Nov 20 20:19:05 host gw: '
+const HEADER_5424 = '<190>1 2026-11-20T20:19:05Z host gw 42 - [x@1 a="]"] '
+const host = '127.0.0.1'
+
+let testLog: TestLog
+let port: number
+beforeEach(async () => {
+  testLog = await openTestLog()
+  port = (await freePorts(1))[0] ?? 0
+})
+afterEach(() => testLog.close())
+
+async function sendTcp(text: string, to = port): Promise<void> {
+  const socket = connect(to, host)
+  socket.end(text)
+  await once(socket, 'close')
+}
+
+const sorted = (values: readonly number[]) => values.toSorted((one, other) => one - other)
+
+describe('UDP', () => {
+  test('takes datagrams of both formats, bare lines too, each a call of its own', async () => {
+    const listening = await listen(
+      receiveSyslogUdp,
+      { kind: 'syslog_udp', host, port },
+      sourceOf(),
+      await depsOf(testLog),
+    )
+    expect(listening.problem()).toBeNull()
+    const socket = createSocket('udp4')
+    const messages = [
+      `${HEADER_3164}${callLine(1)}\n`,
+      HEADER_5424 + callLine(2),
+      callLine(2),
+      `${callLine(3)}\0`,
+      'no',
+    ]
+    for (const message of messages) socket.send(message, port, host)
+    const calls = await untilCalls(testLog, 4)
+    socket.close()
+    await listening.stop()
+    expect(sorted(tokensOf(calls))).toEqual([1, 2, 2, 3])
+    expect(new Set(calls.map(({ callId }) => callId)).size).toBe(4)
+    expect(calls[0]).toMatchObject({ gateway: 'edge', dialect: 'canonical' })
+    expect(await testLog.rejections()).toMatchObject([{ reason: 'unreadable', source: 'edge', input: 'no' }])
+  })
+})
+
+describe('TCP', () => {
+  const open = async (changes = {}) =>
+    listen(receiveSyslogTcp, { kind: 'syslog_tcp', host, port }, sourceOf(), { ...(await depsOf(testLog)), ...changes })
+
+  test('takes both framings from many senders', async () => {
+    const listening = await open()
+    const streams = numbers(20).map(sender =>
+      numbers(100, sender * 100)
+        .map((tokens, index) => {
+          const message = (index % 2 ? HEADER_5424 : HEADER_3164) + callLine(tokens)
+          return index % 3 ? `${message}\n` : `${Buffer.byteLength(message)} ${message}`
+        })
+        .join(''),
+    )
+    await Promise.all(streams.map(stream => sendTcp(stream)))
+    const calls = await untilCalls(testLog, 2000)
+    await listening.stop()
+    expect(sorted(tokensOf(calls))).toEqual(numbers(2000))
+  })
+
+  test('stops reading while the log is full, and takes everything later', async () => {
+    let isFull = true
+    const log: Pick<CallLog, 'append'> = {
+      append: async (topic, entries) => {
+        if (isFull) throw new LogError('LOG_FULL', 'The log is full')
+        await testLog.log.append(topic, entries)
+      },
+    }
+    const listening = await open({ intake: createIntake({ log, normalizer, logger, now: Date.now }) })
+    const padding = ' '.repeat(200_000)
+    const socket = connect(port, host)
+    const count = 400
+    for (const tokens of numbers(count)) socket.write(`${callLine(tokens)}${padding}\n`)
+    await expect.poll(() => listening.problem(), { timeout: 5000 }).toBe('The log is full')
+    await sleep(500)
+    // The sender's own buffer holds what we have no room for.
+    expect(socket.writableLength).toBeGreaterThan(10_000_000)
+    isFull = false
+    socket.end()
+    expect(tokensOf(await untilCalls(testLog, count))).toEqual(numbers(count))
+    expect(listening.problem()).toBeNull()
+    await listening.stop()
+  })
+
+  test('a sender of one byte at a time, and one that breaks off, harm no other', async () => {
+    const listening = await open()
+    const slow = connect(port, host)
+    const broken = connect(port, host)
+    await Promise.all([once(slow, 'connect'), once(broken, 'connect')])
+    broken.write(callLine(1).slice(0, 10))
+    for (const byte of `${callLine(2)}\n`) slow.write(byte)
+    broken.resetAndDestroy()
+    await sendTcp(`${callLine(3)}\n`)
+    expect(sorted(tokensOf(await untilCalls(testLog, 2)))).toEqual([2, 3])
+    slow.destroy()
+    await listening.stop()
+  })
+
+  test('keeps what was sent before it is stopped', async () => {
+    const listening = await open()
+    await sendTcp(
+      numbers(5000)
+        .map(tokens => `${callLine(tokens)}\n`)
+        .join(''),
+    )
+    await untilCalls(testLog, 1)
+    await listening.stop()
+    await expect(sendTcp('x')).rejects.toThrow('ECONNREFUSED')
+  })
+
+  test('says which port is taken', async () => {
+    const listening = await open()
+    await expect(open()).rejects.toThrow(`EADDRINUSE: address already in use 127.0.0.1:${port}`)
+    await listening.stop()
+  })
+})
+
+describe('TLS', () => {
+  async function certificate(name: string): Promise<{ certFile: string; keyFile: string }> {
+    const [certFile, keyFile] = [join(testLog.dir, `${name}.pem`), join(testLog.dir, `${name}.key`)]
+    const request = [
+      'req',
+      '-x509',
+      '-nodes',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:prime256v1',
+      '-days',
+      '2',
+    ]
+    const names = ['-subj', `/CN=${name}`, '-addext', 'subjectAltName=IP:127.0.0.1']
+    await run('openssl', [...request, ...names, '-keyout', keyFile, '-out', certFile])
+    return { certFile, keyFile }
+  }
+
+  async function send(text: string, options: ConnectionOptions): Promise<void> {
+    const socket: Socket = connectTls({ port, host, ...options })
+    socket.end(text)
+    await once(socket, 'close')
+  }
+
+  test('hears whoever can read it, and only those with a certificate where that is wanted', async () => {
+    const [server, client] = [await certificate('server'), await certificate('client')]
+    const ca = await readFile(server.certFile)
+    const withTls = async (caFile?: string) =>
+      listen(
+        receiveSyslogTcp,
+        { kind: 'syslog_tcp', host, port, tls: { ...server, ...(caFile === undefined ? {} : { caFile }) } },
+        sourceOf(),
+        await depsOf(testLog),
+      )
+    const listening = await withTls()
+    await send(`${HEADER_5424}${callLine(1)}\n`, { ca })
+    await untilCalls(testLog, 1)
+    await listening.stop()
+    const mutual = await withTls(client.certFile)
+    await send(`${callLine(2)}\n`, { ca }).catch(() => undefined)
+    const own = { cert: await readFile(client.certFile), key: await readFile(client.keyFile) }
+    await send(`${callLine(3)}\n`, { ca, ...own })
+    expect(tokensOf(await untilCalls(testLog, 2))).toEqual([1, 3])
+    await mutual.stop()
+  })
+})
+
+describeWith([programCheck('rsyslog', 'rsyslogd', ['-v'], 'apt-get install rsyslog')], 'rsyslog', () => {
+  test.each([
+    ['RFC 3164 and line breaks', 'tcp', 'RSYSLOG_TraditionalForwardFormat', 'traditional'],
+    ['RFC 5424 and lengths', 'tcp', 'RSYSLOG_SyslogProtocol23Format', 'octet-counted'],
+    ['its own format over UDP', 'udp', 'RSYSLOG_ForwardFormat', 'traditional'],
+  ])('forwards with %s', async (_name, protocol, template, framing) => {
+    const [input = 0] = await freePorts(1)
+    const config = [
+      `global(workDirectory="${testLog.dir}")`,
+      ...['module(load="imudp")', `input(type="imudp" address="${host}" port="${input}")`],
+      `action(type="omfwd" target="${host}" port="${port}" protocol="${protocol}"`,
+      `  template="${template}" TCP_Framing="${framing}" action.resumeInterval="1")`,
+    ]
+    const configFile = join(testLog.dir, 'rsyslog.conf')
+    await writeFile(configFile, config.join('\n'))
+    const listening =
+      protocol === 'tcp'
+        ? await listen(receiveSyslogTcp, { kind: 'syslog_tcp', host, port }, sourceOf(), await depsOf(testLog))
+        : await listen(receiveSyslogUdp, { kind: 'syslog_udp', host, port }, sourceOf(), await depsOf(testLog))
+    const args = ['-n', '-f', configFile, '-i', join(testLog.dir, 'rsyslog.pid')]
+    const daemon = startProcess('rsyslogd', args, { cwd: testLog.dir, logFile: join(testLog.dir, 'rsyslog.log') })
+    const gateway = createSocket('udp4')
+    try {
+      const send = (tokens: number) => gateway.send(HEADER_3164 + callLine(tokens), input, host)
+      // Until it listens, what is sent is lost.
+      await vi.waitUntil(
+        async () => {
+          send(0)
+          return (await testLog.calls()).length > 0
+        },
+        { timeout: 20_000, interval: 200 },
+      )
+      const before = (await testLog.calls()).length
+      for (const tokens of numbers(100, 1)) send(tokens)
+      const calls = await untilCalls(testLog, before + 100)
+      expect(new Set(tokensOf(calls))).toEqual(new Set(numbers(101)))
+      expect(await testLog.rejections()).toEqual([])
+    } finally {
+      gateway.close()
+      await daemon.stop()
+      await listening.stop()
+    }
+  })
+})
