@@ -22,6 +22,22 @@ const COMMANDS: Record<string, CommandEntry> = {
     load: () => import('./commands/serve.ts'),
   },
   import: { summary: 'Imports recorded call logs from files.', load: () => import('./commands/import.ts') },
+  sources: {
+    summary: 'Lists what can be shipped, and shows what to paste into each gateway.',
+    load: () => import('./commands/sources.ts'),
+  },
+  rejections: {
+    summary: 'Shows what could not be read, by source and reason.',
+    load: () => import('./commands/rejections.ts'),
+  },
+  replay: {
+    summary: 'Decodes rejections again, after what was wrong is mended.',
+    load: () => import('./commands/replay.ts'),
+  },
+  try: {
+    summary: 'Shows what would become of a sample of a log, and stores nothing.',
+    load: () => import('./commands/try.ts'),
+  },
   status: {
     summary: 'Shows the roles, what went in and out, and who is about to run out.',
     load: () => import('./commands/status.ts'),

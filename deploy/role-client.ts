@@ -17,11 +17,17 @@ export class RoleError extends Error {
 }
 
 /** The JSON that a role answers to a GET. Throws `RoleError` when there is none, or its status is neither 2xx nor 503. */
-export async function getJson(role: Role, path: string, config: Config): Promise<unknown> {
+export const getJson = (role: Role, path: string, config: Config): Promise<unknown> => ask('GET', role, path, config)
+
+/** The same to a POST that has no body. */
+export const postJson = (role: Role, path: string, config: Config): Promise<unknown> => ask('POST', role, path, config)
+
+async function ask(method: 'GET' | 'POST', role: Role, path: string, config: Config): Promise<unknown> {
   const url = `${roleUrl(role, config)}${path}`
   let response: Response
   try {
     response = await fetch(url, {
+      method,
       headers: { authorization: `Bearer ${readToken(config)}` },
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     })

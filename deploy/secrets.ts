@@ -28,6 +28,9 @@ export class SecretsError extends Error {
   }
 }
 
+/** Where the keys are that a machine makes for itself. */
+export const secretsFile = (dataDir: string): string => join(dataDir, 'secrets.json')
+
 /** Where the admin token is. */
 export const tokenFile = (dataDir: string): string => join(dataDir, 'token')
 
@@ -41,7 +44,7 @@ export function openSecrets(
 ): Secrets {
   const { fingerprintKeys, decisionKeys } = configured
   if (fingerprintKeys !== undefined && decisionKeys !== undefined) return { fingerprintKeys, decisionKeys }
-  const file = join(dataDir, 'secrets.json')
+  const file = secretsFile(dataDir)
   const text = readOrCreate(file, () => {
     const key = () => [randomBytes(KEY_BYTES).toString('hex')]
     return `${JSON.stringify({ fingerprintKeys: key(), decisionKeys: key() }, null, 2)}\n`

@@ -22,6 +22,9 @@ interface InsertColumn {
     | 'Nullable(UInt16)'
     | 'Nullable(Float32)'
     | 'Float64'
+    | 'Int64'
+    | 'Bool'
+    | 'Array(String)'
     | 'Labels'
     | 'instant'
 }

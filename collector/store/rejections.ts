@@ -12,10 +12,12 @@ export const StoredRejection = Type.Object({
   arrivedAtMs: Type.Integer(),
   tenant: Type.String(),
   gateway: Type.String(),
+  source: Type.String({ description: 'Name of the source that brought it.' }),
   dialect: Type.String(),
   reason: Type.String(),
   message: Type.String({ description: 'Names the field and its value.' }),
   input: Type.String({ description: 'The input, credentials replaced by their fingerprints; at most 64 KiB.' }),
+  isWhole: Type.Boolean({ description: 'The input is all there but for secrets and prompts: a replay can decode it.' }),
 })
 export type StoredRejection = Static<typeof StoredRejection>
 
@@ -36,10 +38,23 @@ class CursorError extends Error {
   }
 }
 
-export interface RejectionsQuery {
+/** Which rejections. Those that a replay has settled are none any more. */
+export interface RejectionFilter {
   /** The only tenant to be seen, `null` for all. */
   tenant: string | null
+  source: string | null
   reason: string | null
+}
+
+/** Conditions on `rejections`, with the filter itself as their parameters. */
+export const rejectionConditions = ({ tenant, source, reason }: RejectionFilter): string[] => [
+  "(call_id = '' OR call_id NOT IN (SELECT call_id FROM replays))",
+  ...(tenant === null ? [] : ['tenant = {tenant:String}']),
+  ...(source === null ? [] : ['source = {source:String}']),
+  ...(reason === null ? [] : ['reason = {reason:String}']),
+]
+
+export interface RejectionsQuery extends RejectionFilter {
   /** From the page before, `null` for the first. */
   cursor: string | null
   /** At most `REJECTIONS_PAGE_MAX`. */
@@ -58,8 +73,8 @@ interface Row extends StoredRejection {
 }
 
 const SELECT_SQL = `
-  SELECT call_id AS callId, toUnixTimestamp64Milli(arrived_at) AS arrivedAtMs, tenant, gateway, dialect, reason, message,
-    input, log_topic AS logTopic, log_offset AS logOffset
+  SELECT call_id AS callId, toUnixTimestamp64Milli(arrived_at) AS arrivedAtMs, tenant, gateway, source, dialect, reason,
+    message, input, is_whole AS isWhole, log_topic AS logTopic, log_offset AS logOffset
   FROM rejections`
 const ORDER_SQL = `
   ORDER BY arrived_at DESC, call_id DESC, log_topic DESC, log_offset DESC
@@ -67,22 +82,20 @@ const ORDER_SQL = `
 
 /** Throws `CursorError`, and what the store's client throws when the store is away. */
 export async function readRejections(store: Store, query: RejectionsQuery): Promise<RejectionsPage> {
-  const { tenant, reason, limit } = query
+  const { tenant, source, reason, limit } = query
   const after = query.cursor === null ? null : decodeCursor(query.cursor)
   const conditions = [
-    ...(tenant === null ? [] : ['tenant = {tenant:String}']),
-    ...(reason === null ? [] : ['reason = {reason:String}']),
+    ...rejectionConditions(query),
     ...(after === null
       ? []
       : [
           "(arrived_at, call_id, log_topic, log_offset) < (fromUnixTimestamp64Milli({atMs:Int64}, 'UTC'), {callId:String}, {logTopic:String}, {logOffset:UInt64})",
         ]),
   ]
-  const where = conditions.length === 0 ? '' : ` WHERE ${conditions.join(' AND ')}`
   const [atMs = 0, callId = '', logTopic = '', logOffset = 0] = after ?? []
   const result = await store.client.query({
-    query: SELECT_SQL + where + ORDER_SQL,
-    query_params: { tenant, reason, atMs, callId, logTopic, logOffset, limit: limit + 1 },
+    query: `${SELECT_SQL} WHERE ${conditions.join(' AND ')}${ORDER_SQL}`,
+    query_params: { tenant, source, reason, atMs, callId, logTopic, logOffset, limit: limit + 1 },
     format: 'JSONEachRow',
   })
   const rows = await result.json<Row>()
@@ -95,9 +108,9 @@ export async function readRejections(store: Store, query: RejectionsQuery): Prom
   }
 }
 
-const encodeCursor = (cursor: Cursor) => Buffer.from(JSON.stringify(cursor)).toString('base64url')
+export const encodeCursor = (cursor: Cursor) => Buffer.from(JSON.stringify(cursor)).toString('base64url')
 
-function decodeCursor(text: string): Cursor {
+export function decodeCursor(text: string): Cursor {
   try {
     const cursor: unknown = JSON.parse(Buffer.from(text, 'base64url').toString())
     if (cursorSchema.Check(cursor)) return cursor

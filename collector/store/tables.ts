@@ -6,7 +6,7 @@
 
 export const STORE_DATABASE = 'quotacast'
 
-/** How long `calls`, `rejections` and `decisions` keep a row: also how long a resent call is recognized. */
+/** How long `calls`, `rejections`, `replays` and `decisions` keep a row: also how long a resent call is recognized. */
 export const CALLS_RETENTION_DAYS = 30
 
 /** The only digest that a projection of `calls` holds: written otherwise, a query reads every row. */
@@ -68,7 +68,22 @@ interface RejectionRow extends LogPositionColumns {
   reason: string
   message: string
   input: string
+  /** The input is all there but for secrets and prompts. */
+  is_whole: boolean
+  source: string
+  /** The only tenant that the sender might write. */
+  restriction: string
+  shift_ms: number
+  file_stem: string
+  /** Empty where the input is no line of a CSV. */
+  columns: string[]
   log_topic: string
+}
+
+/** `replays`: ids of rejections whose inputs have become calls since, or are none. */
+interface ReplayRow {
+  call_id: string
+  replayed_at: string
 }
 
 /** `decisions`: sums of a minute, quota and bucket; several rows of one minute add up. `demanded` = spent + denied. */
@@ -147,6 +162,7 @@ interface WriterFenceRow {
 export interface StoreTables {
   calls: CallRow
   rejections: RejectionRow
+  replays: ReplayRow
   decisions: DecisionRow
   forecasts: ForecastRow
   audit: AuditRow

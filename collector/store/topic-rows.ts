@@ -39,6 +39,12 @@ export const toUnreadable = (topic: LogTopic, value: string, nowMs: number): Rej
   reason: 'unreadable_log_entry',
   message: `An entry of the log's topic ${topic} is not of the shape that this version knows`,
   input: topic === 'control' ? '' : value.slice(0, REJECTION_INPUT_BYTES_MAX),
+  isWhole: false,
+  source: '',
+  restriction: null,
+  shiftMs: 0,
+  fileStem: null,
+  columns: null,
 })
 
 /** The year 2100, as in every schema of the log: far below what a DateTime64 holds. */
@@ -53,8 +59,15 @@ const RejectionEntry = Type.Object({
   reason: Type.String(),
   message: Type.String(),
   input: Type.String(),
+  // Entries of the version before lack these, and cannot be replayed.
+  isWhole: Type.Optional(Type.Boolean()),
+  source: Type.Optional(Type.String()),
+  restriction: Type.Optional(nullableText),
+  shiftMs: Type.Optional(Type.Integer()),
+  fileStem: Type.Optional(nullableText),
+  columns: Type.Optional(Type.Union([Type.Array(Type.String()), Type.Null()])),
 })
-type RejectionEntry = Static<typeof RejectionEntry>
+type RejectionEntry = Omit<Static<typeof RejectionEntry>, 'columns'> & Partial<Pick<Rejection, 'columns'>>
 const rejectionEntry = Compile(RejectionEntry)
 
 /** Rows of `rejections` that came through `topic`: its own entries, or what could not be read of another's. */
@@ -71,6 +84,12 @@ export const createRejectionRows = (topic: LogTopic): TopicRows<RejectionEntry> 
       { name: 'reason', type: 'String' },
       { name: 'message', type: 'String' },
       { name: 'input', type: 'String' },
+      { name: 'is_whole', type: 'Bool' },
+      { name: 'source', type: 'String' },
+      { name: 'restriction', type: 'String' },
+      { name: 'shift_ms', type: 'Int64' },
+      { name: 'file_stem', type: 'String' },
+      { name: 'columns', type: 'Array(String)' },
     ],
     constants: { log_topic: topic },
   },
@@ -89,6 +108,12 @@ export const createRejectionRows = (topic: LogTopic): TopicRows<RejectionEntry> 
       rejection.reason,
       rejection.message,
       rejection.input,
+      rejection.isWhole ?? false,
+      rejection.source ?? rejection.dialect,
+      rejection.restriction ?? '',
+      rejection.shiftMs ?? 0,
+      rejection.fileStem ?? '',
+      rejection.columns ?? [],
     ]),
 })
 

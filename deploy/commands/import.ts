@@ -2,29 +2,41 @@ import { join } from 'node:path'
 import { createIdentity } from '../../collector/identity.ts'
 import { openCallLog } from '../../collector/log/open.ts'
 import type { Dialect } from '../../collector/normalize/draft.ts'
-import { createNormalizer, type Normalizer } from '../../collector/normalize/normalize.ts'
+import { dialectsOf } from '../../collector/normalize/mapping.ts'
+import { createNormalizer } from '../../collector/normalize/normalize.ts'
 import { parseIso } from '../../collector/normalize/time.ts'
 import { createPrices } from '../../collector/prices.ts'
 import { importFiles } from '../../collector/receive/file.ts'
 import type { ImportRejection, ImportReport } from '../../collector/receive/import-run.ts'
-import { plainSource } from '../../collector/receive/source.ts'
+import { type CallSource, plainSource } from '../../collector/receive/source.ts'
+import { createSources } from '../../collector/receive/sources.ts'
 import { type Command, type Invocation, UsageError } from '../command.ts'
 import type { Config } from '../config-schema.ts'
+import { type ImportRun, runFollow, runStream } from '../import-live.ts'
 import { createProgressDisplay, thousands } from '../import-progress.ts'
 import { createLogger } from '../logging.ts'
 import { openSecrets } from '../secrets.ts'
 
 /** Rejections that are printed; all of them are kept, and counted. */
 const PRINTED_MAX = 20
+/** The file that is standard input. */
+const STDIN = '-'
 
 export const command: Command = {
-  usage: 'FILE… [--mapping NAME] [--shift-to-now | --shift-to INSTANT]',
+  usage: 'FILE… | - [--source NAME | --mapping NAME] [--follow] [--shift-to-now | --shift-to INSTANT]',
   description:
-    'Imports recorded calls, one JSON object a line or through a mapping; files may be compressed with gzip or zstd. ' +
-    'Goes on where an interrupted import of the same file stopped; importing again changes nothing. Moved traces keep ' +
-    'the times of their first import. The exit code is 1 when nothing was good.',
+    'Imports recorded calls, one JSON object a line or what a source of the config, a dialect or a mapping reads; files ' +
+    'may be compressed with gzip or zstd. Goes on where an interrupted import of the same file stopped; importing again ' +
+    'changes nothing. `-` reads standard input, whose calls are new ones each time. With --follow it goes on as the files ' +
+    'are written and rotated, until it is stopped. Moved traces keep the times of their first import. The exit code is 1 ' +
+    'when nothing was good.',
   options: {
+    source: { type: 'string', value: 'NAME', description: 'Source of the config, or dialect, that wrote the files.' },
     mapping: { type: 'string', value: 'NAME', description: 'Mapping of the config that reads the files.' },
+    follow: {
+      type: 'boolean',
+      description: 'Goes on with what is written to the files, which may be patterns such as "/var/log/nginx/*.log".',
+    },
     'shift-to-now': {
       type: 'boolean',
       description: 'Moves the calls of all files together so that the last one is now.',
@@ -38,25 +50,40 @@ export const command: Command = {
   },
   examples: [
     'import calls.jsonl.gz',
+    'import /var/log/nginx/access.log --source nginx --follow',
     'import conv.csv code.csv --mapping azure-llm --shift-to-now',
     'import conv.csv --mapping azure-llm --shift-to 2026-11-21T12:00:00Z --json',
   ],
   async run(invocation) {
-    if (invocation.positionals.length === 0) throw new UsageError('no file was given')
     const shiftToMs = readShift(invocation)
+    const way = readWay(invocation)
     const config = await invocation.config()
-    const normalizer = openNormalizer(config)
-    const dialect = readDialect(normalizer, invocation.text('mapping'), config)
+    const origin = readOrigin(invocation, config)
     const stop = new AbortController()
     const onInterrupt = () => stop.abort()
     process.once('SIGINT', onInterrupt).once('SIGTERM', onInterrupt)
-    const reports = await runImport(invocation, config, { normalizer, dialect, shiftToMs, signal: stop.signal })
+    const reports = await runImport(invocation, config, { way, origin, shiftToMs, signal: stop.signal })
     process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt)
-    const isStopped = stop.signal.aborted
+    // To be stopped is how following ends.
+    const isStopped = stop.signal.aborted && way !== 'follow'
     printReports(invocation, reports, { isStopped, hasShift: shiftToMs !== null })
     const accepted = reports.reduce((sum, report) => sum + report.accepted + report.before, 0)
     return isStopped || (accepted === 0 && reports.some(report => rejectedOf(report) > 0)) ? 1 : 0
   },
+}
+
+type Way = 'files' | 'follow' | 'stdin'
+
+function readWay(invocation: Invocation): Way {
+  const { positionals } = invocation
+  if (positionals.length === 0) throw new UsageError('no file was given')
+  const isFollowing = invocation.isSet('follow')
+  const hasStdin = positionals.includes(STDIN)
+  if (hasStdin && (positionals.length > 1 || isFollowing)) throw new UsageError('- stands alone')
+  const way = hasStdin ? 'stdin' : isFollowing ? 'follow' : 'files'
+  const needsEnd = ['shift-to-now', 'shift-to', 'from-start'].find(option => invocation.isSet(option))
+  if (way !== 'files' && needsEnd !== undefined) throw new UsageError(`--${needsEnd} is for files that have an end`)
+  return way
 }
 
 function readShift(invocation: Invocation): number | null {
@@ -71,26 +98,26 @@ function readShift(invocation: Invocation): number | null {
   return shiftToMs
 }
 
-function openNormalizer(config: Config): Normalizer {
-  const { fingerprintKeys } = openSecrets(config.dataDir, config.secrets)
-  return createNormalizer({
-    identity: createIdentity({ fingerprintKeys, keys: config.keys }),
-    prices: createPrices(config.prices),
-    clientIp: config.collector.clientIp,
-    mappings: config.mappings,
-  })
+function readOrigin(invocation: Invocation, config: Config): CallSource {
+  const [source, mapping] = [invocation.text('source'), invocation.text('mapping')]
+  if (source === undefined) return plainSource(readDialect(mapping, config))
+  if (mapping !== undefined) throw new UsageError('--source and --mapping exclude each other')
+  const sources = createSources(config.sources, config.mappings)
+  const found = sources.find(source)
+  if (found !== undefined) return found
+  throw new UsageError(`there is no source ${JSON.stringify(source)}; there are ${sources.names.join(', ')}`)
 }
 
-function readDialect(normalizer: Normalizer, mapping: string | undefined, config: Config): Dialect {
-  const dialect = normalizer.dialect(mapping ?? 'canonical')
+function readDialect(mapping: string | undefined, config: Config): Dialect {
+  const dialect = dialectsOf(config.mappings).get(mapping ?? 'canonical')
   if (dialect !== undefined) return dialect
   const names = Object.keys(config.mappings).join(', ')
   throw new UsageError(`there is no mapping ${JSON.stringify(mapping)}; the config has ${names || 'none'}`)
 }
 
 interface Run {
-  normalizer: Normalizer
-  dialect: Dialect
+  way: Way
+  origin: CallSource
   shiftToMs: number | null
   signal: AbortSignal
 }
@@ -108,32 +135,48 @@ async function runImport(invocation: Invocation, config: Config, run: Run): Prom
     display.clear()
     invocation.warn(line)
   }
+  const deps: ImportRun = {
+    log,
+    logger,
+    normalizer: openNormalizer(config),
+    dir: join(config.dataDir, 'imports'),
+    now: Date.now,
+    signal: run.signal,
+    onRejection: rejectionPrinter(warn),
+    onWait: reason => warn(`waiting: ${reason}`),
+  }
   try {
+    if (run.way === 'stdin') return [await runStream(process.stdin, run.origin, deps)]
+    if (run.way === 'follow') return await runFollow(invocation.positionals, run.origin, deps)
     return await importFiles(
       {
         paths: invocation.positionals,
-        origin: plainSource(run.dialect),
+        origin: run.origin,
         shiftToMs: run.shiftToMs,
         isFromStart: invocation.isSet('from-start'),
       },
       {
-        log,
-        logger,
-        normalizer: run.normalizer,
-        dir: join(config.dataDir, 'imports'),
-        now: Date.now,
-        signal: run.signal,
+        ...deps,
         onProgress: progress => {
           if (!invocation.isJson) display.show(progress)
         },
-        onRejection: rejectionPrinter(warn),
-        onWait: reason => warn(`waiting: ${reason}`),
       },
     )
   } finally {
     if (!invocation.isJson) display.clear()
     await log.close()
   }
+}
+
+function openNormalizer(config: Config) {
+  const { fingerprintKeys } = openSecrets(config.dataDir, config.secrets)
+  return createNormalizer({
+    identity: createIdentity({ fingerprintKeys, keys: config.keys }),
+    prices: createPrices(config.prices),
+    clientIp: config.collector.clientIp,
+    mappings: config.mappings,
+    routes: config.collector.routes,
+  })
 }
 
 function rejectionPrinter(warn: (line: string) => void): (rejection: ImportRejection) => void {

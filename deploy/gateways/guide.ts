@@ -1,8 +1,8 @@
 /** How a gateway is made to ship its calls: the one place of what `sources show` prints and the pages say. */
+import type { CallRecord } from '../../collector/call-record.ts'
 
 /** How calls get from a gateway to the collector. */
-export const WAYS = ['http', 'otlp', 'otlp-grpc', 'file', 'syslog', 'kafka', 'envoy-als'] as const
-export type Way = (typeof WAYS)[number]
+export type Way = 'http' | 'otlp' | 'otlp-grpc' | 'file' | 'syslog' | 'kafka' | 'envoy-als'
 
 /** Where calls are sent, as snippets spell it. */
 export interface Destination {
@@ -41,4 +41,6 @@ export interface Guide {
   setups: readonly { title: string; steps: readonly Step[] }[]
   /** What it cannot tell, and what to watch, in Markdown. */
   notes: readonly string[]
+  /** What to change in the gateway for a field that many set-ups leave empty, in Markdown; `quotacast try` says it. */
+  hints?: Readonly<Partial<Record<keyof CallRecord, string>>>
 }

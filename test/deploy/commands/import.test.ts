@@ -1,10 +1,13 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { existsSync, readFileSync } from 'node:fs'
+import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { runCli } from '../../e2e/quotacast.ts'
 
 const CONFIG = `
+sources:
+  edge: { dialect: canonical }
 mappings:
   plain:
     format: csv
@@ -38,6 +41,61 @@ test('imports, names what is bad, and tells a machine the same', async () => {
     isComplete: true,
     files: [{ path: file, accepted: 0, rejected: {}, before: 3, shiftMs, isComplete: true }],
   })
+})
+
+const CALL = '{"startedAtMs":1700000000000,"consumer":"acme"}'
+
+test('standard input is read as a source, each time as new calls', async () => {
+  const { code, stdout } = await runCli(
+    ['import', '-', '--source', 'edge', '--json', '--config', join(dir, 'quotacast.yaml'), '--data', join(dir, 'data')],
+    undefined,
+    `${CALL}\nbad\n${CALL}\n`,
+  )
+  expect(code).toBe(0)
+  expect(JSON.parse(stdout).files).toMatchObject([{ path: '-', accepted: 2, rejected: { unreadable: 1 } }])
+})
+
+test('files are followed through a rotation until it is stopped', async () => {
+  const [path, rotated] = [join(dir, 'access.log'), join(dir, 'access.log.1')]
+  await writeFile(path, `${CALL}\n`)
+  const followed = await runCli(
+    [
+      'import',
+      join(dir, 'access.log*'),
+      '--follow',
+      '--source',
+      'edge',
+      '--config',
+      join(dir, 'quotacast.yaml'),
+      '--data',
+      join(dir, 'data'),
+    ],
+    async child => {
+      const positions = join(dir, 'data/imports/followed/edge.json')
+      const untilAt = (offset: number) =>
+        vi.waitUntil(() => existsSync(positions) && readFileSync(positions, 'utf8').includes(`"offset": ${offset}`), {
+          timeout: 20_000,
+        })
+      await untilAt(CALL.length + 1)
+      await rename(path, rotated)
+      await writeFile(path, `bad\n${CALL}\n${CALL}\n`)
+      await untilAt(2 * CALL.length + 6)
+      child.kill('SIGINT')
+    },
+  )
+  expect(followed.code).toBe(0)
+  expect(followed.stderr).toContain(`${path}:1: unreadable: This is not JSON.`)
+  expect(followed.stdout).toContain(`${path}: 3 calls imported; rejected: 1 unreadable`)
+})
+
+test.each([
+  [['-', 'x.csv'], /- stands alone/],
+  [['-', '--shift-to-now'], /--shift-to-now is for files that have an end/],
+  [['x.csv', '--follow', '--from-start'], /--from-start is for files that have an end/],
+  [['x.csv', '--source', 'edge', '--mapping', 'plain'], /--source and --mapping exclude each other/],
+  [['x.csv', '--source', 'other'], /there is no source "other"; there are edge, .*nginx/],
+])('%j makes no sense', async (args, message) => {
+  expect(await run(...args)).toMatchObject({ code: 2, stderr: expect.stringMatching(message) })
 })
 
 test.each([

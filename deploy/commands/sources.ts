@@ -1,0 +1,124 @@
+import { createSources } from '../../collector/receive/sources.ts'
+import { type Command, type Invocation, UsageError } from '../command.ts'
+import type { Config } from '../config-schema.ts'
+import type { Destination, Guide } from '../gateways/guide.ts'
+import { GUIDES } from '../gateways/guides.ts'
+import { EXAMPLE_DESTINATION, fieldsOf, renderGuide } from '../gateways/render.ts'
+
+const HTTP_PORT = 80
+const HTTPS_PORT = 443
+
+export const command: Command = {
+  usage: '[show NAME] [--url URL] [--token TOKEN]',
+  description:
+    'Lists what can be shipped: the sources of the config, and the gateways that need none. `show` prints what to paste ' +
+    'into a gateway, as the pages in deploy/gateways do.',
+  options: {
+    url: {
+      type: 'string',
+      value: 'URL',
+      description: `Where the gateway reaches the collector (${EXAMPLE_DESTINATION.url}).`,
+    },
+    token: { type: 'string', value: 'TOKEN', description: 'Token of scope ingest to put into the snippets.' },
+    brokers: { type: 'string', value: 'HOST:PORT,…', description: 'Kafka brokers to put into the snippets.' },
+  },
+  examples: [
+    'sources',
+    'sources show nginx',
+    'sources show kong --url https://quotacast.internal:7411 --token "$TOKEN"',
+    'sources --json',
+  ],
+  async run(invocation) {
+    const [verb, name, ...more] = invocation.positionals
+    const config = await invocation.config()
+    if (verb === undefined) {
+      list(invocation, config)
+      return 0
+    }
+    if (verb !== 'show' || name === undefined || more.length > 0)
+      throw new UsageError('it is `sources` or `sources show NAME`')
+    show(invocation, config, name)
+    return 0
+  },
+}
+
+interface Listed {
+  name: string
+  dialect: string
+  title: string
+  ways: readonly string[]
+  fields: readonly string[]
+}
+
+function list(invocation: Invocation, config: Config): void {
+  const configured = createSources(config.sources, config.mappings).configured.map(
+    ({ source: { name, dialect }, receive }): Listed => ({
+      ...{ name, dialect: dialect.name, title: 'of the config', ways: [receive.kind] },
+      fields: fieldsOf(dialect.name),
+    }),
+  )
+  const guided = GUIDES.map(
+    ({ name, dialect, title, ways }): Listed => ({ name, dialect, title, ways, fields: fieldsOf(dialect) }),
+  )
+  if (invocation.isJson) {
+    invocation.print(JSON.stringify({ configured, guides: guided }, null, 2))
+    return
+  }
+  const rows = [...configured, ...guided]
+  const width = Math.max(...rows.map(({ name }) => name.length))
+  const titleWidth = Math.max(...rows.map(({ title }) => title.length))
+  const line = ({ name, title, ways }: Listed) =>
+    `${name.padEnd(width)}  ${title.padEnd(titleWidth)}  ${ways.join(', ')}`
+  for (const row of rows) invocation.print(line(row))
+  invocation.print('\nsources show NAME prints what to paste into the gateway.')
+}
+
+/** A source of the config is sent under its own name, in the way of its dialect's guide. */
+function show(invocation: Invocation, config: Config, name: string): void {
+  const source = createSources(config.sources, config.mappings).find(name)
+  const guide = guideOf(name, source?.dialect.name ?? name)
+  if (guide === undefined) {
+    const why = source === undefined ? 'there is no source' : 'there is no guide to the source'
+    throw new UsageError(`${why} ${JSON.stringify(name)}; guides: ${GUIDES.map(other => other.name).join(', ')}`)
+  }
+  const to = destinationOf(invocation, config, name)
+  invocation.print(invocation.isJson ? JSON.stringify(filledIn(guide, to), null, 2) : renderGuide(guide, to))
+}
+
+/** Several gateways may share a dialect: then the one of that name. */
+function guideOf(name: string, dialect: string): Guide | undefined {
+  const guides = GUIDES.filter(guide => guide.dialect === dialect || guide.name === dialect)
+  return guides.find(guide => guide.name === name) ?? guides[0]
+}
+
+function filledIn({ title, dialect, ways, setups, notes }: Guide, to: Destination) {
+  const filled = setups.map(setup => ({
+    title: setup.title,
+    steps: setup.steps.map(({ text, snippet }) => ({ text, snippet: snippet?.of(to) ?? null })),
+  }))
+  return { name: to.source, title, dialect, ways, setups: filled, notes, fields: fieldsOf(dialect) }
+}
+
+/** Flags come before the config, and that before what stands for something to be filled in. */
+function destinationOf(invocation: Invocation, { collector, sources }: Config, source: string): Destination {
+  const receive = sources[source]?.receive
+  const { port } = collector
+  return {
+    ...EXAMPLE_DESTINATION,
+    ...{ source, port, url: `http://${EXAMPLE_DESTINATION.host}:${port}`, grpcPort: collector.grpc.port },
+    ...(receive?.kind === 'syslog_udp' || receive?.kind === 'syslog_tcp' ? { syslogPort: receive.port } : {}),
+    ...(receive?.kind === 'kafka' ? { brokers: receive.brokers.join(',') } : {}),
+    ...defined({ token: invocation.text('token'), brokers: invocation.text('brokers') }),
+    ...addressOf(invocation.text('url')),
+  }
+}
+
+const defined = (values: Readonly<Record<string, string | undefined>>) =>
+  Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
+
+function addressOf(url: string | undefined): Partial<Destination> {
+  if (url === undefined) return {}
+  if (!URL.canParse(url)) throw new UsageError(`--url: ${JSON.stringify(url)} is not a URL`)
+  const { protocol, hostname, port, origin } = new URL(url)
+  return { url: origin, host: hostname, port: Number(port || (protocol === 'https:' ? HTTPS_PORT : HTTP_PORT)) }
+}

@@ -1,0 +1,70 @@
+import type { Guide } from './guide.ts'
+import { fileStep, shipperSetup } from './line-setups.ts'
+
+const SOURCE = { dialect: 'krakend', hasLocalTimes: true } as const
+const LOG_FILE = '/var/log/krakend/access.log'
+const LOG_FILES = '/var/log/krakend/access.log*'
+
+export const krakendGuide: Guide = {
+  name: 'krakend',
+  title: 'KrakenD',
+  dialect: 'krakend',
+  ways: ['otlp', 'file'],
+  setups: [
+    {
+      title: 'By OTLP: spans',
+      steps: [
+        {
+          text: 'Put this into `extra_config` of the service. Spans have the endpoint, bytes and the backends’ latency; all of them have to be sampled, since each is a call. KrakenD’s exporter sends no token: let a Collector of its machine add it.',
+          snippet: {
+            language: 'json',
+            of: () => `"telemetry/opentelemetry": {
+  "service_name": "krakend",
+  "trace_sample_rate": 1,
+  "exporters": {
+    "otlp": [{ "name": "collector", "host": "127.0.0.1", "port": 4317, "use_http": false, "disable_metrics": true }]
+  }
+}`,
+          },
+        },
+        {
+          text: 'The Collector.',
+          snippet: {
+            language: 'yaml',
+            of: ({ url, source, token }) => `receivers:
+  otlp: { protocols: { grpc: { endpoint: '127.0.0.1:4317' } } }
+exporters:
+  otlphttp/quotacast:
+    endpoint: ${url}/v1/sources/${source}
+    headers: { Authorization: 'Bearer ${token}' }
+service:
+  pipelines:
+    traces: { receivers: [otlp], exporters: [otlphttp/quotacast] }`,
+          },
+        },
+      ],
+    },
+    {
+      title: 'From a file: the access log',
+      steps: [
+        {
+          text: 'KrakenD writes its access log to its output, and nowhere else.',
+          snippet: { language: 'sh', of: () => `krakend run -c krakend.json >> ${LOG_FILE}` },
+        },
+        fileStep(SOURCE, LOG_FILES),
+      ],
+    },
+    shipperSetup(LOG_FILES),
+  ],
+  notes: [
+    'Use either the spans or the access log: both at once count each call twice.',
+    'The access log has no id, no caller, no host, no bytes, and times to the second in the zone of the machine, so the source needs `timezone`.',
+    'KrakenD’s own messages in the same output are passed over. The formats that the Enterprise Edition lets you define need a mapping.',
+    'A 429 in the access log counts as KrakenD’s own (`limited`), since nothing shows whether a backend was asked.',
+  ],
+  hints: {
+    requestId: 'Send spans over OTLP: the access log has no id.',
+    consumer: 'Send spans over OTLP, with an attribute for who calls: the access log does not tell it.',
+    upstreamLatencyMs: 'Send spans over OTLP: the access log does not tell it.',
+  },
+}

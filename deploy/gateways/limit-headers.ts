@@ -1,0 +1,11 @@
+const PARTS = ['limit', 'remaining', 'reset']
+const NAMES: readonly ((part: string) => string)[] = [
+  part => `x-ratelimit-${part}-requests`,
+  part => `x-ratelimit-${part}-tokens`,
+  part => `anthropic-ratelimit-requests-${part}`,
+  part => `anthropic-ratelimit-tokens-${part}`,
+  part => `x-ratelimit-${part}`,
+]
+
+/** Rate-limit headers that are worth logging: of OpenAI and those like it, of Anthropic, of everybody else. */
+export const LIMIT_HEADERS: readonly string[] = ['retry-after', ...NAMES.flatMap(nameOf => PARTS.map(nameOf))]

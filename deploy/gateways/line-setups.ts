@@ -1,0 +1,93 @@
+/** Set-ups that gateways have in common when they write lines: what to tell Quotacast, and a shipper for where it cannot look. */
+import type { Destination, Guide, Step } from './guide.ts'
+
+type Setup = Guide['setups'][number]
+
+interface Source {
+  dialect: string
+  /** The gateway writes times without a zone. */
+  hasLocalTimes?: true
+}
+
+/** The config of a source with its way in, as YAML. */
+function sourceConfig({ source }: Destination, { dialect, hasLocalTimes }: Source, receive: string): string {
+  const lines = [
+    ...(source === dialect ? [] : [`    dialect: ${dialect}`]),
+    // biome-ignore format: the comment belongs to the value.
+    ...(hasLocalTimes === undefined ? [] : ['    timezone: Europe/Berlin  # of the machine that the gateway runs on']),
+    `    receive: ${receive}`,
+  ]
+  return `sources:\n  ${source}:\n${lines.join('\n')}`
+}
+
+/** Files that Quotacast can read itself. */
+export const fileStep = (source: Source, path: string): Step => ({
+  text: 'Let Quotacast follow the file: add this to its config and start it again. Rotated files are found by the same pattern, and each line is counted once.',
+  snippet: {
+    language: 'yaml',
+    of: to => sourceConfig(to, source, `{ kind: file, paths: ['${path}'] }`),
+  },
+})
+
+/** What listens for syslog, or for bare lines over TCP. */
+export const syslogStep = (source: Source, protocol: 'udp' | 'tcp'): Step => ({
+  text: `Let Quotacast listen: add this to its config and start it again.${protocol === 'udp' ? ' Datagrams get lost when nobody listens, or when too many come at once; a file is safer.' : ''}`,
+  snippet: {
+    language: 'yaml',
+    of: to => sourceConfig(to, source, `{ kind: syslog_${protocol}, host: 0.0.0.0, port: ${to.syslogPort} }`),
+  },
+})
+
+/** A topic that the gateway writes. */
+export const kafkaStep = (source: Source, topic: string): Step => ({
+  text: 'Let Quotacast read the topic: add this to its config and start it again. It goes on where it was, and each call is counted once.',
+  snippet: {
+    language: 'yaml',
+    of: to => sourceConfig(to, source, `{ kind: kafka, brokers: ['${to.brokers}'], topics: ['${topic}'] }`),
+  },
+})
+
+/** For files on other machines, with the daemon that most of them run anyway. */
+export const rsyslogSetup = (source: Source, path: string): Setup => ({
+  title: 'From another machine: rsyslog',
+  steps: [
+    {
+      text: 'Put this into `/etc/rsyslog.d/quotacast.conf`, with `global(maxMessageSize="64k")` at the top of `/etc/rsyslog.conf` for lines of more than 8 KiB. What cannot be sent waits on disk.',
+      snippet: {
+        language: 'rsyslog',
+        of: ({ host, syslogPort }) => `module(load="imfile")
+input(type="imfile" file="${path}" tag="quotacast" ruleset="quotacast")
+ruleset(name="quotacast") {
+  action(type="omfwd" target="${host}" port="${syslogPort}" protocol="tcp" TCP_Framing="octet-counted"
+    template="RSYSLOG_SyslogProtocol23Format" action.resumeRetryCount="-1"
+    queue.type="LinkedList" queue.filename="quotacast" queue.maxDiskSpace="1g" queue.saveOnShutdown="on")
+}`,
+      },
+    },
+    syslogStep(source, 'tcp'),
+  ],
+})
+
+/** For files on other machines and in containers. */
+export const shipperSetup = (path: string): Setup => ({
+  title: 'From another machine: an OpenTelemetry Collector',
+  steps: [
+    {
+      text: 'Any shipper that puts each line into the body of a log record will do; this is the contrib distribution of the Collector. In Kubernetes add the operator `container` to the receiver, which removes what the runtime puts before each line.',
+      snippet: {
+        language: 'yaml',
+        of: ({ url, source, token }) => `receivers:
+  filelog:
+    include: ['${path}']
+    start_at: beginning
+exporters:
+  otlphttp/quotacast:
+    endpoint: ${url}/v1/sources/${source}
+    headers: { Authorization: 'Bearer ${token}' }
+service:
+  pipelines:
+    logs: { receivers: [filelog], exporters: [otlphttp/quotacast] }`,
+      },
+    },
+  ],
+})

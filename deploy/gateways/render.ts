@@ -1,0 +1,65 @@
+/** A guide as Markdown: what `quotacast sources show` prints, and the pages of this folder. */
+import fields from './fields.json' with { type: 'json' }
+import type { Destination, Guide, Step, Way } from './guide.ts'
+
+/** What each way in is called. */
+export const WAY_TITLES: Readonly<Record<Way, string>> = {
+  http: 'HTTP',
+  otlp: 'OTLP/HTTP',
+  'otlp-grpc': 'OTLP/gRPC',
+  file: 'file',
+  syslog: 'syslog',
+  kafka: 'Kafka',
+  'envoy-als': 'Envoy ALS',
+}
+
+/** What stands in a snippet where nobody said what to put there. */
+export const EXAMPLE_DESTINATION: Omit<Destination, 'source'> = {
+  url: 'http://quotacast:7411',
+  host: 'quotacast',
+  port: 7411,
+  grpcPort: 7416,
+  syslogPort: 5140,
+  brokers: 'kafka:9092',
+  token: 'QUOTACAST_TOKEN',
+}
+
+/** Fields of the record that a dialect can fill, as its fixtures show; none for one that is not built in. */
+export const fieldsOf = (dialect: string): readonly string[] =>
+  new Map<string, readonly string[]>(Object.entries(fields)).get(dialect) ?? []
+
+/** Markdown without a line break at its end. `understood`: fields that the dialect can fill. */
+export function renderGuide(guide: Guide, to: Destination, understood = fieldsOf(guide.dialect)): string {
+  const { title, dialect, ways, notes } = guide
+  const setups = guide.setups.flatMap(setup => [
+    `## ${setup.title}`,
+    ...setup.steps.map((step, index) => renderStep(step, index, to)),
+  ])
+  return [
+    `# ${title}`,
+    `Dialect \`${dialect}\`; ways in: ${ways.map(way => WAY_TITLES[way]).join(', ')}.`,
+    ...(setups.some(text => text.includes(EXAMPLE_DESTINATION.token)) ? [tokenHint(to)] : []),
+    ...setups,
+    ...(understood.length === 0
+      ? []
+      : ['## What is understood', `${understood.map(field => `\`${field}\``).join(', ')}.`]),
+    '## Good to know',
+    notes.map(note => `- ${note}`).join('\n'),
+    `Try it on a log of yours before anything is sent: \`npm run quotacast -- try --source ${to.source} FILE\`.`,
+  ].join('\n\n')
+}
+
+const tokenHint = ({ source, token }: Destination) =>
+  `\`${token}\` stands for a token of the scope \`ingest\`: \`npm run -s quotacast -- token create --name ${source} --scopes ingest\`.`
+
+function renderStep({ text, snippet }: Step, index: number, to: Destination): string {
+  const step = `${index + 1}. ${text}`
+  return snippet === undefined ? step : `${step}\n\n${fenced(snippet.language, snippet.of(to))}`
+}
+
+/** Snippets may hold fences themselves. They are not indented, so that they can be pasted as they stand. */
+function fenced(language: string, text: string): string {
+  const longest = Math.max(2, ...Array.from(text.matchAll(/`{3,}/g), ([fence]) => fence.length))
+  const fence = '`'.repeat(longest + 1)
+  return `${fence}${language}\n${text.replace(/\n+$/, '')}\n${fence}`
+}

@@ -1,0 +1,30 @@
+/** What is generated and kept in the tree is what would be generated now. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { expect, test } from 'vitest'
+import { DIALECTS } from '../../collector/normalize/dialects.ts'
+import { GUIDES } from '../../deploy/gateways/guides.ts'
+import { allPages, GATEWAYS_FOLDER, pathOf } from './pages.ts'
+
+/** It recognizes what others wrote. */
+const WITHOUT_GUIDE = ['auto']
+
+const pages = allPages()
+
+test.each([...pages])('%s is as `npm run pages` writes it', (page, text) => {
+  expect(readFileSync(pathOf(page), 'utf8')).toBe(text)
+})
+
+test('there is no page of a gateway that is gone', () => {
+  const files = readdirSync(pathOf(GATEWAYS_FOLDER)).filter(file => file.endsWith('.md'))
+  expect(files.filter(file => !pages.has(`${GATEWAYS_FOLDER}/${file}`))).toEqual([])
+})
+
+test('every dialect has a guide, and every guide a dialect', () => {
+  const guided = new Set(GUIDES.map(({ dialect }) => dialect))
+  const dialects = DIALECTS.map(({ name }) => name).filter(name => !WITHOUT_GUIDE.includes(name))
+  expect([...guided].toSorted()).toEqual(dialects.toSorted())
+})
+
+test('no two guides have one name', () => {
+  expect(new Set(GUIDES.map(({ name }) => name)).size).toBe(GUIDES.length)
+})
