@@ -1,10 +1,9 @@
 /** What all our clients of Kafka have in common: whom they ask, how they prove who they are, and zstd. */
 import { readFile } from 'node:fs/promises'
-import { promisify } from 'node:util'
-import { constants, zstdCompress, zstdDecompress } from 'node:zlib'
 import kafkajs, { type KafkaConfig, type SASLOptions } from 'kafkajs'
 import type { Logger } from 'pino'
 import { LogError } from './call-log.ts'
+import { zstdCodec } from './kafka-codec.ts'
 import type { KafkaLogOptions } from './kafka-options.ts'
 
 // It is CommonJS, and Node finds only some of its names.
@@ -12,16 +11,7 @@ const { CompressionCodecs, CompressionTypes, logLevel } = kafkajs
 
 const CONNECT_MS = 5_000
 const REQUEST_MS = 15_000
-/** Of one record batch. Ours are a tenth of it; more is nothing that we would want in memory. */
-export const DECOMPRESSED_BYTES_MAX = 64 * 2 ** 20
-
-const compress = promisify(zstdCompress)
-const decompress = promisify(zstdDecompress)
-const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
-CompressionCodecs[CompressionTypes.ZSTD] = () => ({
-  compress: async (encoder: { buffer: Buffer }) => compress(encoder.buffer, compression),
-  decompress: async (bytes: Buffer) => decompress(bytes, { maxOutputLength: DECOMPRESSED_BYTES_MAX }),
-})
+CompressionCodecs[CompressionTypes.ZSTD] = () => zstdCodec
 
 /** Throws `LogError` `LOG_UNAVAILABLE` when a file of `tls` cannot be read. */
 export async function kafkaConfig(
