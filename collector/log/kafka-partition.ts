@@ -13,8 +13,8 @@ import { keepAlive } from './kafka-heartbeat.ts'
 import type { KafkaLives } from './kafka-lives.ts'
 
 /** Bounds of one delivery; a delivery holds one entry at least. */
-const BATCH_ENTRIES_MAX = 20_000
-const BATCH_CHARACTERS_MAX = 16 * 2 ** 20
+const BATCH_ENTRIES_MAX = 10_000
+const BATCH_CHARACTERS_MAX = 8 * 2 ** 20
 const BACKOFF_MS_MIN = 100
 const BACKOFF_MS_MAX = 10_000
 /** The end that is told right after an election may be behind for a moment. */

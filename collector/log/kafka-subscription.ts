@@ -14,7 +14,7 @@ import { KafkaPartition, type LogPosition } from './kafka-partition.ts'
 import { kafkaTopic } from './kafka-topics.ts'
 
 /** Partitions that are handled at once; each has one delivery under way. */
-const PARTITIONS_AT_ONCE_MAX = 3
+const PARTITIONS_AT_ONCE_MAX = 6
 /** How often we look whether the log that is read is still the log that is there. */
 const WATCH_MS = 1_000
 const REJOIN_MS_MIN = 200

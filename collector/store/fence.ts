@@ -4,6 +4,7 @@
  * an insert whose body has stalled before its first 256 KiB is invisible to it, and evaluates the condition when it
  * comes back.
  */
+import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { ClickHouseError } from '@clickhouse/client'
@@ -55,42 +56,52 @@ export const takeFence = async (
 export const renewFence = async (store: Store, fence: Fence): Promise<Fence> => {
   // The highest may be a row of our own that we never saw acknowledged: then its epoch is not ours, but its owner is.
   const highest = await readHighest(store, fence.topic, fence.partition)
-  if (highest.owner !== fence.owner) throw fencedError(fence)
+  if (highest.owner !== fence.owner) throw fencedError([fence])
   return takeFence(store, fence, fence.owner)
 }
 
-/** The condition of every insert, its parameters, and the id by which the insert can be found and killed. */
-export const fenceInsert = (store: Pick<Store, 'database'>, fence: Fence) => ({
-  condition: `throwIf((
-    SELECT max((epoch, owner)) FROM writer_fence
-    WHERE topic = {fence_topic:String} AND partition = {fence_partition:UInt32}
-  ) > ({fence_epoch:UInt64}, {fence_owner:String})) = 0`,
-  params: {
-    fence_topic: fence.topic,
-    fence_partition: fence.partition,
-    fence_epoch: fence.epoch,
-    fence_owner: fence.owner,
-  },
-  queryId: `${queryIdPrefix(store, fence)}${fence.epoch}-${randomUUID()}`,
-})
+/**
+ * The condition of every insert, its parameters, and the id by which the insert can be found and killed. An insert of
+ * several partitions of a topic, each behind its own fence, has no effect when one of them belongs to somebody else.
+ */
+export const fenceInsert = (store: Pick<Store, 'database'>, fences: readonly Fence[]) => {
+  const [first] = fences
+  assert(first, 'an insert is behind a fence')
+  return {
+    condition: `throwIf((
+      SELECT count() FROM writer_fence WHERE topic = {fence_topic:String} AND arrayExists(
+        (of_partition, of_epoch, of_owner) -> partition = of_partition AND (epoch, owner) > (of_epoch, of_owner),
+        {fence_partitions:Array(UInt32)}, {fence_epochs:Array(UInt64)}, {fence_owners:Array(String)}
+      )
+    ) > 0) = 0`,
+    params: {
+      fence_topic: first.topic,
+      fence_partitions: fences.map(({ partition }) => partition),
+      fence_epochs: fences.map(({ epoch }) => epoch),
+      fence_owners: fences.map(({ owner }) => owner),
+    },
+    queryId: `${queryIdPrefix(store, first)}${fences.map(queryIdMark).join('')}${randomUUID()}`,
+  }
+}
 
 /** Maps what an insert threw: `STORE_FENCED` when the condition did, else `STORE_UNAVAILABLE`, outcome unclear. */
-export const toInsertError = (error: unknown, fence: Fence): StoreError => {
-  if (error instanceof ClickHouseError && error.code === THROW_IF_CODE) return fencedError(fence)
+export const toInsertError = (error: unknown, fences: readonly Fence[]): StoreError => {
+  if (error instanceof ClickHouseError && error.code === THROW_IF_CODE) return fencedError(fences)
   const message = error instanceof Error ? error.message : String(error)
-  return new StoreError('STORE_UNAVAILABLE', `An insert of ${fence.topic}/${fence.partition} failed: ${message}`, {
-    cause: error,
-  })
+  return new StoreError('STORE_UNAVAILABLE', `An insert of ${nameAll(fences)} failed: ${message}`, { cause: error })
 }
 
 /** Queries of other databases on the same server are not ours to kill. */
-const queryIdPrefix = (
-  { database }: Pick<Store, 'database'>,
-  { topic, partition }: Pick<Fence, 'topic' | 'partition'>,
-) => `quotacast-write-${database}-${topic}-${partition}-`
+const queryIdPrefix = ({ database }: Pick<Store, 'database'>, { topic }: Pick<Fence, 'topic'>) =>
+  `quotacast-write-${database}-${topic}-`
 
-const fencedError = ({ topic, partition }: Fence) =>
-  new StoreError('STORE_FENCED', `Another writer has taken over ${topic}/${partition}`)
+/** Stands behind the prefix for each partition that is inserted. */
+const queryIdMark = ({ partition }: Pick<Fence, 'partition'>) => `<${partition}>`
+
+const fencedError = (fences: readonly Fence[]) =>
+  new StoreError('STORE_FENCED', `Another writer has taken over ${nameAll(fences)}`)
+
+const nameAll = (fences: readonly Fence[]) => fences.map(({ topic, partition }) => `${topic}/${partition}`).join(' or ')
 
 const isSame = (highest: { epoch: number; owner: string }, fence: Fence) =>
   highest.epoch === fence.epoch && highest.owner === fence.owner
@@ -117,6 +128,7 @@ const appendFence = (store: Store, fence: Fence) =>
 
 const killInserts = (store: Store, fence: Fence) =>
   store.client.command({
-    query: 'KILL QUERY WHERE startsWith(query_id, {prefix:String}) SYNC',
-    query_params: { prefix: queryIdPrefix(store, fence) },
+    query: `KILL QUERY WHERE startsWith(query_id, {prefix:String})
+      AND position(query_id, {mark:String}, length({prefix:String})) > 0 SYNC`,
+    query_params: { prefix: queryIdPrefix(store, fence), mark: queryIdMark(fence) },
   })

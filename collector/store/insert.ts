@@ -17,6 +17,7 @@ interface InsertColumn {
   type:
     | 'String'
     | 'UUID'
+    | 'UInt32'
     | 'UInt64'
     | 'Nullable(UInt64)'
     | 'Nullable(UInt16)'
@@ -36,27 +37,36 @@ export interface InsertTarget {
   constants?: Record<string, string>
 }
 
+/** Rows of one partition. */
+export interface InsertPiece {
+  partition: LogPartition
+  fence: Fence
+  /** One JSON array each, in the order of the target's columns. */
+  lines: Iterable<string>
+}
+
+/** Before the columns of every target: what the rows of a piece have in common. */
+const POSITION_COLUMNS: InsertTarget['columns'] = [
+  { name: 'log_id', type: 'String' },
+  { name: 'log_partition', type: 'UInt32' },
+]
+
 /**
- * Inserts `lines` (one JSON array each, in the order of the target's columns) as rows of the partition. Resolves when
- * the store has acknowledged them; throws `STORE_FENCED` (nothing was written) or `STORE_UNAVAILABLE` (all, some or none
- * were).
+ * Inserts the pieces, which are of one topic. Resolves when the store has acknowledged all of them; throws
+ * `STORE_FENCED` (nothing was written, as one of the partitions belongs to somebody else) or `STORE_UNAVAILABLE` (all,
+ * some or none were).
  */
-export const insertRows = async (
-  store: Store,
-  target: InsertTarget,
-  partition: LogPartition,
-  fence: Fence,
-  lines: Iterable<string>,
-): Promise<void> => {
-  const { condition, params, queryId } = fenceInsert(store, fence)
-  const constants: Record<string, string> = { ...target.constants, log_id: partition.logId }
-  const names = [...target.columns.map(column => column.name), ...Object.keys(constants), 'log_partition']
+export const insertRows = async (store: Store, target: InsertTarget, pieces: readonly InsertPiece[]): Promise<void> => {
+  const fences = pieces.map(({ fence }) => fence)
+  const { condition, params, queryId } = fenceInsert(store, fences)
+  const constants = target.constants ?? {}
+  const columns = [...POSITION_COLUMNS, ...target.columns]
+  const names = [...columns.map(column => column.name), ...Object.keys(constants)]
   const values = [
-    ...target.columns.map(({ name, type }) => (type === 'instant' ? `fromUnixTimestamp64Milli(${name}, 'UTC')` : name)),
+    ...columns.map(({ name, type }) => (type === 'instant' ? `fromUnixTimestamp64Milli(${name}, 'UTC')` : name)),
     ...Object.keys(constants).map(name => `{${name}:String}`),
-    '{log_partition:UInt32}',
   ]
-  const structure = target.columns.map(({ name, type }) => `${name} ${INPUT_TYPES[type] ?? type}`).join(', ')
+  const structure = columns.map(({ name, type }) => `${name} ${INPUT_TYPES[type] ?? type}`).join(', ')
   try {
     const { stream } = await store.client.exec({
       query: `INSERT INTO ${target.table} (${names.join(', ')})
@@ -64,8 +74,8 @@ export const insertRows = async (
         WHERE ${condition}
         FORMAT JSONCompactEachRow`,
       query_id: queryId,
-      query_params: { ...params, ...constants, log_partition: partition.partition },
-      values: Readable.from(toChunks(lines), { objectMode: false }),
+      query_params: { ...params, ...constants },
+      values: Readable.from(toChunks(pieces), { objectMode: false }),
       clickhouse_settings: {
         async_insert: 0,
         deduplicate_insert: 'disable',
@@ -79,7 +89,7 @@ export const insertRows = async (
     })
     await stream.resume().toArray()
   } catch (error) {
-    throw toInsertError(error, fence)
+    throw toInsertError(error, fences)
   }
 }
 
@@ -88,13 +98,16 @@ const INPUT_TYPES: Partial<Record<InsertColumn['type'], string>> = {
   instant: 'Int64',
 }
 
-function* toChunks(lines: Iterable<string>): Generator<string> {
+function* toChunks(pieces: readonly InsertPiece[]): Generator<string> {
   let chunk = ''
-  for (const line of lines) {
-    chunk += `${line}\n`
-    if (chunk.length >= CHUNK_CHARACTERS) {
-      yield chunk
-      chunk = ''
+  for (const { partition, lines } of pieces) {
+    const begin = `[${JSON.stringify(partition.logId)},${partition.partition},`
+    for (const line of lines) {
+      chunk += `${begin}${line.slice(1)}\n`
+      if (chunk.length >= CHUNK_CHARACTERS) {
+        yield chunk
+        chunk = ''
+      }
     }
   }
   if (chunk !== '') yield chunk

@@ -5,6 +5,7 @@ import { createCallRows } from './call-rows.ts'
 import type { Duplicates } from './duplicates.ts'
 import type { Fence } from './fence.ts'
 import { insertRows } from './insert.ts'
+import { createJointInserts } from './joint-inserts.ts'
 import type { Store } from './open.ts'
 import {
   auditRows,
@@ -34,6 +35,8 @@ interface StorableBatch {
   entries: LogBatch['entries']
   /** Offsets of entries that are stored already, as it was read back. */
   stored: ReadonlySet<number>
+  /** After a failure: what is wrong with this batch must not fail the others, again and again. */
+  isAlone: boolean
 }
 
 interface Parsed<T> {
@@ -56,9 +59,14 @@ export const createStoreEntries = (deps: {
   const { store, duplicates, now } = deps
   const callRows = createCallRows(deps.labelColumns)
 
-  const insert = async <T>(rows: TopicRows<T>, { partition, fence, stored }: StorableBatch, parsed: Parsed<T>[]) => {
+  const joint = createJointInserts(store)
+
+  const insert = async <T>(rows: TopicRows<T>, batch: StorableBatch, parsed: Parsed<T>[]) => {
+    const { partition, fence, stored, isAlone } = batch
     const missing = parsed.filter(({ offset }) => !stored.has(offset))
-    if (missing.length > 0) await insertRows(store, rows.target, partition, fence, toLines(rows, missing))
+    if (missing.length === 0) return 0
+    const piece = { partition, fence, lines: toLines(rows, missing), rows: missing.length }
+    await (isAlone ? insertRows(store, rows.target, [piece]) : joint.insert(rows.target, piece))
     return missing.length
   }
   const storeUnreadable = (batch: StorableBatch, unreadable: Parsed<string>[]): Promise<number> => {
@@ -67,7 +75,7 @@ export const createStoreEntries = (deps: {
     return insert(createRejectionRows(topic), batch, rejections)
   }
   const storeAll = async <T>(rows: TopicRows<T>, batch: StorableBatch): Promise<StoredCounts> => {
-    const { parsed, unreadable } = await parseEntries(rows, batch.entries)
+    const { parsed, unreadable } = await joint.prepare(() => parseEntries(rows, batch.entries))
     const rejected = await storeUnreadable(batch, unreadable)
     return { rows: await insert(rows, batch, parsed), duplicates: 0, unreadable: rejected }
   }
@@ -76,16 +84,19 @@ export const createStoreEntries = (deps: {
     known: Duplicates,
     batch: StorableBatch,
   ): Promise<StoredCounts> => {
-    const { parsed, unreadable } = await parseEntries(rows, batch.entries)
+    const { fresh, duplicateCount, unreadable } = await joint.prepare(async () => {
+      const { parsed, unreadable } = await parseEntries(rows, batch.entries)
+      // What an insert of unclear outcome has stored was never added, and may come again further down in this batch.
+      const keyed = parsed.map(entry => ({ ...entry, key: rows.keyOf(entry.value) }))
+      const [stored, missing] = partitionBy(keyed, ({ offset }) => batch.stored.has(offset))
+      known.add(stored.map(entry => entry.key))
+      const fresh = await dropDuplicates(known, missing)
+      return { fresh, duplicateCount: missing.length - fresh.length, unreadable }
+    })
     const rejected = await storeUnreadable(batch, unreadable)
-    // What an insert of unclear outcome has stored was never added, and may come again further down in this batch.
-    const keyed = parsed.map(entry => ({ ...entry, key: rows.keyOf(entry.value) }))
-    const [stored, missing] = partitionBy(keyed, ({ offset }) => batch.stored.has(offset))
-    known.add(stored.map(entry => entry.key))
-    const fresh = await dropDuplicates(known, missing)
     await insert(rows, batch, fresh)
     known.add(fresh.map(entry => entry.key))
-    return { rows: fresh.length, duplicates: missing.length - fresh.length, unreadable: rejected }
+    return { rows: fresh.length, duplicates: duplicateCount, unreadable: rejected }
   }
   return batch => {
     switch (batch.partition.topic) {

@@ -196,6 +196,7 @@ const storeMissing = async (
   batch: LogBatch,
 ): Promise<StoredCounts> => {
   const { store, storeEntries } = deps
+  const isAlone = holding.isInDoubt
   if (holding.isInDoubt) {
     holding.fence = await renewFence(store, holding.fence)
     holding.storedEnd = await readStoredEnd(store, batch)
@@ -208,7 +209,7 @@ const storeMissing = async (
       : new Set<number>()
   const entries = batch.entries.filter(({ offset }) => offset >= fromOffset)
   holding.isInDoubt = true
-  const counts = await storeEntries({ partition: batch, fence: holding.fence, entries, stored })
+  const counts = await storeEntries({ partition: batch, fence: holding.fence, entries, stored, isAlone })
   holding.isInDoubt = false
   return counts
 }

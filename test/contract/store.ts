@@ -10,8 +10,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type CallRecord, OUTCOMES } from '../../collector/call-record.ts'
 import type { LogPartition } from '../../collector/log/call-log.ts'
 import { createCallRows } from '../../collector/store/call-rows.ts'
-import { fenceInsert, renewFence, takeFence } from '../../collector/store/fence.ts'
-import { insertRows } from '../../collector/store/insert.ts'
+import { type Fence, fenceInsert, renewFence, takeFence } from '../../collector/store/fence.ts'
+import { type InsertPiece, insertRows } from '../../collector/store/insert.ts'
 import { migrate } from '../../collector/store/migrate.ts'
 import type { Store } from '../../collector/store/open.ts'
 import { readStoredEnd, readStoredOffsets } from '../../collector/store/positions.ts'
@@ -33,13 +33,10 @@ export const storeContract = (open: () => Promise<ContractStore>): void => {
   const log = pino({ level: 'silent' })
   const callRows = createCallRows(['team'])
   const insertCalls = async (partition: LogPartition, calls: CallRecord[], fence = takeFence(store, partition)) =>
-    insertRows(
-      store,
-      callRows.target,
-      partition,
-      await fence,
-      calls.map((call, offset) => callRows.toLine(call, offset)),
-    )
+    insertRows(store, callRows.target, [toPiece(partition, await fence, calls)])
+  const toPiece = (partition: LogPartition, fence: Fence, calls: CallRecord[]): InsertPiece => {
+    return { partition, fence, lines: calls.map((call, offset) => callRows.toLine(call, offset)) }
+  }
   const query = async <T>(sql: string, params: Record<string, unknown> = {}): Promise<T[]> => {
     const result = await store.client.query({ query: sql, query_params: params, format: 'JSONEachRow' })
     return (await result.json()) as T[]
@@ -141,6 +138,32 @@ export const storeContract = (open: () => Promise<ContractStore>): void => {
       expect(settled.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
       expect(await countOf(partition)).toBe(1)
     })
+    test('holds for all partitions that share an insert: when one is lost, nothing is written', async () => {
+      const first = { ...newPartition(), partition: 6 }
+      const second = { ...newPartition(), partition: 7 }
+      const fences = { first: await takeFence(store, first), second: await takeFence(store, second) }
+      const pieces = () => [
+        toPiece(first, fences.first, [makeCall(), makeCall()]),
+        toPiece(second, fences.second, [makeCall()]),
+      ]
+      await insertRows(store, callRows.target, pieces())
+      expect([await countOf(first), await countOf(second)]).toEqual([2, 1])
+      fences.second = await takeFence(store, second)
+      await insertRows(store, callRows.target, pieces())
+      expect([await countOf(first), await countOf(second)]).toEqual([4, 2])
+      await takeFence(store, second)
+      await expect(insertRows(store, callRows.target, pieces())).rejects.toMatchObject({ code: 'STORE_FENCED' })
+      expect([await countOf(first), await countOf(second)]).toEqual([4, 2])
+      const positions = await query<{ partition: number; offsets: number[] }>(
+        `SELECT log_partition AS partition, arraySort(groupArray(log_offset)) AS offsets FROM calls
+         WHERE log_id IN {logIds:Array(String)} GROUP BY log_partition ORDER BY log_partition`,
+        { logIds: [first.logId, second.logId] },
+      )
+      expect(positions).toEqual([
+        { partition: 6, offsets: [0, 0, 1, 1] },
+        { partition: 7, offsets: [0, 0] },
+      ])
+    })
     test.each([
       { name: 'too short to be seen', partition: 3, bytes: 10_000 },
       { name: 'long enough to be seen', partition: 4, bytes: 600_000 },
@@ -150,7 +173,8 @@ export const storeContract = (open: () => Promise<ContractStore>): void => {
         const partition = { ...newPartition(), partition: number }
         const lines = Array.from({ length: 2_000 }, (_, offset) => `${callRows.toLine(makeCall(), offset)}\n`)
         const body = Buffer.from(lines.join(''))
-        const stalled = beginInsert(partition, await takeFence(store, partition))
+        const neighbour = { ...partition, partition: 10 + number }
+        const stalled = beginInsert(partition, [await takeFence(store, neighbour), await takeFence(store, partition)])
         stalled.request.write(body.subarray(0, bytes))
         await new Promise(resolve => setTimeout(resolve, 300))
         const fence = await takeFence(store, partition)
@@ -165,15 +189,15 @@ export const storeContract = (open: () => Promise<ContractStore>): void => {
   })
 
   /** The insert that `insertRows` makes, by hand, so that its body can stall. */
-  const beginInsert = (partition: LogPartition, fence: Awaited<ReturnType<typeof takeFence>>) => {
-    const { condition, params, queryId } = fenceInsert(store, fence)
+  const beginInsert = (partition: LogPartition, fences: readonly Fence[]) => {
+    const { condition, params, queryId } = fenceInsert(store, fences)
     const structure = callRows.target.columns.map(({ name, type }) =>
       type === 'instant' ? `${name} Int64` : `${name} ${type === 'Labels' ? 'Map(String, String)' : type}`,
     )
     const url = new URL(store.url)
     url.searchParams.set('database', store.database)
     url.searchParams.set('query_id', queryId)
-    for (const [name, value] of Object.entries(params)) url.searchParams.set(`param_${name}`, String(value))
+    for (const [name, value] of Object.entries(params)) url.searchParams.set(`param_${name}`, toParameter(value))
     url.searchParams.set(
       'query',
       `INSERT INTO calls (call_id, started_at, arrived_at, log_id, log_offset)
@@ -188,6 +212,12 @@ export const storeContract = (open: () => Promise<ContractStore>): void => {
     return { request: started, ended }
   }
 }
+
+/** As the interface of ClickHouse reads it from a URL. */
+const toParameter = (value: string | readonly (string | number)[]): string =>
+  typeof value === 'string'
+    ? value
+    : `[${value.map(item => (typeof item === 'string' ? `'${item}'` : item)).join(',')}]`
 
 const text = fc.option(fc.string({ unit: 'binary', minLength: 1, maxLength: 20 }), { nil: null })
 const count = fc.option(fc.oneof(fc.nat(), fc.constant(Number.MAX_SAFE_INTEGER)), { nil: null })

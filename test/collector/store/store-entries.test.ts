@@ -31,7 +31,7 @@ const toEntries = (calls: CallRecord[]) => calls.map((call, offset) => ({ offset
 test('a call that came twice in a batch is not stored again when the batch is, after an unclear outcome', async () => {
   const [first, second] = [makeCall(), makeCall()]
   const entries = toEntries([first, second, first])
-  const batch = { partition, fence, entries }
+  const batch = { partition, fence, entries, isAlone: false }
   expect(await newStoreEntries()({ ...batch, stored: new Set() })).toEqual({ rows: 2, duplicates: 1, unreadable: 0 })
   // The acknowledgement was lost: whoever tries again knows the stored positions, not the ids.
   const again = await newStoreEntries()({ ...batch, stored: new Set([0, 1]) })
@@ -41,6 +41,25 @@ test('a call that came twice in a batch is not stored again when the batch is, a
 
 test('of a batch that is stored in part, the rest is stored', async () => {
   const entries = toEntries([makeCall(), makeCall(), makeCall()])
-  const counts = await newStoreEntries()({ partition, fence, entries, stored: new Set([1]) })
+  const counts = await newStoreEntries()({ partition, fence, entries, stored: new Set([1]), isAlone: true })
   expect(counts).toEqual({ rows: 2, duplicates: 0, unreadable: 0 })
+})
+
+test('a partition that was lost holds up the others that shared its insert only once', async () => {
+  const [lost, kept] = [1, 2].map(number => ({ ...partition, logId: randomUUID(), partition: number }))
+  if (lost === undefined || kept === undefined) throw new Error('two partitions')
+  const batches = await Promise.all(
+    [lost, kept].map(async held => ({
+      partition: held,
+      fence: await takeFence(opened.store, held),
+      entries: toEntries([makeCall()]),
+      stored: new Set<number>(),
+    })),
+  )
+  await takeFence(opened.store, lost)
+  const storeEntries = newStoreEntries()
+  const storeBoth = (isAlone: boolean) =>
+    Promise.all(batches.map(batch => storeEntries({ ...batch, isAlone }).catch(({ code }: { code: string }) => code)))
+  expect(await storeBoth(false)).toEqual(['STORE_FENCED', 'STORE_FENCED'])
+  expect(await storeBoth(true)).toEqual(['STORE_FENCED', { rows: 1, duplicates: 0, unreadable: 0 }])
 })
