@@ -25,6 +25,7 @@ import { type PendingWrite, startWriteBehind } from './write-behind.ts'
 
 /** Buckets of ended windows that one flush removes. */
 const REMOVALS_MAX = 2_000
+const RECORDS_AT_ONCE_MAX = 256
 
 /** What one transaction leaves behind. */
 interface Head {
@@ -71,6 +72,7 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
     settle: async (reference, spends) => settle(ifAvailable(), reference, spends, nowMs()),
     release: async reference => settle(ifAvailable(), reference, [], nowMs()),
     applyRecords: async batch => applyRecords(ifAvailable(), batch, nowMs()),
+    recordsAtOnceMax: RECORDS_AT_ONCE_MAX,
     position: async (logId, partition) => counters.positions.get(positionKey(logId, partition)) ?? null,
     forgetComparisons: async () => {
       comparison = { id: comparison.id + 1, cut: [] }

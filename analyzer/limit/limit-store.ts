@@ -175,6 +175,8 @@ export interface LimitStore {
   /** Gives back what a decision took, once. */
   release(reference: DecisionReference): Promise<SettleOutcome>
   applyRecords(batch: RecordBatch): Promise<RecordCounts>
+  /** Effects of one `applyRecords` after which decisions should have their turn: about a millisecond. */
+  readonly recordsAtOnceMax: number
   position(logId: string, partition: number): Promise<AppliedPosition | null>
   /** Records were missed: every open window has to be compared whole. */
   forgetComparisons(): Promise<void>

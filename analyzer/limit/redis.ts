@@ -20,7 +20,7 @@ import { CALL_MS_MAX, createRedisConnection, type RedisCommands, type RedisConne
 import { createDeciding } from './redis-deciding.ts'
 import { encodeReference, encodeSpends, toNumbers } from './redis-encoding.ts'
 import type { RedisLimitsOptions } from './redis-options.ts'
-import { createPositions } from './redis-positions.ts'
+import { createPositions, type Positions } from './redis-positions.ts'
 import { loadScripts, positionsKey } from './redis-scripts.ts'
 
 /** How often windows that have ended and reservations that have expired are looked for, and the clock is compared. */
@@ -86,7 +86,7 @@ interface Parts {
 function createVerbs(
   { deadlineMs, bucketsMax, requestsMax }: RedisLimitsOptions,
   { connection, clock, buckets }: Parts,
-): Omit<LimitStore, 'applyRecords' | 'position' | 'close'> {
+): Omit<LimitStore, keyof Positions | 'close'> {
   const settle = async (
     reference: DecisionReference,
     spends: readonly Spend[],

@@ -15,11 +15,9 @@ import { subjectKeyOf } from '../policy/subject.ts'
 import { unitCost } from '../usage/units.ts'
 import { windowAt } from '../usage/window.ts'
 import type { DecisionIds } from './decision-id.ts'
-import type { LimitStore, RecordCounts, RecordEffect, RecordSpend } from './limit-store.ts'
+import type { AppliedPosition, LimitStore, RecordCounts, RecordEffect, RecordSpend } from './limit-store.ts'
 
 const READER = 'settler'
-/** Records that are applied before decisions get their turn: about a millisecond. */
-const SLICE_RECORDS = 256
 /** Entries behind the position whose ids are read again at start: a second or two. */
 const REMEMBERED_ENTRIES_MAX = 500_000
 const REMEMBERED_READ_ENTRIES = 5_000
@@ -101,16 +99,14 @@ function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogR
   const toEffect = createEffects(deps)
   const checksOnly = new Set(deps.quotas.filter(({ counts }) => counts === 'checks').map(({ series }) => series))
 
-  const applySlice = async (batch: LogBatch, entries: LogBatch['entries'], nextOffset: number) => {
-    const { logId, partition } = batch
-    const position = await store.position(logId, partition)
+  const applySlice = async (from: AppliedPosition, entries: LogBatch['entries'], nextOffset: number) => {
     const counts = noCounts()
     const fresh = new Map<string, CallRecord>()
-    let appliedOffset = position?.appliedOffset ?? -1
+    let { appliedOffset } = from
     let arrivedAtMs = 0
     for (const { offset, value } of entries) {
       // A batch that comes again, after it was applied in part.
-      if (position !== null && offset < position.nextOffset) continue
+      if (offset < from.nextOffset) continue
       const record = parseRecord(value)
       if (record === null) counts.unreadable += 1
       else if (ids.has(record.callId) || fresh.has(record.callId)) counts.duplicate += 1
@@ -125,16 +121,12 @@ function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogR
       const effect = toEffect(record, store.nowMs())
       if (effect !== null) effects.push(effect)
     }
-    const next = Math.max(nextOffset, position?.nextOffset ?? 0)
-    const applied = await store.applyRecords({
-      effects,
-      checksOnly,
-      position: { logId, partition, nextOffset: next, appliedOffset },
-    })
+    const position = { ...from, nextOffset: Math.max(nextOffset, from.nextOffset), appliedOffset }
+    const applied = await store.applyRecords({ effects, checksOnly, position })
     // Only now: had the store refused, the records would come again, and must not look like duplicates.
     for (const record of fresh.values()) ids.add(record.callId, record.startedAtMs)
     onSlice({ ...counts, ...applied }, arrivedAtMs)
-    return { ...counts, ...applied }
+    return { position, counts: { ...counts, ...applied } }
   }
 
   return {
@@ -151,11 +143,14 @@ function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogR
       return Math.max(position.nextOffset, beginOffset)
     },
     async handle(batch, heartbeat) {
+      const { logId, partition, entries } = batch
       const sum = noCounts()
-      for (let at = 0; at < batch.entries.length; at += SLICE_RECORDS) {
-        const entries = batch.entries.slice(at, at + SLICE_RECORDS)
-        const following = batch.entries[at + SLICE_RECORDS]
-        addCounts(sum, await applySlice(batch, entries, following?.offset ?? batch.nextOffset))
+      let position = (await store.position(logId, partition)) ?? { logId, partition, nextOffset: 0, appliedOffset: -1 }
+      for (let at = 0; at < entries.length; at += store.recordsAtOnceMax) {
+        const to = at + store.recordsAtOnceMax
+        const slice = await applySlice(position, entries.slice(at, to), entries[to]?.offset ?? batch.nextOffset)
+        position = slice.position
+        addCounts(sum, slice.counts)
         await heartbeat()
         await nextTurn()
       }
