@@ -57,6 +57,9 @@ const decisionSumsLost = meter.createCounter('quotacast_decision_sums_dropped_to
 const recordsSettled = meter.createCounter('quotacast_settled_records_total', {
   description: 'Call records that the limiter has applied, by what became of them.',
 })
+const recordsPassedOver = meter.createCounter('quotacast_passed_over_records_total', {
+  description: 'Call records that were gone from the log before the limiter had applied them.',
+})
 const usageCorrected = meter.createCounter('quotacast_usage_corrected_units_total', {
   description: 'Units by which counters differed from the store of call records.',
 })
@@ -147,6 +150,7 @@ export function reconcilingSkipped(log: Logger, reason: string, isNew: boolean):
 
 /** Records were lost to the settler: it rebuilds from the store. */
 export function settlerGapFound(log: Logger, gap: { logId: string; fromOffset: number; toOffset: number }): void {
+  recordsPassedOver.add(gap.toOffset - gap.fromOffset)
   log.error(gap, 'call records are gone from the log before they were applied; usage is rebuilt from the store')
 }
 

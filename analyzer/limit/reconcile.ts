@@ -126,13 +126,13 @@ async function compare(
 /** Why the store cannot be compared with yet; null when it holds all that was applied. */
 async function missingIn(
   recorded: RecordedCalls,
-  partitions: readonly LogPartition[],
+  partitions: Awaited<ReturnType<CallLog['partitions']>>,
   cut: readonly AppliedPosition[],
 ): Promise<string | null> {
-  // What a log that is gone has left unwritten will never be there.
-  const living = new Set(partitions.map(({ logId }) => logId))
   for (const { logId, partition, appliedOffset } of cut) {
-    if (appliedOffset < 0 || !living.has(logId)) continue
+    // What a log that is gone has left unwritten will never be there, and what a log has dropped was written before.
+    const living = partitions.find(one => one.logId === logId && one.partition === partition)
+    if (living === undefined || appliedOffset < living.beginOffset) continue
     if (!(await recorded.isUpTo({ logId, partition, offset: appliedOffset }))) {
       return 'the store does not hold yet what was applied'
     }

@@ -129,18 +129,23 @@ function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogR
     return { position, counts: { ...counts, ...applied } }
   }
 
+  /** Entries that the log no longer has: what they spent is only in the store, from which it is learned by comparing. */
+  const passOver = async ({ logId, partition, beginOffset }: LogPartition & { beginOffset: number }, from: number) => {
+    if (from > 0) settlerGapFound(logger, { logId, fromOffset: from, toOffset: beginOffset })
+    // In this order: a position that had moved would not tell of the gap any more.
+    await store.forgetComparisons()
+    const position = { logId, partition, nextOffset: beginOffset, appliedOffset: beginOffset - 1 }
+    await store.applyRecords({ effects: [], checksOnly, position })
+  }
+
   return {
     async assigned(partition) {
-      const position = await store.position(partition.logId, partition.partition)
-      const { beginOffset } = partition
-      if (position === null) return beginOffset
-      if (position.nextOffset < beginOffset) {
-        const gap = { logId: partition.logId, fromOffset: position.nextOffset, toOffset: beginOffset }
-        settlerGapFound(logger, gap)
-        await store.forgetComparisons()
-      }
-      await remember(deps.log, partition, { fromOffset: beginOffset, toOffset: position.nextOffset, ids })
-      return Math.max(position.nextOffset, beginOffset)
+      const { logId, beginOffset } = partition
+      const position = await store.position(logId, partition.partition)
+      const nextOffset = position?.nextOffset ?? 0
+      if (nextOffset < beginOffset) await passOver(partition, nextOffset)
+      else await remember(deps.log, partition, { fromOffset: beginOffset, toOffset: nextOffset, ids })
+      return Math.max(nextOffset, beginOffset)
     },
     async handle(batch, heartbeat) {
       const { logId, partition, entries } = batch
