@@ -1,5 +1,8 @@
 import type autocannon from 'autocannon'
 import { startQuotacast } from '../e2e/quotacast.ts'
+import { EMBEDDED, ON_REDIS, type StartedWorld } from '../e2e/world.ts'
+import { whatIsMissing } from '../servers/missing.ts'
+import { type BareRedis, measureBareRedis } from './bare-redis.ts'
 import { type Load, measureLoad, startBare } from './load.ts'
 import { fixed, printTable, thousands } from './table.ts'
 
@@ -62,38 +65,71 @@ function auths(token: string): autocannon.Request[] {
   }))
 }
 
-/** `/v1/check` and `/v1/auth` beside servers of the same kind that answer at once. */
-export async function benchCheck(): Promise<void> {
-  process.stdout.write(
-    `Checks: ${thousands(CONSUMERS)} consumers, three quotas match each, ${CONNECTIONS} connections, load generator on the same machine\n\n`,
-  )
-  const rows: [string, Load, Load][] = []
-  const measure = async (name: string, url: string, pids: number[], requests: autocannon.Request[]) => {
-    const full = await measureLoad({ url, pids, requests, connections: CONNECTIONS, seconds: SECONDS })
-    const half = await measureLoad({
-      url,
-      pids,
-      requests,
-      connections: CONNECTIONS,
-      seconds: SECONDS,
-      rate: HALF_LOAD_PER_SECOND,
-    })
-    rows.push([name, full, half])
-  }
-  for (const kind of ['http', 'fastify'] as const) {
-    const bare = await startBare(kind)
-    await measure(kind === 'http' ? 'bare node:http' : 'bare Fastify, JSON', bare.url, [bare.pid], checks('none'))
-    bare.stop()
-  }
-  const quotacast = await startQuotacast({ quotas: QUOTAS })
+type Measured = [name: string, full: Load, half: Load]
+
+async function measure(
+  name: string,
+  server: { url: string; pids: readonly number[] },
+  requests: autocannon.Request[],
+): Promise<Measured> {
+  const load = { ...server, requests, connections: CONNECTIONS, seconds: SECONDS }
+  return [name, await measureLoad(load), await measureLoad({ ...load, rate: HALF_LOAD_PER_SECOND })]
+}
+
+/** Both doors of a limiter whose counters are where `world` says; the CPU of the servers it needs counts too. */
+async function measureLimiter(
+  world: string,
+  { config, pids }: Pick<StartedWorld, 'config' | 'pids'>,
+): Promise<Measured[]> {
+  const quotacast = await startQuotacast({ ...config, quotas: QUOTAS })
   try {
     const { urls, token } = quotacast
-    await measure('/v1/check', urls.limiter, quotacast.rolePids('limiter'), checks(token))
-    await measure('/v1/auth', urls.limiter, quotacast.rolePids('limiter'), auths(token))
+    const server = { url: urls.limiter, pids: [...quotacast.rolePids('limiter'), ...Object.values(pids)] }
+    return [
+      await measure(`${world}: /v1/check`, server, checks(token)),
+      await measure(`${world}: /v1/auth`, server, auths(token)),
+    ]
   } finally {
     await quotacast.stop()
     quotacast.remove()
   }
+}
+
+/** ioredis alone, then Quotacast, on the same Redis; what is missing for it is said. */
+async function measureOnRedis(): Promise<{ bare: BareRedis[]; limiter: Measured[] }> {
+  const missing = whatIsMissing(ON_REDIS.checks)
+  if (missing !== null) {
+    process.stdout.write(`Left out: ${ON_REDIS.name}. ${missing}\n\n`)
+    return { bare: [], limiter: [] }
+  }
+  const world = await ON_REDIS.start()
+  try {
+    const bare = await measureBareRedis(world.config.limits as { url: string }, {
+      pid: world.pids.redis ?? 0,
+      keys: CONSUMERS,
+      inFlight: CONNECTIONS,
+    })
+    return { bare, limiter: await measureLimiter(ON_REDIS.name, world) }
+  } finally {
+    await world.stop()
+  }
+}
+
+/** `/v1/check` and `/v1/auth` beside servers of the same kind that answer at once, and beside bare commands of Redis. */
+export async function benchCheck(): Promise<void> {
+  process.stdout.write(
+    `Checks: ${thousands(CONSUMERS)} consumers, three quotas match each, ${CONNECTIONS} connections, load generator on the same machine\n\n`,
+  )
+  const rows: Measured[] = []
+  for (const kind of ['http', 'fastify'] as const) {
+    const { url, pid, stop } = await startBare(kind)
+    const name = kind === 'http' ? 'bare node:http' : 'bare Fastify, JSON'
+    rows.push(await measure(name, { url, pids: [pid] }, checks('none')))
+    stop()
+  }
+  rows.push(...(await measureLimiter(EMBEDDED.name, { config: {}, pids: {} })))
+  const { bare, limiter } = await measureOnRedis()
+  rows.push(...limiter)
   const bareCpu = rows[1]?.[1].cpuMicros ?? Number.NaN
   printTable(
     [
@@ -115,6 +151,17 @@ export async function benchCheck(): Promise<void> {
       fixed(full.cpuMicros / bareCpu, 2),
       fixed(half.p99Ms, 1),
       String(full.failures + half.failures),
+    ]),
+  )
+  if (bare.length === 0) return
+  printTable(
+    ['ioredis, one connection', 'per second', 'p50 ms', 'p99 ms', 'CPU µs each, Redis included'],
+    bare.map(({ name, perSecond, p50Ms, p99Ms, cpuMicros }) => [
+      name,
+      thousands(perSecond),
+      fixed(p50Ms, 2),
+      fixed(p99Ms, 2),
+      fixed(cpuMicros, 1),
     ]),
   )
 }

@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type Quotacast, startQuotacast } from '../e2e/quotacast.ts'
-import { DISTRIBUTED, EMBEDDED } from '../e2e/world.ts'
+import { DISTRIBUTED, EMBEDDED, type StartedWorld } from '../e2e/world.ts'
 import { whatIsMissing } from '../servers/missing.ts'
 import { measureBareKafka } from './bare-kafka.ts'
 import { startBare } from './load.ts'
@@ -47,7 +47,7 @@ interface Ingest {
 }
 
 /** What one world makes of the records. */
-async function measureIngest(world: string, config: Record<string, unknown>): Promise<Ingest> {
+async function measureIngest(world: string, { config, pids }: Pick<StartedWorld, 'config' | 'pids'>): Promise<Ingest> {
   const quotacast = await startQuotacast(config)
   try {
     const groups = {
@@ -55,6 +55,7 @@ async function measureIngest(world: string, config: Record<string, unknown>): Pr
       store: quotacast.rolePids('store'),
       'limiter (settler)': quotacast.rolePids('limiter'),
       analyzer: quotacast.rolePids('analyzer'),
+      ...Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, [pid]])),
     }
     const cpu = () => Object.values(groups).map(pids => pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0))
     const before = cpu()
@@ -86,7 +87,7 @@ async function measureOnKafka(rows: [string, number][]): Promise<Ingest[]> {
     const load = { records: RECORDS, batch: BATCH, inFlight: IN_FLIGHT }
     const bare = await measureBareKafka(log.brokers, load)
     rows.push(['bare kafkajs, produced', bare.producedPerSecond], ['bare kafkajs, consumed', bare.consumedPerSecond])
-    return [await measureIngest(DISTRIBUTED.name, world.config)]
+    return [await measureIngest(DISTRIBUTED.name, world)]
   } finally {
     await world.stop()
   }
@@ -102,7 +103,7 @@ export async function benchIngest(): Promise<void> {
   bare.stop()
   const perSecond = (ms: number) => (RECORDS / ms) * 1000
   const rows: [string, number][] = [['bare node:http, body read and dropped', perSecond(baseline.ms)]]
-  const ingests = [await measureIngest(EMBEDDED.name, {}), ...(await measureOnKafka(rows))]
+  const ingests = [await measureIngest(EMBEDDED.name, { config: {}, pids: {} }), ...(await measureOnKafka(rows))]
   for (const { world, acknowledgedMs, storedMs } of ingests) {
     rows.push([`${world}: acknowledged (durable in the log)`, perSecond(acknowledgedMs)])
     rows.push([`${world}: stored in \`calls\` (end to end)`, perSecond(storedMs)])

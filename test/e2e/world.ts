@@ -24,13 +24,15 @@ export interface StartedWorld {
   config: Record<string, unknown>
   /** For each server: kill -9, and started again on what it has on disk. */
   restarts: Record<string, () => Promise<void>>
+  /** Their processes. */
+  pids: Record<string, number>
   stop(): Promise<void>
 }
 
 export const EMBEDDED: World = {
   name: 'embedded',
   checks: [],
-  start: async () => ({ config: {}, restarts: {}, stop: async () => undefined }),
+  start: async () => ({ config: {}, restarts: {}, pids: {}, stop: async () => undefined }),
 }
 
 export const DISTRIBUTED: World = {
@@ -38,13 +40,28 @@ export const DISTRIBUTED: World = {
   checks: [...kafkaChecks, ...redisChecks],
   async start() {
     const [kafka, redis] = await Promise.all([startKafka(), startRedis()])
-    const limits = { kind: 'redis', url: redis.url, deadlineMs: DECISION_DEADLINE_MS }
     return {
-      config: { log: kafkaLog(kafka), limits, secrets: newSecrets() },
+      config: { log: kafkaLog(kafka), limits: redisLimits(redis), secrets: newSecrets() },
       restarts: restartsOf(kafka, redis),
+      pids: { broker: kafka.brokers[0]?.pid() ?? 0, redis: redis.pid() },
       async stop() {
         await Promise.all([kafka.stop(), redis.stop()])
       },
+    }
+  },
+}
+
+/** Only the counters of the limits are in a server. */
+export const ON_REDIS: World = {
+  name: 'on Redis',
+  checks: redisChecks,
+  async start() {
+    const redis = await startRedis()
+    return {
+      config: { limits: redisLimits(redis), secrets: newSecrets() },
+      restarts: {},
+      pids: { redis: redis.pid() },
+      stop: () => redis.stop(),
     }
   },
 }
@@ -58,6 +75,8 @@ const kafkaLog = (kafka: KafkaServers) => ({
   sessionTimeoutMs: SESSION_TIMEOUT_MS,
   rebalanceTimeoutMs: REBALANCE_TIMEOUT_MS,
 })
+
+const redisLimits = ({ url }: RedisServer) => ({ kind: 'redis', url, deadlineMs: DECISION_DEADLINE_MS })
 
 const newSecrets = () => {
   const keys = () => [randomBytes(SECRET_BYTES).toString('hex')]

@@ -41,6 +41,7 @@ export const kafkaChecks: readonly (() => MissingServerError | null)[] = [
 
 export interface KafkaBroker {
   port: number
+  pid(): number
   /** Folder of its partitions, `<topic>-<partition>` each. */
   logDir: string
   /** SIGTERM; resolves when it is gone, with its data kept. */
@@ -198,6 +199,7 @@ function startBroker(node: Node, command: readonly string[]): KafkaBroker & { an
   const answering = () => untilAnswering([`127.0.0.1:${node.port}`], () => server.ended(), logFile)
   return {
     port: node.port,
+    pid: () => server.pid,
     logDir: join(node.dir, 'logs'),
     answering,
     stop: () => server.stop(),

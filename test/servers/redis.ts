@@ -16,6 +16,7 @@ export const redisChecks = [programCheck('Redis', 'redis-server', ['--version'],
 
 export interface RedisServer {
   url: string
+  pid(): number
   /** kill -9. */
   kill(): Promise<void>
   signal(name: NodeJS.Signals): void
@@ -60,6 +61,7 @@ export async function startRedis(): Promise<RedisServer> {
   await answering()
   return {
     url: `redis://127.0.0.1:${port}`,
+    pid: () => server.pid,
     kill: () => server.kill(),
     signal: name => server.signal(name),
     async start() {
