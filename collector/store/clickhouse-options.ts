@@ -30,7 +30,8 @@ export const ClickHouseStoreOptions = Type.Object(
     database: Type.String({
       default: 'quotacast',
       pattern: '^[A-Za-z_][A-Za-z0-9_]{0,63}$',
-      description: 'Database of our tables; made when there is none.',
+      description:
+        'Database of our tables; made when there is none. Two installations, with a log each, need one each: their writers would keep each other out.',
     }),
     tls: Type.Optional(ClickHouseTlsOptions),
   },

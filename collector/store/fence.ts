@@ -99,7 +99,10 @@ const queryIdPrefix = ({ database }: Pick<Store, 'database'>, { topic }: Pick<Fe
 const queryIdMark = ({ partition }: Pick<Fence, 'partition'>) => `<${partition}>`
 
 const fencedError = (fences: readonly Fence[]) =>
-  new StoreError('STORE_FENCED', `Another writer has taken over ${nameAll(fences)}`)
+  new StoreError(
+    'STORE_FENCED',
+    `Another writer has taken over ${nameAll(fences)}. Should it be that of another installation: each needs a database of its own`,
+  )
 
 const nameAll = (fences: readonly Fence[]) => fences.map(({ topic, partition }) => `${topic}/${partition}`).join(' or ')
 
@@ -128,7 +131,6 @@ const appendFence = (store: Store, fence: Fence) =>
 
 const killInserts = (store: Store, fence: Fence) =>
   store.client.command({
-    query: `KILL QUERY WHERE startsWith(query_id, {prefix:String})
-      AND position(query_id, {mark:String}, length({prefix:String})) > 0 SYNC`,
+    query: `KILL QUERY WHERE startsWith(query_id, {prefix:String}) AND position(query_id, {mark:String}) > 0 SYNC`,
     query_params: { prefix: queryIdPrefix(store, fence), mark: queryIdMark(fence) },
   })
