@@ -1,9 +1,8 @@
 /**
  * The log on Apache Kafka. What its other files hold: `kafka-client` (how to connect), `kafka-codec` (compression),
- * `kafka-topics` (made and
- * checked), `kafka-appender` (group commit), `kafka-subscription` and `kafka-partition` (reading in a group),
- * `kafka-read` (reading without one, trimming), `kafka-lives` (which log it is), `kafka-cluster` (all other questions
- * to the brokers).
+ * `kafka-topics` (made and checked), `kafka-appender` (group commit), `kafka-subscription` and `kafka-partition`
+ * (reading in a group), `kafka-read` (reading without one, trimming), `kafka-lives` (which log it is), `kafka-cluster`
+ * (all other questions to the brokers).
  */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
