@@ -10,6 +10,7 @@ import { createIdentity } from '../../collector/identity.ts'
 import type { CallLog } from '../../collector/log/call-log.ts'
 import type { DecisionSums } from '../../collector/log/decision-sums.ts'
 import { routeOf } from '../../collector/normalize/route.ts'
+import { createRoutePatterns } from '../../collector/normalize/route-patterns.ts'
 import type { Principal } from '../../collector/principal.ts'
 import { openStore } from '../../collector/store/open.ts'
 import { createServer } from '../../deploy/http.ts'
@@ -68,7 +69,7 @@ async function open(quotas: Quota[]) {
     }),
     labelColumns: ['team'],
     decisionKeys: ['d'.repeat(32)],
-    routeOf,
+    routeOf: path => routeOf(path, '', createRoutePatterns([])),
     principalOf,
     logger: silent,
     now: () => nowMs,

@@ -29,6 +29,8 @@ interface Answer {
 export interface Quotacast {
   dir: string
   urls: Record<Role, string>
+  /** Of the collector. */
+  grpcPort: number
   /** Health addresses, all roles. */
   health: Record<Role, string>
   token: string
@@ -58,8 +60,10 @@ export interface Quotacast {
   remove(): void
 }
 
-export function runCli(args: readonly string[], onSpawn?: (child: ChildProcess) => void) {
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd: REPOSITORY, stdio: ['ignore', 'pipe', 'pipe'] })
+export function runCli(args: readonly string[], onSpawn?: (child: ChildProcess) => void, input = '') {
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: REPOSITORY, stdio: ['pipe', 'pipe', 'pipe'] })
+  // A command that reads nothing may be gone before it is written.
+  child.stdin.on('error', () => undefined).end(input)
   onSpawn?.(child)
   let stdout = ''
   let stderr = ''
@@ -105,12 +109,12 @@ export async function prepareQuotacast(config: Record<string, unknown> = {}): Pr
   const dir = mkdtempSync(join(tmpdir(), 'quotacast-e2e-'))
   const dataDir = join(dir, 'data')
   const configFile = join(dir, 'quotacast.yaml')
-  const [store, storeHealth, collector, limiter, analyzer] = await freePorts(5)
+  const [store, storeHealth, collector, grpc = 0, limiter, analyzer] = await freePorts(6)
   const section = (name: string) => (config[name] ?? {}) as Record<string, unknown>
   const whole = {
     ...config,
     store: { kind: 'embedded', port: store, healthPort: storeHealth, ...section('store') },
-    collector: { port: collector, ...section('collector') },
+    collector: { port: collector, grpc: { port: grpc }, ...section('collector') },
     limiter: { port: limiter, ...section('limiter') },
     analyzer: { port: analyzer, ...section('analyzer') },
   }
@@ -168,6 +172,7 @@ export async function prepareQuotacast(config: Record<string, unknown> = {}): Pr
   const quotacast: Quotacast = {
     dir: dataDir,
     urls,
+    grpcPort: grpc,
     health,
     get token() {
       return token()
