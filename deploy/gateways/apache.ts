@@ -60,6 +60,8 @@ export const apacheGuide: Guide = {
   notes: [
     '`common`, `combined` and `vhost_combined` are understood as well; they have no latency and no id, and times to the second.',
     'httpd has no JSON: a LogFormat that looks like it is broken by the first byte that is not ASCII, so the format of this page is text with names.',
+    'Paths come decoded: `/caf%C3%A9` is `/café`.',
+    'httpd sees that a client has gone when it writes to it: a call whose answer was still awaited is what that answer is; in the middle of one it is `aborted`.',
     'httpd does not tell how long an upstream took. A 429 is the upstream’s (`exhausted`) where it answered 429 itself, which `upstream_status` shows, else httpd’s own (`limited`).',
     'With `LogFormat … %r …` queries, and the keys in them, stay in the log of httpd.',
   ],

@@ -66,7 +66,7 @@ export const caddyGuide: Guide = {
     'Caddy logs a call when it ends; the start is that less `duration`. Sizes are those of bodies.',
     'Where the headers of requests are logged, callers are the fingerprints of their keys; the keys themselves are not kept, but stay in the log of Caddy.',
     'A 429 is the upstream’s (`exhausted`) where there is an upstream’s latency, or the answer says what is left of its limits; else it is Caddy’s own (`limited`).',
-    'A status of 0 means that nothing was written: the client had gone, or no handler answered.',
+    'A status of 0 means that nothing was written: the client had gone, or no handler answered. A client that goes in the middle of an answer leaves no trace: that call is `ok`.',
     'Other loggers and the messages of Caddy about itself are passed over; the format `console` cannot be read.',
   ],
   hints: {

@@ -68,6 +68,7 @@ export const haproxyGuide: Guide = {
     'The names in the JSON are those of the variables of `log-format`, so any other format with them is understood; from 3.0 on `%{+json}o %(ST)ST …` writes it as well.',
     'The upstream’s latency is `Tc` and `Tr`: until the headers of its answer. A streamed answer takes longer.',
     'A 429 is the server’s (`exhausted`) where a server answered, else that of a rule (`limited`). Sessions that clients end early (`C…` in `tsc`) are `aborted`; the state is kept as the label `error`.',
+    'Without `option abortonclose` HAProxy waits for the answer of the server when the client has gone, and the call is what that answer is.',
     'TCP logs, failed handshakes, messages about servers and calls of HAProxy’s own client are passed over.',
     'Do not capture headers with keys: the captures of `option httplog` have no names.',
   ],

@@ -65,6 +65,9 @@ ruleset(name="quotacast") {
       },
     },
     syslogStep(source, 'tcp'),
+    {
+      text: 'To encrypt it, install `rsyslog-openssl`, put `global(defaultNetstreamDriverCAFile="/etc/ssl/certs/ca-certificates.crt")` before the rest, add `StreamDriver="ossl" StreamDriverMode="1" StreamDriverAuthMode="x509/name" StreamDriverPermittedPeers="quotacast"` (the name in the certificate) to the action, and `tls: { certFile: …, keyFile: … }` to `receive`.',
+    },
   ],
 })
 

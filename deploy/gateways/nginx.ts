@@ -80,6 +80,7 @@ export const nginxGuide: Guide = {
   notes: [
     '`combined`, and JSON of other formats with `escape=json` whose names are those of the variables (`request_uri`, `time_iso8601`, `upstream_response_time`, …), are understood as well. `combined` has no latency, no id and no service.',
     'nginx logs a call when it ends; the start is that less `request_time`. Of a retried call the times of all attempts are summed.',
+    'A call whose client went before the end of the answer is `aborted`: its status is 499 or, once the headers were sent, theirs with an empty `request_completion`.',
     'A 429 is the provider’s (`exhausted`) where `upstream_status` is 429 too, else one of nginx’ own limits (`limited`), which answer 503 unless `limit_req_status` is set.',
     'Never log `$http_authorization` or `$request_uri`. Where keys cannot be named in a `map`, `"credential":"$http_x_api_key"` makes callers their fingerprints, but leaves the keys in the log of nginx.',
   ],

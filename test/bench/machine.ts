@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { availableParallelism, cpus, release, totalmem } from 'node:os'
 
 /** One line that names the machine and the day, for the head of every table. */
@@ -20,9 +20,16 @@ export function cpuSeconds(pid: number): number {
 }
 
 /** Resident memory of a process in MiB. */
-export function residentMiB(pid: number): number {
-  const line = readFileSync(`/proc/${pid}/status`, 'utf8').match(/VmRSS:\s+(\d+) kB/)
-  return line ? Number(line[1]) / 1024 : Number.NaN
+export const residentMiB = (pid: number): number => statusMiB(pid, 'VmRSS')
+
+/** The same without the pages of files that it maps, which the kernel takes back when it needs them. */
+export const anonymousMiB = (pid: number): number => statusMiB(pid, 'RssAnon')
+
+/** 0 when it is gone. */
+function statusMiB(pid: number, field: string): number {
+  const file = `/proc/${pid}/status`
+  const line = existsSync(file) ? new RegExp(`${field}:\\s+(\\d+) kB`).exec(readFileSync(file, 'utf8')) : null
+  return Number(line?.[1] ?? 0) / 1024
 }
 
 /** Direct children of a process, with their command lines. */

@@ -1,10 +1,11 @@
 /** `npm run bench` measures everything, `npm run bench -- NAME …` some of it. Every figure of a README comes from here. */
 import { benchCheck } from './check.ts'
 import { benchDecode } from './decode.ts'
+import { benchImport } from './import.ts'
 import { benchIngest } from './ingest.ts'
 import { machineLine } from './machine.ts'
 
-const BENCHES = { ingest: benchIngest, check: benchCheck, decode: benchDecode }
+const BENCHES = { ingest: benchIngest, check: benchCheck, decode: benchDecode, import: benchImport }
 type Name = keyof typeof BENCHES
 
 const isName = (name: string): name is Name => name in BENCHES

@@ -251,10 +251,16 @@ export async function prepareQuotacast(config: Record<string, unknown> = {}): Pr
   return quotacast
 }
 
-/** Prepared, started and ready. */
+/** Prepared, started and ready, or nothing is left of it. */
 export async function startQuotacast(config?: Record<string, unknown>): Promise<Quotacast> {
   const quotacast = await prepareQuotacast(config)
   await quotacast.start()
-  await quotacast.ready()
+  try {
+    await quotacast.ready()
+  } catch (error) {
+    await quotacast.stop()
+    quotacast.remove()
+    throw error
+  }
   return quotacast
 }
