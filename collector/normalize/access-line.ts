@@ -45,9 +45,10 @@ export function parseAccessLine(line: string): AccessLine | null {
 function callerOf(text: string): Pick<AccessLine, 'host' | 'address' | 'user'> | null {
   const words = text.split(' ')
   // A list of addresses, of the proxies that the call came through, is one word.
-  while (words[0]?.endsWith(',') && words.length > 1) words.splice(0, 2, `${words[0]}${words[1]}`)
-  const [first = '', second, third, ...rest] = words
-  if (second === undefined || third === undefined) return null
+  const firstEnd = words.findIndex(word => !word.endsWith(',')) + 1
+  const first = words.slice(0, firstEnd).join('')
+  const [second, third, ...rest] = words.slice(firstEnd)
+  if (firstEnd === 0 || second === undefined || third === undefined) return null
   const host = rest.length > 0 ? VIRTUAL_HOST.exec(first)?.[1] : undefined
   if (host !== undefined) return { host, address: second, user: unescaped(rest.join(' ')) }
   return { host: null, address: first, user: unescaped(rest.length === 0 ? third : [third, ...rest].join(' ')) }
@@ -99,6 +100,8 @@ const COMMA = 44
 const BRACKET = 91
 const BACKSLASH = 92
 const NO_PAIRS: Fields = {}
+/** How far behind a bracket its end is looked for: lines of nothing but brackets would take minutes. */
+const BRACKETED_CHARACTERS_MAX = 1024
 const PAIR = /^[A-Za-z][\w-]*=/
 
 interface Found {
@@ -119,9 +122,9 @@ function readWords(line: string, begin: number, found: Found): void {
       at = end + 1
       continue
     }
-    const close = code === BRACKET ? line.indexOf(']', at) : -1
+    const close = code === BRACKET ? at + line.slice(at, at + BRACKETED_CHARACTERS_MAX).indexOf(']') : -1
     // An address of IPv6 goes on behind its brackets.
-    if (close > 0 && (close + 1 === line.length || line.charCodeAt(close + 1) === SPACE)) {
+    if (close > at && (close + 1 === line.length || line.charCodeAt(close + 1) === SPACE)) {
       found.words.push(line.slice(at + 1, close))
       at = close + 1
       continue

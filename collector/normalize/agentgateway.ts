@@ -3,15 +3,16 @@
  * the end of the call, its duration has a unit.
  * https://github.com/agentgateway/agentgateway
  */
+import { putDenial } from './denial.ts'
 import { type Decode, type Dialect, type Draft, emptyDraft, SKIP } from './draft.ts'
 import { countOf, type Fields, firstText, goDurationMs, isFields, textOf, withoutPort } from './fields.ts'
 import { addGenAi, genAiOf } from './gen-ai.ts'
 import { headerReader } from './headers.ts'
 import { presentLabels } from './labels.ts'
 import { outcomeOf } from './outcome.ts'
-import { putTarget } from './request-line.ts'
+import { hostOf, putTarget } from './request-line.ts'
 import { instantOfIso } from './time.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 export const agentgateway: Dialect = {
   name: 'agentgateway',
@@ -33,8 +34,7 @@ const decode: Decode = raw => {
   draft.tenant = textOf(fields.tenant)
   draft.consumer = firstText(fields.consumer, fields['user.id'], fields.user_id, fields['jwt.sub'])
   draft.method = textOf(fields['http.method'])
-  const host = textOf(fields['http.host'])
-  draft.host = host === null ? null : withoutPort(host)
+  draft.host = hostOf(textOf(fields['http.host']))
   putTarget(draft, textOf(fields['http.path']))
   draft.service = textOf(fields.endpoint)
   const address = textOf(fields['src.addr'])
@@ -58,7 +58,9 @@ function addEnding(draft: Draft, fields: Fields): void {
   const isFromUpstream = reason === null || reason === 'Upstream'
   draft.status = status
   draft.outcome = reason === 'RateLimit' ? 'limited' : outcomeOf({ status, isFromUpstream })
-  if (isFromUpstream) draft.upstreamLimits = upstreamLimitsOf(headerReader(fields), Number(draft.endedAtMs ?? 0))
+  const answer = headerReader(fields)
+  if (isFromUpstream) putUpstreamLimits(draft, answer)
+  putDenial(draft, answer)
   draft.labels = presentLabels({
     gatewayRoute: fields.route,
     operation: fields['gen_ai.operation.name'] ?? fields['mcp.method'],

@@ -6,13 +6,14 @@
 import type { Outcome } from '../call-record.ts'
 import { type AccessLine, parseAccessLine } from './access-line.ts'
 import { draftOfLine } from './clf.ts'
+import { putDenial } from './denial.ts'
 import { type Decode, type Dialect, type Draft, refusal } from './draft.ts'
 import { countOf, durationOf, type Fields, instantOf, numberOf, textOf } from './fields.ts'
 import { headerReader } from './headers.ts'
 import { outcomeOf } from './outcome.ts'
 import { putOwnFields } from './own-fields.ts'
 import { hostOf } from './request-line.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 const MS_PER_MICROSECOND = 1e-3
 
@@ -32,20 +33,18 @@ const decode: Decode = raw => {
 function draftOf(line: AccessLine): Draft {
   const { words, pairs } = line
   const draft = draftOfLine(line)
-  const startedAtMs = instantOf(pairs.started_us, MS_PER_MICROSECOND) ?? line.atMs
-  draft.startedAtMs = startedAtMs
+  draft.startedAtMs = instantOf(pairs.started_us, MS_PER_MICROSECOND) ?? line.atMs
   draft.requestId = textOf(pairs.request_id)
   draft.host ??= hostOf(pairs.host)
-  const latencyMs = durationOf(pairs.latency_us, MS_PER_MICROSECOND)
-  draft.latencyMs = latencyMs
+  draft.latencyMs = durationOf(pairs.latency_us, MS_PER_MICROSECOND)
   draft.requestBytes = countOf(pairs.request_bytes)
   // `%b` is a dash where nothing was sent.
   draft.responseBytes = countOf(pairs.response_bytes) ?? countOf(words[1] === '-' ? 0 : words[1])
   // Headers that go to the client are the upstream's only where it answered.
-  if (pairs.upstream_status !== '-') {
-    draft.upstreamLimits = upstreamLimitsOf(headerReader(pairs), startedAtMs + (latencyMs ?? 0))
-  }
+  const answer = headerReader(pairs)
+  if (pairs.upstream_status !== '-') putUpstreamLimits(draft, answer)
   draft.outcome = outcomeOfPairs(pairs, draft.status)
+  putDenial(draft, answer)
   putOwnFields(draft, pairs)
   return draft
 }

@@ -3,6 +3,7 @@
  * variable that has no value is empty. Other templates are read as far as they use the same names.
  * https://cloud.google.com/apigee/docs/api-platform/reference/variables-reference
  */
+import { putDenial } from './denial.ts'
 import { type Decode, type Dialect, emptyDraft, refusal } from './draft.ts'
 import { countOf, durationOf, type Fields, firstText, instantOf, isFields, numberOf, textOf } from './fields.ts'
 import { handMadeFields } from './hand-made-json.ts'
@@ -11,7 +12,7 @@ import { presentLabels } from './labels.ts'
 import { outcomeOf } from './outcome.ts'
 import { putOwnFields } from './own-fields.ts'
 import { putTarget } from './request-line.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 export const apigee: Dialect = {
   name: 'apigee',
@@ -53,10 +54,9 @@ const decode: Decode = raw => {
     fault !== null && OWN_LIMIT.test(fault)
       ? 'limited'
       : outcomeOf({ status, isFromUpstream: isFromUpstream && fault === null })
-  if (isFromUpstream) {
-    const endedAtMs = Number(draft.startedAtMs ?? 0) + Number(draft.latencyMs ?? 0)
-    draft.upstreamLimits = upstreamLimitsOf(headerReader(fields), endedAtMs)
-  }
+  const answer = headerReader(fields)
+  if (isFromUpstream) putUpstreamLimits(draft, answer)
+  putDenial(draft, answer)
   draft.labels = presentLabels({ proxy: fields.proxy, product: fields.product, error: fault })
   putOwnFields(draft, fields)
   return draft

@@ -3,26 +3,17 @@
  * variables under their own names or under those that APIPark gives them. Older gateways write the second in which the call
  * ended into `msec`, newer ones the millisecond of its start: the number tells, and the rest goes with it.
  */
+import { putDenial } from './denial.ts'
 import { type Decode, type Dialect, type Draft, emptyDraft, refusal } from './draft.ts'
-import {
-  countOf,
-  durationOf,
-  type Fields,
-  firstText,
-  instantOf,
-  isFields,
-  numberOf,
-  textOf,
-  withoutPort,
-} from './fields.ts'
-import { headerReader } from './headers.ts'
+import { countOf, durationOf, type Fields, firstText, instantOf, isFields, numberOf, textOf } from './fields.ts'
+import { type HeaderReader, headerReader } from './headers.ts'
 import { presentLabels } from './labels.ts'
 import { outcomeOf } from './outcome.ts'
 import { addProviderAnswer } from './provider-answer.ts'
 import { providerName } from './provider-name.ts'
-import { putTarget } from './request-line.ts'
+import { hostOf, putTarget } from './request-line.ts'
 import { instantOfIso } from './time.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 export const apipark: Dialect = {
   name: 'apipark',
@@ -39,8 +30,7 @@ const decode: Decode = raw => {
   const draft = emptyDraft()
   draft.requestId = textOf(raw.request_id)
   draft.method = textOf(raw.request_method)
-  const host = firstText(raw.request_host, raw.host)
-  draft.host = host === null ? null : withoutPort(host)
+  draft.host = hostOf(firstText(raw.request_host, raw.host))
   draft.clientIp = firstText(raw.src_ip, raw.remote_addr)
   draft.requestBytes = countOf(raw.request_length ?? raw.content_length)
   draft.responseBytes = countOf(raw.response_length)
@@ -61,7 +51,9 @@ const decode: Decode = raw => {
     strategy: raw.strategy ?? raw.block_name,
   })
   addTimes(draft, raw)
-  addAnswer(draft, raw)
+  const answer = headerReader(headersOf(raw.response_headers ?? raw.response_header))
+  addAnswer(draft, raw, answer)
+  putDenial(draft, answer)
   return draft
 }
 
@@ -80,7 +72,7 @@ function addTimes(draft: Draft, raw: Fields): void {
   draft.upstreamLatencyMs = durationOf(raw.proxy_time, 1) ?? durationOf(raw.response_time, isOld ? 1 : NANOSECOND_MS)
 }
 
-function addAnswer(draft: Draft, raw: Fields): void {
+function addAnswer(draft: Draft, raw: Fields, answer: HeaderReader): void {
   const status = statusOf(raw.status)
   draft.status = status
   const upstreamStatus = statusOf(raw.proxy_status)
@@ -93,8 +85,7 @@ function addAnswer(draft: Draft, raw: Fields): void {
     return
   }
   draft.outcome = outcomeOf({ status, isFromUpstream: upstreamStatus === null || upstreamStatus === status })
-  const header = headerReader(headersOf(raw.response_headers ?? raw.response_header))
-  draft.upstreamLimits = upstreamLimitsOf(header, Number(draft.startedAtMs ?? draft.endedAtMs ?? 0))
+  putUpstreamLimits(draft, answer)
   addProviderAnswer(draft, body)
 }
 

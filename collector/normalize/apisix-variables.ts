@@ -27,7 +27,9 @@ export function draftOfApisixVariables(variables: Fields): Draft {
   return draft
 }
 
-const LIST = String.raw`-|[^\s,"]+(?:(?:,| :) [^\s,"]+)*`
+/** Never a colon alone, or a list could be told from the next one in too many ways. */
+const ITEM = String.raw`[^\s,":][^\s,"]*`
+const LIST = `-|${ITEM}(?:(?:,| :) ${ITEM})*`
 const ACCESS_LINE = new RegExp(
   [
     String.raw`^(?<remote_addr>\S+) - (?<remote_user>\S+) \[(?<time_local>[^\]]+)\] (?<host>\S+) "(?<request>[^"]*)"`,

@@ -4,6 +4,7 @@
  * nginx's variables are seconds, and are written at the end.
  */
 import { draftOfApisixVariables, variablesOfLine } from './apisix-variables.ts'
+import { putDenial } from './denial.ts'
 import { type Decode, type Dialect, type Draft, emptyDraft, refusal } from './draft.ts'
 import {
   countOf,
@@ -15,15 +16,14 @@ import {
   isFields,
   positiveOf,
   textOf,
-  withoutPort,
 } from './fields.ts'
 import { type HeaderReader, headerReader } from './headers.ts'
 import { presentLabels } from './labels.ts'
 import { outcomeOf } from './outcome.ts'
 import { addProviderAnswer } from './provider-answer.ts'
-import { putTarget } from './request-line.ts'
+import { hostOf, putTarget } from './request-line.ts'
 import { splitJson } from './split-json.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 export const apisix: Dialect = {
   name: 'apisix',
@@ -63,10 +63,9 @@ function entryDraft(raw: Fields): Draft {
   const answer = headerReader(response.headers)
   const draft = emptyDraft()
   draft.startedAtMs = instantOf(raw.start_time, 1)
-  draft.requestId = firstText(raw.apisix_request_id, raw.request_id, answer('x-request-id'), header('x-request-id'))
+  draft.requestId = firstText(raw.apisix_request_id, raw.request_id, answer('x-request-id'))
   draft.method = textOf(request.method)
-  const host = header('host')
-  draft.host = host === null ? null : withoutPort(host)
+  draft.host = hostOf(header('host'))
   draft.clientIp = textOf(raw.client_ip)
   draft.requestBytes = countOf(request.size)
   draft.responseBytes = countOf(response.size)
@@ -85,11 +84,11 @@ function entryDraft(raw: Fields): Draft {
   if (isRefused) draft.outcome = 'limited'
   if (isFromUpstream) {
     draft.outcome = outcomeOf({ status, isFromUpstream })
-    const endedAtMs = Number(draft.startedAtMs ?? 0) + Number(draft.latencyMs ?? 0)
-    draft.upstreamLimits = upstreamLimitsOf(upstreamHeader(answer), endedAtMs)
+    putUpstreamLimits(draft, upstreamHeader(answer))
   }
   addSummary(draft, fieldsAt(raw, 'llm_summary'))
   if (isFromUpstream && response.body !== undefined) addProviderAnswer(draft, response.body)
+  putDenial(draft, answer)
   return draft
 }
 

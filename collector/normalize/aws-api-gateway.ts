@@ -47,12 +47,17 @@ const decode: Decode = raw => {
   return { ...refusal('unreadable', message), isInputSecret: true }
 }
 
-/** AWS's own example ends with the id of the request. */
+/** AWS's own example has no space behind the time. */
+const UNSPACED = /(\[\d\d\/[^\]]{0,32}\])"/
+
+/** AWS's own example ends with the id of the request and, by now, with the one that no client can choose. */
+const LAST_ID = /" \S+ \S+ (?:[^\s"]+ )?([^\s"]+)$/
+
 function clfDraft(text: string): Decoded {
-  const line = parseAccessLine(text)
+  const line = parseAccessLine(text.replace(UNSPACED, '$1 "'))
   if (line === null) return { ...refusal('unreadable', 'The line is cut off or broken.'), isInputSecret: true }
   const draft = draftOfLine(line)
-  draft.requestId = textOf(line.words[2])
+  draft.requestId = textOf(LAST_ID.exec(text)?.[1])
   return draft
 }
 

@@ -4,6 +4,7 @@
  * the same names. The log of language models comes as records of its own, which are joined where both came together.
  * https://learn.microsoft.com/azure/api-management/gateway-log-schema-reference
  */
+import { putDenial } from './denial.ts'
 import { type Decode, type Dialect, type Draft, emptyDraft, refusal, SKIP } from './draft.ts'
 import { countOf, durationOf, type Fields, fieldsAt, firstText, isFields, textOf } from './fields.ts'
 import { headerReader } from './headers.ts'
@@ -13,7 +14,7 @@ import { putOwnFields } from './own-fields.ts'
 import { addProviderAnswer } from './provider-answer.ts'
 import { putTarget } from './request-line.ts'
 import { instantOfIso } from './time.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 export const azureApim: Dialect = {
   name: 'azure-apim',
@@ -101,8 +102,9 @@ function addEnding(draft: Draft, fields: Fields, error: string | null): void {
   if (error !== null && OWN_LIMIT.test(error)) draft.outcome = 'limited'
   else if (error === CLIENT_GONE) draft.outcome = 'aborted'
   else draft.outcome = outcomeOf({ status, isFromUpstream: backendStatus !== null && backendStatus === status })
-  if (backendStatus === null) return
-  const header = headerReader(fields.backendresponseheaders)
-  draft.upstreamLimits = upstreamLimitsOf(header, Number(draft.startedAtMs ?? 0) + Number(draft.latencyMs ?? 0))
-  addProviderAnswer(draft, fields.backendresponsebody ?? fields.responsebody)
+  if (backendStatus !== null) {
+    putUpstreamLimits(draft, headerReader(fields.backendresponseheaders))
+    addProviderAnswer(draft, fields.backendresponsebody ?? fields.responsebody)
+  }
+  putDenial(draft, headerReader(fields.responseheaders))
 }

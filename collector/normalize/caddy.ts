@@ -2,6 +2,7 @@
  * Caddy's access log: JSON, written when the call has ended, and whatever `log_append` adds to it.
  * https://caddyserver.com/docs/caddyfile/directives/log
  */
+import { putDenial } from './denial.ts'
 import { type Decode, type Dialect, type Draft, emptyDraft, refusal, SKIP } from './draft.ts'
 import {
   countOf,
@@ -47,7 +48,8 @@ function draftOf(entry: Fields, request: Fields): Draft {
   const status = numberOf(entry.status)
   const endedAtMs = endedAtMsOf(entry.ts)
   const upstreamLatencyMs = durationOf(entry.upstream_latency_ms, 1)
-  const limits = endedAtMs === null ? null : upstreamLimitsOf(headerReader(entry.resp_headers), endedAtMs)
+  const answer = headerReader(entry.resp_headers)
+  const limits = endedAtMs === null ? null : upstreamLimitsOf(answer, endedAtMs)
   // A limit of Caddy's own answers `Retry-After` as well, but nothing of what is left.
   const isFromUpstream = upstreamLatencyMs !== null || (limits !== null && Object.keys(limits.units).length > 0)
   // The placeholder adds the second by itself, wherever it is used.
@@ -66,6 +68,7 @@ function draftOf(entry: Fields, request: Fields): Draft {
   draft.upstreamLimits = isFromUpstream ? limits : null
   draft.clientIp = firstText(request.client_ip, request.remote_ip)
   putOwnFields(draft, entry)
+  putDenial(draft, answer)
   return draft
 }
 

@@ -3,6 +3,7 @@
  * somebody chose for the job (RFC 3339, or Unix seconds or nanoseconds).
  * https://developers.cloudflare.com/logs/logpush/logpush-job/datasets/zone/http_requests/
  */
+import { putDenial } from './denial.ts'
 import { type Decode, type Dialect, type Draft, emptyDraft, refusal, SKIP } from './draft.ts'
 import { countOf, durationOf, type Fields, firstText, isFields, positiveOf, textOf } from './fields.ts'
 import { headerReader } from './headers.ts'
@@ -10,7 +11,7 @@ import { presentLabels } from './labels.ts'
 import { logpushInstant } from './logpush-instant.ts'
 import { outcomeOf } from './outcome.ts'
 import { putTarget } from './request-line.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 export const cloudflare: Dialect = {
   name: 'cloudflare',
@@ -44,22 +45,24 @@ const decode: Decode = raw => {
   draft.responseBytes = countOf(raw.EdgeResponseBytes)
   draft.clientIp = textOf(raw.ClientIP)
   draft.service = textOf(raw.ZoneName)
-  addEnding(draft, raw, typeof endedAtMs === 'number' ? endedAtMs : 0)
+  addEnding(draft, raw)
   return draft
 }
 
 /** An origin's status is 0 where it was not asked. */
-function addEnding(draft: Draft, raw: Fields, endedAtMs: number): void {
+function addEnding(draft: Draft, raw: Fields): void {
   const status = countOf(raw.EdgeResponseStatus)
   const originStatus = positiveOf(raw.OriginResponseStatus)
+  const answer = headerReader(raw.ResponseHeaders)
   const isFromUpstream = originStatus !== null && originStatus === status
   draft.status = status
   draft.outcome = isRateLimited(raw) ? 'limited' : outcomeOf({ status, isFromUpstream })
   if (originStatus !== null) {
     draft.upstreamLatencyMs =
       durationOf(raw.OriginResponseDurationMs, 1) ?? durationOf(raw.OriginResponseTime, MS_PER_NANOSECOND)
-    draft.upstreamLimits = upstreamLimitsOf(headerReader(raw.ResponseHeaders), endedAtMs)
+    putUpstreamLimits(draft, answer)
   }
+  putDenial(draft, answer)
   draft.labels = presentLabels({ cache: raw.CacheCacheStatus, colo: raw.EdgeColoCode, error: raw.SecurityAction })
 }
 

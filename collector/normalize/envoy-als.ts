@@ -2,14 +2,15 @@
  * Entries of Envoy's gRPC access log service: `HTTPAccessLogEntry` of envoy/data/accesslog/v3/accesslog.proto in its JSON
  * names. Enumerations are numbers or names, 64-bit numbers may be text, absent messages are absent or `null`.
  */
+import { putDenial } from './denial.ts'
 import { type Decoded, type Draft, emptyDraft, SKIP } from './draft.ts'
 import { envoyOutcome, isAnswered, putClusterService } from './envoy-fields.ts'
-import { countOf, type Fields, fieldsAt, firstText, isFields, numberOf, textOf, withoutPort } from './fields.ts'
+import { countOf, type Fields, fieldsAt, firstText, isFields, numberOf, textOf } from './fields.ts'
 import { headerReader } from './headers.ts'
 import { presentLabels } from './labels.ts'
 import { putOwnFields } from './own-fields.ts'
-import { putTarget } from './request-line.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { hostOf, putTarget } from './request-line.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 /** Entries of a call that has ended; others of the same call tell of its beginning or its progress. */
 const ENDED = new Set<unknown>([undefined, null, 0, 6, 'NotSet', 'DownstreamEnd'])
@@ -28,8 +29,7 @@ export function alsDraft(entry: Fields): Decoded {
   draft.upstreamLatencyMs = between(common.timeToFirstUpstreamTxByte, common.timeToLastUpstreamRxByte)
   draft.requestId = firstText(request.requestId, common.streamId)
   draft.method = methodOf(request.requestMethod)
-  const host = textOf(request.authority)
-  draft.host = host === null ? null : withoutPort(host)
+  draft.host = hostOf(textOf(request.authority))
   putTarget(draft, firstText(request.originalPath, request.path), header)
   draft.clientIp = addressOf(common.downstreamRemoteAddress ?? common.downstreamDirectRemoteAddress)
   draft.requestBytes =
@@ -53,9 +53,9 @@ function addAnswer(draft: Draft, common: Fields, response: Fields): void {
   draft.status = status
   const isFromUpstream = isAnswered(textOf(response.responseCodeDetails), draft.upstreamLatencyMs)
   draft.outcome = envoyOutcome({ status, flags, isFromUpstream })
-  if (!isFromUpstream) return
-  const endedAtMs = Number(draft.startedAtMs ?? 0) + Number(draft.latencyMs ?? 0)
-  draft.upstreamLimits = upstreamLimitsOf(headerReader(response.responseHeaders), endedAtMs)
+  const answer = headerReader(response.responseHeaders)
+  if (isFromUpstream) putUpstreamLimits(draft, answer)
+  putDenial(draft, answer)
 }
 
 /** Milliseconds of a `Timestamp` or a `Duration`, to the microsecond. */

@@ -4,15 +4,16 @@
  * of their own, as text.
  */
 import type { Outcome } from '../call-record.ts'
+import { putDenial } from './denial.ts'
 import { type Draft, emptyDraft } from './draft.ts'
-import { countOf, durationOf, type Fields, firstText, textOf, withoutPort } from './fields.ts'
+import { countOf, durationOf, type Fields, firstText, textOf } from './fields.ts'
 import { headerReader } from './headers.ts'
 import { presentLabels } from './labels.ts'
 import { outcomeOf } from './outcome.ts'
 import { putOwnFields } from './own-fields.ts'
-import { putTarget } from './request-line.ts'
+import { hostOf, putTarget } from './request-line.ts'
 import { instantOfIso } from './time.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 /** The draft of an entry in JSON. */
 export function envoyDraft(raw: Fields): Draft {
@@ -23,8 +24,7 @@ export function envoyDraft(raw: Fields): Draft {
   draft.requestId = firstText(raw.request_id, raw['x-request-id'])
   draft.method = firstText(raw.method, raw[':method'])
   const path = firstText(raw.path, raw['x-envoy-origin-path'], raw['x-envoy-original-path'], raw[':path'])
-  const host = firstText(raw.authority, raw[':authority'])
-  draft.host = host === null ? null : withoutPort(host)
+  draft.host = hostOf(firstText(raw.authority, raw[':authority']))
   draft.clientIp = firstText(raw.downstream_remote_address, raw.x_forwarded_for, raw['x-forwarded-for'])
   draft.requestBytes = countOf(raw.bytes_received)
   draft.responseBytes = countOf(raw.bytes_sent)
@@ -39,9 +39,8 @@ export function envoyDraft(raw: Fields): Draft {
   draft.status = status
   const isFromUpstream = isAnswered(textOf(raw.response_code_details), draft.upstreamLatencyMs)
   draft.outcome = envoyOutcome({ status, flags: flags?.split(',') ?? [], isFromUpstream })
-  if (isFromUpstream) {
-    draft.upstreamLimits = upstreamLimitsOf(header, Number(draft.startedAtMs ?? 0) + Number(draft.latencyMs ?? 0))
-  }
+  if (isFromUpstream) putUpstreamLimits(draft, header)
+  putDenial(draft, header)
   putOwnFields(draft, raw)
   return draft
 }

@@ -8,7 +8,7 @@ const HEAD = String.raw`^\[(?<start_time>[^\]]{1,64})\] "(?<method>\S+) (?<path>
 const COUNTS = String.raw`(?<bytes_received>\d+|-) (?<bytes_sent>\d+|-) (?<duration>\d+|-) (?<upstream_service_time>\S+)`
 /** Nothing escapes the quotes within these; the last four hold none, so what is left over belongs to the user agent. */
 const HEADERS = `"(?<x_forwarded_for>[^"]*)" ".*" "(?<request_id>[^"]*)" "(?<authority>[^"]*)" "[^"]*"`
-const ISTIO_DETAILS = String.raw`(?<response_code_details>\S+) .*? "[^"]*"`
+const ISTIO_DETAILS = String.raw`(?<response_code_details>\S+) [^"]* "[^"]*"`
 const ISTIO_TAIL = String.raw`(?<upstream_cluster>\S+) \S+ \S+ (?<downstream_remote_address>\S+) \S+ (?<route_name>.*)`
 
 const ENVOY_LINE = new RegExp(`${HEAD} ${COUNTS} ${HEADERS}$`)

@@ -4,6 +4,7 @@
  */
 import type { Outcome } from '../call-record.ts'
 import { clfInstant, clfWallClock } from './access-line.ts'
+import { putDenial } from './denial.ts'
 import { type Decode, type Decoded, type Dialect, type Draft, emptyDraft, refusal, SKIP } from './draft.ts'
 import { escapedJsonFields } from './escaped-json.ts'
 import { countOf, durationOf, type Fields, firstText, isFields, textOf } from './fields.ts'
@@ -13,7 +14,7 @@ import { type WallClock, wallClockOf } from './local-time.ts'
 import { type Ending, outcomeOf } from './outcome.ts'
 import { putOwnFields } from './own-fields.ts'
 import { hostOf, putRequestLine, putTarget } from './request-line.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 export const haproxy: Dialect = {
   name: 'haproxy',
@@ -55,26 +56,24 @@ function draftOfVariables(variables: Fields, wallClock: WallClock): Decoded {
   const { ft, b: backend, tsc } = variables
   if (ft === OWN_CLIENT) return SKIP
   const draft = emptyDraft()
-  const startedAtMs = startedAtMsOf(variables, wallClock)
   const status = countOf(variables.ST)
-  const latencyMs = durationOf(variables.Ta, 1)
   const upstreamLatencyMs = upstreamLatencyMsOf(variables)
   // Frontends with TLS have a mark behind their name.
   const frontend = textOf(ft)?.replace(/~$/, '') ?? null
   draft.requestId = textOf(variables.ID)
-  draft.startedAtMs = startedAtMs
+  draft.startedAtMs = startedAtMsOf(variables, wallClock)
   putRequest(draft, variables)
   // Without a backend its name is the frontend's.
   draft.service = backend === frontend ? null : textOf(backend)
   draft.status = status
   draft.outcome = outcomeOfState(tsc, { status, isFromUpstream: upstreamLatencyMs !== null })
-  draft.latencyMs = latencyMs
+  draft.latencyMs = durationOf(variables.Ta, 1)
   draft.upstreamLatencyMs = upstreamLatencyMs
   draft.requestBytes = countOf(variables.U)
   draft.responseBytes = countOf(variables.B)
-  if (upstreamLatencyMs !== null && startedAtMs !== null) {
-    draft.upstreamLimits = upstreamLimitsOf(headerReader(variables), startedAtMs + (latencyMs ?? 0))
-  }
+  const answer = headerReader(variables)
+  if (upstreamLatencyMs !== null) putUpstreamLimits(draft, answer)
+  putDenial(draft, answer)
   draft.clientIp = textOf(variables.ci)
   draft.labels = presentLabels({ frontend, error: errorOf(tsc) })
   putOwnFields(draft, variables)

@@ -7,6 +7,7 @@ import type { Draft } from './draft.ts'
 import { envoyDialect } from './envoy.ts'
 import { countOf, type Fields, fieldsAt, firstText, isFields, textOf } from './fields.ts'
 import { providerName } from './provider-name.ts'
+import { inputWithCached } from './token-usage.ts'
 
 export const higress = envoyDialect('higress', (draft, fields) => {
   // The first versions of the plugin put its values beside the others.
@@ -35,12 +36,9 @@ function addStatistics(draft: Draft, log: Fields): void {
   draft.consumer = firstText(log.consumer, draft.consumer)
   draft.model = textOf(log.model)
   draft.provider = providerName(LLM_HOST.exec(textOf(draft.service) ?? '')?.[1] ?? null)
-  const inputTokens = countOf(log.input_token)
   const cached = countOf(log.cached_tokens) ?? countOf(fieldsAt(log, 'input_token_details').cached_tokens)
-  // Only Anthropic leaves what came from a cache out of the input.
-  draft.inputTokens =
-    inputTokens !== null && cached !== null && cached > inputTokens ? inputTokens + cached : inputTokens
-  draft.cachedInputTokens = inputTokens === null ? null : cached
+  draft.inputTokens = inputWithCached(countOf(log.input_token), cached)
+  draft.cachedInputTokens = draft.inputTokens === null ? null : cached
   draft.outputTokens = countOf(log.output_token)
   draft.totalTokens = countOf(log.total_token)
   if (log.response_type === 'stream') draft.labels = { ...(draft.labels ?? {}), stream: 'true' }

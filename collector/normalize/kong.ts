@@ -2,6 +2,7 @@
  * Kong Gateway: the object that its logging plugins (http-log, file-log, tcp-log, syslog, kafka-log …) make of a call, as
  * `kong.log.serialize` documents it. All of its durations are milliseconds; -1 is a phase that was never reached.
  */
+import { putDenial } from './denial.ts'
 import { type Decode, type Dialect, type Draft, emptyDraft, refusal, SKIP } from './draft.ts'
 import {
   countOf,
@@ -15,14 +16,13 @@ import {
   microsOf,
   positiveOf,
   textOf,
-  withoutPort,
 } from './fields.ts'
 import { type HeaderReader, headerReader } from './headers.ts'
 import { presentLabels } from './labels.ts'
 import { outcomeOf } from './outcome.ts'
 import { providerName } from './provider-name.ts'
-import { putTarget } from './request-line.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { hostOf, putTarget } from './request-line.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 export const kong: Dialect = {
   name: 'kong',
@@ -42,8 +42,7 @@ const decode: Decode = raw => {
   draft.startedAtMs = instantOf(raw.started_at, 1)
   draft.requestId = textOf(request.id)
   draft.method = textOf(request.method)
-  const host = header('host')
-  draft.host = host === null ? null : withoutPort(host)
+  draft.host = hostOf(header('host'))
   draft.clientIp = textOf(raw.client_ip)
   draft.requestBytes = countOf(request.size)
   putTarget(draft, textOf(request.uri), header)
@@ -53,7 +52,9 @@ const decode: Decode = raw => {
   draft.credentialId = textOf(fieldsAt(raw, 'authenticated_entity').id)
   const service = fieldsAt(raw, 'service')
   draft.service = firstText(service.name, service.host, service.id)
-  addAnswer(draft, raw)
+  const answer = headerReader(fieldsAt(raw, 'response').headers)
+  addAnswer(draft, raw, answer)
+  putDenial(draft, answer)
   const usage = aiSectionOf(raw.ai)
   if (usage !== null) addUsage(draft, usage)
   const route = fieldsAt(raw, 'route')
@@ -65,7 +66,7 @@ const decode: Decode = raw => {
   return draft
 }
 
-function addAnswer(draft: Draft, raw: Fields): void {
+function addAnswer(draft: Draft, raw: Fields, answer: HeaderReader): void {
   const response = fieldsAt(raw, 'response')
   const latencies = fieldsAt(raw, 'latencies')
   const status = countOf(response.status)
@@ -78,17 +79,16 @@ function addAnswer(draft: Draft, raw: Fields): void {
   const upstreamStatus = lastOf(raw.upstream_status)
   if (waitedMs === null && upstreamStatus === null) return
   draft.outcome = outcomeOf({ status, isFromUpstream: upstreamStatus === null || upstreamStatus === status })
-  const endedAtMs = Number(draft.startedAtMs ?? 0) + Number(draft.latencyMs ?? 0)
-  draft.upstreamLimits = upstreamLimitsOf(upstreamHeader(headerReader(response.headers)), endedAtMs)
+  putUpstreamLimits(draft, upstreamHeader(answer, fieldsAt(response, 'headers')))
 }
 
-const WINDOWS = ['second', 'minute', 'hour', 'day', 'month', 'year']
+/** A window of Kong's own limits, by its name or in seconds. */
+const OWN_WINDOW = /^x-ratelimit-limit-(?:second|minute|hour|day|month|year|\d+)$/i
 
 /** Kong's own rate-limiting plugins put their limits into every answer, in one header a window and in IETF's. */
-function upstreamHeader(header: HeaderReader): HeaderReader {
-  const isOwn =
-    header('ratelimit-limit') !== null && WINDOWS.some(window => header(`x-ratelimit-limit-${window}`) !== null)
-  return isOwn ? name => (name.startsWith('ratelimit') ? null : header(name)) : header
+function upstreamHeader(answer: HeaderReader, headers: Fields): HeaderReader {
+  const isOwn = answer('ratelimit-limit') !== null && Object.keys(headers).some(name => OWN_WINDOW.test(name))
+  return isOwn ? name => (name.startsWith('ratelimit') ? null : answer(name)) : answer
 }
 
 /** What the plugin logged that sent the call to the provider: other AI plugins make calls of their own. */

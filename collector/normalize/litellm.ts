@@ -3,6 +3,7 @@
  * call in a field of its own. Prompts and answers, which it sends unless told otherwise, are not looked at.
  * https://docs.litellm.ai/docs/proxy/logging_spec
  */
+import { putDenial } from './denial.ts'
 import { type Decode, type Dialect, type Draft, emptyDraft, refusal } from './draft.ts'
 import { countOf, type Fields, fieldsAt, firstText, instantOf, isFields, microsOf, numberOf, textOf } from './fields.ts'
 import { type HeaderReader, headerReader } from './headers.ts'
@@ -12,7 +13,7 @@ import { providerName } from './provider-name.ts'
 import { isQuotaGone } from './quota-gone.ts'
 import { instantOfIso } from './time.ts'
 import { tokenUsageOf } from './token-usage.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 export const litellm: Dialect = {
   name: 'litellm',
@@ -44,10 +45,10 @@ const decode: Decode = raw => {
   const isCached = raw.cache_hit === true || raw.cache_hit === 'True'
   if (!isCached) draft.upstreamLatencyMs = upstreamLatencyOf(draft.latencyMs, hidden.litellm_overhead_time_ms)
   addEnding(draft, raw)
-  if (draft.outcome !== 'limited') {
-    const endedAtMs = Number(draft.startedAtMs ?? 0) + Number(draft.latencyMs ?? 0)
-    draft.upstreamLimits = upstreamLimitsOf(providerHeader(fieldsAt(hidden, 'additional_headers')), endedAtMs)
-  }
+  const answer = providerHeader(fieldsAt(hidden, 'additional_headers'))
+  // A cached answer has the headers of the call that was answered first.
+  if (draft.outcome !== 'limited' && !isCached) putUpstreamLimits(draft, answer)
+  putDenial(draft, answer)
   draft.labels = presentLabels({
     ...fieldsAt(draft, 'labels'),
     cache: isCached ? 'hit' : null,

@@ -8,6 +8,6 @@ const DIGITS = /^\d+(?:\.\d+)?$/
 
 /** Unix milliseconds; what makes no sense passes as it is, for the check of the whole record to name. */
 export function logpushInstant(value: unknown): unknown {
-  if (typeof value === 'string' && !DIGITS.test(value)) return instantOfIso(value)
+  if (typeof value !== 'number' && !(typeof value === 'string' && DIGITS.test(value))) return instantOfIso(value)
   return Number(value) >= NANOS_MIN ? instantOfNanos(value) : instantOf(value, 1000)
 }

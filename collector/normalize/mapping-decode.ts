@@ -134,7 +134,7 @@ function draftOf(
 /** `null` where there is no value, `undefined` for one that cannot be converted. */
 function fieldValue({ values, fallback, convert }: Rule, found: unknown): unknown {
   if (isMissing(found)) return fallback ?? null
-  const special = values?.get(String(found))
+  const special = typeof found === 'object' ? undefined : values?.get(String(found))
   return special === undefined ? convert(found) : special
 }
 

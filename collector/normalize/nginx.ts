@@ -3,6 +3,7 @@
  * mean and in which unit, and the format `combined`. nginx logs a call when it ends.
  */
 import { clfInstant, parseAccessLine } from './access-line.ts'
+import { putDenial } from './denial.ts'
 import { type Decode, type Dialect, type Draft, emptyDraft, refusal } from './draft.ts'
 import { escapedJsonFields } from './escaped-json.ts'
 import {
@@ -23,10 +24,11 @@ import { outcomeOf } from './outcome.ts'
 import { putOwnFields } from './own-fields.ts'
 import { putRequestLine, putTarget } from './request-line.ts'
 import { parseIso } from './time.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 const MS_PER_SECOND = 1000
 const UPSTREAM_HEADER = 'upstream_http_'
+const ANSWER_HEADER = 'sent_http_'
 
 export const nginx: Dialect = {
   name: 'nginx',
@@ -72,8 +74,9 @@ export function draftOfVariables(variables: Fields): Draft {
   draft.upstreamLatencyMs = durationOf(sumOf(variables.upstream_response_time), MS_PER_SECOND)
   draft.requestBytes = countOf(variables.request_length)
   draft.responseBytes = countOf(variables.bytes_sent) ?? countOf(variables.body_bytes_sent)
-  draft.upstreamLimits = limitsOf(variables, draft.endedAtMs)
+  putLimits(draft, variables)
   draft.outcome = outcomeOfVariables(variables, status)
+  putDenial(draft, name => textOf(variables[ANSWER_HEADER + name.replaceAll('-', '_')]))
   draft.clientIp = textOf(variables.remote_addr)
   // What the cache answered, no limit of the upstream counted.
   draft.labels = presentLabels({
@@ -94,8 +97,7 @@ function putRequest(draft: Draft, { request, request_uri: asked, uri, args }: Fi
   if (target !== null) putTarget(draft, target)
   const line = textOf(request)
   if (line !== null) putRequestLine(draft, line)
-  // Decoded, so a question mark in it is one of the path.
-  draft.route ??= textOf(uri)?.replaceAll('?', '%3F') ?? null
+  draft.route ??= textOf(uri)
   draft.credential ??= credentialOf(headerReader(null), textOf(args))
 }
 
@@ -108,13 +110,12 @@ function outcomeOfVariables(variables: Fields, status: number | null) {
   return upstreamStatus === null ? null : outcomeOf({ status, isFromUpstream: upstreamStatus === status })
 }
 
-function limitsOf(variables: Fields, endedAtMs: unknown) {
+function putLimits(draft: Draft, variables: Fields): void {
   let headers: Record<string, unknown> | null = null
   for (const name in variables) {
     if (!name.startsWith(UPSTREAM_HEADER) || variables[name] === '' || variables[name] === '-') continue
     headers ??= {}
     headers[name.slice(UPSTREAM_HEADER.length).replaceAll('_', '-')] = variables[name]
   }
-  if (headers === null || typeof endedAtMs !== 'number') return null
-  return upstreamLimitsOf(headerReader(headers), endedAtMs)
+  if (headers !== null) putUpstreamLimits(draft, headerReader(headers))
 }

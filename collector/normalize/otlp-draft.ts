@@ -1,13 +1,14 @@
 /** Attributes of OpenTelemetry's HTTP conventions, of now and of before, to drafts. */
+import { putDenial } from './denial.ts'
 import { type Draft, emptyDraft } from './draft.ts'
 import { envoyOutcome } from './envoy-fields.ts'
-import { countOf, type Fields, fieldsAt, isFields, textOf, withoutPort } from './fields.ts'
+import { countOf, type Fields, fieldsAt, isFields, textOf } from './fields.ts'
 import { addGenAi, genAiOf } from './gen-ai.ts'
 import { credentialOf, type HeaderReader, headerReader } from './headers.ts'
 import { presentLabels } from './labels.ts'
 import { isQuotaGone } from './quota-gone.ts'
-import { putTarget } from './request-line.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { hostOf, putTarget } from './request-line.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 const STATUS = ['http.response.status_code', 'http.status_code', 'http.status']
 const METHOD = ['http.request.method', 'http.method']
@@ -69,6 +70,8 @@ const CALL = [...STATUS, ...METHOD, ...TARGET]
 export const hasCall = (attributes: Fields): boolean =>
   CALL.some(name => attributes[name] !== undefined) || genAiOf(attributes) !== null
 
+const ANSWER_HEADER = 'http.response.header.'
+
 /** Headers are attributes with a prefix; some SDKs write `_` in their names. */
 function headersIn(attributes: Fields, prefix: string): HeaderReader {
   const headers: Record<string, unknown> = {}
@@ -82,15 +85,14 @@ function headersIn(attributes: Fields, prefix: string): HeaderReader {
 export function attributesDraft(attributes: Fields, resource: Fields): Draft {
   const draft = emptyDraft()
   const header = headersIn(attributes, 'http.request.header.')
-  draft.requestId = first(attributes, REQUEST_ID) ?? header('x-request-id')
+  draft.requestId = first(attributes, REQUEST_ID)
   addCaller(draft, attributes)
   draft.tenant ??= first(resource, TENANT)
   draft.credential = credentialOf(header, first(attributes, QUERY))
   draft.decisionId = textOf(attributes['quotacast.decision_id']) ?? header('x-quotacast-decision-id')
   draft.gateway = gatewayOf(resource)
   draft.method = first(attributes, METHOD)
-  const host = first(attributes, HOST)
-  draft.host = host === null ? null : withoutPort(host)
+  draft.host = hostOf(first(attributes, HOST))
   draft.service = first(attributes, SERVICE)
   draft.clientIp = first(attributes, CLIENT_IP)
   draft.requestBytes = countOf(first(attributes, REQUEST_BYTES))
@@ -146,9 +148,11 @@ export function addEnding(draft: Draft, item: Fields, attributes: Fields, upstre
   else if (status === null && isError) draft.outcome = 'server_error'
   else draft.outcome = envoyOutcome({ status, flags: flags?.split(',') ?? [], isFromUpstream })
   draft.labels = presentLabels({ ...fieldsAt(draft, 'labels'), error: error ?? textOf(exceptionType) })
-  if (draft.outcome === 'limited') return
-  const endedAtMs = Number(draft.startedAtMs ?? draft.endedAtMs ?? 0) + Number(draft.latencyMs ?? 0)
-  draft.upstreamLimits = upstreamLimitsOf(headersIn(upstream ?? attributes, 'http.response.header.'), endedAtMs)
+  const answer = headersIn(attributes, ANSWER_HEADER)
+  if (draft.outcome !== 'limited') {
+    putUpstreamLimits(draft, upstream === null ? answer : headersIn(upstream, ANSWER_HEADER))
+  }
+  putDenial(draft, answer)
 }
 
 /** An upstream was asked, and what it answered is what the client got. */

@@ -101,7 +101,8 @@ function spanItemsOf(resourceSpans: unknown): readonly unknown[] {
   return spans.map(span => {
     if (!isCall(span)) return NO_CALL
     const below = descendantsOf(span)
-    span.item.upstream = upstreamOf(below)
+    // A client's own span of an AI call is also that of its upstream.
+    span.item.upstream = upstreamOf(span.kind === CLIENT && span.genAi !== null ? [span, ...below] : below)
     span.item.ai = aiBelow(span)
     return span.item
   })
@@ -116,11 +117,11 @@ function joinedSpans(resourceSpans: unknown): Span[] {
     for (const scope of listOf(group.scopeSpans)) {
       for (const raw of listOf(scope.spans)) {
         const item = spanItem(raw, resource)
-        const kind = KINDS[String(raw.kind)] ?? null
+        const kind = KINDS[textOf(raw.kind) ?? ''] ?? null
         const genAi = genAiOf(item.attributes)
         const span: Span = { item, genAi, kind, service, parent: null, children: [], parentKey: parentKeyOf(raw) }
         spans.push(span)
-        byKey.set(`${raw.traceId} ${raw.spanId}`, span)
+        byKey.set(keyOf(raw.traceId, raw.spanId), span)
       }
     }
   }
@@ -137,8 +138,10 @@ function joinedSpans(resourceSpans: unknown): Span[] {
 function parentKeyOf(raw: Fields): string {
   const parentId = textOf(raw.parentSpanId)
   const [link] = parentId === null ? listOf(raw.links) : []
-  return link === undefined ? `${raw.traceId} ${parentId}` : `${link.traceId} ${link.spanId}`
+  return link === undefined ? keyOf(raw.traceId, parentId) : keyOf(link.traceId, link.spanId)
 }
+
+const keyOf = (traceId: unknown, spanId: unknown) => `${textOf(traceId)} ${textOf(spanId)}`
 
 function spanItem(raw: Fields, resource: Fields): OtlpItem {
   const item = itemOf('span', raw, resource)

@@ -3,7 +3,7 @@
  * https://portkey.ai/docs/product/observability/logs-export
  */
 import { type Decode, type Dialect, type Draft, emptyDraft, refusal } from './draft.ts'
-import { countOf, durationOf, type Fields, fieldsAt, firstText, isFields, textOf } from './fields.ts'
+import { countOf, durationOf, type Fields, fieldsAt, firstText, isFields, numberOf, textOf } from './fields.ts'
 import { headerReader } from './headers.ts'
 import { presentLabels } from './labels.ts'
 import { outcomeOf } from './outcome.ts'
@@ -11,7 +11,7 @@ import { addProviderAnswer } from './provider-answer.ts'
 import { providerName } from './provider-name.ts'
 import { putTarget } from './request-line.ts'
 import { instantOfIso } from './time.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 const MICROS_PER_CENT = 1e4
 
@@ -56,7 +56,8 @@ const decode: Decode = raw => {
 
 /** `isSent`: the URL of a provider is there, so one was asked; Portkey's own refusals name none. */
 function addEnding(draft: Draft, raw: Fields, isSent: boolean): void {
-  const status = countOf(raw.response_status_code) ?? (Number(raw.is_success) === 1 ? 200 : null)
+  const status =
+    countOf(raw.response_status_code) ?? (raw.is_success === true || numberOf(raw.is_success) === 1 ? 200 : null)
   const response = fieldsAt(raw, 'response')
   draft.status = status
   draft.upstreamLatencyMs = isSent ? draft.latencyMs : null
@@ -64,8 +65,7 @@ function addEnding(draft: Draft, raw: Fields, isSent: boolean): void {
     status === null && raw.is_success !== undefined ? 'server_error' : outcomeOf({ status, isFromUpstream: isSent })
   if (status === BUDGET_GONE) draft.outcome = 'limited'
   if (!isSent) return
-  const endedAtMs = Number(draft.startedAtMs ?? 0) + Number(draft.latencyMs ?? 0)
-  draft.upstreamLimits = upstreamLimitsOf(headerReader(response.headers), endedAtMs)
+  putUpstreamLimits(draft, headerReader(response.headers))
   if (status !== null && status >= 400) addProviderAnswer(draft, raw['response.body'] ?? response.body ?? raw.response)
 }
 

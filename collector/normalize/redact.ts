@@ -38,7 +38,7 @@ const BARE = String.raw`(?:[^\s"'&,;#\\{}[\]%]|%(?!26))+`
  */
 const PATTERNS = [
   // `"name": "value"` in JSON, broken JSON too: a value that was cut off ends at the end of the text.
-  String.raw`(?<before>"${NAME}"\s*:\s*")(?<value>(?:[^"\\]|\\.)*)`,
+  String.raw`(?<before>"(?:${NAME}|key|sig)"\s*:\s*")(?<value>(?:[^"\\]|\\.)*)`,
   // The same in JSON that is text inside of JSON, however deep.
   String.raw`(?<before>(?<!\\)(?<escape>\\+)"${NAME}\k<escape>"\s*:\s*\[?\s*\k<escape>")(?<value>.*?)(?=\k<escape>"|$)`,
   // `name="value"`.

@@ -5,7 +5,7 @@ import { credentialOf, type HeaderReader } from './headers.ts'
 
 const REQUEST_LINE = /^([!#$%&'*+.^_`|~\w-]{1,64}) (\S.*?)(?: HTTP\/[\d.]{1,8})?$/s
 /** RFC 9112 section 3.2.2: what clients of proxies send, and what some logs make of HTTP/2. */
-const ABSOLUTE = /^[a-z][a-z0-9+.-]{0,31}:\/\/(?:[^/?#@]*@)?([^/?#]*)(.*)$/is
+const ABSOLUTE = /^[a-z][a-z0-9+.-]{0,31}:\/\/(?:[^/?#]*@)?([^/?#]*)(.*)$/is
 const NO_HEADERS: HeaderReader = () => null
 
 /** Method, host, route and credential of `POST /v1/chat?key=… HTTP/1.1`. What is no request line, as of a 400, gives nothing. */

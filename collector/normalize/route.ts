@@ -30,9 +30,17 @@ const isId = (segment: string) =>
   segment.includes('@') ||
   segment.includes('%40')
 
-const withoutQuery = (pathOrTemplate: string) => /^[^?#]*/.exec(pathOrTemplate)?.[0] ?? ''
+const QUERY = /[?#]|%3f/i
+/** RFC 3986 section 3.3: of one segment, such as `;jsessionid=…`. */
+const PATH_PARAMETERS = /;[^/]*/g
 
-/** The path without query and fragment, as its pattern or with ids replaced; a template is kept as it is. */
+function withoutQuery(pathOrTemplate: string): string {
+  const end = pathOrTemplate.search(QUERY)
+  const path = end < 0 ? pathOrTemplate : pathOrTemplate.slice(0, end)
+  return path.includes(';') ? path.replace(PATH_PARAMETERS, '') : path
+}
+
+/** The path without query, parameters and fragment, as its pattern or with ids replaced; a template is kept as it is. */
 export function routeOf(pathOrTemplate: string, service: string, patterns: RoutePatterns): string {
   const path = withoutQuery(pathOrTemplate)
   if (TEMPLATE.test(path)) return path

@@ -1,4 +1,5 @@
 /** JSON documents that follow each other with nothing between them but white space, as some senders put them into a body. */
+import { exactInteger } from './exact-integer.ts'
 
 /** The documents, objects all of them; what is none stays text. One pass over the text. */
 export function splitJson(text: string): unknown[] {
@@ -31,7 +32,9 @@ const BRACE_CLOSE = 125
 
 function parsed(text: string): unknown {
   try {
-    return JSON.parse(text)
+    return JSON.parse(text, (_name: string, value: unknown, context?: { source?: string }) =>
+      exactInteger(value, context),
+    )
   } catch {
     return text.trim()
   }

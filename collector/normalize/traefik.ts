@@ -4,6 +4,7 @@
  */
 import { isAccessLike, parseAccessLine } from './access-line.ts'
 import { draftOfLine } from './clf.ts'
+import { putDenial } from './denial.ts'
 import { type Decode, type Decoded, type Dialect, type Draft, emptyDraft, refusal, SKIP } from './draft.ts'
 import {
   countOf,
@@ -22,7 +23,7 @@ import { presentLabels } from './labels.ts'
 import { outcomeOf } from './outcome.ts'
 import { putTarget } from './request-line.ts'
 import { parseIso } from './time.ts'
-import { upstreamLimitsOf } from './upstream-limits.ts'
+import { putUpstreamLimits } from './upstream-limits.ts'
 
 const MS_PER_NANOSECOND = 1e-6
 
@@ -42,14 +43,12 @@ const decode: Decode = raw => {
 
 function draftOfEntry(entry: Fields): Draft {
   const draft = emptyDraft()
-  const startedAtMs = startedAtMsOf(entry)
   const status = numberOf(entry.DownstreamStatus)
-  const latencyMs = durationOf(entry.Duration, MS_PER_NANOSECOND)
   // 0 where a middleware answered, if it is there at all.
   const originStatus = positiveOf(entry.OriginStatus)
   const headers = headersOf(entry)
   draft.requestId = requestIdOf(entry)
-  draft.startedAtMs = startedAtMs
+  draft.startedAtMs = startedAtMsOf(entry)
   draft.consumer = textOf(entry.ClientUsername)
   draft.method = textOf(entry.RequestMethod)
   draft.host = textOf(entry.RequestHost)
@@ -57,13 +56,12 @@ function draftOfEntry(entry: Fields): Draft {
   draft.service = textOf(entry.ServiceName)
   draft.status = status
   draft.outcome = outcomeOf({ status, isFromUpstream: originStatus !== null && originStatus === status })
-  draft.latencyMs = latencyMs
+  draft.latencyMs = durationOf(entry.Duration, MS_PER_NANOSECOND)
   draft.upstreamLatencyMs = originStatus === null ? null : durationOf(entry.OriginDuration, MS_PER_NANOSECOND)
   draft.requestBytes = countOf(entry.RequestContentSize)
   draft.responseBytes = countOf(entry.DownstreamContentSize)
-  if (headers.origin !== null && startedAtMs !== null) {
-    draft.upstreamLimits = upstreamLimitsOf(headerReader(headers.origin), startedAtMs + (latencyMs ?? 0))
-  }
+  putUpstreamLimits(draft, headerReader(headers.origin))
+  putDenial(draft, headerReader(headers.downstream))
   draft.clientIp = clientIpOf(entry)
   draft.labels = presentLabels({ router: entry.RouterName })
   return draft
@@ -90,18 +88,26 @@ function clientIpOf({ ClientAddr: address, ClientHost: host }: Fields): string |
 interface Headers {
   request: Record<string, unknown> | null
   origin: Record<string, unknown> | null
+  /** Of the answer that the client got. */
+  downstream: Record<string, unknown> | null
 }
 
 /** Headers that the config keeps, as `request_X-Api-Key` and `origin_X-Ratelimit-Remaining`. */
 function headersOf(entry: Fields): Headers {
-  const headers: Headers = { request: null, origin: null }
+  const headers: Headers = { request: null, origin: null, downstream: null }
   for (const name in entry) {
-    const side = name.startsWith('request_') ? 'request' : name.startsWith('origin_') ? 'origin' : null
+    const side = sideOf(name)
     if (side === null) continue
     headers[side] ??= {}
     headers[side][name.slice(side.length + 1)] = entry[name]
   }
   return headers
+}
+
+function sideOf(name: string): keyof Headers | null {
+  if (name.startsWith('request_')) return 'request'
+  if (name.startsWith('origin_')) return 'origin'
+  return name.startsWith('downstream_') ? 'downstream' : null
 }
 
 /** Nothing in them is escaped, so they are found from the end, behind whatever a client calls its agent. */

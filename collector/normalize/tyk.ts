@@ -3,9 +3,10 @@
  * gateway's own access log. All have milliseconds, and the end of the call.
  */
 import { type Decode, type Dialect, type Draft, emptyDraft, refusal, SKIP } from './draft.ts'
-import { countOf, durationOf, type Fields, fieldsAt, firstText, isFields, textOf, withoutPort } from './fields.ts'
+import { countOf, durationOf, type Fields, fieldsAt, firstText, isFields, textOf } from './fields.ts'
 import { presentLabels } from './labels.ts'
 import { outcomeOf } from './outcome.ts'
+import { hostOf } from './request-line.ts'
 import { instantOfIso } from './time.ts'
 
 export const tyk: Dialect = {
@@ -65,8 +66,7 @@ function accessDraft(raw: Fields): Draft {
   draft.upstreamLatencyMs = durationOf(raw.upstream_latency, 1)
   draft.requestId = textOf(raw.trace_id)
   draft.method = textOf(raw.method)
-  const host = textOf(raw.host)
-  draft.host = host === null ? null : withoutPort(host)
+  draft.host = hostOf(textOf(raw.host))
   draft.route = textOf(raw.path)
   draft.clientIp = textOf(raw.client_ip)
   const status = countOf(raw.status)

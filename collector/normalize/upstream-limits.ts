@@ -4,6 +4,7 @@
  * these: a dialect hands over the headers of an answer that came from upstream.
  */
 import { type CallRecord, LABEL_NAME_CHARACTERS_MAX } from '../call-record.ts'
+import type { Draft } from './draft.ts'
 import { goDurationMs, numberOf } from './fields.ts'
 import type { HeaderReader } from './headers.ts'
 import { parseIso } from './time.ts'
@@ -75,6 +76,16 @@ export function upstreamLimitsOf(header: HeaderReader, atMs: number): UpstreamLi
   return retryAfterMs === null && Object.keys(units).length === 0 ? null : { units, retryAfterMs }
 }
 
+/** Puts the limits in the headers of an upstream's answer into a draft that has the times of its call. */
+export function putUpstreamLimits(draft: Draft, header: HeaderReader): void {
+  const { startedAtMs, latencyMs, endedAtMs } = draft
+  const atMs = typeof endedAtMs === 'number' ? endedAtMs : numberOr0(startedAtMs) + numberOr0(latencyMs)
+  draft.upstreamLimits = upstreamLimitsOf(header, atMs)
+}
+
+/** A time that is none refuses its record, and until then may be an object that nothing can make a number of. */
+const numberOr0 = (value: unknown) => (typeof value === 'number' ? value : 0)
+
 /** A limit may say nothing: Azure writes -1 where it does not know. */
 function put(units: Record<string, UpstreamLimit>, unit: string, limit: UpstreamLimit): void {
   if (limit.limit !== null || limit.remaining !== null) units[unit] = limit
@@ -127,12 +138,13 @@ function retryAfterMsOf(header: HeaderReader, atMs: number): number | null {
 
 const ITEM = /"((?:[^"\\]|\\.){0,128})"((?:\s*;\s*[a-z*][\w.*-]*=(?:"[^"]*"|:[^:]*:|[^\s,;"]+))*)/g
 const PARAMETER = /;\s*([a-z*][\w.*-]*)=("[^"]*"|[^\s,;"]+)/g
-const UNITS_OF_POLICIES: Readonly<Record<string, string>> = {
-  requests: 'requests',
-  'content-bytes': 'bytes',
-  'concurrent-requests': 'concurrent_requests',
-  tokens: 'total_tokens',
-}
+const UNITS_OF_POLICIES: ReadonlyMap<string, string> = new Map([
+  ['requests', 'requests'],
+  ['content-bytes', 'bytes'],
+  ['concurrent-requests', 'concurrent_requests'],
+  ['tokens', 'total_tokens'],
+])
+const UNIT = /^"([a-z][\w.-]*)"$/i
 const TOKENS = /(?:^|[-_ ])(?:(input|output)[-_ ])?tokens?\b/i
 
 interface Policy {
@@ -182,7 +194,7 @@ function policiesOf(field: string, atMs: number): Map<string, Policy> {
       if (parameter === 'q') policy.limit = amountOf(value)
       if (parameter === 'r') policy.remaining = amountOf(value)
       if (parameter === 't') policy.resetAtMs = resetAtMsOf(value, atMs)
-      if (parameter === 'qu') policy.unit = unitOf(value.slice(1, -1))
+      if (parameter === 'qu') policy.unit = unitOf(UNIT.exec(value)?.[1] ?? null)
     }
     policies.set(name, policy)
     if (policies.size === POLICIES_MAX) break
@@ -190,7 +202,8 @@ function policiesOf(field: string, atMs: number): Map<string, Policy> {
   return policies
 }
 
-const unitOf = (name: string) => UNITS_OF_POLICIES[name] ?? name.slice(0, LABEL_NAME_CHARACTERS_MAX)
+const unitOf = (name: string | null) =>
+  name === null ? null : (UNITS_OF_POLICIES.get(name) ?? name.slice(0, LABEL_NAME_CHARACTERS_MAX))
 
 /** No unit is registered for tokens, so policies are named for them. */
 function unitOfName(name: string): string {

@@ -18,6 +18,12 @@ describe('the words of an access line', () => {
     expect(wordsOf(String.raw`"a \"b\" c\\" "d`)).toEqual(['a "b" c\\', 'd'])
   })
 
+  test('are found in a line of nothing but brackets or addresses', () => {
+    expect(wordsOf('[a '.repeat(300_000))).toHaveLength(300_000)
+    expect(parseAccessLine(`${'::1, '.repeat(200_000)}${HEAD} 200`)?.words).toEqual(['200'])
+    expect(parseAccessLine(`a, b, - [21/Jul/2026:08:00:00 +0000] "GET / HTTP/1.1"`)).toBeNull()
+  })
+
   test('are no pairs, which have names', () => {
     const line = parseAccessLine(String.raw`${HEAD} 200 a=1 b="x \"y\" z=2" "c=3" d= e`)
     expect(line?.words).toEqual(['200', 'c=3', 'e'])

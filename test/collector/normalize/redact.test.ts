@@ -16,6 +16,10 @@ test.each([
   [String.raw`{"m":"x token=\"abc def\" y"}`, String.raw`{"m":"x token=\"(redacted)\" y"}`],
   [String.raw`"/x?a=1\u0026key=abc"`, String.raw`"/x?a=1\u0026key=key:mark"`],
   ['"%2Fx%3Fapi_key%3Dabc%26x%3D1"', '"%2Fx%3Fapi_key%3Dkey:mark%26x%3D1"'],
+  [
+    '{"querystring":{"key":"abc","sig":"def","keys":"x"}}',
+    '{"querystring":{"key":"key:mark","sig":"key:mark","keys":"x"}}',
+  ],
   ['{"set-cookie":["a=1; Path=/","b=2"],"n":1}', '{"set-cookie":["(redacted)","key:mark"],"n":1}'],
   ['{"password":123456,"token":null}', '{"password":"key:mark","token":null}'],
   ['{"accessToken":"a","db_password":"b"}', '{"accessToken":"key:mark","db_password":"key:mark"}'],

@@ -8,6 +8,8 @@ const NONE = createRoutePatterns([])
 test.each([
   ['/v1/chat/completions', '/v1/chat/completions'],
   ['/users/42?token=x#top', '/users/{id}'],
+  ['/v1;jsessionid=abc/chat;api_key=abc', '/v1/chat'],
+  ['/v1/chat%3Fapi_key=abc', '/v1/chat'],
   ['/users/0f8fad5b-d9cb-469f-a165-70867728950e/orders', '/users/{id}/orders'],
   ['/commits/9fceb02d0ae598e95dc970b74767f19372d61af8', '/commits/{id}'],
   ['/customers/cus_9s6XKzkNRiz8i3', '/customers/{id}'],

@@ -12,6 +12,9 @@ export function unsoundness(outcome: Outcome, secrets: readonly string[]): strin
   return leaked === undefined ? null : `${leaked} is in ${kept}`
 }
 
+/** More than a stack can follow. */
+const DEPTH = 20_000
+
 /** A way to spoil an input: something cut out, repeated, or put in the place of a value. */
 export const mutation: fc.Arbitrary<(input: string) => string> = fc
   .record({
@@ -32,6 +35,9 @@ export const mutation: fc.Arbitrary<(input: string) => string> = fc
       '99999999999999999999',
       'NaN',
       ' ',
+      // Neither text nor a number can be made of these.
+      '{"toString":1,"valueOf":1}',
+      '['.repeat(DEPTH) + ']'.repeat(DEPTH),
     ),
     isValue: fc.boolean(),
   })

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { splitJson } from '../../../collector/normalize/split-json.ts'
+import { parseJson } from '../../../collector/receive/json.ts'
 
 const objects = fc.array(fc.dictionary(fc.string(), fc.jsonValue(), { maxKeys: 4 }), { maxLength: 8 })
 
@@ -8,7 +9,7 @@ test('documents that follow each other are told apart, whatever is in them', () 
   fc.assert(
     fc.property(objects, fc.constantFrom('', ' ', '\n'), (documents, between) => {
       const text = documents.map(document => JSON.stringify(document)).join(between)
-      expect(splitJson(text)).toEqual(JSON.parse(JSON.stringify(documents)))
+      expect({ kind: 'value', value: splitJson(text) }).toEqual(parseJson(JSON.stringify(documents)))
     }),
   )
 })

@@ -132,3 +132,9 @@ test('whatever a header holds, limits are numbers that a record may hold', () =>
     }),
   )
 })
+
+test.each(['"constructor"', '"__proto__"', '""', 'x'])('a unit of %s is nothing but a name', unit => {
+  const limits = limitsOf({ ratelimit: '"a";r=1', 'ratelimit-policy': `"a";q=5;qu=${unit}` })
+  const name = unit === '"constructor"' ? 'constructor' : 'requests'
+  expect(Object.entries(limits?.units ?? {})).toEqual([[name, { limit: 5, remaining: 1, resetAtMs: null }]])
+})
