@@ -151,5 +151,5 @@ export interface Rejection {
 /** What is needed of a rejection to decode its input again. */
 export type KeptInput = Pick<
   Rejection,
-  'callId' | 'gateway' | 'input' | 'source' | 'restriction' | 'shiftMs' | 'fileStem' | 'columns'
+  'callId' | 'gateway' | 'dialect' | 'input' | 'source' | 'restriction' | 'shiftMs' | 'fileStem' | 'columns'
 >

@@ -1,7 +1,8 @@
 /**
  * Who may call a route. Every route states its `access`; callers are authenticated before their body is read. A token
- * comes in `X-Quotacast-Token` or as a bearer token; senders of calls that cannot do either may use what they have. On forward-auth routes `Authorization` is the credential of the
- * gateway's own caller, so there it is ignored, and the last path segment may be the token.
+ * comes in `X-Quotacast-Token` or as a bearer token; senders of calls that cannot do either may use what they have. On
+ * forward-auth routes `Authorization` is the credential of the gateway's own caller, so there it is ignored, and the last
+ * path segment may be the token.
  */
 import { strict as assert } from 'node:assert'
 import type { FastifyInstance, FastifyRequest } from 'fastify'

@@ -18,15 +18,17 @@ export async function runFollow(
 ): Promise<ImportReport[]> {
   const tally = createTally(deps)
   let problem: string | null = null
+  const report = (found: string | null) => {
+    if (found !== null && found !== problem) deps.onWait(found)
+    problem = found
+  }
   await followFiles({ kind: 'file', paths: [...paths], from: 'begin' }, origin, {
     ...deps,
     intake: createIntake(deps),
     // A source of the collector may have the same name and files, and keeps its own positions.
     dir: join(deps.dir, 'followed'),
-    report(found) {
-      if (found !== null && found !== problem) deps.onWait(found)
-      problem = found
-    },
+    report,
+    reportWaiting: report,
     onTaken: tally.add,
   })
   return tally.reports()

@@ -2,10 +2,11 @@
 import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate, inflateRaw, type ZlibOptions, zstdDecompress } from 'node:zlib'
 import { type DecodeContext, type Dialect, type Refusal, refusal } from '../normalize/draft.ts'
+import { splitJson } from '../normalize/split-json.ts'
 import { createLineDecoder, hasHeader } from './decode-lines.ts'
 import { parseJson } from './json.ts'
 import { arrayItems } from './json-array.ts'
-import { createLineSplitter, type Line } from './lines.ts'
+import { createLineSplitter, type Line, lineOf } from './lines.ts'
 import { lineBatch, type RawBatch, singleBatch, valueBatch } from './raw-batch.ts'
 import type { CallSource } from './source.ts'
 
@@ -64,7 +65,7 @@ export async function decompressBody(body: Buffer, encoding: string, bytesMax: n
     throw new BodyError('ENCODING_UNSUPPORTED', `Content-Encoding is one of ${ENCODINGS.join(', ')}.`)
   }
   try {
-    return await decompress(body, { maxOutputLength: bytesMax })
+    return await decompress(body, { maxOutputLength: Math.max(1, bytesMax) })
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(bytesMax)
     throw new BodyError('BODY_UNREADABLE', `The body is not ${name}.`)
@@ -84,8 +85,9 @@ export interface BodyShape {
 }
 
 /**
- * A JSON object, an array of them, lines of either, or of text, or a CSV: the raw inputs of a body. Where JSON is due, what
- * is none is one unreadable input. Throws `BodyError` for too many, `DialectError` for a CSV that lacks columns.
+ * A JSON object, an array of them, objects in lines or one after the other, lines of text, or a CSV: the raw inputs of a
+ * body. Where JSON is due, what is none is one unreadable input. Throws `BodyError` for too many, `DialectError` for a CSV
+ * that lacks columns.
  */
 export function splitBody(body: Buffer, shape: BodyShape): RawBatch {
   const { source, isNdjson, recordsMax } = shape
@@ -155,6 +157,8 @@ function jsonBatch(body: Buffer, shape: BodyShape): RawBatch {
   // Many shippers send lines of JSON under the type of a single document.
   const isLines = dialect.framing.kind === 'text' || (body[0] === OBJECT_BEGIN && text.trimEnd().includes('\n'))
   if (isLines) return bodyLines(body, shape)
+  const documents = body[0] === OBJECT_BEGIN ? splitJson(text) : []
+  if (documents.length > 1) return bodyLines(Buffer.from(documents.map(lineOf).join('\n')), shape)
   return singleBatch(unreadable(parsed.message, dialect), text)
 }
 
@@ -167,6 +171,10 @@ const unreadable = (message: string, { hasUnnamedSecrets }: Dialect): Refusal =>
 function itemBatch(items: readonly string[], dialect: Dialect, context: DecodeContext): RawBatch {
   const decode = dialect.open(context)
   const itemAt = (position: number) => (items[position] ?? '').trim()
+  const textIn = (item: string) => {
+    const parsed = parseJson(item)
+    return parsed.kind === 'value' && typeof parsed.value === 'string' ? parsed.value : item
+  }
   return {
     size: items.length,
     context,
@@ -174,6 +182,10 @@ function itemBatch(items: readonly string[], dialect: Dialect, context: DecodeCo
       const parsed = parseJson(itemAt(position))
       return parsed.kind === 'value' ? decode(parsed.value) : unreadable(parsed.message, dialect)
     },
-    inputAt: itemAt,
+    // A line of text is kept as a line, for a replay to read.
+    inputAt(position) {
+      const item = itemAt(position)
+      return item.startsWith('"') ? textIn(item) : item
+    },
   }
 }

@@ -15,6 +15,10 @@ export const isCloudEvents = (type: string): boolean => STRUCTURED.test(type)
 /** True for an event whose body is nothing but its data. */
 export const isBinaryEvent = (headers: IncomingHttpHeaders): boolean => headers['ce-specversion'] !== undefined
 
+/** What tells such an event from all others; empty where the sender says nothing. */
+export const binaryEventId = (headers: IncomingHttpHeaders): string =>
+  [headers['ce-source'], headers['ce-id']].filter(part => part !== undefined).join(' ')
+
 /** The whole event of a body that is its data. */
 export function structuredEvent(data: Buffer, headers: IncomingHttpHeaders, type: string): Buffer {
   const attributes: Record<string, unknown> = {}

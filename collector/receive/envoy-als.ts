@@ -8,6 +8,7 @@ import type { Logger } from 'pino'
 import { deliveryRefused } from '../events.ts'
 import { NO_CONTEXT } from '../normalize/draft.ts'
 import { decodeStreamed, type StreamedLogs } from './envoy-messages.ts'
+import { LARGE_BYTES, type Turns } from './flight.ts'
 import type { Intake } from './intake.ts'
 import { patiently } from './patience.ts'
 import { valueBatch } from './raw-batch.ts'
@@ -16,8 +17,15 @@ import type { Caller, StreamMethod } from './rpc.ts'
 
 const NO_ANSWER = Buffer.alloc(0)
 
+export interface EnvoyMethodDeps {
+  intake: Pick<Intake, 'take'>
+  /** Of large messages that are handled. */
+  handlingLarge: Turns
+  logger: Logger
+}
+
 /** `StreamAccessLogs`. Each entry is an input `{ als, logName, node }` of the source's dialect. */
-export function createEnvoyMethod(intake: Pick<Intake, 'take'>, logger: Logger): StreamMethod {
+export function createEnvoyMethod({ intake, handlingLarge, logger }: EnvoyMethodDeps): StreamMethod {
   return {
     kind: 'stream',
     path: '/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs',
@@ -27,13 +35,16 @@ export function createEnvoyMethod(intake: Pick<Intake, 'take'>, logger: Logger):
       let writer: StreamedLogs['identifier']
       let count = 0
       for await (const message of messages) {
-        const { identifier, httpLogs } = fitting(() => decodeStreamed(message))
-        // Only the first message says who writes.
-        writer = identifier ?? writer
-        const entries = (httpLogs?.logEntry ?? []).map(als => ({ als, logName: writer?.logName, node: writer?.node }))
-        if (entries.length === 0) continue
         const key = `als ${stream} ${count++}`
-        await patiently(() => take(intake, entries, key, caller), {
+        const attempt = async () => {
+          const { identifier, httpLogs } = fitting(() => decodeStreamed(message))
+          // Only the first message says who writes.
+          writer = identifier ?? writer
+          const entries = (httpLogs?.logEntry ?? []).map(als => ({ als, logName: writer?.logName, node: writer?.node }))
+          if (entries.length > 0) await take(intake, entries, key, caller)
+        }
+        // Decoded anew with each attempt: what waits for the log is the message, a fraction of what it holds.
+        await patiently(() => (message.length > LARGE_BYTES ? handlingLarge(attempt) : attempt()), {
           patienceMs: Number.POSITIVE_INFINITY,
           signal,
           onWait: reason => deliveryRefused(logger, { receiver: 'envoy-als', reason }),

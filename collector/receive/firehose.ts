@@ -6,8 +6,7 @@
 import type { IncomingHttpHeaders } from 'node:http'
 import { type Static, Type } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { decompressBody } from './body.ts'
-import { parseJson } from './json.ts'
+import { BodyError, decompressBody, parseBody } from './body.ts'
 import { lineOf } from './lines.ts'
 
 const REQUEST_ID = 'x-amz-firehose-request-id'
@@ -35,26 +34,38 @@ export const firehoseAnswer = (requestId: string, nowMs: number, errorMessage?: 
   ...(errorMessage === undefined ? {} : { errorMessage }),
 })
 
+/** A record that cannot be decompressed: a rejection, so that it holds up no other one. */
+const NO_RECORD = Buffer.from('(a record that is not gzip)')
+
 /**
- * All that the gateway wrote, as lines; `null` for a body that is no delivery. Throws `BodyError` when a record cannot be
- * decompressed, or all of them are larger than `bytesMax`.
+ * All that the gateway wrote, as lines; `null` for a body that is no delivery. Throws `BodyError` when the records are
+ * larger than `bytesMax` together, or take far more memory than their bytes.
  */
 export async function openFirehose(body: Buffer, bytesMax: number): Promise<Buffer | null> {
-  const parsed = parseJson(body.toString('utf8'))
+  const { parsed } = parseBody(body)
   if (parsed.kind !== 'value' || !Delivery.Check(parsed.value)) return null
   const lines: string[] = []
   let left = bytesMax
   for (const { data } of parsed.value.records) {
-    const bytes = await decompressBody(Buffer.from(data, 'base64'), '', left)
+    const bytes = await recordOf(data, left)
     left -= bytes.length
-    lines.push(...writtenLines(bytes.toString('utf8')))
+    for (const line of writtenLines(bytes)) lines.push(line)
   }
   return Buffer.from(lines.join('\n'))
 }
 
-function writtenLines(text: string): string[] {
-  if (!text.includes('"messageType"')) return [text]
-  const parsed = parseJson(text)
+async function recordOf(data: string, bytesMax: number): Promise<Buffer> {
+  try {
+    return await decompressBody(Buffer.from(data, 'base64'), '', bytesMax)
+  } catch (error) {
+    if (error instanceof BodyError && error.code === 'BODY_UNREADABLE') return NO_RECORD
+    throw error
+  }
+}
+
+function writtenLines(record: Buffer): string[] {
+  if (!record.includes('"messageType"')) return [record.toString('utf8')]
+  const { text, parsed } = parseBody(record)
   if (parsed.kind !== 'value' || !subscription.Check(parsed.value)) return [text]
   const { messageType, logEvents = [] }: Subscription = parsed.value
   return messageType === 'DATA_MESSAGE' ? logEvents.map(({ message }) => lineOf(message)) : []

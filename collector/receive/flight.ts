@@ -31,6 +31,9 @@ export function createFlight(bytesMax: number): Flight {
   }
 }
 
+/** What is larger takes many times its size while it is handled, and is handled one after the other. */
+export const LARGE_BYTES = 2 ** 20
+
 export type Turns = <T>(act: () => Promise<T>) => Promise<T>
 
 /** Lets at most `atOnceMax` run at once; the others wait in order. */

@@ -4,6 +4,7 @@
  */
 import { hash } from 'node:crypto'
 import type { FileHandle } from 'node:fs/promises'
+import type { Dialect } from '../normalize/draft.ts'
 import { createLineDecoder, hasHeader, type LineDecoder } from './decode-lines.ts'
 import { fileStemOf } from './file-stem.ts'
 import { createLineSplitter, LINE_BYTES_MAX, type LineSplitter, type SplitLines } from './lines.ts'
@@ -50,7 +51,8 @@ export class FollowedFile {
   #begin: Place
   #recording: Recording | null = null
   #header: string | null = null
-  #isCompressed = false
+  /** Nothing of it is read until it begins anew: it is compressed, or its dialect cannot read it. */
+  #isLeft = false
   /** Bytes up to here were read, lines up to `#next` are durable. */
   #readOffset = 0
   #next = BEGIN
@@ -70,26 +72,31 @@ export class FollowedFile {
     this.#splitter = createLineSplitter({ delimiter: this.#delimiter })
   }
 
+  /** True when nothing of it is read until it begins anew. */
+  get isLeft(): boolean {
+    return this.#isLeft
+  }
+
   /** Reads what is new, up to a chunk. True when there may be more. Throws `DialectError`, and what `take` rejects with. */
   async advance(): Promise<boolean> {
     const { size } = await this.#handle.stat()
     if (size < this.#readOffset) this.#beginAnew()
-    if (size === this.#readOffset || this.#isCompressed) return false
+    if (size === this.#readOffset || this.#isLeft) return false
     const isBegin = this.#readOffset === 0
     const chunk = await this.#read(Math.min(CHUNK_BYTES, size - this.#readOffset))
     if (chunk === null) {
       this.#beginAnew()
       return true
     }
-    this.#isCompressed = isBegin && compressionOf(chunk) !== null
-    if (this.#isCompressed) this.#deps.onCompressed()
+    this.#isLeft = isBegin && compressionOf(chunk) !== null
+    if (this.#isLeft) this.#deps.onCompressed()
     else await this.#take(this.#splitter.push(chunk))
     return this.#readOffset < size
   }
 
   /** Takes the last line, where no break follows it: the file is not written any more. */
   async finish(): Promise<void> {
-    if (!this.#isCompressed) await this.#take(this.#splitter.end())
+    if (!this.#isLeft) await this.#take(this.#splitter.end())
   }
 
   /** Where everything before is durable; `null` before its first call is whole. */
@@ -106,7 +113,7 @@ export class FollowedFile {
   #beginAnew(): void {
     this.#recording = null
     this.#header = null
-    this.#isCompressed = false
+    this.#isLeft = false
     this.#seek(BEGIN)
   }
 
@@ -140,6 +147,16 @@ export class FollowedFile {
     this.#marked = Buffer.concat([this.#marked, consumed.subarray(-MARK_BYTES)]).subarray(-MARK_BYTES)
   }
 
+  /** Throws `DialectError`, once. */
+  #openDecoder(dialect: Dialect, timezone: string): LineDecoder {
+    try {
+      return createLineDecoder(dialect, { fileStem: fileStemOf(this.path), header: this.#header, timezone })
+    } catch (error) {
+      this.#isLeft = true
+      throw error
+    }
+  }
+
   /** Knows the recording by its first call, and goes on where it was left. False when that is elsewhere. */
   async #recognize(lines: SplitLines['lines']): Promise<boolean> {
     const { source, find } = this.#deps
@@ -148,7 +165,7 @@ export class FollowedFile {
     const [first] = lines
     if (first === undefined) return true
     const fingerprint = hash('sha256', first.text, 'hex')
-    const decoder = createLineDecoder(dialect, { fileStem: fileStemOf(this.path), header: this.#header, timezone })
+    const decoder = this.#openDecoder(dialect, timezone)
     const place = (await find(this.#handle, fingerprint)) ?? this.#begin
     this.#recording = { fingerprint, decoder }
     this.#begin = BEGIN

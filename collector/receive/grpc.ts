@@ -138,7 +138,10 @@ function addMethod(
       ? ({ metadata, request }: ServerUnaryCall<Buffer, Buffer>, respond: Respond) =>
           run(async () => method.handle(request, door.callerOf(method, metadata)), respond)
       : (call: ServerReadableStream<Buffer, Buffer>, respond: Respond) =>
-          run(async () => method.handle(messagesOf(call, door), door.callerOf(method, call.metadata), signal), respond)
+          run(async () => {
+            const messages = messagesOf(call, door, () => door.callerOf(method, call.metadata))
+            return method.handle(messages, door.callerOf(method, call.metadata), signal)
+          }, respond)
   const definition = {
     path: method.path,
     requestStream: method.kind === 'stream',
@@ -149,8 +152,14 @@ function addMethod(
   server.addService({ [method.path]: definition }, { [method.path]: handler })
 }
 
-async function* messagesOf(call: ServerReadableStream<Buffer, Buffer>, door: Door): AsyncGenerator<Buffer> {
+/** Streams may last for months: that their token still holds is checked with each message. */
+async function* messagesOf(
+  call: ServerReadableStream<Buffer, Buffer>,
+  door: Door,
+  check: () => void,
+): AsyncGenerator<Buffer> {
   for await (const message of call as AsyncIterable<Buffer>) {
+    check()
     try {
       yield message
     } finally {

@@ -2,6 +2,7 @@
  * Bytes into lines with their offsets: the unit in which files are read, resumed and named in errors. A CSV line may hold
  * line breaks between quotes; a quote that is never closed costs its own line, not the rest of the file.
  */
+import { jsonText } from '../normalize/redact.ts'
 
 const NEWLINE = 10
 const CARRIAGE_RETURN = 13
@@ -25,7 +26,7 @@ export interface Line {
 
 /** One line of what a gateway wrote, whatever brought it: text or a JSON value. */
 export const lineOf = (written: unknown): string =>
-  typeof written === 'string' ? written.trim().replaceAll(/\s*\n\s*/g, ' ') : (JSON.stringify(written) ?? '')
+  typeof written === 'string' ? written.trim().replaceAll(/\s*\n\s*/g, ' ') : jsonText(written)
 
 export interface LineSplitterOptions {
   /** Between the fields of a CSV, whose quotes may hold line breaks. `null`: every line break ends a line. */

@@ -23,31 +23,39 @@ export interface ListeningSource {
 export interface Listeners {
   /** Why calls of a source do not come in; `null` when they do, or when it is none of ours. */
   problemOf(source: string): string | null
-  /** One line for each source whose calls do not come in. */
+  /** One line for each source that is broken; one that waits for what it reads is not. */
   readiness(): string[]
   /** Resolves when everything that was read is durable, or cannot become it, and nothing is open any more. */
   close(): Promise<void>
 }
 
-export type ListenersDeps = Omit<ListenDeps, 'report' | 'signal'>
+export type ListenersDeps = Omit<ListenDeps, 'report' | 'reportWaiting' | 'signal'>
 
 /** Begins at once, whether or not the sources are there. */
 export function openListeners(sources: readonly ListeningSource[], deps: ListenersDeps): Listeners {
   const closing = new AbortController()
-  const problems = new Map<string, string | null>()
+  const problems = new Map<string, { text: string; isWaiting: boolean }>()
   const running = sources.map(listening => {
     const { name } = listening.source
-    problems.set(name, 'It has not begun yet')
+    const tell = (text: string | null, isWaiting: boolean) => {
+      if (text === null) problems.delete(name)
+      else problems.set(name, { text, isWaiting })
+    }
+    tell('It has not begun yet', false)
     return keepListening(listening, {
       ...deps,
-      report: problem => problems.set(name, problem),
+      report: problem => tell(problem, false),
+      reportWaiting: problem => tell(problem, true),
       signal: closing.signal,
     })
   })
   return {
-    problemOf: name => problems.get(name) ?? null,
+    problemOf: name => problems.get(name)?.text ?? null,
     readiness: () =>
-      Array.from(problems, ([name, problem]) => (problem === null ? [] : `source ${name}: ${problem}`)).flat(),
+      sources.flatMap(({ source: { name } }) => {
+        const problem = problems.get(name)
+        return problem === undefined || problem.isWaiting ? [] : [`source ${name}: ${problem.text}`]
+      }),
     async close() {
       closing.abort()
       await Promise.all(running)

@@ -17,6 +17,8 @@ export interface ListenDeps {
   now: () => number
   /** Why calls of the source do not come in, or `null` when they do. */
   report(problem: string | null): void
+  /** The same where nothing is wrong yet: what it reads may still come. */
+  reportWaiting(problem: string): void
   /** The way in ends when it is aborted. */
   signal: AbortSignal
 }

@@ -71,24 +71,26 @@ interface Part {
   place: string
 }
 
-/** The messages in order, in one batch for each dialect that reads them. */
+/** The messages in order, in one batch for each dialect and header that reads them. */
 export function messageBatches(
   messages: readonly Message[],
   read: ReadMessage,
 ): { source: CallSource; batch: MessageBatch }[] {
-  const bySource = new Map<string, { source: CallSource; parts: Part[] }>()
+  const byReading = new Map<string, { source: CallSource; parts: Part[] }>()
   for (const { offset, value } of messages) {
     if (value === null) continue
     let index = 0
     for (const { source, batch } of read(value)) {
-      const known = bySource.get(source.dialect.name) ?? { source, parts: [] }
-      bySource.set(source.dialect.name, known)
+      // Columns are what a rejection keeps of its context.
+      const reading = JSON.stringify([source.dialect.name, batch.context.columns])
+      const known = byReading.get(reading) ?? { source, parts: [] }
+      byReading.set(reading, known)
       for (let position = 0; position < batch.size; position++) {
         known.parts.push({ batch, position, place: `${offset} ${index++}` })
       }
     }
   }
-  return Array.from(bySource.values(), ({ source, parts }) => ({ source, batch: joined(parts) }))
+  return Array.from(byReading.values(), ({ source, parts }) => ({ source, batch: joined(parts) }))
 }
 
 function joined(parts: readonly Part[]): MessageBatch {

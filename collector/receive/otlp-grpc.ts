@@ -1,6 +1,7 @@
 /** OTLP over gRPC: the same export requests as over HTTP. https://opentelemetry.io/docs/specs/otlp/#otlpgrpc */
 import { hash } from 'node:crypto'
 import type { Rejected } from './accept.ts'
+import { LARGE_BYTES, type Turns } from './flight.ts'
 import type { Intake } from './intake.ts'
 import { exportAnswer, exportBatches, METRICS_ANSWER, OTLP_SOURCE } from './otlp.ts'
 import { type CallSignal, decodeExport, encodeAnswer } from './otlp-messages.ts'
@@ -14,14 +15,15 @@ const PATHS = {
   metrics: `${COLLECTOR}.metrics.v1.MetricsService/Export`,
 }
 
-/** The `Export` methods. An answer comes when the calls would survive a crash. */
-export function createOtlpMethods(intake: Pick<Intake, 'take'>): UnaryMethod[] {
+/** The `Export` methods. An answer comes when the calls would survive a crash. Large messages wait for their turn. */
+export function createOtlpMethods(intake: Pick<Intake, 'take'>, handlingLarge: Turns): UnaryMethod[] {
   const method = (signal: CallSignal): UnaryMethod => ({
     kind: 'unary',
     path: PATHS[signal],
     sourceName: OTLP_SOURCE,
     handle: async (message, caller) => {
-      const rejected = await takeExport(intake, signal, message, caller)
+      const take = () => takeExport(intake, signal, message, caller)
+      const rejected = await (message.length > LARGE_BYTES ? handlingLarge(take) : take())
       return encodeAnswer(signal, exportAnswer(rejected), 'protobuf')
     },
   })

@@ -58,7 +58,7 @@ export function openReceiving(deps: ReceivingDeps): Receiving {
   const bodies = createRequestBodies(shared, 'http')
   const grpc = openGrpc({
     options: limits.grpc,
-    methods: [...createOtlpMethods(intake), createEnvoyMethod(intake, logger)],
+    methods: [...createOtlpMethods(intake, handlingLarge), createEnvoyMethod({ intake, handlingLarge, logger })],
     unavailable: () => log.unavailable('calls'),
     ...{ sources, verify, flight, logger },
   })

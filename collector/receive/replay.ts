@@ -2,6 +2,7 @@
 import type { CallRecord, KeptInput, RejectionReason } from '../call-record.ts'
 import { DialectError } from '../normalize/draft.ts'
 import { isRejection, type Normalizer } from '../normalize/normalize.ts'
+import { otlp } from '../normalize/otlp.ts'
 import { NOT_KEPT } from '../normalize/redact.ts'
 import { decodeInput } from './decode-lines.ts'
 import type { Sources } from './sources.ts'
@@ -34,7 +35,9 @@ export function replayInput(kept: KeptInput, { sources, normalizer, now }: Repla
   const { input, restriction, shiftMs, fileStem, columns, gateway } = kept
   const source = sources.find(kept.source)
   if (source === undefined) return { kind: 'source_unknown' }
-  const { dialect, tenant, timezone } = source
+  const { tenant, timezone } = source
+  // What OpenTelemetry's exporters send is read as theirs, whatever the dialect of the source is.
+  const dialect = kept.dialect === otlp.name ? otlp : source.dialect
   try {
     const decoded = decodeInput(dialect, input, { fileStem, columns, timezone })
     if (decoded.kind === 'skip') return input.includes(NOT_KEPT) ? UNTOLD : { kind: 'no_call' }

@@ -13,7 +13,7 @@ import { DialectError } from '../normalize/draft.ts'
 import type { PrincipalOf } from '../principal.ts'
 import type { Acceptance } from './accept.ts'
 import { BodyError, type BodyShape, decompressBody, splitBody } from './body.ts'
-import type { Flight, Turns } from './flight.ts'
+import { type Flight, LARGE_BYTES, type Turns } from './flight.ts'
 import type { Intake } from './intake.ts'
 import { ProtobufError } from './protobuf.ts'
 import type { RawBatch } from './raw-batch.ts'
@@ -21,8 +21,6 @@ import type { CallSource } from './source.ts'
 
 const MiB = 2 ** 20
 const RETRY_AFTER_SECONDS = 2
-/** Bodies above it are handled one after the other. */
-const LARGE_BYTES = MiB
 const CROWDED = 'too many bytes are under way'
 
 /** Bounds of what arrives over HTTP and gRPC; part of the config section `collector`. */
@@ -49,6 +47,7 @@ export const ReceiveOptions = Type.Object(
     inFlightBytesMax: Type.Integer({
       default: 64 * MiB,
       minimum: 1024,
+      maximum: 16 * 1024 * MiB,
       description: 'Bytes of all bodies that are being received or handled; beyond, senders are told to wait (503).',
     }),
   },
@@ -109,12 +108,12 @@ export interface RequestBodies {
   take(request: FastifyRequest, body: TakenBody): Promise<Acceptance>
 }
 
-interface TakenBody {
+export interface TakenBody {
   source: CallSource
   batch: RawBatch
-  /** Decompressed. */
+  /** Decompressed: what is the same when the body is sent again. */
   bytes: Buffer
-  /** Names where the body was sent, so that equal bodies of two places are two deliveries. */
+  /** Names where the body was sent, and the delivery where it has an id: equal bodies of two places are two deliveries. */
   place: string
 }
 

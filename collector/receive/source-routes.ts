@@ -9,10 +9,9 @@ import { REJECTION_REASONS } from '../call-record.ts'
 import type { Routes } from '../principal.ts'
 import { type Acceptance, reasonCounts } from './accept.ts'
 import { ENCODINGS, parseBody } from './body.ts'
-import { eventLines, isBinaryEvent, isCloudEvents, structuredEvent } from './cloud-events.ts'
+import { binaryEventId, eventLines, isBinaryEvent, isCloudEvents, structuredEvent } from './cloud-events.ts'
 import { firehoseAnswer, firehoseId, openFirehose } from './firehose.ts'
-import type { RawBatch } from './raw-batch.ts'
-import { allButBody, ReceiveError, type ReceiveOptions, type RequestBodies } from './request-body.ts'
+import { allButBody, ReceiveError, type ReceiveOptions, type RequestBodies, type TakenBody } from './request-body.ts'
 import type { CallSource } from './source.ts'
 import { mediaTypeOf, SourceParams, sourceOf } from './source-request.ts'
 import type { Sources } from './sources.ts'
@@ -107,8 +106,7 @@ interface FailedRequest extends Error {
 const receive = (request: FastifyRequest, source: CallSource, deps: SourceRoutesDeps): Promise<Acceptance> =>
   deps.bodies.handle(request, async bytes => {
     if (bytes.length < 2 * TEST_UPLOAD.length && bytes.toString().trim() === TEST_UPLOAD) return TEST_ACCEPTANCE
-    const batch = await openBody(request, source, bytes, deps)
-    return deps.bodies.take(request, { source, batch, bytes, place: `source ${source.name}` })
+    return deps.bodies.take(request, { source, ...(await openBody(request, source, bytes, deps)) })
   })
 
 const TEST_ACCEPTANCE: Acceptance = { accepted: 0, skipped: 1, rejected: [] }
@@ -119,23 +117,29 @@ async function openBody(
   source: CallSource,
   bytes: Buffer,
   { bodies, limits }: Pick<SourceRoutesDeps, 'bodies' | 'limits'>,
-): Promise<RawBatch> {
+): Promise<Omit<TakenBody, 'source'>> {
   const type = mediaTypeOf(request)
+  const place = `source ${source.name}`
   const plain = { source, fileStem: null, isNdjson: NDJSON.test(type) }
-  if (firehoseId(request.headers) !== null) {
+  const id = firehoseId(request.headers)
+  if (id !== null) {
     const lines = await openFirehose(bytes, limits.decompressedBytesMax)
     if (lines === null) throw new ReceiveError('BODY_UNREADABLE', 'This is no delivery of Amazon Data Firehose.')
-    return bodies.split(lines, { ...plain, isNdjson: true })
+    // A further attempt has the same id and records, but another time may stand around them.
+    return { batch: bodies.split(lines, { ...plain, isNdjson: true }), bytes: lines, place: `${place} ${id}` }
   }
   const readsEvents = source.dialect.name === EVENT_DIALECT
-  if (readsEvents && isBinaryEvent(request.headers)) {
-    return bodies.split(structuredEvent(bytes, request.headers, type), plain)
+  if (isBinaryEvent(request.headers)) {
+    const event = readsEvents ? structuredEvent(bytes, request.headers, type) : bytes
+    return { batch: bodies.split(event, plain), bytes, place: `${place} ${binaryEventId(request.headers)}` }
   }
   if (!readsEvents && isCloudEvents(type)) {
     const { parsed } = parseBody(bytes)
-    if (parsed.kind === 'value') return bodies.split(eventLines(parsed.value), { ...plain, isNdjson: true })
+    if (parsed.kind === 'value') {
+      return { batch: bodies.split(eventLines(parsed.value), { ...plain, isNdjson: true }), bytes, place }
+    }
   }
-  return bodies.split(bytes, plain)
+  return { batch: bodies.split(bytes, plain), bytes, place }
 }
 
 function verdictOf({ accepted, skipped, rejected }: Acceptance): SourceVerdict {

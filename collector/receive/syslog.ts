@@ -26,6 +26,8 @@ const SOCKET_BYTES = 8 * 2 ** 20
 /** With an unfinished message each they take 64 MiB. */
 const CONNECTIONS_MAX = 256
 const HANDSHAKE_MS_MAX = 10_000
+/** A sender that is gone without a word gives its place back soon after so long a silence; others may be silent for ever. */
+const KEEP_ALIVE_MS = 60_000
 
 /** Takes whatever was offered, also after the signal, as long as the log does. */
 function openQueue(source: CallSource, deps: ListenDeps): LineQueue {
@@ -99,7 +101,8 @@ export const receiveSyslogTcp: Listen<SyslogTcpReceive> = async ({ host, port, t
 }
 
 async function createStreamServer(tls: SyslogTcpReceive['tls']): Promise<Server> {
-  if (tls === undefined) return createServer({ keepAlive: true })
+  const keeping = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }
+  if (tls === undefined) return createServer(keeping)
   const [cert, key, ca] = await Promise.all([
     readFile(tls.certFile),
     readFile(tls.keyFile),
@@ -107,7 +110,7 @@ async function createStreamServer(tls: SyslogTcpReceive['tls']): Promise<Server>
   ])
   const isMutual = ca !== undefined
   return createTlsServer({
-    ...{ cert, key, keepAlive: true, handshakeTimeout: HANDSHAKE_MS_MAX },
+    ...{ ...keeping, cert, key, handshakeTimeout: HANDSHAKE_MS_MAX },
     ...(isMutual ? { ca, requestCert: true, rejectUnauthorized: true } : {}),
   })
 }

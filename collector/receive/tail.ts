@@ -121,9 +121,10 @@ class Tail {
   }
 
   async #advanceFile(followed: Followed): Promise<boolean> {
-    if (followed.problem !== null) return false
     try {
-      return await followed.file.advance()
+      const hasMore = await followed.file.advance()
+      if (!followed.file.isLeft) followed.problem = null
+      return hasMore
     } catch (error) {
       if (!(error instanceof DialectError)) throw error
       followed.problem = `${followed.file.path}: ${error.message}`
@@ -132,7 +133,7 @@ class Tail {
   }
 
   async #scan(): Promise<void> {
-    const { now, report } = this.#deps
+    const { now, report, reportWaiting } = this.#deps
     this.#scannedAtMs = now()
     const problems: string[] = []
     for (const { path, identity } of await foundFiles(this.#options.paths)) {
@@ -144,9 +145,9 @@ class Tail {
     this.#isFromEnd = false
     await this.#closeQuiet()
     for (const { problem } of this.#files.values()) if (problem !== null) problems.push(problem)
-    if (this.#files.size === 0 && problems.length === 0)
-      problems.push(`No file is there: ${this.#options.paths.join(', ')}`)
-    report(problems.length === 0 ? null : problems.join('; '))
+    if (problems.length > 0) report(problems.join('; '))
+    else if (this.#files.size === 0) reportWaiting(`No file is there: ${this.#options.paths.join(', ')}`)
+    else report(null)
   }
 
   async #open(path: string): Promise<void> {

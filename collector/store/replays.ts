@@ -13,6 +13,7 @@ interface Row {
   callId: string
   arrivedAtMs: number
   gateway: string
+  dialect: string
   input: string
   source: string
   restriction: string
@@ -24,8 +25,8 @@ interface Row {
 }
 
 const SELECT_SQL = `
-  SELECT call_id AS callId, toUnixTimestamp64Milli(arrived_at) AS arrivedAtMs, gateway, input, source, restriction,
-    shift_ms AS shiftMs, file_stem AS fileStem, columns, log_topic AS logTopic, log_offset AS logOffset
+  SELECT call_id AS callId, toUnixTimestamp64Milli(arrived_at) AS arrivedAtMs, gateway, dialect, input, source,
+    restriction, shift_ms AS shiftMs, file_stem AS fileStem, columns, log_topic AS logTopic, log_offset AS logOffset
   FROM rejections`
 const AFTER_SQL =
   "(arrived_at, call_id, log_topic, log_offset) > (fromUnixTimestamp64Milli({atMs:Int64}, 'UTC'), {callId:String}, {logTopic:String}, {logOffset:UInt64})"
@@ -56,8 +57,8 @@ export async function readKeptInputs(
   }
 }
 
-const toKeptInput = ({ callId, gateway, input, source, restriction, shiftMs, fileStem, columns }: Row): KeptInput => ({
-  ...{ callId, input, source, shiftMs },
+const toKeptInput = ({ callId, gateway, restriction, fileStem, columns, ...row }: Row): KeptInput => ({
+  ...{ callId, input: row.input, source: row.source, dialect: row.dialect, shiftMs: row.shiftMs },
   gateway: gateway || null,
   restriction: restriction || null,
   fileStem: fileStem || null,

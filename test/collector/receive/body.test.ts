@@ -1,12 +1,19 @@
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { canonical } from '../../../collector/normalize/canonical.ts'
-import { mappingDialect } from '../../../collector/normalize/mapping.ts'
+import { dialectsOf, mappingDialect } from '../../../collector/normalize/mapping.ts'
 import { decompressBody, splitBody } from '../../../collector/receive/body.ts'
 import { plainSource } from '../../../collector/receive/source.ts'
 
 const BODY = Buffer.from('{"startedAtMs":1}')
 const MiB = 2 ** 20
+
+test('lines of text in an array are kept as lines', () => {
+  const nginx = dialectsOf({}).get('nginx')
+  if (nginx === undefined) throw new Error('there is such a dialect')
+  const shape = { source: plainSource(nginx), fileStem: null, isNdjson: false, recordsMax: 10 }
+  expect(splitBody(Buffer.from('["a \\"quoted\\" line", {"a":1}]'), shape).inputAt(0)).toBe('a "quoted" line')
+})
 
 describe('decompression', () => {
   test.each([

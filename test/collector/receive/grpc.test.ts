@@ -144,6 +144,18 @@ describe("Envoy's access log service", () => {
 })
 
 describe('who calls', () => {
+  test('is heard no longer than the token holds, also on a stream', async () => {
+    let isValid = true
+    const { client, testLog } = await open({ isValid: () => isValid })
+    const { send, ended } = stream(client)
+    send({ identifier, ...logs(entry(1)) })
+    await expect.poll(async () => (await testLog.calls()).length).toBe(1)
+    isValid = false
+    send(logs(entry(2)))
+    expect(await ended).toMatchObject({ code: status.UNAUTHENTICATED })
+    expect(await testLog.calls()).toHaveLength(1)
+  })
+
   test('needs a token of the scope, and a source that there is', async () => {
     const { client } = await open()
     const codeWith = async (headers: Record<string, string>) => (await unary(client, TRACES, EMPTY, headers)).code
@@ -175,6 +187,18 @@ describe('bounds', () => {
     expect(bomb).toMatchObject({ code: status.RESOURCE_EXHAUSTED, details: expect.stringContaining('decompresses') })
     bomber.close()
     expect(await unary(client, TRACES, EMPTY)).toMatchObject({ code: status.OK })
+  })
+
+  test('of large messages: they are handled one after the other, and get there', async () => {
+    const { client, testLog } = await open({ limits: { inFlightBytesMax: 64 * MiB } })
+    const logName = 'x'.repeat(MiB)
+    const streams = Array.from({ length: 4 }, () => stream(client))
+    for (const [number, { send, end }] of streams.entries()) {
+      send({ identifier: { ...identifier, logName }, ...logs(entry(number)) })
+      end()
+    }
+    for (const { ended } of streams) expect(await ended).toMatchObject({ code: status.OK })
+    expect(await testLog.calls()).toHaveLength(4)
   })
 
   test('of what is under way are given back', async () => {

@@ -196,7 +196,7 @@ describeWith(kafkaChecks, 'foreign topics', () => {
 
   test('a topic that is missing and a broker that dies are waited for', async () => {
     const source = sourceOf()
-    const { report: _report, signal: _signal, ...deps } = await depsOf(testLog)
+    const { report: _report, reportWaiting: _waiting, signal: _signal, ...deps } = await depsOf(testLog)
     const listeners = openListeners([{ source, receive: optionsOf() }], deps)
     try {
       await expect.poll(() => listeners.problemOf('edge'), { timeout: 20_000 }).toMatch(/topic/)

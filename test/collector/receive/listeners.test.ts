@@ -21,7 +21,7 @@ afterEach(async () => {
 })
 
 async function open(receives: Record<string, ListeningSource['receive']>): Promise<void> {
-  const { report: _report, signal: _signal, ...deps } = await depsOf(testLog)
+  const { report: _report, reportWaiting: _waiting, signal: _signal, ...deps } = await depsOf(testLog)
   const sources = Object.entries(receives).map(([name, receive]) => ({
     source: sourceOf('canonical', { name }),
     receive,
@@ -42,12 +42,14 @@ test('one that fails is said to and tried again, while the others run', async ()
   await open({
     taken: { kind: 'syslog_tcp', host, port },
     files: { kind: 'file', paths: [path], from: 'begin' },
+    early: { kind: 'file', paths: [join(testLog.dir, 'comes-later.log')], from: 'begin' },
     datagrams: { kind: 'syslog_udp', host, port: other },
     locked: { kind: 'syslog_tcp', host, port: other, tls: { certFile: '/nowhere/cert.pem', keyFile: '/nowhere/key' } },
   })
   await untilProblem('taken', /EADDRINUSE/)
   await untilProblem('locked', /no such file .*\/nowhere\//)
   await untilProblem('files', null)
+  await untilProblem('early', /No file is there/)
   await untilProblem('datagrams', null)
   expect(listeners.readiness()).toEqual([
     expect.stringMatching(/^source taken: listen EADDRINUSE/),

@@ -43,7 +43,15 @@ export async function depsOf(testLog: TestLog, changes: Partial<ListenDeps> = {}
   const { log } = testLog
   const now = Date.now
   return {
-    ...{ log, dir, logger, now, report: () => undefined, signal: new AbortController().signal },
+    ...{
+      log,
+      dir,
+      logger,
+      now,
+      report: () => undefined,
+      reportWaiting: () => undefined,
+      signal: new AbortController().signal,
+    },
     intake: createIntake({ log, normalizer, logger, now }),
     ...changes,
   }
@@ -59,12 +67,12 @@ export async function listen<Options>(
   const stopping = new AbortController()
   const reported = Promise.withResolvers<void>()
   let problem: string | null | undefined
+  const report = (found: string | null) => {
+    problem = found
+    reported.resolve()
+  }
   const ended = way(options, source, {
-    ...deps,
-    report(found) {
-      problem = found
-      reported.resolve()
-    },
+    ...{ ...deps, report, reportWaiting: report },
     signal: stopping.signal,
   })
   ended.catch(() => undefined)

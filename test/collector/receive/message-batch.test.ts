@@ -54,6 +54,15 @@ describe('inputs', () => {
   })
 })
 
+test('messages whose first lines name other columns are kept with their own', () => {
+  const values = ['at,tokens\n1,2\nx', 'tokens,at\n2,1\nx']
+  const found = messageBatches(messagesOf(values), messageReader(sourceOf('plain'), 'text'))
+  expect(found.map(({ batch }) => batch.context.columns)).toEqual([
+    ['at', 'tokens'],
+    ['tokens', 'at'],
+  ])
+})
+
 test('a dialect is opened once, not for each message', () => {
   let opened = 0
   const { dialect } = sourceOf()

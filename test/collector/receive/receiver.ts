@@ -47,6 +47,8 @@ export interface ReceiverOptions {
   log?: Partial<CallLog>
   sources?: Record<string, Partial<SourceOptions[string]>>
   mappings?: MappingOptions
+  /** Whether the token of that name still holds. */
+  isValid?: (name: string) => boolean
 }
 
 export async function openReceiver({
@@ -54,6 +56,7 @@ export async function openReceiver({
   log = {},
   sources = {},
   mappings = {},
+  isValid = () => true,
 }: ReceiverOptions = {}): Promise<Receiver> {
   const testLog = await openTestLog()
   const [grpcPort = 0] = await freePorts(1)
@@ -66,7 +69,8 @@ export async function openReceiver({
     log: { ...testLog.log, ...log },
     normalizer: normalizerFor({ mappings, clientIp: 'full' }),
     sources: createSources(Object.fromEntries(whole), mappings),
-    ...{ principalOf, verify, dir: testLog.dir, logger },
+    ...{ principalOf, dir: testLog.dir, logger },
+    verify: name => (isValid(name) ? verify(name) : null),
     now: () => NOW_MS,
   })
   const server = await createServer({

@@ -42,6 +42,7 @@ function* replays({ dialect: name, timezone = 'UTC', calls }: Fixture, knowsSecr
       const rejection = {
         callId: ID,
         gateway: null,
+        dialect: name,
         input,
         source: name,
         restriction: null,
@@ -71,6 +72,19 @@ test.each(FIXTURES.flatMap(fixture => [true, false].map(knows => [fixture.dialec
     expect(count).toBeGreaterThan(0)
   },
 )
+
+test('what OpenTelemetry sent to a source is not read in the dialect of the source', () => {
+  const normalizer = normalizerFor()
+  const [caddy, otlp] = ['caddy', 'otlp'].map(name => normalizer.dialect(name))
+  if (caddy === undefined || otlp === undefined) throw new Error('there are such dialects')
+  const times = { startTimeUnixNano: '1784620800123000000', endTimeUnixNano: '1784620801000000000' }
+  const span = { kind: 2, ...times, attributes: [{ key: 'http.request.method', value: { stringValue: 'GET' } }] }
+  const [item] = otlp.unwrap?.({ resourceSpans: [{ scopeSpans: [{ spans: [span] }] }] }) ?? []
+  const kept = { callId: ID, gateway: null, dialect: 'otlp', input: JSON.stringify(item), source: 'shop' }
+  const context = { restriction: null, shiftMs: 0, fileStem: null, columns: null }
+  const means = { normalizer, sources: { find: () => plainSource(caddy) }, now: () => 1_784_620_805_000 }
+  expect(replayInput({ ...kept, ...context }, means)).toMatchObject({ kind: 'call', record: { method: 'GET' } })
+})
 
 test('nobody but a replay may claim to be a fingerprint', () => {
   const mark = fingerprint('a raw key')

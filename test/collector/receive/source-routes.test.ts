@@ -29,6 +29,7 @@ async function open(options: ReceiverOptions = {}) {
 
 /** A call of the mapping. */
 const call = (number: number) => ({ at: NOW_MS - 5000 + number, id: `r-${number}`, who: 'shop' })
+const MiB = 2 ** 20
 const line = (path: string) => `203.0.113.9 - acme [21/Jul/2026:10:00:00 +0200] "GET ${path} HTTP/1.1" 200 39 "-" "x"`
 
 describe('a named source', () => {
@@ -54,6 +55,13 @@ describe('a named source', () => {
     const { post, testLog } = await open()
     expect(await post('/v1/sources/nginx', `${line('/a')}\n${line('/b')}\n`)).toMatchObject({ body: { accepted: 2 } })
     expect(await testLog.calls()).toMatchObject([{ gateway: 'nginx' }, { gateway: 'nginx' }])
+  })
+
+  test('may send documents one after the other, large integers whole', async () => {
+    const { post, testLog } = await open()
+    const body = [9_007_199_254_740_993n, 9_007_199_254_740_995n].map(id => `{"at":${NOW_MS},"id":${id}}`).join(' ')
+    expect(await post('/v1/sources/own', body)).toMatchObject({ body: { accepted: 2, rejected: {} } })
+    expect((await testLog.calls()).map(({ requestId }) => requestId)).toEqual(['9007199254740993', '9007199254740995'])
   })
 
   test('must exist: the answer says which there are', async () => {
@@ -194,6 +202,32 @@ describe('Amazon Data Firehose', () => {
     expect(ids).toHaveLength(6)
     expect(new Set(ids).size).toBe(2)
   })
+
+  test('is known by its id and its records, whatever time stands around them', async () => {
+    const { post, testLog } = await open()
+    const body = delivery(line('/a'))
+    for (const timestamp of [NOW_MS, NOW_MS + 1]) await post('/v1/sources/edge', { ...body, timestamp }, { headers })
+    await post('/v1/sources/edge', body, { headers: { ...headers, 'x-amz-firehose-request-id': 'another' } })
+    const ids = (await testLog.calls()).map(({ callId }) => callId)
+    expect([ids.length, new Set(ids).size]).toEqual([3, 2])
+  })
+
+  test('is held up by no record that cannot be decompressed', async () => {
+    const { post, testLog } = await open()
+    const body = delivery(Buffer.from([0x1f, 0x8b, 1, 2]), JSON.stringify(call(1)))
+    expect(await post('/v1/sources/own', body, { headers })).toMatchObject({ status: 200 })
+    expect(await testLog.calls()).toHaveLength(1)
+    expect(await testLog.rejections()).toMatchObject([{ reason: 'unreadable' }])
+  })
+
+  test('may bring any number of events and nesting of any depth', async () => {
+    const { post } = await open({ limits: { bodyBytesMax: 8 * MiB, decompressedBytesMax: 8 * MiB } })
+    const events = Array(150_000).fill('{"message":""}')
+    const many = delivery(`{"messageType":"DATA_MESSAGE","logEvents":[${events}]}`)
+    expect(await post('/v1/sources/own', many, { headers })).toMatchObject({ status: 200 })
+    const deep = `{"records":${'['.repeat(2 ** 20)}`
+    expect(await post('/v1/sources/own', deep, { headers })).toMatchObject({ status: 503, body: { requestId: ID } })
+  })
 })
 
 describe('CloudEvents', () => {
@@ -221,6 +255,25 @@ describe('CloudEvents', () => {
     const headers = Object.fromEntries(Object.entries(event).map(([name, value]) => [`ce-${name}`, value]))
     expect(await post('/v1/sources/own', call(1), { headers })).toMatchObject({ body: { accepted: 1 } })
     expect(await testLog.calls()).toMatchObject([{ requestId: 'r-1' }])
+  })
+
+  test('with equal data are told apart by their ids, which are headers', async () => {
+    const { post, testLog } = await open()
+    for (const id of ['1', '2', '2']) {
+      const headers = { 'ce-specversion': '1.0', 'ce-id': id, 'ce-time': 'bad' }
+      await post('/v1/sources/openmeter', { tokens: 5 }, { headers })
+    }
+    expect(new Set((await testLog.rejections()).map(({ callId }) => callId)).size).toBe(2)
+  })
+
+  test('that no stack can follow are rejections', async () => {
+    const { post, testLog } = await open({ limits: { bodyBytesMax: MiB } })
+    const deep = `${'{"a":'.repeat(100_000)}1${'}'.repeat(100_000)}`
+    const headers = { 'content-type': 'application/cloudevents+json' }
+    const event = `{"specversion":"1.0","data":${deep}}`
+    expect(await post('/v1/sources/own', event, { headers })).toMatchObject({ body: { rejected: { unreadable: 1 } } })
+    expect(await post('/services/collector?source=own', `{"event":${deep}}`)).toMatchObject({ status: 200 })
+    expect(await testLog.rejections()).toHaveLength(2)
   })
 })
 

@@ -12,7 +12,7 @@ const log = await openCallLog(
   { dir: join(dir, 'log'), log: logger, onLoss: () => process.exit(1) },
 )
 await followFiles({ kind: 'file', paths: [pattern], from: 'begin' }, sourceOf(), {
-  ...{ log, logger, dir: join(dir, 'tails'), now: Date.now, report: () => undefined },
+  ...{ log, logger, dir: join(dir, 'tails'), now: Date.now, report: () => undefined, reportWaiting: () => undefined },
   intake: createIntake({ log, normalizer, logger, now: Date.now }),
   signal: new AbortController().signal,
   onTaken: () => process.stdout.write('.'),

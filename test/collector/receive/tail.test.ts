@@ -227,6 +227,11 @@ test('names a file that its dialect cannot read, and reads the others', async ()
   const listening = await follow({}, {}, sourceOf('plain'))
   await expectOnce(1)
   await expect.poll(() => listening.problem(), { timeout: 5000 }).toMatch(/access\.log\.1: .*at/)
+  await truncate(pathOf('access.log.1'))
+  await pass()
+  await appendFile(pathOf('access.log.1'), 'at,tokens\n1700000000000,1\n')
+  await expectOnce(2)
+  await expect.poll(() => listening.problem(), { timeout: 5000 }).toBeNull()
 })
 
 test('kill -9 between a call and its position costs nothing', async () => {
