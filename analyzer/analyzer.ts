@@ -4,10 +4,12 @@ import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Routes } from '../collector/principal.ts'
 import type { Store } from '../collector/store/open.ts'
 import { createForecastRoutes } from './api/forecasts.ts'
+import { createPolicyRoutes } from './api/policy.ts'
 import { type AnalyzerStatus, createStatusRoutes, toStatus } from './api/status.ts'
 import { createUsageRoutes } from './api/usage.ts'
+import type { Control } from './control/control.ts'
 import { quotaReadFailed, tickFinished, tickSkipped, ticksResumed } from './events.ts'
-import type { Quota } from './policy/quota.ts'
+import type { Policy } from './policy/policy.ts'
 import { startSchedule } from './tick/schedule.ts'
 import { createTicker, type Ticker } from './tick/ticker.ts'
 
@@ -35,7 +37,10 @@ export type AnalyzerOptions = Static<typeof AnalyzerOptions>
 export interface AnalyzerDeps {
   options: AnalyzerOptions
   store: Store
-  quotas: readonly Quota[]
+  control: Control
+  /** Names of the quotas of the config. */
+  configured: ReadonlySet<string>
+  policy: () => Policy
   /** Configured labels that are columns, in their order. */
   labelColumns: readonly string[]
   principalOf: PrincipalOf
@@ -54,9 +59,14 @@ export interface Analyzer {
 
 /** Begins to tick at once, whether or not the store answers yet. */
 export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
-  const { options, store, quotas, labelColumns, principalOf, logger, now = Date.now } = deps
+  const { options, store, control, configured, policy, labelColumns, principalOf, logger, now = Date.now } = deps
   const log = logger.child({ part: 'tick' })
-  const ticker = createTicker({ client: store.client, quotas, subjectsMax: options.subjectsMax, now })
+  const ticker = createTicker({
+    client: store.client,
+    quotas: () => policy().quotas,
+    subjectsMax: options.subjectsMax,
+    now,
+  })
   const schedule = startSchedule(options.tickSeconds * 1000, () => tickOnce(ticker, log))
   const { snapshot } = ticker
   return {
@@ -64,6 +74,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
       createForecastRoutes({ snapshot, principalOf, now }),
       createUsageRoutes({ client: store.client, labelColumns, principalOf, now }),
       createStatusRoutes({ snapshot, principalOf, now }),
+      createPolicyRoutes({ control, policy, configured, labelColumns, principalOf }),
     ],
     readiness: async () => {
       const { asOfMs, skipped, quotasFailed } = snapshot()

@@ -15,8 +15,10 @@ import type { LimitsOptions } from './limit/limit-store.ts'
 import { createLimiter } from './limit/limiter.ts'
 import { openLimitStore } from './limit/open.ts'
 import { startReconciler } from './limit/reconcile.ts'
+import { createResetRoutes } from './limit/resets.ts'
 import { startSettler } from './limit/settler.ts'
 import { createLimiterStatusRoutes, type LimiterStatus, limiterStatus } from './limit/status.ts'
+import type { Policy } from './policy/policy.ts'
 import type { Quota } from './policy/quota.ts'
 import { isRecordedUpTo, readRecorded, recordedSinceMs } from './usage/recorded.ts'
 
@@ -46,7 +48,9 @@ export interface LimiterDeps {
   log: CallLog
   store: Store
   control: Control
+  /** Of the config; recorded in the control log where they differ from the last ones. */
   quotas: readonly Quota[]
+  policy: () => Policy
   identity: Identity
   /** Configured labels that are dimensions, in their order. */
   labelColumns: readonly string[]
@@ -71,7 +75,7 @@ export interface LimiterRole {
 
 /** Decides from the first moment on, whether or not the log and the store are there. Throws `LimitStoreError`. */
 export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
-  const { options, quotas, log, identity, labelColumns, principalOf, logger, now = Date.now } = deps
+  const { options, quotas, policy, log, identity, labelColumns, principalOf, logger, now = Date.now } = deps
   const store = await openLimitStore(deps.limits, {
     dir: deps.dir,
     log: logger.child({ part: 'limits' }),
@@ -83,7 +87,7 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
   const settler = startSettler({
     log,
     store,
-    quotas,
+    policy,
     labelColumns,
     decisionIds,
     callIdBytesMax: options.callIdBytesMax,
@@ -95,7 +99,7 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
   const reconciler = startReconciler({
     log,
     store,
-    quotas,
+    policy,
     recorded: {
       costs: query => readRecorded(client, query),
       isUpTo: position => isRecordedUpTo(client, position),
@@ -106,7 +110,7 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
   })
   const summing = startDecisionSumming({ log, logger: logger.child({ part: 'summing' }) })
   const limiter = createLimiter({
-    quotas,
+    policy,
     store,
     summing,
     asOfMs: settler.asOfMs,
@@ -114,11 +118,12 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
     logger: logger.child({ part: 'limiter' }),
   })
   const recording = deps.control.recordQuotas(quotas.map(quota => quota.options))
-  const parts = { store, settler, reconciler, links, quotaCount: quotas.length }
+  const parts = { store, settler, reconciler, links, policy }
   return {
     routes: [
       createCheckRoutes({ limiter, decisionIds, identity, labelColumns, principalOf }),
-      createForwardAuthRoutes({ limiter, decisionIds, identity, quotas, routeOf: deps.routeOf, principalOf }),
+      createResetRoutes({ store, control: deps.control, policy, principalOf }),
+      createForwardAuthRoutes({ limiter, decisionIds, identity, policy, routeOf: deps.routeOf, principalOf }),
       createLimiterStatusRoutes({ ...parts, principalOf }),
     ],
     readiness: async () => [store.unavailable() ?? []].flat(),

@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { openAnalyzer } from '../analyzer/analyzer.ts'
 import { type Control, openControl } from '../analyzer/control/control.ts'
+import { createLivePolicy } from '../analyzer/control/live-policy.ts'
 import { openLimiter } from '../analyzer/limiter.ts'
+import type { Policy } from '../analyzer/policy/policy.ts'
 import { parseQuota, type Quota } from '../analyzer/policy/quota.ts'
 import { openCollector } from '../collector/collector.ts'
 import { logEntriesLost } from '../collector/events.ts'
@@ -42,7 +44,9 @@ interface Ground {
   callLog: CallLog
   store: Store
   control: Control
+  /** Of the config. */
   quotas: Quota[]
+  policy: () => Policy
   identity: Identity
   /** Whose token it is, or `null`. */
   verify: (token: string) => Principal | null
@@ -111,14 +115,15 @@ async function openGround(context: { config: Config; logger: Logger; lifecycle: 
   lifecycle.onStop('store client', () => store.close())
   const quotas = config.quotas.map(quota => parseQuota(quota, config.labels))
   const identity = createIdentity({ fingerprintKeys: secrets.fingerprintKeys, keys: config.keys })
-  const control = await openControl({ log: callLog, logger: logger.child({ part: 'control' }) })
+  const policy = createLivePolicy(quotas, config.labels)
+  const control = await openControl({ log: callLog, onChange: policy.fold, logger: logger.child({ part: 'control' }) })
   lifecycle.onStop('control', () => control.close())
   const verify = createVerifier({
     adminToken: openAdminToken(config.dataDir),
     tokens: config.auth.tokens,
     verifyToken: control.verifyToken,
   })
-  return { ...context, secrets, callLog, store, control, quotas, identity, verify }
+  return { ...context, secrets, callLog, store, control, quotas, policy: policy.current, identity, verify }
 }
 
 const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
@@ -153,7 +158,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
     })
   },
 
-  limiter({ config, logger, callLog, store, control, quotas, identity, secrets }) {
+  limiter({ config, logger, callLog, store, control, quotas, policy, identity, secrets }) {
     const patterns = createRoutePatterns(config.collector.routes)
     return openLimiter({
       options: config.limiter,
@@ -163,6 +168,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
       store,
       control,
       quotas,
+      policy,
       identity,
       labelColumns: config.labels,
       decisionKeys: secrets.decisionKeys,
@@ -173,11 +179,13 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
     })
   },
 
-  analyzer({ config, logger, store, quotas }) {
+  analyzer({ config, logger, store, control, quotas, policy }) {
     return openAnalyzer({
       options: config.analyzer,
       store,
-      quotas,
+      control,
+      configured: new Set(quotas.map(({ name }) => name)),
+      policy,
       labelColumns: config.labels,
       principalOf,
       logger,

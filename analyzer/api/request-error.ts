@@ -1,7 +1,15 @@
 /** A request that cannot be answered as it is; the server renders it as problem+json. */
 export class RequestError extends Error {
-  readonly statusCode: 400 | 403
-  readonly code: 'PARAMETER_INVALID' | 'CURSOR_INVALID' | 'TOO_MANY_POINTS' | 'TENANT_FORBIDDEN'
+  readonly statusCode: 400 | 403 | 404 | 409
+  readonly code:
+    | 'PARAMETER_INVALID'
+    | 'CURSOR_INVALID'
+    | 'TOO_MANY_POINTS'
+    | 'TENANT_FORBIDDEN'
+    | 'VALUE_INVALID'
+    | 'NOT_FOUND'
+    | 'TOO_MANY'
+    | 'CONFIGURED'
 
   constructor(statusCode: RequestError['statusCode'], code: RequestError['code'], message: string) {
     super(message)

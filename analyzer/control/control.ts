@@ -6,12 +6,12 @@
 import { createHash, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { CallLog } from '../../collector/log/call-log.ts'
-import type { ControlChange } from '../../collector/log/control-change.ts'
+import type { ControlChange, ControlKind } from '../../collector/log/control-change.ts'
 import type { Principal, Scope } from '../../collector/principal.ts'
 import { controlChanged } from '../events.ts'
 import type { QuotaOptions } from '../policy/quota.ts'
 import { ControlError } from './control-error.ts'
-import { startFold, type Wish } from './fold.ts'
+import { type Held, startFold, type Wish } from './fold.ts'
 import { type QuotaRecording, startQuotaRecording } from './quota-recording.ts'
 import { isTokenEntry, type TokenEntry, toPrincipal } from './token.ts'
 
@@ -29,6 +29,9 @@ export interface Control {
   revokeToken(wish: { name: string; by: string; reason: string | null }): Promise<void>
   /** Records the quotas of the config as changes where they differ from the last ones; tries until the log takes it. */
   recordQuotas(quotas: readonly QuotaOptions[]): QuotaRecording
+  /** What holds under a kind and a key, and the version that a change of it must expect. */
+  current(kind: ControlKind, key: string): Held
+  keys(kind: ControlKind): string[]
   /** Appends a change and resolves when it is folded. Throws `ControlError` `VERSION_CONFLICT` when it lost. */
   change(wish: Wish): Promise<void>
   /** Why what is known may be old, or `null`. */
@@ -38,6 +41,8 @@ export interface Control {
 
 export interface ControlDeps {
   log: CallLog
+  /** Is told of every change that holds, in order. */
+  onChange?: (change: ControlChange) => void
   logger: Logger
   now?: () => number
 }
@@ -51,25 +56,16 @@ export async function openControl(deps: ControlDeps): Promise<Control> {
     logger,
     onChange(change) {
       if (change.kind === 'token') foldToken(byHash, change)
+      deps.onChange?.(change)
       const { kind, key, version, by } = change
       controlChanged(logger, { kind, key, version, by })
     },
   })
 
-  const change = async ({ kind, key, version, value, by, reason }: Wish) => {
-    const changeId = randomUUID()
-    const entry: ControlChange = {
-      changeId,
-      atMs: now(),
-      by,
-      kind,
-      key,
-      expectedVersion: version,
-      version: version + 1,
-      value,
-      reason,
-    }
-    const folded = fold.waitFor(changeId)
+  const change = async (wish: Wish) => {
+    const { kind, key } = wish
+    const entry = toChange(wish, now())
+    const folded = fold.waitFor(entry.changeId)
     try {
       await log.append('control', [{ key: `${kind}:${key}`, value: JSON.stringify(entry) }])
     } catch (error) {
@@ -84,6 +80,8 @@ export async function openControl(deps: ControlDeps): Promise<Control> {
 
   return {
     change,
+    current: fold.current,
+    keys: fold.keys,
     verifyToken(token) {
       const hash = hashOf(token)
       const entry = byHash.get(hash)
@@ -115,6 +113,14 @@ export async function openControl(deps: ControlDeps): Promise<Control> {
     close: fold.close,
   }
 }
+
+const toChange = ({ version, ...wish }: Wish, atMs: number): ControlChange => ({
+  ...wish,
+  changeId: randomUUID(),
+  atMs,
+  expectedVersion: version,
+  version: version + 1,
+})
 
 function foldToken(byHash: Map<string, TokenEntry>, { key, value }: ControlChange): void {
   for (const [hash, entry] of byHash) if (entry.name === key) byHash.delete(hash)

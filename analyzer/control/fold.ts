@@ -12,7 +12,7 @@ const READ_ENTRIES_MAX = 1_000
 const FOLD_MS_MAX = 10_000
 const PARTITION = 0
 
-interface Held {
+export interface Held {
   /** 0 when there was never one. */
   readonly version: number
   /** `null` when there is none now. */

@@ -7,7 +7,9 @@ import Type from 'typebox'
 import { TEXT_CHARACTERS_MAX } from '../../collector/call-record.ts'
 import type { Identity } from '../../collector/identity.ts'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
-import type { DimensionField, Quota } from '../policy/quota.ts'
+import type { Block } from '../policy/adjustment.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { DimensionField } from '../policy/quota.ts'
 import { UNITS, type Unit } from '../usage/units.ts'
 import type { DecisionIds } from './decision-id.ts'
 import { DoorError } from './door-error.ts'
@@ -31,17 +33,17 @@ export interface ForwardAuthDeps {
   limiter: Limiter
   decisionIds: DecisionIds
   identity: Identity
-  quotas: readonly Quota[]
+  policy: () => Policy
   /** The route of a path, as in call records: ids replaced. */
   routeOf: (path: string) => string
   principalOf: PrincipalOf
 }
 
 export function createForwardAuthRoutes(deps: ForwardAuthDeps): Routes {
-  const quotas = new Map(deps.quotas.map(quota => [quota.name, quota]))
   const handler = async (request: FastifyRequest, reply: FastifyReply) => {
-    const decision = await deps.limiter.check(toAsk(deps, request))
-    reply.headers(rateLimitHeaders(decision, quotas))
+    const decision = await deps.limiter.check(deps.limiter.prepare(toAsk(deps, request)))
+    reply.headers(rateLimitHeaders(decision, deps.policy().byName))
+    if (decision.block !== null) return refuse(reply, decision.block)
     if (!decision.isAllowed) return deny(reply, decision)
     const id = decision.reference === null ? null : deps.decisionIds.encode(decision.reference)
     if (id !== null) reply.header('x-quotacast-decision-id', id)
@@ -72,7 +74,7 @@ const routeOptions = {
       'Forward-auth with any method. Who and what: `X-Quotacast-Tenant`, `X-Quotacast-Consumer` (else the credential ' +
       'in `Authorization`), `X-Quotacast-Cost` (`total_tokens=1500, requests=1`, or a number of requests), ' +
       '`X-Quotacast-Request-Id`, `X-Forwarded-Uri`, and `X-Quotacast-` with `Gateway`, `Service`, `Provider`, `Model`, ' +
-      '`Provider-Key`. 200 lets the call pass, 429 says when to come again.',
+      '`Provider-Key`, `Client-Ip` (else the last of `X-Forwarded-For`). 200 lets the call pass, 429 says when to come again, 403 that the caller is blocked.',
     tags: ['limits'],
     response: {
       200: Type.Null({ description: 'The call may pass; the decision id is in `X-Quotacast-Decision-Id`.' }),
@@ -108,6 +110,7 @@ function toAsk(deps: ForwardAuthDeps, request: FastifyRequest): Ask {
   return {
     dims,
     cost: parseCost(header('x-quotacast-cost')),
+    clientIp: header('x-quotacast-client-ip') ?? lastHop(header('x-forwarded-for')),
     requestId: header('x-quotacast-request-id'),
     isDryRun: false,
   }
@@ -145,6 +148,16 @@ function amountOf(text: string): number {
 
 const costError = (part: string) =>
   new DoorError(400, 'header_invalid', `x-quotacast-cost: expected unit=amount, got ${JSON.stringify(part.trim())}`)
+
+/** The address that the gateway itself saw: what stands before it in the list is the client's own word. */
+const lastHop = (list: string | null) => list?.split(',').at(-1)?.trim() || null
+
+function refuse(reply: FastifyReply, { what, untilMs }: Block): FastifyReply {
+  const until = untilMs === null ? 'until somebody lifts the block' : `until ${new Date(untilMs).toISOString()}`
+  const title = 'Blocked'
+  const problem = { type: 'about:blank', title, status: 403, detail: `This ${what} is blocked ${until}.` }
+  return reply.code(403).type('application/problem+json').send(JSON.stringify(problem))
+}
 
 function deny(reply: FastifyReply, decision: Decision): FastifyReply {
   const seconds = retryAfterSeconds(decision)

@@ -8,7 +8,7 @@ import { DIMENSIONS, type Dimensions, dimensionField } from '../policy/quota.ts'
 import { UNITS } from '../usage/units.ts'
 import type { DecisionIds } from './decision-id.ts'
 import { DoorError } from './door-error.ts'
-import type { Ask, Decision, Limiter } from './limiter.ts'
+import type { Ask, Decision, Limiter, Prepared } from './limiter.ts'
 
 /** Checks of one request. */
 const CHECKS_MAX = 100
@@ -43,6 +43,7 @@ const CheckRequest = Type.Object(
         },
       ),
     ),
+    clientIp: Type.Optional(text('Address of the client, for blocks of addresses.')),
     requestId: Type.Optional(text('Id of the call at the gateway, by which its record is found.')),
     dryRun: Type.Optional(Type.Boolean({ description: 'Decides and spends nothing.' })),
   },
@@ -64,6 +65,9 @@ const CheckAnswer = Type.Object(
       description: 'The same call passes after so long, if nobody else spends; null: now, or never.',
     }),
     degraded: Type.Boolean({ description: 'The limit store was away: `onStoreFailure` decided.' }),
+    blocked: Type.Union([Type.String(), Type.Null()], {
+      description: 'What of the caller is blocked (consumer, tenant, address), whatever quotas say.',
+    }),
     quotas: Type.Array(
       Type.Object({
         quota: Type.String(),
@@ -92,7 +96,7 @@ export interface CheckDeps {
 }
 
 export function createCheckRoutes(deps: CheckDeps): Routes {
-  const decide = async (ask: Ask) => toAnswer(await deps.limiter.check(ask), deps.decisionIds)
+  const decide = async (prepared: Prepared) => toAnswer(await deps.limiter.check(prepared), deps.decisionIds)
   return server => {
     server.post<{ Body: CheckRequest | CheckRequest[] }>(
       '/v1/check',
@@ -113,25 +117,26 @@ export function createCheckRoutes(deps: CheckDeps): Routes {
       },
       async request => {
         const { body } = request
-        if (!Array.isArray(body)) return decide(toAsk(deps, request, body))
-        const asks = body.map(one => toAsk(deps, request, one))
+        if (!Array.isArray(body)) return decide(prepare(deps, request, body))
+        const prepared = body.map(one => prepare(deps, request, one))
         const answers: CheckAnswer[] = []
-        for (const ask of asks) answers.push(await decide(ask))
+        for (const one of prepared) answers.push(await decide(one))
         return answers
       },
     )
   }
 }
 
-function toAsk(deps: CheckDeps, request: FastifyRequest, check: CheckRequest): Ask {
+/** Throws `DoorError` 400 for a stated cost that can never fit. */
+function prepare(deps: CheckDeps, request: FastifyRequest, check: CheckRequest): Prepared {
   const tenant = tenantFor(deps.principalOf(request).tenant, check.tenant ?? null)
   const { consumer = null, credential = null } = check
   const dims = dimensionsOf(check.dimensions, deps.labelColumns)
   Object.assign(dims, deps.identity.identify({ credential, consumer, tenant }))
-  const ask = { dims, cost: check.cost ?? {}, requestId: check.requestId ?? null, isDryRun: check.dryRun === true }
-  const excess = deps.limiter.excessOf(ask)
-  if (excess === null) return ask
-  const { quota, unit, cost, limit } = excess
+  const { cost: stated = {}, clientIp = null, requestId = null } = check
+  const prepared = deps.limiter.prepare({ dims, cost: stated, clientIp, requestId, isDryRun: check.dryRun === true })
+  if (prepared.excess === null) return prepared
+  const { quota, unit, cost, limit } = prepared.excess
   throw new DoorError(
     400,
     'cost_exceeds_limit',
@@ -173,7 +178,7 @@ export const noDimensions = (): Dimensions => ({
 })
 
 function toAnswer(decision: Decision, decisionIds: DecisionIds): CheckAnswer {
-  const { isAllowed, reference, asOfMs, binding, retryAfterMs, isDegraded, quotas } = decision
+  const { isAllowed, reference, asOfMs, binding, retryAfterMs, isDegraded, block, quotas } = decision
   return {
     allowed: isAllowed,
     decisionId: reference === null ? null : decisionIds.encode(reference),
@@ -181,6 +186,7 @@ function toAnswer(decision: Decision, decisionIds: DecisionIds): CheckAnswer {
     binding,
     retryAfterMs,
     degraded: isDegraded,
+    blocked: block?.what ?? null,
     quotas,
   }
 }

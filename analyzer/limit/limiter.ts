@@ -4,11 +4,13 @@
  */
 import type { Logger } from 'pino'
 import { decisionDegraded } from '../events.ts'
+import type { Block } from '../policy/adjustment.ts'
+import type { Policy } from '../policy/policy.ts'
 import { type Dimensions, matches, type Quota } from '../policy/quota.ts'
-import { indexQuotas } from '../policy/quota-index.ts'
 import { subjectKeyOf } from '../policy/subject.ts'
 import type { Unit } from '../usage/units.ts'
 import { windowAt } from '../usage/window.ts'
+import { createBlocks, type FindBlock } from './blocks.ts'
 import type { DecisionSumming } from './decision-summing.ts'
 import {
   type Claim,
@@ -25,8 +27,22 @@ export type Cost = Partial<Record<Unit, number>>
 export interface Ask {
   readonly dims: Dimensions
   readonly cost: Cost
+  /** Of the client, where the gateway says it; only blocks concern it. */
+  readonly clientIp: string | null
   readonly requestId: string | null
   readonly isDryRun: boolean
+}
+
+/** An ask with the quotas that it concerns. */
+export interface Prepared {
+  readonly ask: Ask
+  readonly nowMs: number
+  readonly quotas: readonly Quota[]
+  readonly claims: readonly Claim[]
+  /** Of each claim: what of the window's use counts no more. */
+  readonly forgiven: readonly number[]
+  /** A stated cost that can never fit; quotas of 0 deny and are no such case. */
+  readonly excess: CostExcess | null
 }
 
 /** A quota after the decision. */
@@ -58,6 +74,8 @@ export interface Decision {
   violated: string[]
   /** The limit store was away, the quotas' `onStoreFailure` decided. */
   isDegraded: boolean
+  /** The caller may not pass, whatever quotas say. */
+  block: Block | null
 }
 
 /** A cost that was stated and is more than an enforced quota ever allows. */
@@ -69,15 +87,13 @@ interface CostExcess {
 }
 
 export interface Limiter {
+  prepare(ask: Ask): Prepared
   /** Decides and spends. Never throws for a store that is away. */
-  check(ask: Ask): Promise<Decision>
-  /** Finds a stated cost that can never fit; null when each might. Quotas of 0 deny and are no such case. */
-  excessOf(ask: Ask): CostExcess | null
-  matching(dims: Dimensions): Quota[]
+  check(prepared: Prepared): Promise<Decision>
 }
 
 export interface LimiterDeps {
-  quotas: readonly Quota[]
+  policy: () => Policy
   store: LimitStore
   summing: DecisionSumming
   /** Instant up to which call records have been applied. */
@@ -92,13 +108,13 @@ const DEGRADED_RETRY_MS = 1_000
 
 export function createLimiter(deps: LimiterDeps): Limiter {
   const { store, summing, asOfMs } = deps
-  const candidates = indexQuotas(deps.quotas)
+  let blocksOf: { policy: Policy; find: FindBlock } | null = null
   let lastFailure: string | null = null
 
-  const matching = (dims: Dimensions): Quota[] => {
-    const found: Quota[] = []
-    for (const quota of candidates(dims.tenant)) if (matches(quota, dims)) found.push(quota)
-    return found
+  const blockOf = ({ dims, clientIp }: Ask, nowMs: number): Block | null => {
+    const policy = deps.policy()
+    if (blocksOf?.policy !== policy) blocksOf = { policy, find: createBlocks(policy.blocks) }
+    return blocksOf.find({ tenant: dims.tenant, consumer: dims.consumer, clientIp, nowMs })
   }
   const degraded = (quotas: readonly Quota[], error: unknown, nowMs: number): Decision => {
     if (!(error instanceof LimitStoreError)) throw error
@@ -108,26 +124,17 @@ export function createLimiter(deps: LimiterDeps): Limiter {
     const violated = denying.map(quota => quota.name)
     const isAllowed = violated.length === 0
     const retryAfterMs = isAllowed ? null : DEGRADED_RETRY_MS
-    const rest = { asOfMs: asOfMs(nowMs), nowMs, reference: null, quotas: [], isDegraded: true }
+    const rest = { asOfMs: asOfMs(nowMs), nowMs, reference: null, quotas: [], isDegraded: true, block: null }
     return { ...rest, isAllowed, binding: violated[0] ?? null, retryAfterMs, violated }
   }
 
   return {
-    matching,
-    excessOf(ask) {
-      for (const quota of matching(ask.dims)) {
-        const cost = ask.cost[quota.unit] ?? 0
-        if (quota.enforcement === 'deny' && quota.limit > 0 && cost > quota.limit) {
-          return { quota: quota.name, unit: quota.unit, cost, limit: quota.limit }
-        }
-      }
-      return null
-    },
-    async check(ask) {
-      const nowMs = store.nowMs()
+    prepare: ask => prepare(ask, deps.policy(), store.nowMs()),
+    async check(prepared) {
+      const { ask, nowMs, quotas, claims } = prepared
       deps.onCheck(ask.dims.gateway ?? '')
-      const quotas = matching(ask.dims)
-      const claims = quotas.map(quota => toClaim(quota, ask, nowMs))
+      const block = blockOf(ask, nowMs)
+      if (block !== null) return blocked(block, nowMs, asOfMs(nowMs))
       let decided: StoreDecision
       try {
         decided = await store.decide({
@@ -142,35 +149,50 @@ export function createLimiter(deps: LimiterDeps): Limiter {
         return degraded(quotas, error, nowMs)
       }
       lastFailure = null
-      if (!ask.isDryRun) sumUp(summing, { quotas, claims, decided, ask, nowMs })
-      return toDecision(quotas, claims, decided, { nowMs, asOfMs: asOfMs(nowMs) })
+      if (!ask.isDryRun) sumUp(summing, prepared, decided)
+      return toDecision(prepared, decided, asOfMs(nowMs))
     },
   }
 }
 
-function toClaim(quota: Quota, { dims, cost }: Ask, nowMs: number): Claim {
-  const { startMs, endMs } = windowAt(quota.window, nowMs)
-  return {
-    series: quota.series,
-    subject: subjectKeyOf(quota, dims),
-    startMs,
-    endMs,
-    limit: quota.limit,
-    cost: cost[quota.unit] ?? (quota.unit === 'requests' ? 1 : 0),
-    isSpent: quota.counts !== 'records',
-    isEnforced: quota.enforcement === 'deny',
+function prepare(ask: Ask, policy: Policy, nowMs: number): Prepared {
+  const { dims, cost } = ask
+  const quotas: Quota[] = []
+  const claims: Claim[] = []
+  const forgiven: number[] = []
+  let excess: CostExcess | null = null
+  for (const quota of policy.candidates(dims.tenant)) {
+    if (!matches(quota, dims)) continue
+    const { name, unit, series } = quota
+    const { startMs, endMs } = windowAt(quota.window, nowMs)
+    const subject = subjectKeyOf(quota, dims)
+    const allowance = policy.allowance(quota, subject, startMs, nowMs)
+    const { limit } = allowance
+    const stated = cost[unit]
+    const isEnforced = quota.enforcement === 'deny'
+    if (isEnforced && stated !== undefined && limit > 0 && stated > limit) {
+      excess ??= { quota: name, unit, cost: stated, limit }
+    }
+    quotas.push(quota)
+    forgiven.push(allowance.forgiven)
+    claims.push({
+      ...{ series, subject, startMs, endMs },
+      limit: limit + allowance.forgiven,
+      cost: stated ?? (unit === 'requests' ? 1 : 0),
+      isSpent: quota.counts !== 'records',
+      isEnforced,
+    })
   }
+  return { ask, nowMs, quotas, claims, forgiven, excess }
 }
 
-interface Decided {
-  quotas: readonly Quota[]
-  claims: readonly Claim[]
-  decided: StoreDecision
-  ask: Ask
-  nowMs: number
-}
+const blocked = (block: Block, nowMs: number, asOfMs: number): Decision => ({
+  ...{ isAllowed: false, reference: null, asOfMs, nowMs, binding: null, quotas: [], violated: [], isDegraded: false },
+  retryAfterMs: block.untilMs === null ? null : block.untilMs - nowMs,
+  block,
+})
 
-function sumUp(summing: DecisionSumming, { quotas, claims, decided, ask, nowMs }: Decided): void {
+function sumUp(summing: DecisionSumming, { quotas, claims, ask, nowMs }: Prepared, decided: StoreDecision): void {
   for (let index = 0; index < quotas.length; index += 1) {
     const quota = quotas[index]
     const claim = claims[index]
@@ -185,10 +207,9 @@ function sumUp(summing: DecisionSumming, { quotas, claims, decided, ask, nowMs }
 }
 
 function toDecision(
-  quotas: readonly Quota[],
-  claims: readonly Claim[],
+  { quotas, claims, forgiven, nowMs }: Prepared,
   { isAllowed, reference, standings }: StoreDecision,
-  instants: { nowMs: number; asOfMs: number },
+  asOfMs: number,
 ): Decision {
   const answers: QuotaStanding[] = []
   const violated: string[] = []
@@ -200,9 +221,12 @@ function toDecision(
     const claim = claims[index]
     const standing = standings[index]
     if (quota === undefined || claim === undefined || standing === undefined) continue
-    const { used, reserved, fits } = standing
-    const { name, unit, limit, enforcement } = quota
-    const remaining = Math.max(0, limit - used - reserved)
+    const { reserved, fits } = standing
+    const { name, unit, enforcement } = quota
+    const forgivenHere = forgiven[index] ?? 0
+    const limit = claim.limit - forgivenHere
+    const used = Math.max(0, standing.used - forgivenHere)
+    const remaining = Math.max(0, claim.limit - standing.used - reserved)
     answers.push({ quota: name, unit, limit, used, reserved, remaining, resetAtMs: claim.endMs, enforcement })
     if (!claim.isEnforced) continue
     if (isAllowed) {
@@ -221,6 +245,7 @@ function toDecision(
     retryAtMs = fitsAtMs
     binding = name
   }
-  const retryAfterMs = isAllowed || retryAtMs === Number.POSITIVE_INFINITY ? null : retryAtMs - instants.nowMs
-  return { isAllowed, reference, ...instants, binding, retryAfterMs, quotas: answers, violated, isDegraded: false }
+  const retryAfterMs = isAllowed || retryAtMs === Number.POSITIVE_INFINITY ? null : retryAtMs - nowMs
+  const rest = { quotas: answers, violated, isDegraded: false, block: null }
+  return { isAllowed, reference, asOfMs, nowMs, binding, retryAfterMs, ...rest }
 }

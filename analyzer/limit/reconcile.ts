@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { CallLog, LogPartition } from '../../collector/log/call-log.ts'
 import { reconcilingSkipped, usageReconciled } from '../events.ts'
+import type { Policy } from '../policy/policy.ts'
 import { DIMENSION_COLUMNS, matchSql, type Quota } from '../policy/quota.ts'
 import { subjectKey } from '../policy/subject.ts'
 import type { RecordedCost, RecordedQuery, RecordedRange } from '../usage/recorded.ts'
@@ -41,7 +42,7 @@ export interface RecordedCalls {
 export interface ReconcilerDeps {
   log: CallLog
   store: LimitStore
-  quotas: readonly Quota[]
+  policy: () => Policy
   recorded: RecordedCalls
   everyMs: number
   logger: Logger
@@ -110,7 +111,7 @@ async function compare(
   await pause(insertMsMax, signal)
   if (signal.aborted) return 'stopped'
   const nowMs = store.nowMs()
-  const wanted = windowsToCompare(deps.quotas, comparison, nowMs)
+  const wanted = windowsToCompare(deps.policy().quotas, comparison, nowMs)
   const chosen = inTurn(wanted, lastTurns).slice(0, WINDOWS_MAX)
   const cut = ofLiving(comparison.cut, partitions)
   const truths: WindowTruth[] = []

@@ -9,8 +9,8 @@ import { type CallRecord, isCallRecord } from '../../collector/call-record.ts'
 import { type CallIdSet, createCallIdSet } from '../../collector/log/call-ids.ts'
 import type { CallLog, LogBatch, LogPartition, LogReader } from '../../collector/log/call-log.ts'
 import { recordsApplied, settlerGapFound } from '../events.ts'
+import type { Policy } from '../policy/policy.ts'
 import { type Dimensions, matches, type Quota } from '../policy/quota.ts'
-import { indexQuotas } from '../policy/quota-index.ts'
 import { subjectKeyOf } from '../policy/subject.ts'
 import { unitCost } from '../usage/units.ts'
 import { windowAt } from '../usage/window.ts'
@@ -29,7 +29,7 @@ const LAG_MS = 500
 export interface SettlerDeps {
   log: CallLog
   store: LimitStore
-  quotas: readonly Quota[]
+  policy: () => Policy
   /** Configured labels that are dimensions, in their order. */
   labelColumns: readonly string[]
   decisionIds: DecisionIds
@@ -97,7 +97,6 @@ type OnSlice = (counts: SettlerCounts, arrivedAtMs: number) => void
 function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogReader {
   const { store, logger } = deps
   const toEffect = createEffects(deps)
-  const checksOnly = new Set(deps.quotas.filter(({ counts }) => counts === 'checks').map(({ series }) => series))
 
   const applySlice = async (from: AppliedPosition, entries: LogBatch['entries'], nextOffset: number) => {
     const counts = noCounts()
@@ -118,11 +117,11 @@ function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogR
     }
     const effects: RecordEffect[] = []
     for (const record of fresh.values()) {
-      const effect = toEffect(record, store.nowMs())
+      const effect = toEffect.of(record, store.nowMs())
       if (effect !== null) effects.push(effect)
     }
     const position = { ...from, nextOffset: Math.max(nextOffset, from.nextOffset), appliedOffset }
-    const applied = await store.applyRecords({ effects, checksOnly, position })
+    const applied = await store.applyRecords({ effects, checksOnly: toEffect.checksOnly(), position })
     // Only now: had the store refused, the records would come again, and must not look like duplicates.
     for (const record of fresh.values()) ids.add(record.callId, record.startedAtMs)
     onSlice({ ...counts, ...applied }, arrivedAtMs)
@@ -187,13 +186,15 @@ async function remember(
 }
 
 /** What a record does to which buckets; null when it does nothing. */
-function createEffects({ quotas, labelColumns, decisionIds, onRecordWithoutId }: SettlerDeps) {
-  const candidates = indexQuotas(quotas.filter(({ counts }) => counts !== 'checks'))
-  return (record: CallRecord, nowMs: number): RecordEffect | null => {
+function createEffects({ policy, labelColumns, decisionIds, onRecordWithoutId }: SettlerDeps) {
+  const checksOnly = rememberLast((quotas: readonly Quota[]) => {
+    return new Set(quotas.filter(({ counts }) => counts === 'checks').map(({ series }) => series))
+  })
+  const of = (record: CallRecord, nowMs: number): RecordEffect | null => {
     const dims = dimensionsOf(record, labelColumns)
     const spends: RecordSpend[] = []
-    for (const quota of candidates(dims.tenant)) {
-      if (!matches(quota, dims)) continue
+    for (const quota of policy().candidates(dims.tenant)) {
+      if (quota.counts === 'checks' || !matches(quota, dims)) continue
       const amount = unitCost(record, quota.unit)
       const { startMs, endMs } = windowAt(quota.window, record.startedAtMs)
       // A window that is far ahead is compared with the store when it comes, and learns of this record then.
@@ -206,6 +207,16 @@ function createEffects({ quotas, labelColumns, decisionIds, onRecordWithoutId }:
     if (reference === null && requestId === null) onRecordWithoutId(gateway ?? '')
     if (spends.length === 0 && reference === null && requestId === null) return null
     return { reference, gateway: gateway ?? '', requestId, spends }
+  }
+  return { of, checksOnly: () => checksOnly(policy().quotas) }
+}
+
+/** `make` of the same argument is made once. */
+function rememberLast<A, T>(make: (argument: A) => T): (argument: A) => T {
+  let last: { argument: A; made: T } | null = null
+  return argument => {
+    if (last?.argument !== argument) last = { argument, made: make(argument) }
+    return last.made
   }
 }
 

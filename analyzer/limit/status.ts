@@ -1,6 +1,7 @@
 /** `GET /v1/status` of the limiter: how fresh its counters are, and what keeps them from being exact. */
 import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import type { Policy } from '../policy/policy.ts'
 import type { GatewayLinks } from './gateway-links.ts'
 import type { LimitStore } from './limit-store.ts'
 import type { Reconciler } from './reconcile.ts'
@@ -17,7 +18,7 @@ export const LimiterStatus = Type.Object(
     unavailable: Type.Union([Type.String(), Type.Null()], {
       description: 'Why decisions are not counted, or not kept, now.',
     }),
-    quotas: count('Configured quotas.'),
+    quotas: count('Quotas of the config and of the API.'),
     buckets: count('Subjects in windows that are open.'),
     records: Type.Object(
       {
@@ -51,7 +52,7 @@ export interface LimiterStatusDeps {
   settler: Settler
   reconciler: Reconciler
   links: GatewayLinks
-  quotaCount: number
+  policy: () => Policy
 }
 
 export function createLimiterStatusRoutes(deps: LimiterStatusDeps & { principalOf: PrincipalOf }): Routes {
@@ -74,7 +75,7 @@ export function createLimiterStatusRoutes(deps: LimiterStatusDeps & { principalO
 
 /** The status as a caller may see it who is bound to `tenant`, or to none (`null`). */
 export async function limiterStatus(deps: LimiterStatusDeps, tenant: string | null): Promise<LimiterStatus> {
-  const { store, settler, reconciler, links, quotaCount } = deps
+  const { store, settler, reconciler, links, policy } = deps
   const nowMs = store.nowMs()
   const asOfMs = settler.asOfMs(nowMs)
   const { comparedAtMs, skipped } = reconciler.status()
@@ -83,7 +84,7 @@ export async function limiterStatus(deps: LimiterStatusDeps, tenant: string | nu
     asOfMs,
     dataAgeMs: nowMs - asOfMs,
     unavailable: store.unavailable(),
-    quotas: quotaCount,
+    quotas: policy().quotas.length,
     buckets: store.bucketCount(),
     records: settler.counts(),
     lagEntries: await settler.lagEntries().catch(() => null),

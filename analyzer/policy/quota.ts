@@ -9,7 +9,8 @@ import { parseWindow, WindowError, WindowOptions, type WindowSpec } from '../usa
 /** Most quotas of one installation; every decision and every tick goes through those that may match. */
 export const QUOTAS_MAX = 10_000
 const PATTERNS_MAX = 1_000
-const PATTERN_CHARACTERS_MAX = 512
+/** Longest value of a dimension. */
+export const VALUE_CHARACTERS_MAX = 512
 
 /** A record's dimensions that quotas may name, and the columns of `calls` that hold them. */
 export const DIMENSION_COLUMNS = {
@@ -43,8 +44,8 @@ export type Dimensions = Record<DimensionField, string | null>
 
 const patterns = Type.Union(
   [
-    Type.String({ minLength: 1, maxLength: PATTERN_CHARACTERS_MAX }),
-    Type.Array(Type.String({ minLength: 1, maxLength: PATTERN_CHARACTERS_MAX }), {
+    Type.String({ minLength: 1, maxLength: VALUE_CHARACTERS_MAX }),
+    Type.Array(Type.String({ minLength: 1, maxLength: VALUE_CHARACTERS_MAX }), {
       minItems: 1,
       maxItems: PATTERNS_MAX,
     }),

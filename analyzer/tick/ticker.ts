@@ -49,7 +49,8 @@ export interface Snapshot {
 
 export interface TickerDeps {
   client: ClickHouseClient
-  quotas: readonly Quota[]
+  /** Those that hold now. */
+  quotas: () => readonly Quota[]
   /** Most subjects over all quotas; the most used ones of each quota are followed. */
   subjectsMax: number
   now: () => number
@@ -90,7 +91,7 @@ export const EMPTY_SNAPSHOT: Snapshot = {
 
 export function createTicker(deps: TickerDeps): Ticker {
   const state: State = {
-    followed: new Map(deps.quotas.map(quota => [quota.name, { quota, series: null, states: new Map() }])),
+    followed: new Map(),
     calls: null,
     decisions: null,
     kept: null,
@@ -116,6 +117,7 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   const startedAt = performance.now()
   const nowMs = deps.now()
   const { client } = deps
+  follow(state, deps.quotas())
   state.kept ??= await readKept(client, nowMs)
   const { touched, seen: decisionsSeen } = await takeFreshDecisions(client, state)
   const calls = await readFresh(client, 'calls', state.calls)
@@ -123,18 +125,30 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   const quotasFailed = await readQuotas(deps, state, news, nowMs)
   // What a clock gone wrong dated ahead must not make all that follows look old.
   state.calls = { ...calls.seen, newestAtMs: Math.min(calls.seen.newestAtMs, nowMs) }
-  const forecastsMade = await makeForecasts(deps, state, nowMs, touched)
-  const all = deps.quotas.map(quota => state.followed.get(quota.name))
+  const forecastsMade = await makeForecasts(state, nowMs, touched)
+  const all = [...state.followed.values()]
   return {
     asOfMs: nowMs,
     newestCallAtMs: calls.seen.newestAtMs === 0 ? null : calls.seen.newestAtMs,
-    forecasts: all.flatMap(one => (one ? Array.from(one.states.values(), ({ forecast }) => forecast) : [])),
-    subjectsCut: all.reduce((sum, one) => sum + (one?.series?.subjectsCut ?? 0), 0),
+    forecasts: all.flatMap(({ states }) => Array.from(states.values(), ({ forecast }) => forecast)),
+    subjectsCut: all.reduce((sum, { series }) => sum + (series?.subjectsCut ?? 0), 0),
     tickMs: performance.now() - startedAt,
     forecastsMade,
     quotasFailed,
     skipped: null,
   }
+}
+
+/** A quota that was changed begins anew: its series may be another. */
+function follow(state: State, quotas: readonly Quota[]): void {
+  const before = state.followed
+  state.followed = new Map(
+    quotas.map(quota => {
+      const known = before.get(quota.name)
+      return [quota.name, known?.quota === quota ? known : { quota, series: null, states: new Map() }]
+    }),
+  )
+  for (const [name, known] of before) if (state.followed.get(name) !== known) dropSeries(state, known)
 }
 
 /** Keys of subjects with something new, by quota. */
@@ -171,7 +185,7 @@ async function takeFreshDecisions(client: ClickHouseClient, state: State): Promi
  * One that fails is read completely in the next tick. Throws when all fail.
  */
 async function readQuotas(
-  { client, quotas }: TickerDeps,
+  { client }: TickerDeps,
   state: State,
   { fresh, decisionsSeen, touched }: News,
   nowMs: number,
@@ -206,7 +220,7 @@ async function readQuotas(
     if (!one.series) state.budget.left = left
   }
   const [first] = failed
-  if (first && failed.length === quotas.length) throw new Error(first.reason)
+  if (first && failed.length === following.length) throw new Error(first.reason)
   return failed
 }
 
@@ -215,15 +229,12 @@ function dropSeries(state: State, followed: Followed): void {
   followed.series = null
 }
 
-async function makeForecasts(deps: TickerDeps, state: State, nowMs: number, touched: Touched): Promise<number> {
+async function makeForecasts(state: State, nowMs: number, touched: Touched): Promise<number> {
   const scratch = new Float64Array(2 * HISTORY_STEPS_MAX)
   let made = 0
   let sliceEndsAt = performance.now() + SLICE_MS
-  for (const quota of deps.quotas) {
-    const followed = state.followed.get(quota.name)
-    const series = followed?.series
+  for (const { quota, series, states } of state.followed.values()) {
     if (!series) continue
-    const { states } = followed
     for (const key of states.keys()) if (!series.subjects.has(key)) states.delete(key)
     for (const key of series.subjects.keys()) {
       const known = states.get(key)
@@ -240,10 +251,12 @@ async function makeForecasts(deps: TickerDeps, state: State, nowMs: number, touc
 }
 
 /** Keeps what should be scored later. Where the store refuses, the subject's next forecast is kept instead. */
-async function keepForecasts({ client, quotas, subjectsMax }: TickerDeps, state: State): Promise<void> {
+async function keepForecasts({ client, subjectsMax }: TickerDeps, state: State): Promise<void> {
   const rows: { key: string; mark: string; forecast: SubjectForecast; next: Kept }[] = []
   const kept = state.kept ?? new Map<string, Kept>()
-  const thresholds = new Map(quotas.map(({ name, alerts }) => [name, alerts.exhaustionProbability]))
+  const thresholds = new Map(
+    Array.from(state.followed.values(), ({ quota: { name, alerts } }) => [name, alerts.exhaustionProbability]),
+  )
   for (const forecast of state.snapshot.forecasts) {
     if (forecast.asOfMs !== state.snapshot.asOfMs) continue
     const key = keptKey(forecast.quota, JSON.stringify(forecast.subject))

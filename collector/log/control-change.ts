@@ -3,7 +3,7 @@ import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 
 /** What may change at run time; also a label of metrics and a column of the audit. */
-const CONTROL_KINDS = ['token', 'quota_config'] as const
+const CONTROL_KINDS = ['token', 'quota_config', 'quota', 'override', 'grant', 'reset', 'block'] as const
 export type ControlKind = (typeof CONTROL_KINDS)[number]
 
 const NAME_CHARACTERS_MAX = 256

@@ -1,8 +1,14 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import pino from 'pino'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openAnalyzer } from '../../analyzer/analyzer.ts'
+import { openControl } from '../../analyzer/control/control.ts'
+import { createPolicy } from '../../analyzer/policy/policy.ts'
 import { openTestStore, type TestStore } from '../store-fixture.ts'
 import { principalOf, testServer } from './api/server.ts'
+import { openLog } from './limit/call-records.ts'
 import { testQuota } from './quotas.ts'
 import { storeCalls } from './store-calls.ts'
 
@@ -18,10 +24,16 @@ test('calls become forecasts by themselves, and the loss of the store is said an
   const nowMs = Date.now()
   const calls = Array.from({ length: 40 }, (_, index) => ({ startedAtMs: nowMs - (index + 1) * MINUTE_MS }))
   await storeCalls(testStore.store, calls)
+  const policy = createPolicy([testQuota({ window: { kind: 'calendar', every: 'month' } })])
+  const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  const log = await openLog(dir)
+  const control = await openControl({ log, logger: pino({ level: 'silent' }) })
   const analyzer = await openAnalyzer({
     options: { tickSeconds: 1, subjectsMax: 10 },
     store: testStore.store,
-    quotas: [testQuota({ window: { kind: 'calendar', every: 'month' } })],
+    control,
+    configured: new Set(),
+    policy: () => policy,
     labelColumns: [],
     principalOf,
     logger: pino({ level: 'silent' }),
@@ -38,4 +50,7 @@ test('calls become forecasts by themselves, and the loss of the store is said an
   expect(analyzer.status().skipped).not.toBeNull()
   await analyzer.close()
   await server.close()
+  await control.close()
+  await log.close()
+  await rm(dir, { recursive: true, force: true })
 })

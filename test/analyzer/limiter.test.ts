@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { openControl } from '../../analyzer/control/control.ts'
+import { type Control, openControl } from '../../analyzer/control/control.ts'
+import { createLivePolicy } from '../../analyzer/control/live-policy.ts'
 import { type LimiterRole, openLimiter } from '../../analyzer/limiter.ts'
 import type { Quota } from '../../analyzer/policy/quota.ts'
 import { createIdentity } from '../../collector/identity.ts'
@@ -25,6 +26,7 @@ let dir: string
 let log: CallLog
 let role: LimiterRole
 let server: FastifyInstance
+let control: Control
 let nowMs: number
 let closing: (() => Promise<unknown>)[]
 
@@ -45,6 +47,7 @@ async function close() {
 const principals: Record<string, Principal> = {
   gateway: { name: 'gateway', scopes: new Set(['check', 'read']), tenant: null },
   acme: { name: 'acme', scopes: new Set(['check', 'read']), tenant: 'acme' },
+  admin: { name: 'admin', scopes: new Set(['check', 'read', 'admin']), tenant: null },
   reader: { name: 'reader', scopes: new Set(['read']), tenant: null },
 }
 
@@ -54,7 +57,8 @@ async function open(quotas: Quota[]) {
   const [port = 0] = await freePorts(1)
   const options = { kind: 'embedded', host: '127.0.0.1', port, memoryBytesMax: 2 ** 30 } as const
   const store = await openStore(options, { dir: join(dir, 'store'), log: silent })
-  const control = await openControl({ log: opened, logger: silent })
+  const policy = createLivePolicy(quotas, ['team'])
+  control = await openControl({ log: opened, onChange: policy.fold, logger: silent })
   const limiter = await openLimiter({
     options: { reconcileSeconds: 60, callIdBytesMax: 2 ** 20 },
     limits: { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 },
@@ -63,6 +67,7 @@ async function open(quotas: Quota[]) {
     store,
     control,
     quotas,
+    policy: policy.current,
     identity: createIdentity({
       fingerprintKeys: ['f'.repeat(32)],
       keys: [{ ids: ['kong-consumer-7'], consumer: 'web', tenant: 'acme' }],
@@ -124,6 +129,7 @@ describe('POST /v1/check', () => {
       binding: 'requests',
       retryAfterMs: null,
       degraded: false,
+      blocked: null,
       quotas: [
         {
           quota: 'requests',
@@ -387,5 +393,86 @@ describe('the role', () => {
       429,
       expect.stringContaining('temporary-reduced-capacity'),
     ])
+  })
+})
+
+describe('what changes at run time', () => {
+  const change = (kind: 'quota' | 'override' | 'grant' | 'block', key: string, value: unknown) =>
+    control.change({ kind, key, version: control.current(kind, key).version, value, by: 'test', reason: null })
+  const remaining = async () => (await post({ ...web, dryRun: true })).body.quotas[0]?.remaining
+
+  test('a quota acts from the next call on, a raised limit keeps what was used, and a removed one is gone', async () => {
+    await open([])
+    const { options } = requests
+    expect((await post(web)).body.quotas).toEqual([])
+    await change('quota', 'requests', options)
+    for (let call = 0; call < 3; call += 1) expect((await post(web)).body.allowed).toBe(true)
+    expect((await post(web)).body.allowed).toBe(false)
+    await change('quota', 'requests', { ...options, limit: 5 })
+    expect(await remaining()).toBe(2)
+    await change('quota', 'requests', { ...options, limit: 2 })
+    expect((await post(web)).body).toMatchObject({ allowed: false, quotas: [{ used: 3, limit: 2, remaining: 0 }] })
+    await change('quota', 'requests', null)
+    expect((await post(web)).body.quotas).toEqual([])
+  })
+
+  test('an override is for one subject, a grant for its time', async () => {
+    await open([requests])
+    const subject = { consumer: 'web' }
+    await change('override', 'web', { quota: 'requests', subject, limit: 10 })
+    expect(await remaining()).toBe(10)
+    expect((await post({ ...web, consumer: 'other', dryRun: true })).body.quotas[0].limit).toBe(3)
+    const grant = { quota: 'requests', subject: null, amount: 5, fromMs: nowMs + 1_000, untilMs: nowMs + 2_000 }
+    await change('grant', 'sale', grant)
+    expect(await remaining()).toBe(10)
+    nowMs += 1_500
+    expect(await remaining()).toBe(15)
+    nowMs += 1_000
+    expect(await remaining()).toBe(10)
+    await change('override', 'web', { quota: 'requests', subject, limit: 0 })
+    expect((await post(web)).body).toMatchObject({ allowed: false, retryAfterMs: null })
+  })
+
+  test('a reset forgets what one subject used, in this window, also after a restart', async () => {
+    await open([requests])
+    for (let call = 0; call < 3; call += 1) await post(web)
+    await post({ ...web, consumer: 'other' })
+    const reset = (body: object, token = 'admin') =>
+      server.inject({ method: 'POST', url: '/v1/resets', headers: { authorization: `Bearer ${token}` }, payload: body })
+    const subject = { consumer: 'web' }
+    expect((await reset({ quota: 'requests', subject }, 'reader')).statusCode).toBe(403)
+    expect((await reset({ quota: 'none', subject })).statusCode).toBe(404)
+    expect((await reset({ quota: 'requests', subject: { tenant: 'acme' } })).statusCode).toBe(400)
+    const answer = await reset({ quota: 'requests', subject, reason: 'goodwill' })
+    expect(answer.json()).toEqual({ used: 3, untilMs: START_MS + 50 * 60_000 })
+    expect((await post(web)).body.quotas[0]).toMatchObject({ used: 1, limit: 3, remaining: 2 })
+    expect((await post({ ...web, consumer: 'other', dryRun: true })).body.quotas[0].used).toBe(1)
+    await close()
+    await open([requests])
+    expect((await post({ ...web, dryRun: true })).body.quotas[0]).toMatchObject({ used: 1, remaining: 2 })
+    nowMs += 50 * 60_000
+    expect((await post({ ...web, dryRun: true })).body.quotas[0]).toMatchObject({ used: 0, limit: 3, remaining: 3 })
+  })
+
+  test('whoever is blocked does not pass, by any door, until then', async () => {
+    await open([requests])
+    await change('block', 'thief', { what: 'consumer', value: 'web', untilMs: nowMs + 1_000 })
+    await change('block', 'range', { what: 'address', value: '203.0.113.0/24', untilMs: null })
+    expect((await post(web)).body).toMatchObject({
+      allowed: false,
+      blocked: 'consumer',
+      retryAfterMs: 1_000,
+      quotas: [],
+    })
+    const asWeb = { 'x-quotacast-tenant': 'acme', 'x-quotacast-consumer': 'web' }
+    const refused = await forward(asWeb)
+    expect(refused.statusCode).toBe(403)
+    expect(refused.headers['content-type']).toContain('application/problem+json')
+    nowMs += 1_000
+    expect((await forward(asWeb)).statusCode).toBe(200)
+    // The last hop is what the gateway saw itself; what stands before it is the client's own word.
+    expect((await forward({ ...asWeb, 'x-forwarded-for': '203.0.113.9, 198.51.100.1' })).statusCode).toBe(200)
+    expect((await forward({ ...asWeb, 'x-forwarded-for': '198.51.100.1, 203.0.113.9' })).statusCode).toBe(403)
+    expect((await post({ ...web, clientIp: '::ffff:203.0.113.9' })).body).toMatchObject({ blocked: 'address' })
   })
 })

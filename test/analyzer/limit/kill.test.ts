@@ -9,6 +9,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
 import { startSettler } from '../../../analyzer/limit/settler.ts'
+import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import { windowAt } from '../../../analyzer/usage/window.ts'
 import type { CallRecord } from '../../../collector/call-record.ts'
 import { claim, request } from '../../contract/limit-store.ts'
@@ -70,7 +71,7 @@ test('killed at any moment, the limiter counts every call once: its check, its r
   const settler = startSettler({
     log,
     store,
-    quotas: [one],
+    policy: () => createPolicy([one]),
     labelColumns: [],
     decisionIds: createDecisionIds([task.key]),
     callIdBytesMax: 2 ** 22,

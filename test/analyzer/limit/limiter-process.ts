@@ -6,6 +6,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
 import { startSettler } from '../../../analyzer/limit/settler.ts'
+import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import { windowAt } from '../../../analyzer/usage/window.ts'
 import { claim, request } from '../../contract/limit-store.ts'
 import { openLog, quota, silent } from './call-records.ts'
@@ -27,7 +28,7 @@ const one = quota({ limit: 1e12, window: { kind: 'fixed', everySeconds: 10 * 365
 startSettler({
   log,
   store,
-  quotas: [one],
+  policy: () => createPolicy([one]),
   labelColumns: [],
   decisionIds,
   callIdBytesMax: 2 ** 22,

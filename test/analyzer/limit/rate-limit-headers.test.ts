@@ -14,6 +14,7 @@ const decision = (fields: Partial<Decision>): Decision => ({
   quotas: [],
   violated: [],
   isDegraded: false,
+  block: null,
   ...fields,
 })
 const standing = { unit: 'requests', limit: 10, used: 4, reserved: 0, remaining: 6, enforcement: 'deny' } as const

@@ -7,6 +7,7 @@ import type { LimitStore, RecordBatch } from '../../../analyzer/limit/limit-stor
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
 import { type RecordedCalls, startReconciler } from '../../../analyzer/limit/reconcile.ts'
 import { type Settler, startSettler } from '../../../analyzer/limit/settler.ts'
+import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { subjectKey } from '../../../analyzer/policy/subject.ts'
 import { isRecordedUpTo, readRecorded, recordedSinceMs } from '../../../analyzer/usage/recorded.ts'
@@ -62,7 +63,7 @@ async function openCounting(name: string, plant: (batch: RecordBatch) => RecordB
   const settler = startSettler({
     log,
     store: { ...store, applyRecords: batch => store.applyRecords(plant(batch)) },
-    quotas: of,
+    policy: () => createPolicy(of),
     labelColumns: [],
     decisionIds: createDecisionIds(['k'.repeat(32)]),
     callIdBytesMax: 2 ** 22,
@@ -70,7 +71,15 @@ async function openCounting(name: string, plant: (batch: RecordBatch) => RecordB
     logger: silent,
     now: Date.now,
   })
-  const deps = { log, store, quotas: of, recorded, everyMs: 3_600_000, logger: silent, insertMsMax: 50 }
+  const deps = {
+    log,
+    store,
+    policy: () => createPolicy(of),
+    recorded,
+    everyMs: 3_600_000,
+    logger: silent,
+    insertMsMax: 50,
+  }
   const close = async () => {
     await settler.close()
     await store.close()
@@ -254,7 +263,15 @@ test('quotas whose windows are always new do not take the turns of the others', 
       return []
     },
   }
-  const deps = { log, store, quotas: all, recorded: counted, everyMs: 3_600_000, logger: silent, insertMsMax: 1 }
+  const deps = {
+    log,
+    store,
+    policy: () => createPolicy(all),
+    recorded: counted,
+    everyMs: 3_600_000,
+    logger: silent,
+    insertMsMax: 1,
+  }
   const reconciler = startReconciler(deps)
   closing.push(() => reconciler.close())
   for (let turn = 0; turn < 3; turn += 1) {

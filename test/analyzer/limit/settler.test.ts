@@ -6,6 +6,7 @@ import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
 import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
 import { type Settler, startSettler } from '../../../analyzer/limit/settler.ts'
+import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { subjectKey } from '../../../analyzer/policy/subject.ts'
 import { windowAt } from '../../../analyzer/usage/window.ts'
@@ -41,7 +42,7 @@ async function open(logDir = 'log') {
   settler = startSettler({
     log,
     store,
-    quotas,
+    policy: () => createPolicy(quotas),
     labelColumns: ['team'],
     decisionIds,
     callIdBytesMax: 2 ** 22,
@@ -189,7 +190,7 @@ test('records that were trimmed before they were applied have every window compa
   const later = startSettler({
     log: trimmed,
     store,
-    quotas,
+    policy: () => createPolicy(quotas),
     labelColumns: [],
     decisionIds,
     callIdBytesMax: 2 ** 22,

@@ -35,7 +35,7 @@ test.skipIf(!existsSync(TRACE))(`a real hour is forecast as it goes (needs ${TRA
   let nowMs = anchorMs
   const ticker = createTicker({
     client: testStore.store.client,
-    quotas: [tight, roomy],
+    quotas: () => [tight, roomy],
     subjectsMax: 10,
     now: () => nowMs,
   })

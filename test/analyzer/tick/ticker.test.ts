@@ -1,6 +1,7 @@
 import pino from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { createTicker, type TickerDeps } from '../../../analyzer/tick/ticker.ts'
+import type { Quota } from '../../../analyzer/policy/quota.ts'
+import { createTicker } from '../../../analyzer/tick/ticker.ts'
 import { type WindowOptions, windowAt } from '../../../analyzer/usage/window.ts'
 import { openStore } from '../../../collector/store/open.ts'
 import { freePorts } from '../../free-ports.ts'
@@ -27,8 +28,8 @@ beforeEach(async () => {
   }
 })
 
-const tickerOf = (quotas: TickerDeps['quotas'], subjectsMax = 100) =>
-  createTicker({ client: testStore.store.client, quotas, subjectsMax, now: () => nowMs })
+const tickerOf = (quotas: readonly Quota[], subjectsMax = 100) =>
+  createTicker({ client: testStore.store.client, quotas: () => quotas, subjectsMax, now: () => nowMs })
 
 /** One call a minute from `fromMs` on. */
 const minutely = (fromMs: number, toMs: number, consumer = 'app') =>
@@ -222,7 +223,7 @@ describe('a store that fails', () => {
         }
       },
     })
-    const ticker = createTicker({ client: failing, quotas: [testQuota({})], subjectsMax: 1, now: () => nowMs })
+    const ticker = createTicker({ client: failing, quotas: () => [testQuota({})], subjectsMax: 1, now: () => nowMs })
     await expect(ticker.tick()).rejects.toThrow('gone')
     await expect(ticker.tick()).rejects.toThrow('gone')
     isFailing = false
@@ -233,7 +234,12 @@ describe('a store that fails', () => {
     const log = pino({ level: 'silent' })
     const [port = 0] = await freePorts(1)
     const away = await openStore({ ...testStore.options, port }, { dir: testStore.dir, log })
-    const ticker = createTicker({ client: away.client, quotas: [testQuota({})], subjectsMax: 1, now: () => nowMs })
+    const ticker = createTicker({
+      client: away.client,
+      quotas: () => [testQuota({})],
+      subjectsMax: 1,
+      now: () => nowMs,
+    })
     await expect(ticker.tick()).rejects.toThrow()
     expect(ticker.snapshot()).toMatchObject({ asOfMs: null, forecasts: [] })
     expect(ticker.snapshot().skipped).toMatch(/ECONNREFUSED|refused/)

@@ -1,0 +1,221 @@
+/**
+ * What can be changed at run time: quotas, other limits for single subjects, grants, blocks. A change states the version
+ * that it replaces, so that of two that are made at once one is told (409); it holds everywhere within a second, in the
+ * middle of windows, and is a row of the audit.
+ */
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+import Type, { type Static, type TSchema } from 'typebox'
+import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import type { Control } from '../control/control.ts'
+import { isAddressRange } from '../limit/blocks.ts'
+import { Block, Grant, Override } from '../policy/adjustment.ts'
+import { keyOf, type Policy } from '../policy/policy.ts'
+import { parseQuota, QUOTAS_MAX, QuotaError, QuotaOptions } from '../policy/quota.ts'
+import { RequestError, tenantAsked } from './request-error.ts'
+
+const ADJUSTMENTS_MAX = 100_000
+const REASON_CHARACTERS_MAX = 2_048
+const KEY = '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'
+
+export interface PolicyDeps {
+  control: Control
+  policy: () => Policy
+  /** Names of the quotas of the config, which nobody changes here. */
+  configured: ReadonlySet<string>
+  labelColumns: readonly string[]
+  principalOf: PrincipalOf
+}
+
+type EditableKind = 'quota' | 'override' | 'grant' | 'block'
+
+/** One kind of what can be changed. */
+interface Editable {
+  kind: EditableKind
+  /** Of its addresses. */
+  path: string
+  singular: string
+  schema: TSchema
+  countMax: number
+  description: string
+  /** Why the value cannot be kept under the key, or `null`. */
+  problemOf: (key: string, value: never, deps: PolicyDeps) => string | null
+}
+
+const EDITABLE: readonly Editable[] = [
+  {
+    kind: 'quota',
+    path: '/v1/quotas',
+    singular: 'quota',
+    schema: QuotaOptions,
+    countMax: QUOTAS_MAX,
+    description: 'Quotas by API beside those of the config, which are listed too and can be changed there only.',
+    problemOf: quotaProblem,
+  },
+  {
+    kind: 'override',
+    path: '/v1/overrides',
+    singular: 'override',
+    schema: Override,
+    countMax: ADJUSTMENTS_MAX,
+    description: 'Other limits for single subjects.',
+    problemOf: (_key, { quota, subject }: Override, { policy }) => subjectProblem(policy(), quota, subject),
+  },
+  {
+    kind: 'grant',
+    path: '/v1/grants',
+    singular: 'grant',
+    schema: Grant,
+    countMax: ADJUSTMENTS_MAX,
+    description: 'More for a time, for one subject or for each.',
+    problemOf: (_key, { quota, subject, fromMs, untilMs }: Grant, { policy }) =>
+      untilMs <= fromMs ? 'untilMs is not after fromMs' : subjectProblem(policy(), quota, subject),
+  },
+  {
+    kind: 'block',
+    path: '/v1/blocks',
+    singular: 'block',
+    schema: Block,
+    countMax: ADJUSTMENTS_MAX,
+    description: 'Consumers, tenants and addresses that may not pass at all.',
+    problemOf: (_key, { what, value }: Block) =>
+      what === 'address' && !isAddressRange(value) ? 'value is no address, and no range such as 203.0.113.0/24' : null,
+  },
+]
+
+function quotaProblem(key: string, quota: QuotaOptions, { labelColumns }: PolicyDeps): string | null {
+  if (quota.name !== key) return `name is ${quota.name}, the address says ${key}`
+  try {
+    parseQuota(quota, labelColumns)
+    return null
+  } catch (error) {
+    if (error instanceof QuotaError) return error.message
+    throw error
+  }
+}
+
+function subjectProblem(policy: Policy, name: string, subject: Record<string, string> | null): string | null {
+  const quota = policy.byName.get(name)
+  if (quota === undefined) return `there is no quota ${name}`
+  if (subject === null || keyOf(quota, subject) !== null) return null
+  const dimensions = quota.per.map(dimension => dimension.name).join(', ')
+  return `subject must name ${dimensions === '' ? 'nothing' : dimensions}, by which the quota ${name} tells its subjects`
+}
+
+const Params = Type.Object({ key: Type.String({ pattern: KEY, description: 'Its name.' }) })
+const Version = Type.Integer({ minimum: 0, description: 'Version that is replaced; 0 for a new one.' })
+const Reason = Type.Optional(Type.String({ maxLength: REASON_CHARACTERS_MAX, description: 'Why, for the audit.' }))
+const DeleteQuery = Type.Object({ version: Version, reason: Reason }, { additionalProperties: false })
+const Saved = Type.Object({
+  key: Type.String(),
+  version: Type.Integer({ description: 'To be stated by the next change.' }),
+})
+
+export function createPolicyRoutes(deps: PolicyDeps): Routes {
+  return server => {
+    for (const editable of EDITABLE) addRoutes(server, editable, deps)
+  }
+}
+
+function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps): void {
+  const { kind, path, singular, schema } = editable
+  const tags = ['policy']
+  const Listed = Type.Object({
+    key: Type.String(),
+    version: Type.Union([Type.Integer(), Type.Null()], { description: 'Null: of the config.' }),
+    value: schema,
+  })
+  const Body = Type.Object({ version: Version, reason: Reason, value: schema }, { additionalProperties: false })
+  server.get(
+    path,
+    {
+      schema: {
+        summary: `List ${singular}s`,
+        description: editable.description,
+        tags,
+        response: { 200: Type.Array(Listed) },
+      },
+      config: { access: 'read' },
+    },
+    request => {
+      forAllTenants(deps, request)
+      return list(kind, deps)
+    },
+  )
+  server.put<{ Params: Static<typeof Params>; Body: Static<typeof Body> }>(
+    `${path}/:key`,
+    {
+      schema: {
+        summary: `Make or change a ${singular}`,
+        description: `${editable.description} 409 when \`version\` is not the present one.`,
+        tags,
+        params: Params,
+        body: Body,
+        response: { 200: Saved },
+      },
+      config: { access: 'admin' },
+    },
+    async request => {
+      forAllTenants(deps, request)
+      const { key } = request.params
+      const { value, version, reason = null } = request.body
+      checkChange(editable, key, deps)
+      const problem = editable.problemOf(key, value as never, deps)
+      if (problem !== null) throw new RequestError(400, 'VALUE_INVALID', problem)
+      await deps.control.change({ kind, key, version, value, by: deps.principalOf(request).name, reason })
+      return { key, version: version + 1 }
+    },
+  )
+  server.delete<{ Params: Static<typeof Params>; Querystring: Static<typeof DeleteQuery> }>(
+    `${path}/:key`,
+    {
+      schema: {
+        summary: `Remove a ${singular}`,
+        description: '404 when there is none, 409 when `version` is not the present one.',
+        tags,
+        params: Params,
+        querystring: DeleteQuery,
+        response: { 200: Saved },
+      },
+      config: { access: 'admin' },
+    },
+    async request => {
+      forAllTenants(deps, request)
+      const { key } = request.params
+      const { version, reason = null } = request.query
+      if (kind === 'quota') refuseConfigured(key, deps)
+      if (deps.control.current(kind, key).value === null)
+        throw new RequestError(404, 'NOT_FOUND', `There is no ${singular} ${key}.`)
+      await deps.control.change({ kind, key, version, value: null, by: deps.principalOf(request).name, reason })
+      return { key, version: version + 1 }
+    },
+  )
+}
+
+/** What is changed here concerns all tenants. */
+function forAllTenants({ principalOf }: PolicyDeps, request: FastifyRequest): void {
+  const { tenant } = principalOf(request)
+  if (tenant !== null) tenantAsked(tenant, '')
+}
+
+function list(kind: EditableKind, { control, policy, configured }: PolicyDeps) {
+  const ofConfig = kind === 'quota' ? policy().quotas.filter(({ name }) => configured.has(name)) : []
+  return [
+    ...ofConfig.map(({ name, options }) => ({ key: name, version: null, value: options })),
+    ...control
+      .keys(kind)
+      .filter(key => kind !== 'quota' || !configured.has(key))
+      .map(key => ({ key, ...control.current(kind, key) })),
+  ]
+}
+
+function checkChange({ kind, countMax, singular }: Editable, key: string, deps: PolicyDeps): void {
+  if (kind === 'quota') refuseConfigured(key, deps)
+  const isNew = deps.control.current(kind, key).value === null
+  if (isNew && deps.control.keys(kind).length >= countMax)
+    throw new RequestError(409, 'TOO_MANY', `There are ${countMax} ${singular}s already: remove one first.`)
+}
+
+function refuseConfigured(key: string, { configured }: PolicyDeps): void {
+  if (configured.has(key))
+    throw new RequestError(409, 'CONFIGURED', `${key} is a quota of the config: change it there.`)
+}

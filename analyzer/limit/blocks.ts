@@ -1,0 +1,58 @@
+/** Callers who may not pass at all: consumers, tenants, addresses and ranges of them. */
+import { BlockList, isIP } from 'node:net'
+import type { Block } from '../policy/adjustment.ts'
+
+/** The block that a caller is under, `null` for none. */
+export type FindBlock = (caller: {
+  tenant: string | null
+  consumer: string | null
+  clientIp: string | null
+  nowMs: number
+}) => Block | null
+
+const RANGE = /^(?<address>[^/]+)(?:\/(?<bits>\d{1,3}))?$/
+
+/** True for an address, or a range such as `203.0.113.0/24`. */
+export const isAddressRange = (value: string): boolean => rangeOf(value) !== null
+
+/** What is no address or range blocks nobody. */
+export function createBlocks(blocks: readonly Block[]): FindBlock {
+  if (blocks.length === 0) return () => null
+  const tenants = new Map<string, Block>()
+  const consumers = new Map<string, Block>()
+  const ranges: { block: Block; holds: (address: string) => boolean }[] = []
+  for (const block of blocks) {
+    if (block.what === 'tenant') tenants.set(block.value, block)
+    else if (block.what === 'consumer') consumers.set(block.value, block)
+    else {
+      const holds = rangeOf(block.value)
+      if (holds !== null) ranges.push({ block, holds })
+    }
+  }
+  return ({ tenant, consumer, clientIp, nowMs }) => {
+    const inForce = (block: Block | undefined): block is Block =>
+      block !== undefined && (block.untilMs === null || nowMs < block.untilMs)
+    const ofTenant = tenants.get(tenant ?? '')
+    if (inForce(ofTenant)) return ofTenant
+    const ofConsumer = consumers.get(consumer ?? '')
+    if (inForce(ofConsumer)) return ofConsumer
+    if (clientIp === null) return null
+    return ranges.find(({ block, holds }) => inForce(block) && holds(clientIp))?.block ?? null
+  }
+}
+
+function rangeOf(value: string): ((address: string) => boolean) | null {
+  const { address = '', bits } = RANGE.exec(value)?.groups ?? {}
+  const version = isIP(address)
+  if (version === 0) return null
+  const family = version === 6 ? 'ipv6' : 'ipv4'
+  const bitsMax = version === 6 ? 128 : 32
+  const length = bits === undefined ? bitsMax : Number(bits)
+  if (length > bitsMax) return null
+  const list = new BlockList()
+  list.addSubnet(address, length, family)
+  return asked => {
+    const askedVersion = isIP(asked)
+    return askedVersion !== 0 && list.check(asked, askedVersion === 6 ? 'ipv6' : 'ipv4')
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * `POST /v1/resets`: what one subject has used counts no more for the rest of the window. It is a change like others, so
+ * all limiters forget the same, also those that start later; what was used stays known.
+ */
+import { hash } from 'node:crypto'
+import Type, { type Static } from 'typebox'
+import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import type { Control } from '../control/control.ts'
+import type { Reset } from '../policy/adjustment.ts'
+import { keyOf, type Policy } from '../policy/policy.ts'
+import { VALUE_CHARACTERS_MAX } from '../policy/quota.ts'
+import { windowAt } from '../usage/window.ts'
+import { DoorError } from './door-error.ts'
+import type { LimitStore } from './limit-store.ts'
+
+const ResetRequest = Type.Object(
+  {
+    quota: Type.String({ minLength: 1, maxLength: VALUE_CHARACTERS_MAX, description: 'Name of the quota.' }),
+    subject: Type.Record(Type.String(), Type.String({ maxLength: VALUE_CHARACTERS_MAX }), {
+      description: "The quota's `per` dimensions and their values.",
+    }),
+    reason: Type.Optional(Type.String({ maxLength: 2_048, description: 'Why, for the audit.' })),
+  },
+  { additionalProperties: false },
+)
+
+const ResetAnswer = Type.Object({
+  used: Type.Number({ description: 'Units that count no more.' }),
+  untilMs: Type.Integer({ description: 'End of the window, Unix milliseconds.' }),
+})
+
+export interface ResetDeps {
+  store: LimitStore
+  control: Control
+  policy: () => Policy
+  principalOf: PrincipalOf
+}
+
+export function createResetRoutes({ store, control, policy, principalOf }: ResetDeps): Routes {
+  return server => {
+    server.post<{ Body: Static<typeof ResetRequest> }>(
+      '/v1/resets',
+      {
+        schema: {
+          summary: 'Forget what a subject has used',
+          description:
+            'For the window that is open; estimates that are held stay held. Acts on all limiters within a second.',
+          tags: ['policy'],
+          body: ResetRequest,
+          response: { 200: ResetAnswer },
+        },
+        config: { access: 'admin' },
+      },
+      async request => {
+        const { quota: name, subject, reason = null } = request.body
+        const principal = principalOf(request)
+        if (principal.tenant !== null) throw new DoorError(403, 'tenant_forbidden', 'this token is for one tenant')
+        const quota = policy().byName.get(name)
+        if (quota === undefined) throw new DoorError(404, 'not_found', `there is no quota ${name}`)
+        const subjectKey = keyOf(quota, subject)
+        if (subjectKey === null) {
+          const dimensions = quota.per.map(dimension => dimension.name).join(', ')
+          throw new DoorError(400, 'subject_invalid', `subject must name: ${dimensions}`)
+        }
+        const { startMs, endMs } = windowAt(quota.window, store.nowMs())
+        const used = await usedIn(store, { series: quota.series, subject: subjectKey, startMs, endMs })
+        const value: Reset = { quota: name, subject, used, fromMs: startMs, untilMs: endMs }
+        const key = `${name}:${hash('sha256', subjectKey, 'hex').slice(0, KEY_HEX_DIGITS)}`
+        const { version } = control.current('reset', key)
+        await control.change({ kind: 'reset', key, version, value, by: principal.name, reason })
+        return { used, untilMs: endMs }
+      },
+    )
+  }
+}
+
+const KEY_HEX_DIGITS = 32
+
+async function usedIn(
+  store: LimitStore,
+  bucket: { series: string; subject: string; startMs: number; endMs: number },
+): Promise<number> {
+  const claim = { ...bucket, limit: Number.MAX_SAFE_INTEGER, cost: 0, isSpent: true, isEnforced: false }
+  const rest = { verb: 'check', gateway: '', requestId: null, isDryRun: true, expiresAtMs: null } as const
+  const { standings } = await store.decide({ ...rest, claims: [claim] })
+  return standings[0]?.used ?? 0
+}

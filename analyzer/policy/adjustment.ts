@@ -1,0 +1,59 @@
+/** What changes at run time beside the quotas: other limits for one subject, grants, resets, and callers who are blocked. */
+import Type, { type Static } from 'typebox'
+import { VALUE_CHARACTERS_MAX } from './quota.ts'
+
+const LIMIT_MAX = Number.MAX_SAFE_INTEGER
+const name = (description: string) => Type.String({ minLength: 1, maxLength: VALUE_CHARACTERS_MAX, description })
+const amount = (description: string) => Type.Integer({ minimum: 0, maximum: LIMIT_MAX, description })
+const instant = (description: string) => Type.Integer({ minimum: 0, description: `${description} Unix milliseconds.` })
+
+const Subject = Type.Record(Type.String(), Type.String({ maxLength: VALUE_CHARACTERS_MAX }), {
+  maxProperties: 10,
+  description: "The quota's `per` dimensions and their values.",
+})
+
+/** Another limit for one subject. */
+export const Override = Type.Object(
+  { quota: name('Name of the quota.'), subject: Subject, limit: amount('Its limit instead; 0 denies.') },
+  { additionalProperties: false },
+)
+export type Override = Static<typeof Override>
+
+/** More for a time, for one subject or for each. */
+export const Grant = Type.Object(
+  {
+    quota: name('Name of the quota.'),
+    subject: Type.Union([Subject, Type.Null()], { description: 'Whose; null: each subject has it.' }),
+    amount: amount('Units above the limit.'),
+    fromMs: instant('Begin.'),
+    untilMs: instant('End; what was spent of it stays spent.'),
+  },
+  { additionalProperties: false },
+)
+export type Grant = Static<typeof Grant>
+
+/** What one subject had used counts as unused for the rest of the window. */
+export const Reset = Type.Object(
+  {
+    quota: name('Name of the quota.'),
+    subject: Subject,
+    used: Type.Number({ minimum: 0, description: 'Units that count no more.' }),
+    fromMs: instant('Begin of the window.'),
+    untilMs: instant('End of the window.'),
+  },
+  { additionalProperties: false },
+)
+export type Reset = Static<typeof Reset>
+
+/** A caller who may not pass at all. */
+export const Block = Type.Object(
+  {
+    what: Type.Enum(['consumer', 'tenant', 'address'], { description: 'What is blocked.' }),
+    value: name('A consumer, a tenant, an address, or a range of them such as `203.0.113.0/24`.'),
+    untilMs: Type.Union([instant('End.'), Type.Null()], {
+      description: 'End, Unix milliseconds; null: until it is removed.',
+    }),
+  },
+  { additionalProperties: false },
+)
+export type Block = Static<typeof Block>

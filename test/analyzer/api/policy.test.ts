@@ -1,0 +1,89 @@
+/** Changes by API, seen by another role that folds the same log. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { FastifyInstance } from 'fastify'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { createPolicyRoutes } from '../../../analyzer/api/policy.ts'
+import { openControl } from '../../../analyzer/control/control.ts'
+import { createLivePolicy, type LivePolicy } from '../../../analyzer/control/live-policy.ts'
+import { openLog, silent } from '../limit/call-records.ts'
+import { testQuota } from '../quotas.ts'
+import { principalOf, testServer } from './server.ts'
+
+const configured = testQuota({ name: 'configured' })
+const { options } = testQuota({ name: 'made', limit: 5 })
+const subject = { tenant: 'acme', consumer: 'web' }
+
+let server: FastifyInstance
+let other: LivePolicy
+let closing: (() => Promise<unknown>)[]
+
+beforeEach(async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  const open = async () => {
+    const log = await openLog(dir)
+    const policy = createLivePolicy([configured], [])
+    const control = await openControl({ log, logger: silent, onChange: policy.fold })
+    closing.push(
+      () => log.close(),
+      () => control.close(),
+    )
+    return { policy, control }
+  }
+  closing = [() => rm(dir, { recursive: true, force: true })]
+  const { control, policy } = await open()
+  other = (await open()).policy
+  const deps = { control, policy: policy.current, configured: new Set(['configured']), labelColumns: [], principalOf }
+  server = await testServer([createPolicyRoutes(deps)])
+  closing.push(() => server.close())
+})
+afterEach(async () => {
+  for (const each of closing.toReversed()) await each()
+})
+
+const put = (path: string, value: unknown, version = 0, headers = {}) =>
+  server.inject({ method: 'PUT', url: path, payload: { version, value, reason: 'because' }, headers })
+const del = (path: string, version: number) => server.inject({ method: 'DELETE', url: `${path}?version=${version}` })
+
+test('a quota is made, changed and removed, and another role has it within a second', async () => {
+  expect((await put('/v1/quotas/made', options)).json()).toEqual({ key: 'made', version: 1 })
+  await vi.waitFor(() => expect(other.current().byName.get('made')?.limit).toBe(5), 1_000)
+  expect((await put('/v1/quotas/made', { ...options, limit: 6 })).statusCode).toBe(409)
+  expect((await put('/v1/quotas/made', { ...options, limit: 6 }, 1)).json()).toEqual({ key: 'made', version: 2 })
+  const listed = (await server.inject('/v1/quotas')).json()
+  expect(listed).toEqual([
+    { key: 'configured', version: null, value: configured.options },
+    { key: 'made', version: 2, value: { ...options, limit: 6 } },
+  ])
+  expect((await del('/v1/quotas/made', 1)).statusCode).toBe(409)
+  expect((await del('/v1/quotas/made', 2)).statusCode).toBe(200)
+  expect((await del('/v1/quotas/made', 3)).statusCode).toBe(404)
+  await vi.waitFor(() => expect(other.current().byName.has('made')).toBe(false), 1_000)
+  // Versions go on, or a change that was thought of before would find its own again.
+  expect((await put('/v1/quotas/made', options)).statusCode).toBe(409)
+  expect((await put('/v1/quotas/made', options, 3)).statusCode).toBe(200)
+})
+
+test.each([
+  ['/v1/quotas/configured', configured.options, 409],
+  ['/v1/quotas/another', options, 400],
+  ['/v1/quotas/made', { ...options, window: { kind: 'calendar', every: 'day', timezone: 'Mars/Olympus' } }, 400],
+  ['/v1/quotas/made', { ...options, per: ['planet'] }, 400],
+  ['/v1/overrides/one', { quota: 'gone', subject, limit: 1 }, 400],
+  ['/v1/overrides/one', { quota: 'configured', subject: { tenant: 'acme' }, limit: 1 }, 400],
+  ['/v1/overrides/one', { quota: 'configured', subject, limit: 1 }, 200],
+  ['/v1/grants/one', { quota: 'configured', subject: null, amount: 1, fromMs: 2, untilMs: 1 }, 400],
+  ['/v1/grants/one', { quota: 'configured', subject: null, amount: 1, fromMs: 1, untilMs: 2 }, 200],
+  ['/v1/blocks/one', { what: 'address', value: '203.0.113', untilMs: null }, 400],
+  ['/v1/blocks/one', { what: 'address', value: '203.0.113.0/24', untilMs: null }, 200],
+  ['/v1/blocks/..%2Fone', { what: 'tenant', value: 'acme', untilMs: null }, 400],
+])('%s %j: %s', async (path, value, status) => {
+  expect((await put(path, value)).statusCode).toBe(status)
+})
+
+test("what concerns all tenants is none of one tenant's business", async () => {
+  const headers = { 'x-tenant': 'acme' }
+  expect((await put('/v1/quotas/made', options, 0, headers)).statusCode).toBe(403)
+  expect((await server.inject({ url: '/v1/blocks', headers })).statusCode).toBe(403)
+})

@@ -1,0 +1,35 @@
+import { expect, test } from 'vitest'
+import { createBlocks, isAddressRange } from '../../../analyzer/limit/blocks.ts'
+import type { Block } from '../../../analyzer/policy/adjustment.ts'
+
+const caller = { tenant: null, consumer: null, clientIp: null, nowMs: 1_000 }
+const block = (what: Block['what'], value: string, untilMs: number | null = null): Block => ({ what, value, untilMs })
+
+test.each([
+  ['203.0.113.9', '203.0.113.9', true],
+  ['203.0.113.9', '203.0.113.8', false],
+  ['203.0.113.0/24', '203.0.113.255', true],
+  ['203.0.113.0/24', '203.0.114.0', false],
+  ['0.0.0.0/0', '198.51.100.1', true],
+  ['2001:db8::/32', '2001:db8:1::1', true],
+  ['2001:db8::/32', '2001:db9::1', false],
+  ['2001:db8::/32', '203.0.113.9', false],
+  ['203.0.113.0/24', 'nonsense', false],
+])('%s holds %s: %s', (range, clientIp, expected) => {
+  expect(createBlocks([block('address', range)])({ ...caller, clientIp }) !== null).toBe(expected)
+})
+
+test.each(['', '203.0.113', '203.0.113.0/33', '203.0.113.0/', '2001:db8::/129', '203.0.113.0/24/1'])(
+  '%j is no range',
+  value => {
+    expect(isAddressRange(value)).toBe(false)
+    expect(createBlocks([block('address', value)])({ ...caller, clientIp: '203.0.113.9' })).toBeNull()
+  },
+)
+
+test('a block ends at its instant', () => {
+  const find = createBlocks([block('tenant', 'acme', 2_000)])
+  expect(find({ ...caller, tenant: 'acme', nowMs: 1_999 })).not.toBeNull()
+  expect(find({ ...caller, tenant: 'acme', nowMs: 2_000 })).toBeNull()
+  expect(find({ ...caller, tenant: 'other' })).toBeNull()
+})

@@ -1,0 +1,49 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { createPolicy, keyOf, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
+import { subjectKeyOf } from '../../../analyzer/policy/subject.ts'
+import { callDimensions, testQuota } from '../quotas.ts'
+
+const quota = testQuota({ name: 'q', limit: 100 })
+const subject = { tenant: 'acme', consumer: 'web' }
+const key = subjectKeyOf(quota, callDimensions({ consumer: 'web' }))
+
+test('a subject that is told by names is the one that calls have, whatever its characters', () => {
+  fc.assert(
+    fc.property(fc.string(), fc.string(), (tenant, consumer) => {
+      expect(keyOf(quota, { consumer, tenant })).toBe(subjectKeyOf(quota, callDimensions({ tenant, consumer })))
+    }),
+  )
+  expect(keyOf(quota, { tenant: 'acme' })).toBeNull()
+  expect(keyOf(quota, { ...subject, route: '/' })).toBeNull()
+  expect(keyOf(undefined, subject)).toBeNull()
+})
+
+test('an override replaces the limit, grants that are in force add to it, and a reset counts in its window', () => {
+  const grant = { quota: 'q', amount: 10, fromMs: 1_000, untilMs: 2_000 }
+  const { allowance } = createPolicy([quota], {
+    ...NO_ADJUSTMENTS,
+    overrides: [{ quota: 'q', subject, limit: 50 }],
+    grants: [
+      { ...grant, subject },
+      { ...grant, subject: null, amount: 1 },
+    ],
+    resets: [{ quota: 'q', subject, used: 7, fromMs: 0, untilMs: 3_600_000 }],
+  })
+  expect(allowance(quota, key, 0, 999)).toEqual({ limit: 50, forgiven: 7 })
+  expect(allowance(quota, key, 0, 1_000)).toEqual({ limit: 61, forgiven: 7 })
+  expect(allowance(quota, key, 3_600_000, 2_000)).toEqual({ limit: 50, forgiven: 0 })
+  expect(allowance(quota, 'somebody else', 0, 1_000)).toEqual({ limit: 101, forgiven: 0 })
+  expect(allowance(testQuota({ name: 'other', limit: 3 }), key, 0, 1_000)).toEqual({ limit: 3, forgiven: 0 })
+})
+
+test('what is adjusted for nobody there is has no effect', () => {
+  const { allowance } = createPolicy([quota], {
+    ...NO_ADJUSTMENTS,
+    overrides: [
+      { quota: 'gone', subject, limit: 1 },
+      { quota: 'q', subject: { tenant: 'acme' }, limit: 1 },
+    ],
+  })
+  expect(allowance(quota, key, 0, 0)).toEqual({ limit: 100, forgiven: 0 })
+})
