@@ -14,12 +14,12 @@ const checks = {
 }
 
 /** What a change of the policy may be about; the kinds of the control log that concern it. */
-export const POLICY_KINDS = ['quota', 'override', 'grant', 'reset', 'block'] as const
-export type PolicyKind = (typeof POLICY_KINDS)[number]
-export const isPolicyKind = (kind: string): kind is PolicyKind => POLICY_KINDS.some(known => known === kind)
+const POLICY_KINDS = ['quota', 'override', 'grant', 'reset', 'block'] as const
+type PolicyKind = (typeof POLICY_KINDS)[number]
+const isPolicyKind = (kind: string): kind is PolicyKind => POLICY_KINDS.some(known => known === kind)
 
 /** True for what can be kept under a kind. */
-export const isPolicyValue = (kind: PolicyKind, value: unknown): boolean => checks[kind].Check(value)
+const isPolicyValue = (kind: PolicyKind, value: unknown): boolean => checks[kind].Check(value)
 
 export interface LivePolicy {
   /** Replaced as a whole by each change, so that whoever keeps something made from it sees that it is another. */

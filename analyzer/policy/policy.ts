@@ -8,7 +8,7 @@ import { indexQuotas } from './quota-index.ts'
 import { subjectKey } from './subject.ts'
 
 /** What somebody may use in a window. */
-export interface Allowance {
+interface Allowance {
   /** The quota's limit, or the subject's own, and what was granted. */
   readonly limit: number
   /** Of what was used in the window: so much counts no more. */
