@@ -134,7 +134,7 @@ function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogR
     // In this order: a position that had moved would not tell of the gap any more.
     await store.forgetComparisons()
     const position = { logId, partition, nextOffset: beginOffset, appliedOffset: beginOffset - 1 }
-    await store.applyRecords({ effects: [], checksOnly, position })
+    await store.applyRecords({ effects: [], checksOnly: toEffect.checksOnly(), position })
   }
 
   return {

@@ -9,6 +9,7 @@ import { openLimitStore } from '../../../analyzer/limit/open.ts'
 import { startReconciler } from '../../../analyzer/limit/reconcile.ts'
 import { SETTLE_HORIZON_MS } from '../../../analyzer/limit/settled-bits.ts'
 import { startSettler } from '../../../analyzer/limit/settler.ts'
+import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import { subjectKey } from '../../../analyzer/policy/subject.ts'
 import { isRecordedUpTo, readRecorded, recordedSinceMs } from '../../../analyzer/usage/recorded.ts'
 import { windowAt } from '../../../analyzer/usage/window.ts'
@@ -96,7 +97,7 @@ async function openLimiter(
   const store = await openLimitStore(options, { dir: join(dir, 'limits'), log: silent, now })
   const quotas = [both, records]
   const settler = startSettler({
-    ...{ log, store, quotas, logger, now },
+    ...{ log, store, policy: () => createPolicy(quotas), logger, now },
     labelColumns: [],
     decisionIds: createDecisionIds(['k'.repeat(32)]),
     callIdBytesMax: 2 ** 22,
@@ -107,7 +108,7 @@ async function openLimiter(
     isUpTo: (position: Parameters<typeof isRecordedUpTo>[1]) => isRecordedUpTo(client, position),
     keptSinceMs: recordedSinceMs,
   }
-  const reconciler = startReconciler({ log, store, quotas, recorded, everyMs: DAY_MS, logger, insertMsMax: 50 })
+  const reconciler = startReconciler({ log, store, policy: () => createPolicy(quotas), recorded, everyMs: DAY_MS, logger, insertMsMax: 50 })
   const used = () =>
     Promise.all(
       quotas.map(async one => {
