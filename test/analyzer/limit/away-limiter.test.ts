@@ -108,7 +108,15 @@ async function openLimiter(
     isUpTo: (position: Parameters<typeof isRecordedUpTo>[1]) => isRecordedUpTo(client, position),
     keptSinceMs: recordedSinceMs,
   }
-  const reconciler = startReconciler({ log, store, policy: () => createPolicy(quotas), recorded, everyMs: DAY_MS, logger, insertMsMax: 50 })
+  const reconciler = startReconciler({
+    log,
+    store,
+    policy: () => createPolicy(quotas),
+    recorded,
+    everyMs: DAY_MS,
+    logger,
+    insertMsMax: 50,
+  })
   const used = () =>
     Promise.all(
       quotas.map(async one => {
