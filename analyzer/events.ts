@@ -2,7 +2,7 @@
  * What happens in the analyzer and the limiter that somebody may want to count: one function an event bumps its metric
  * and writes its log line, so that the two cannot drift apart.
  */
-import { metrics } from '@opentelemetry/api'
+import { type BatchObservableCallback, metrics } from '@opentelemetry/api'
 import type { Logger } from 'pino'
 
 const meter = metrics.getMeter('quotacast.analyzer')
@@ -69,6 +69,12 @@ const flushesFailed = meter.createCounter('quotacast_limits_flush_failures_total
 const decisionsDegraded = meter.createCounter('quotacast_degraded_decisions_total', {
   description: 'Decisions that were given while the limit store was away.',
 })
+const callsEstimated = meter.createObservableCounter('quotacast_estimated_calls_total', {
+  description: 'True costs that came to be known, by whether the estimate for such calls had covered them.',
+})
+const denialsEstimated = meter.createObservableCounter('quotacast_estimated_denials_total', {
+  description: 'Reservations denied on an estimate; those that would probably have fitted are needless.',
+})
 const controlEntriesSkipped = meter.createCounter('quotacast_control_entries_skipped_total', {
   description: 'Entries of the control log that could not be read.',
 })
@@ -132,6 +138,27 @@ export function recordsApplied(
   log.debug(counts, 'call records applied')
 }
 
+/** What calls cost was read from the store, by kinds of calls. */
+export function costsLearned(log: Logger, kinds: number): void {
+  log.info({ kinds }, 'what calls cost is learned from the store')
+}
+
+/** Has the rates of estimates measured whenever metrics are read; the answer ends it. */
+export function estimatesObserved(
+  counts: () => { calls: number; overran: number; denials: number; needless: number },
+): () => void {
+  const observe: BatchObservableCallback = result => {
+    const { calls, overran, denials, needless } = counts()
+    result.observe(callsEstimated, overran, { result: 'overran' })
+    result.observe(callsEstimated, calls - overran, { result: 'covered' })
+    result.observe(denialsEstimated, needless, { result: 'needless' })
+    result.observe(denialsEstimated, denials - needless, { result: 'needed' })
+  }
+  const observed = [callsEstimated, denialsEstimated]
+  meter.addBatchObservableCallback(observe, observed)
+  return () => meter.removeBatchObservableCallback(observe, observed)
+}
+
 /** Counters were corrected to what the store holds. */
 export function usageReconciled(
   log: Logger,
@@ -179,4 +206,14 @@ export function redisJoined(log: Logger, limits: { epoch: number; buckets: numbe
 /** The counters in Redis cannot be used. */
 export function redisAway(log: Logger, reason: string): void {
   log.error({ reason }, 'counters in Redis cannot be used')
+}
+
+const grpcCallsFailed = meter.createCounter('quotacast_grpc_failures_total', {
+  description: 'Calls of the gRPC doors that ended with a status other than OK, by its code.',
+})
+
+/** A gateway was not answered, and may let calls pass for that. Logged when the reason changes, counted each time. */
+export function grpcCallFailed(log: Logger, failure: { code: number; reason: string }, isNew: boolean): void {
+  grpcCallsFailed.add(1, { code: failure.code })
+  if (isNew) log.warn(failure, 'a gRPC call failed')
 }

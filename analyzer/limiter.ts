@@ -3,23 +3,36 @@ import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
 import type { Identity } from '../collector/identity.ts'
 import type { CallLog } from '../collector/log/call-log.ts'
-import type { PrincipalOf, Routes } from '../collector/principal.ts'
+import type { Principal, PrincipalOf, Routes } from '../collector/principal.ts'
 import type { Store } from '../collector/store/open.ts'
 import type { Control } from './control/control.ts'
-import { createDecisionIds } from './limit/decision-id.ts'
+import { CallerOptions, createCallerReader } from './limit/caller.ts'
+import { createDecisionIds, type DecisionIds } from './limit/decision-id.ts'
 import { startDecisionSumming } from './limit/decision-summing.ts'
+import { createQuotaHeaders } from './limit/door-answer.ts'
+import { createEstimates, ESTIMATE_QUANTILE } from './limit/estimates.ts'
+import { createExplainRoutes } from './limit/explain.ts'
 import { createForwardAuthRoutes } from './limit/forward-auth.ts'
 import { createGatewayLinks } from './limit/gateway-links.ts'
+import { GrpcOptions, openGrpc } from './limit/grpc/open.ts'
 import { createCheckRoutes } from './limit/http.ts'
-import type { LimitsOptions } from './limit/limit-store.ts'
+import { startLearning } from './limit/learning.ts'
+import type { LimitStore } from './limit/limit-store.ts'
 import { createLimiter } from './limit/limiter.ts'
+import type { LimitsOptions } from './limit/limits-options.ts'
 import { openLimitStore } from './limit/open.ts'
 import { startReconciler } from './limit/reconcile.ts'
+import { createRecordRoutes } from './limit/record.ts'
+import { createReservationListRoutes } from './limit/reservation-list.ts'
+import { createReservationRoutes } from './limit/reservation-routes.ts'
+import { createReservations } from './limit/reservations.ts'
 import { createResetRoutes } from './limit/resets.ts'
 import { startSettler } from './limit/settler.ts'
 import { createLimiterStatusRoutes, type LimiterStatus, limiterStatus } from './limit/status.ts'
 import type { Policy } from './policy/policy.ts'
 import type { Quota } from './policy/quota.ts'
+import { readCosts } from './usage/costs.ts'
+import { type DecisionSums, readDecisions } from './usage/decisions.ts'
 import { isRecordedUpTo, readRecorded, recordedSinceMs } from './usage/recorded.ts'
 
 export const LimiterOptions = Type.Object(
@@ -35,6 +48,20 @@ export const LimiterOptions = Type.Object(
       minimum: 2 ** 20,
       description: 'Memory for the ids of call records that were applied, so that a resent one is not applied again.',
     }),
+    estimateQuantile: Type.Number({
+      default: ESTIMATE_QUANTILE,
+      exclusiveMinimum: 0,
+      maximum: 1,
+      description:
+        'Share of earlier calls that the estimate of a call covers whose cost is not stated. The higher, the less a ' +
+        'quota can overshoot and the more calls are denied that would have fitted.',
+    }),
+    callers: CallerOptions,
+    legacyHeaders: Type.Boolean({
+      default: false,
+      description: 'Adds `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds) of the quota that binds.',
+    }),
+    grpc: GrpcOptions,
   },
   { additionalProperties: false },
 )
@@ -58,6 +85,8 @@ export interface LimiterDeps {
   decisionKeys: readonly string[]
   /** The route of a path, as in call records: ids replaced. */
   routeOf: (path: string) => string
+  /** Whose token it is, or `null`. */
+  verify: (token: string) => Principal | null
   principalOf: PrincipalOf
   logger: Logger
   now?: () => number
@@ -66,6 +95,8 @@ export interface LimiterDeps {
 /** The running role. */
 export interface LimiterRole {
   routes: Routes[]
+  /** Where the gRPC doors listen. */
+  grpcPort: number
   /** Why decisions are not counted or not kept; empty when they are. The log and the store may be away. */
   readiness(): Promise<string[]>
   status(): Promise<LimiterStatus>
@@ -73,9 +104,12 @@ export interface LimiterRole {
   close(): Promise<void>
 }
 
-/** Decides from the first moment on, whether or not the log and the store are there. Throws `LimitStoreError`. */
+/**
+ * Decides from the first moment on, whether or not the log and the store are there. Throws `LimitStoreError`; rejects
+ * when the gRPC port cannot be had.
+ */
 export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
-  const { options, quotas, policy, log, identity, labelColumns, principalOf, logger, now = Date.now } = deps
+  const { options, policy, identity, labelColumns, principalOf, logger } = deps
   const store = await openLimitStore(deps.limits, {
     dir: deps.dir,
     log: logger.child({ part: 'limits' }),
@@ -83,7 +117,59 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
     ...(deps.now === undefined ? {} : { now: deps.now }),
   })
   const decisionIds = createDecisionIds(deps.decisionKeys)
+  const { limiter, reservations, status: parts, stop } = startParts(deps, store, decisionIds)
+  const recording = deps.control.recordQuotas(deps.quotas.map(quota => quota.options))
+  const readiness = async () => [store.unavailable() ?? []].flat()
+  const quotaHeaders = createQuotaHeaders(policy, options.legacyHeaders)
+  const door = { limiter, decisionIds, labelColumns, quotaHeaders, routeOf: deps.routeOf }
+  const grpc = await openGrpc({
+    ...door,
+    options: options.grpc,
+    callers: options.callers,
+    identity,
+    verify: deps.verify,
+    readiness,
+    logger: logger.child({ part: 'grpc' }),
+  })
+  const asking = { identity, labelColumns, principalOf }
+  return {
+    routes: [
+      createCheckRoutes({ ...asking, limiter, decisionIds }),
+      createRecordRoutes({ ...asking, limiter, decisionIds }),
+      createReservationRoutes({ ...asking, reservations, decisionIds }),
+      createReservationListRoutes({ store, decisionIds, principalOf }),
+      createExplainRoutes({ ...asking, limiter, policy, readDecisions: decisionsIn(deps.store.client) }),
+      createResetRoutes({ store, control: deps.control, policy, principalOf }),
+      createForwardAuthRoutes({
+        ...door,
+        readCaller: createCallerReader(options.callers.forwardAuth, identity),
+        principalOf,
+      }),
+      createLimiterStatusRoutes({ ...parts, principalOf }),
+    ],
+    grpcPort: grpc.port,
+    readiness,
+    status: () => limiterStatus(parts, null),
+    async close() {
+      await grpc.close()
+      await Promise.all([stop(), recording.stop()])
+      await store.close()
+    },
+  }
+}
+
+/** What decides, and what keeps its counters true. */
+function startParts(deps: LimiterDeps, store: LimitStore, decisionIds: DecisionIds) {
+  const { options, policy, log, labelColumns, logger, now = Date.now } = deps
+  const { client } = deps.store
   const links = createGatewayLinks()
+  const estimates = createEstimates({ quantile: options.estimateQuantile })
+  const learning = startLearning({
+    estimates,
+    readCosts: (unit, sinceMs, handle) => readCosts(client, unit, sinceMs, handle),
+    nowMs: store.nowMs,
+    logger: logger.child({ part: 'estimates' }),
+  })
   const settler = startSettler({
     log,
     store,
@@ -92,10 +178,10 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
     decisionIds,
     callIdBytesMax: options.callIdBytesMax,
     onRecordWithoutId: links.recordedWithoutId,
+    onApplied: learning.learn,
     logger: logger.child({ part: 'settler' }),
     now,
   })
-  const { client } = deps.store
   const reconciler = startReconciler({
     log,
     store,
@@ -117,20 +203,25 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
     onCheck: links.checked,
     logger: logger.child({ part: 'limiter' }),
   })
-  const recording = deps.control.recordQuotas(quotas.map(quota => quota.options))
-  const parts = { store, settler, reconciler, links, policy }
   return {
-    routes: [
-      createCheckRoutes({ limiter, decisionIds, identity, labelColumns, principalOf }),
-      createResetRoutes({ store, control: deps.control, policy, principalOf }),
-      createForwardAuthRoutes({ limiter, decisionIds, identity, policy, routeOf: deps.routeOf, principalOf }),
-      createLimiterStatusRoutes({ ...parts, principalOf }),
-    ],
-    readiness: async () => [store.unavailable() ?? []].flat(),
-    status: () => limiterStatus(parts, null),
-    async close() {
-      await Promise.all([settler.close(), reconciler.close(), summing.close(), recording.stop()])
-      await store.close()
+    limiter,
+    reservations: createReservations({ limiter, store, policy, summing, estimates, decisionIds }),
+    status: { store, settler, reconciler, links, policy, estimates },
+    async stop() {
+      await Promise.all([settler.close(), learning.close(), reconciler.close(), summing.close()])
     },
   }
 }
+
+const MINUTE_MS = 60_000
+
+/** Reads what one bucket decided in a minute. */
+const decisionsIn =
+  (client: Store['client']) =>
+  async (quota: string, subject: string, minuteMs: number): Promise<DecisionSums[]> => {
+    const condition = { sql: 'subject = {subject:String}', params: { subject } }
+    const found: DecisionSums[] = []
+    const range = { fromMs: minuteMs, toMs: minuteMs + MINUTE_MS }
+    await readDecisions(client, { quota, ...range, condition }, sums => found.push(sums))
+    return found
+  }

@@ -1,7 +1,8 @@
 /** The whole config as one schema: each part's own section, and those of the deployment itself. */
 import Type, { type Static, type TProperties, type TSchema } from 'typebox'
 import { AnalyzerOptions } from '../analyzer/analyzer.ts'
-import { LimitsOptions } from '../analyzer/limit/limit-store.ts'
+import { descriptorProblems } from '../analyzer/limit/grpc/descriptors.ts'
+import { LimitsOptions } from '../analyzer/limit/limits-options.ts'
 import { LimiterOptions } from '../analyzer/limiter.ts'
 import { parseQuota, QUOTAS_MAX, QuotaError, QuotaOptions } from '../analyzer/policy/quota.ts'
 import { CollectorOptions } from '../collector/collector.ts'
@@ -167,7 +168,11 @@ export function* contradictionsOf(config: Config): Iterable<string> {
   yield* twice(tokenNames, 'auth.tokens', 'name')
   const { store, collector, limiter, analyzer } = config
   const storePorts = store.kind === 'embedded' ? [store.port, store.healthPort] : []
-  const ports = [...storePorts, collector.port, collector.grpc.port, limiter.port, analyzer.port]
+  const ports = [
+    ...storePorts,
+    ...[collector.port, collector.grpc.port, limiter.port, limiter.grpc.port, analyzer.port],
+  ]
+  yield* descriptorProblems(limiter.grpc.descriptors, config.labels)
   yield* twice(ports, 'store, collector, limiter, analyzer', 'port')
   yield* missingSecrets(config)
   if (store.kind === 'clickhouse') {

@@ -158,7 +158,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
     })
   },
 
-  limiter({ config, logger, callLog, store, control, quotas, policy, identity, secrets }) {
+  limiter({ config, logger, callLog, store, control, quotas, policy, identity, secrets, verify }) {
     const patterns = createRoutePatterns(config.collector.routes)
     return openLimiter({
       options: config.limiter,
@@ -174,6 +174,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
       decisionKeys: secrets.decisionKeys,
       // A door does not know the service.
       routeOf: path => routeOf(path, '', patterns),
+      verify,
       principalOf,
       logger,
     })

@@ -77,12 +77,18 @@ const PARTS: readonly Part[] = [
   { at: 'collector/collector.ts', imports: ['collector/'], packages: ['@clickhouse/client'] },
 
   { at: 'analyzer/usage/', imports: [TABLES, ANALYZER_EVENTS], packages: ['@clickhouse/client'] },
-  { at: 'analyzer/usage/window.ts', imports: [], packages: ['temporal-polyfill'], node: [] },
+  { at: 'analyzer/usage/window-options.ts', imports: [], node: [] },
+  {
+    at: 'analyzer/usage/window.ts',
+    imports: ['analyzer/usage/window-options.ts'],
+    packages: ['temporal-polyfill'],
+    node: [],
+  },
   { at: 'analyzer/usage/units.ts', imports: [], node: [] },
   { at: 'analyzer/forecast/', imports: [], node: [], isPure: true },
   {
     at: 'analyzer/policy/',
-    imports: ['analyzer/usage/window.ts', 'analyzer/usage/units.ts'],
+    imports: ['analyzer/usage/window.ts', 'analyzer/usage/window-options.ts', 'analyzer/usage/units.ts'],
     types: ['analyzer/forecast/'],
     node: [],
   },
@@ -116,6 +122,7 @@ const PARTS: readonly Part[] = [
     ],
   },
   { at: 'analyzer/limit/bucket.ts', imports: ['analyzer/limit/'], node: [] },
+  { at: 'analyzer/limit/grpc/protobuf.ts', imports: ['analyzer/limit/'], packages: ['protobufjs'] },
   { at: 'analyzer/limit/embedded.ts', imports: ['analyzer/limit/', ANALYZER_EVENTS], packages: ['lmdb'] },
   { at: 'analyzer/limit/redis.ts', imports: ['analyzer/limit/', ANALYZER_EVENTS], packages: ['ioredis'] },
   { at: 'analyzer/api/', imports: ['analyzer/', 'collector/principal.ts', TABLES], packages: ['@clickhouse/client'] },
@@ -151,7 +158,7 @@ const PARTS: readonly Part[] = [
 const TOP_LEVEL = ['collector', 'analyzer', 'dashboards', 'deploy', 'test']
 const FOLDERS: Record<string, readonly string[]> = {
   collector: ['receive', 'normalize', 'log', 'store', 'store/schema'],
-  analyzer: ['usage', 'forecast', 'policy', 'control', 'tick', 'limit', 'alert', 'api'],
+  analyzer: ['usage', 'forecast', 'policy', 'control', 'tick', 'limit', 'limit/grpc', 'alert', 'api'],
   dashboards: ['json', 'console'],
   deploy: ['commands', 'gateways', 'grafana', 'kubernetes'],
 }

@@ -16,14 +16,14 @@ export const ForecastAnswer = Type.Object({
   }),
   unit: Type.Enum(UNITS, { description: 'What the quota counts.' }),
   limit: Type.Number({ description: 'Units that the quota allows per window.' }),
-  used: Type.Number({ description: 'Units used since the window began.' }),
-  windowStartMs: instant('Begin of the window'),
-  windowEndMs: instant('The reset'),
+  used: Type.Number({ description: 'Units used since the window began; of a rate, in a period on average.' }),
+  windowStartMs: instant('Begin of the window; of a sliding one, what was used before counts no more'),
+  windowEndMs: instant('The reset; without one, when all that is used now will count no more'),
   asOfMs: instant('When this was forecast'),
   dataAgeMs: orNull(Type.Number(), 'Age of the newest call in the store, milliseconds; null while there is none.'),
   probability: orNull(
     Type.Number({ minimum: 0, maximum: 1 }),
-    'That the limit is reached before the reset; null when that cannot be said.',
+    'That the limit is reached before `windowEndMs`; null when that cannot be said.',
   ),
   exhaustionAtMs: Type.Object(
     {
@@ -31,7 +31,7 @@ export const ForecastAnswer = Type.Object({
       p50: orNull(Type.Integer(), 'Unix milliseconds.'),
       p90: orNull(Type.Integer(), 'Unix milliseconds.'),
     },
-    { description: 'When the limit is reached; null is "not before the reset".' },
+    { description: 'When the limit is reached; null is "not before `windowEndMs`".' },
   ),
   usageAtReset: orNull(quantiles(Type.Number()), 'Units used and asked for at the reset; null when unknown.'),
   headroom: orNull(quantiles(Type.Number()), 'The limit less `usageAtReset`; may be negative.'),

@@ -7,6 +7,7 @@ import { periodMsOf, periodsKnown } from './analogs.ts'
 import { demandOf, exhaustionOf, type InstantQuantiles, type Quantiles } from './exhaustion.ts'
 import { firstUseMs, type History, reachedMs, totalBetween } from './history.ts'
 import { fitMix, type Mix, mixPaths } from './mix.ts'
+import { aheadOf } from './paths.ts'
 
 /** Windows shorter than this get rate and headroom only: calls are logged when they end, which is too late here. */
 export const WINDOW_MS_MIN = 5 * 60_000
@@ -25,11 +26,14 @@ export interface ForecastAsk {
   /** Demand up to now: what was used and what was refused. */
   history: History
   nowMs: number
+  /** Of a sliding window, now and its length from now. */
   windowStartMs: number
   windowEndMs: number
-  /** Units used since the window began. */
+  /** Units used since the window began; of a sliding one, those that count now. */
   used: number
   limit: number
+  /** Of a sliding window: how much of `used` counts no more after so many milliseconds. Null where a reset ends it all. */
+  expiredAfter: ((sinceMs: number) => number) | null
 }
 
 export interface Forecast {
@@ -56,13 +60,15 @@ export function fitForecast({ history, nowMs, windowStartMs, windowEndMs }: Fore
 
 /** Forecasts the rest of the window, by the sources as `mix` weighs them. */
 export function forecast(ask: ForecastAsk, mix: Mix): Forecast {
-  const { history, nowMs, windowStartMs, windowEndMs, used, limit } = ask
+  const { history, nowMs, windowStartMs, windowEndMs, used, limit, expiredAfter } = ask
   const windowMs = windowEndMs - windowStartMs
   const burnRate = burnRateOf(ask)
   const unknown = unknowable(ask)
   const paths = unknown === null ? mixPaths(history, { atMs: nowMs, leftMs: windowEndMs - nowMs, windowMs }, mix) : null
   const demand = paths && demandOf(paths)
-  const usageAtReset = demand && { p10: used + demand.p10, p50: used + demand.p50, p90: used + demand.p90 }
+  // A length from now, all that a sliding window has used has expired.
+  const kept = expiredAfter === null ? used : 0
+  const usageAtReset = demand && { p10: kept + demand.p10, p50: kept + demand.p50, p90: kept + demand.p90 }
   const headroom = usageAtReset && {
     p10: limit - usageAtReset.p90,
     p50: limit - usageAtReset.p50,
@@ -81,12 +87,22 @@ export function forecast(ask: ForecastAsk, mix: Mix): Forecast {
   }
   const periods = periodsKnown(history, nowMs, windowMs)
   return {
-    ...exhaustionOf(paths, limit - used, nowMs),
+    ...exhaustionOf(expiredAfter === null ? paths : aheadOf(paths, expiredAfter), limit - used, nowMs),
     usageAtReset,
     headroom,
     burnRate,
     confidence: periods < PERIODS_NORMAL ? 'low' : 'normal',
     why: whyOf(ask, periods, mix),
+  }
+}
+
+/** What can be said of a rate, which has no reset to forecast for: what is used in a period, and what is left of it. */
+export function describeRate(ask: ForecastAsk): Forecast {
+  const left = ask.limit - ask.used
+  return {
+    ...{ probability: null, exhaustionAtMs: NEVER, usageAtReset: null, burnRate: burnRateOf(ask), confidence: 'none' },
+    headroom: { p10: left, p50: left, p90: left },
+    why: 'A rate has no reset that it could fail to reach: use and rate only.',
   }
 }
 

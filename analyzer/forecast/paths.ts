@@ -60,6 +60,24 @@ export function crossingMs(paths: Paths, index: number, need: number): number {
   return ((low + (need - before) / (at - before)) * leftMs) / knots
 }
 
+/**
+ * The paths of what is used in a window that slides: by each knot, the most that demand has come to be ahead of what has
+ * expired since. Rising, as what was reached once was reached.
+ */
+export function aheadOf(paths: Paths, expiredAfter: (sinceMs: number) => number): Paths {
+  const { knots, leftMs, totals } = paths
+  const expired = Float64Array.from({ length: knots }, (_, knot) => expiredAfter(((knot + 1) * leftMs) / knots))
+  const ahead = totals.slice()
+  for (let from = 0; from < ahead.length; from += knots) {
+    let most = 0
+    for (let knot = 0; knot < knots; knot++) {
+      most = Math.max(most, (totals[from + knot] ?? 0) - (expired[knot] ?? 0))
+      ahead[from + knot] = most
+    }
+  }
+  return { ...paths, totals: ahead }
+}
+
 /** What path `index` asks for in the whole stretch. */
 export const totalOf = (paths: Paths, index: number): number => paths.totals[(index + 1) * paths.knots - 1] ?? 0
 

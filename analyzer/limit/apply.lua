@@ -1,14 +1,14 @@
 -- Applies call records, and moves the settler's position with them.
 -- ARGV: clock; the places and the effects; series whose charges stay; name of the partition; position it has to be at,
 -- as it was written, `-` for none, empty for any; position it is at afterwards; most buckets. An effect is gateway, its request keys,
--- epoch, sequence, whether it is held, its charges (epoch 0: none), then its costs, each of them number of the place,
--- subject, end of the window, amount, whether only records count.
+-- epoch, sequence, whether anything may be held, its charges (epoch 0: none), then its costs, each of them number of the
+-- place, subject, end of the window, amount, whether only records count, what drains.
 -- Answers linked, unlinked, repeated, buckets; an empty text when the position is another one.
 
 local partition, expected, bucketsMax = ARGV[4], ARGV[5], tonumber(ARGV[7])
 if expected ~= '' and (call('HGET', POSITIONS, partition) or '-') ~= expected then return '' end
 
-local EFFECT_FIELDS, SPEND_FIELDS = 6, 5
+local EFFECT_FIELDS, SPEND_FIELDS = 6, 6
 local LINKED, UNLINKED_RECORD, REPEATED = 1, 2, 3
 local places, effects = unpack(cjson.decode(ARGV[2]))
 local kept = {}
@@ -30,10 +30,10 @@ end
 -- Of a record that belongs to a check whose cost is counted already, only that it exists is new: `isNoted`.
 local function spendRecord(effect, isLinked, isNoted)
   for at = EFFECT_FIELDS + 1, #effect, SPEND_FIELDS do
-    local endMs, amount, isRecordsOnly = effect[at + 2], effect[at + 3], effect[at + 4]
-    local place, subject = places[effect[at]], effect[at + 1]
-    if endMs > nowMs and hasRoom(place, subject, bucketsMax) then
-      local entry = obtain(place, endMs, subject)
+    local place, subject, endMs = places[effect[at]], effect[at + 1], effect[at + 2]
+    local amount, isRecordsOnly, drains = effect[at + 3], effect[at + 4], effect[at + 5]
+    if isOpen(place, endMs, subject, drains, bucketsMax) then
+      local entry = obtainBucket(place, endMs, subject, false, drains)
       local values = entry.values
       cut(values)
       local share = shareOf(values, isRecordsOnly and '' or effect[1])
@@ -61,6 +61,7 @@ local function applyRecord(effect)
   if state == OPEN then
     takeOut(reference, kept)
     spendRecord(effect, true, false)
+    floorTaken()
   else
     spendRecord(effect, false, true)
   end

@@ -30,11 +30,25 @@ export interface Share {
   cut: number
 }
 
+/** How far a bucket has drained that does. */
+export interface Level {
+  /** What drained beyond the whole units that were taken from `settled`, in units times milliseconds of the period. */
+  rest: number
+  /** When that was reckoned. */
+  atMs: number
+  /** As last told. */
+  amount: number
+  readonly periodMs: number
+  readonly keptMs: number
+}
+
 export interface Bucket {
-  /** Known true costs. */
+  /** Known true costs. What has drained is taken from it, so it may be negative where `level` is not null. */
   settled: number
   /** Estimates that are held for calls under way. */
   reserved: number
+  /** Null where nothing drains. */
+  level: Level | null
   /** Order never changes, so that an index stays true. */
   readonly shares: Share[]
 }

@@ -1,7 +1,7 @@
 /**
  * Decision ids carry what was decided, so that whoever settles needs no look-up:
- * `1.<epoch>.<sequence>.<c|h>.<charges>.<signature>`, charges as `window-bucket-share-amount` joined by `_`, numbers in
- * base 36, `c` for charged and `h` for held. They are signed, because they come back through logs that others write.
+ * `1.<epoch>.<sequence>.<charges>.<signature>`, charges as `window-bucket-share-amount` joined by `_`, those that are held
+ * with `-h` at their end, numbers in base 36. They are signed, because they come back through logs that others write.
  */
 import { hash, timingSafeEqual } from 'node:crypto'
 import type { Charge, DecisionReference } from './limit-store.ts'
@@ -11,7 +11,8 @@ const FORMAT = '1'
 export const DECISION_ID_CHARACTERS_MAX = 2048
 /** 132 bits. */
 const SIGNATURE_CHARACTERS = 22
-const PARTS = 6
+const PARTS = 5
+const HELD = 'h'
 
 export interface DecisionIds {
   /** The id, or `null` when it would be too long for a call record: such a decision is counted as an unlinked one. */
@@ -31,9 +32,8 @@ export function createDecisionIds(keys: readonly string[]): DecisionIds {
     return epochWritten.text
   }
   return {
-    encode({ epoch, sequence, isHeld, charges }) {
-      const kind = isHeld ? 'h' : 'c'
-      const content = `${FORMAT}.${epochText(epoch)}.${toText(sequence)}.${kind}.${charges.map(encodeCharge).join('_')}`
+    encode({ epoch, sequence, charges }) {
+      const content = `${FORMAT}.${epochText(epoch)}.${toText(sequence)}.${charges.map(encodeCharge).join('_')}`
       const id = `${content}.${signatureOf(newest, content)}`
       return id.length > DECISION_ID_CHARACTERS_MAX ? null : id
     },
@@ -50,12 +50,11 @@ export function createDecisionIds(keys: readonly string[]): DecisionIds {
 }
 
 function decodeContent(content: string): DecisionReference | null {
-  const [format, epoch = '', sequence = '', kind, charges = ''] = content.split('.', PARTS)
+  const [format, epoch = '', sequence = '', charges = ''] = content.split('.', PARTS)
   if (format !== FORMAT) return null
   return {
     epoch: toNumber(epoch),
     sequence: toNumber(sequence),
-    isHeld: kind === 'h',
     charges: charges === '' ? [] : charges.split('_').map(decodeCharge),
   }
 }
@@ -67,10 +66,16 @@ const signatureOf = (key: string, content: string) =>
 const toText = (number: number) => number.toString(36)
 const toNumber = (text: string) => Number.parseInt(text, 36)
 
-const encodeCharge = ({ window, bucket, share, amount }: Charge) =>
-  `${toText(window)}-${toText(bucket)}-${toText(share)}-${toText(amount)}`
+const encodeCharge = ({ window, bucket, share, amount, isHeld }: Charge) =>
+  `${toText(window)}-${toText(bucket)}-${toText(share)}-${toText(amount)}${isHeld ? `-${HELD}` : ''}`
 
 function decodeCharge(text: string): Charge {
-  const [window = 0, bucket = 0, share = 0, amount = 0] = text.split('-').map(toNumber)
-  return { window, bucket, share, amount }
+  const [window = '', bucket = '', share = '', amount = '', held] = text.split('-')
+  const numbers = {
+    window: toNumber(window),
+    bucket: toNumber(bucket),
+    share: toNumber(share),
+    amount: toNumber(amount),
+  }
+  return { ...numbers, isHeld: held === HELD }
 }

@@ -4,8 +4,11 @@ export type DoorErrorCode =
   | 'unknown_dimension'
   | 'tenant_forbidden'
   | 'header_invalid'
+  | 'reservation_invalid'
+  | 'cursor_invalid'
   | 'not_found'
   | 'subject_invalid'
+  | 'reset_invalid'
 
 /** What the caller has to mend before it can be decided. */
 export class DoorError extends Error {

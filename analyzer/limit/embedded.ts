@@ -7,20 +7,17 @@
 import { mkdir } from 'node:fs/promises'
 import { open } from 'lmdb'
 import { limitsOpened } from '../events.ts'
-import type { Share } from './bucket.ts'
+import type { Level, Share } from './bucket.ts'
 import { createClock } from './clock.ts'
 import { correctAll, cutAll, forgetAll } from './comparison.ts'
-import { applyRecords, type Counters, decide, noChanges, positionKey, settle } from './counters.ts'
-import { createLedger, type LedgerEntry, restoreEntry } from './ledger.ts'
-import {
-  type AppliedPosition,
-  type EmbeddedLimitsOptions,
-  type LimitStore,
-  type LimitStoreDeps,
-  LimitStoreError,
-} from './limit-store.ts'
+import { type Counters, noChanges, positionKey } from './counters.ts'
+import { decide } from './deciding.ts'
+import { createLedger, heldAfter, type LedgerEntry, restoreEntry } from './ledger.ts'
+import { type AppliedPosition, type LimitStore, type LimitStoreDeps, LimitStoreError } from './limit-store.ts'
+import type { EmbeddedLimitsOptions } from './limits-options.ts'
 import { createOpenWindows, type OpenWindow } from './open-windows.ts'
 import { createSettledBits, type Epoch } from './settled-bits.ts'
+import { applyRecords, reservationOf, settle } from './settling.ts'
 import { type PendingWrite, startWriteBehind } from './write-behind.ts'
 
 /** Buckets of ended windows that one flush removes. */
@@ -39,8 +36,8 @@ interface Head {
 
 type StoredWindow = Pick<OpenWindow, 'id' | 'series' | 'startMs' | 'endMs' | 'comparedTo'>
 type StoredEpoch = Omit<Epoch, 'chunks'>
-/** Subject, settled, reserved, and for each share its gateway, pending, unlinked, recorded and compared. */
-type StoredBucketRow = [string, number, number, ...(readonly [string, number, number, number, number])[]]
+/** Subject, settled, reserved, the level, and for each share its gateway, pending, unlinked, recorded and compared. */
+type StoredBucketRow = [string, number, number, Level | null, ...(readonly [string, number, number, number, number])[]]
 
 const HEAD = 'head'
 
@@ -71,6 +68,8 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
     decide: async request => decide(ifAvailable(), request, nowMs()),
     settle: async (reference, spends) => settle(ifAvailable(), reference, spends, nowMs()),
     release: async reference => settle(ifAvailable(), reference, [], nowMs()),
+    reservation: async reference => reservationOf(ifAvailable(), reference),
+    reservations: async (after, max) => heldAfter(ifAvailable().ledger, after, max),
     applyRecords: async batch => applyRecords(ifAvailable(), batch, nowMs()),
     recordsAtOnceMax: RECORDS_AT_ONCE_MAX,
     position: async (logId, partition) => counters.positions.get(positionKey(logId, partition)) ?? null,
@@ -125,7 +124,7 @@ function load(databases: Databases, head: Head | null, options: EmbeddedLimitsOp
     const window = windows.restore({ ...stored, isDirty: false })
     const range = { start: [stored.id, 0] as [number, number], end: [stored.id + 1, 0] as [number, number] }
     for (const { key, value } of databases.buckets.getRange(range)) {
-      const [subject, settled, reserved, ...rows] = value
+      const [subject, settled, reserved, level, ...rows] = value
       const shares = rows.map(([gateway, pending, unlinked, recorded, compared]) => ({
         gateway,
         pending,
@@ -134,7 +133,7 @@ function load(databases: Databases, head: Head | null, options: EmbeddedLimitsOp
         compared,
         cut: 0,
       }))
-      windows.restoreBucket(window, key[1], subject, { settled, reserved, shares })
+      windows.restoreBucket(window, key[1], subject, { settled, reserved, level, shares })
     }
   }
   const ledger = createLedger(options.requestsMax)
@@ -222,9 +221,9 @@ function putChanges(databases: Databases, counters: Counters, { changes, ledger 
   for (const { id, series, startMs, endMs, comparedTo } of changes.windows) {
     databases.windows.putSync(id, { id, series, startMs, endMs, comparedTo })
   }
-  for (const { window, index, subject, settled, reserved, shares } of changes.buckets) {
+  for (const { window, index, subject, settled, reserved, level, shares } of changes.buckets) {
     const rows = shares.map(toShareRow)
-    databases.buckets.putSync([window.id, index], [subject, settled, reserved, ...rows])
+    databases.buckets.putSync([window.id, index], [subject, settled, reserved, level, ...rows])
   }
   for (const [key, entry] of ledger) {
     if (entry === null) databases.ledger.removeSync(key)

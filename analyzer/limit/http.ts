@@ -8,50 +8,57 @@ import { DIMENSIONS, type Dimensions, dimensionField } from '../policy/quota.ts'
 import { UNITS } from '../usage/units.ts'
 import type { DecisionIds } from './decision-id.ts'
 import { DoorError } from './door-error.ts'
-import type { Ask, Decision, Limiter, Prepared } from './limiter.ts'
+import type { Ask, Cost, Decision, Limiter, Prepared } from './limiter.ts'
 
-/** Checks of one request. */
-const CHECKS_MAX = 100
+/** Calls of one request. */
+export const CALLS_MAX = 100
 const DIMENSIONS_MAX = 16
 /** Greatest cost that can be stated, so that sums stay exact. */
 export const COST_MAX = 1e15
 
-const text = (description: string) => Type.String({ minLength: 1, maxLength: TEXT_CHARACTERS_MAX, description })
-const instant = (description: string) => Type.Number({ description: `${description} Unix milliseconds.` })
+export const text = (description: string) => Type.String({ minLength: 1, maxLength: TEXT_CHARACTERS_MAX, description })
+export const instant = (description: string) => Type.Number({ description: `${description} Unix milliseconds.` })
+
+/** What a request says of one call. */
+export const CALL_FIELDS = {
+  tenant: Type.Optional(
+    text('The organisation that calls; absent with a token of one tenant, or where `keys` says it.'),
+  ),
+  consumer: Type.Optional(
+    text('The credential or application that calls: a name, an id of the gateway, a fingerprint.'),
+  ),
+  credential: Type.Optional(text('The raw credential instead; only its fingerprint is kept.')),
+  dimensions: Type.Optional(
+    Type.Record(Type.String(), text('Value of the dimension.'), {
+      maxProperties: DIMENSIONS_MAX,
+      description: `What else is known of the call: ${DIMENSIONS.slice(2).join(', ')}, or a configured label.`,
+    }),
+  ),
+  cost: Type.Optional(
+    Type.Object(
+      Object.fromEntries(UNITS.map(unit => [unit, Type.Optional(Type.Integer({ minimum: 0, maximum: COST_MAX }))])),
+      {
+        additionalProperties: false,
+        description: 'What the call will take; an absent unit is settled by the call record, `requests` is 1.',
+      },
+    ),
+  ),
+  clientIp: Type.Optional(text('Address of the client, for blocks of addresses.')),
+  requestId: Type.Optional(text('Id of the call at the gateway, by which its record is found.')),
+}
+const CallRequest = Type.Object(CALL_FIELDS)
+export type CallRequest = Omit<Static<typeof CallRequest>, 'cost'> & { cost?: Cost }
 
 const CheckRequest = Type.Object(
   {
-    tenant: Type.Optional(
-      text('The organisation that calls; absent with a token of one tenant, or where `keys` says it.'),
-    ),
-    consumer: Type.Optional(
-      text('The credential or application that calls: a name, an id of the gateway, a fingerprint.'),
-    ),
-    credential: Type.Optional(text('The raw credential instead; only its fingerprint is kept.')),
-    dimensions: Type.Optional(
-      Type.Record(Type.String(), text('Value of the dimension.'), {
-        maxProperties: DIMENSIONS_MAX,
-        description: `What else is known of the call: ${DIMENSIONS.slice(2).join(', ')}, or a configured label.`,
-      }),
-    ),
-    cost: Type.Optional(
-      Type.Object(
-        Object.fromEntries(UNITS.map(unit => [unit, Type.Optional(Type.Integer({ minimum: 0, maximum: COST_MAX }))])),
-        {
-          additionalProperties: false,
-          description: 'What the call will take; an absent unit is settled by the call record, `requests` is 1.',
-        },
-      ),
-    ),
-    clientIp: Type.Optional(text('Address of the client, for blocks of addresses.')),
-    requestId: Type.Optional(text('Id of the call at the gateway, by which its record is found.')),
+    ...CALL_FIELDS,
     dryRun: Type.Optional(Type.Boolean({ description: 'Decides and spends nothing.' })),
   },
   { additionalProperties: false, $id: 'CheckRequest' },
 )
-type CheckRequest = Static<typeof CheckRequest> & { cost?: Ask['cost'] }
+type CheckRequest = CallRequest & Pick<Static<typeof CheckRequest>, 'dryRun'>
 
-const CheckAnswer = Type.Object(
+export const CheckAnswer = Type.Object(
   {
     allowed: Type.Boolean({ description: 'Whether the call may pass.' }),
     decisionId: Type.Union([Type.String(), Type.Null()], {
@@ -72,11 +79,14 @@ const CheckAnswer = Type.Object(
       Type.Object({
         quota: Type.String(),
         unit: Type.String(),
-        limit: Type.Number(),
-        used: Type.Number({ description: 'This call included, if it may pass.' }),
-        reserved: Type.Number(),
-        remaining: Type.Number(),
-        resetAtMs: instant('End of the window.'),
+        limit: Type.Number({ description: 'Per window, or per period of a rate.' }),
+        used: Type.Number({ description: 'This call included, if it may pass. Of a rate: what has not drained yet.' }),
+        reserved: Type.Number({ description: 'Held for calls under way.' }),
+        remaining: Type.Number({ description: 'What may be taken at once, now.' }),
+        resetAtMs: instant('When all that is used now counts no more: the end of the window, if there is one.'),
+        countsLongerMs: Type.Number({
+          description: 'What is used counts at most so much longer than the window: a slot of a sliding one, else 0.',
+        }),
         enforcement: Type.String(),
       }),
       { description: 'Every quota that covers the call.' },
@@ -84,15 +94,19 @@ const CheckAnswer = Type.Object(
   },
   { $id: 'CheckAnswer' },
 )
-type CheckAnswer = Static<typeof CheckAnswer>
+export type CheckAnswer = Static<typeof CheckAnswer>
 
-export interface CheckDeps {
-  limiter: Limiter
-  decisionIds: DecisionIds
+/** What it takes to know of whom a request speaks. */
+export interface AskDeps {
   identity: Identity
   /** Configured labels that are dimensions, in their order. */
   labelColumns: readonly string[]
   principalOf: PrincipalOf
+}
+
+export interface CheckDeps extends AskDeps {
+  limiter: Limiter
+  decisionIds: DecisionIds
 }
 
 export function createCheckRoutes(deps: CheckDeps): Routes {
@@ -108,7 +122,7 @@ export function createCheckRoutes(deps: CheckDeps): Routes {
             'decided in order, each for itself. A stated cost that is more than a quota ever allows is an error (400, ' +
             '`cost_exceeds_limit`), and nothing is spent by any check of the request.',
           tags: ['limits'],
-          body: Type.Union([CheckRequest, Type.Array(CheckRequest, { minItems: 1, maxItems: CHECKS_MAX })]),
+          body: Type.Union([CheckRequest, Type.Array(CheckRequest, { minItems: 1, maxItems: CALLS_MAX })]),
           response: { 200: Type.Union([CheckAnswer, Type.Array(CheckAnswer)]) },
         },
         config: { access: 'check' },
@@ -117,8 +131,10 @@ export function createCheckRoutes(deps: CheckDeps): Routes {
       },
       async request => {
         const { body } = request
-        if (!Array.isArray(body)) return decide(prepare(deps, request, body))
-        const prepared = body.map(one => prepare(deps, request, one))
+        const prepare = (one: CheckRequest) =>
+          refuseExcess(deps.limiter.prepare({ ...toAsk(deps, request, one), isDryRun: one.dryRun === true }))
+        if (!Array.isArray(body)) return decide(prepare(body))
+        const prepared = body.map(prepare)
         const answers: CheckAnswer[] = []
         for (const one of prepared) answers.push(await decide(one))
         return answers
@@ -127,14 +143,17 @@ export function createCheckRoutes(deps: CheckDeps): Routes {
   }
 }
 
-/** Throws `DoorError` 400 for a stated cost that can never fit. */
-function prepare(deps: CheckDeps, request: FastifyRequest, check: CheckRequest): Prepared {
-  const tenant = tenantFor(deps.principalOf(request).tenant, check.tenant ?? null)
-  const { consumer = null, credential = null } = check
-  const dims = dimensionsOf(check.dimensions, deps.labelColumns)
+/** Throws `DoorError` for another tenant than the caller's, and for an unknown dimension. */
+export function toAsk(deps: AskDeps, request: FastifyRequest, call: CallRequest): Ask {
+  const tenant = tenantFor(deps.principalOf(request).tenant, call.tenant ?? null)
+  const { consumer = null, credential = null, cost = {}, clientIp = null, requestId = null } = call
+  const dims = dimensionsOf(call.dimensions, deps.labelColumns)
   Object.assign(dims, deps.identity.identify({ credential, consumer, tenant }))
-  const { cost: stated = {}, clientIp = null, requestId = null } = check
-  const prepared = deps.limiter.prepare({ dims, cost: stated, clientIp, requestId, isDryRun: check.dryRun === true })
+  return { dims, cost, clientIp, requestId, isDryRun: false }
+}
+
+/** Throws `DoorError` 400 for a stated cost that can never fit. */
+export function refuseExcess(prepared: Prepared): Prepared {
   if (prepared.excess === null) return prepared
   const { quota, unit, cost, limit } = prepared.excess
   throw new DoorError(
@@ -177,7 +196,7 @@ export const noDimensions = (): Dimensions => ({
   label2: null,
 })
 
-function toAnswer(decision: Decision, decisionIds: DecisionIds): CheckAnswer {
+export function toAnswer(decision: Decision, decisionIds: DecisionIds): CheckAnswer {
   const { isAllowed, reference, asOfMs, binding, retryAfterMs, isDegraded, block, quotas } = decision
   return {
     allowed: isAllowed,

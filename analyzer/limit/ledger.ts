@@ -1,14 +1,19 @@
 /**
  * What has to be found again by something else than a decision's id: checks by the request id that their call record
- * will carry, and reservations by the time at which they expire. Both are bounded; a check whose entry had to make room
- * is counted all the same, as one that no id links to its record.
+ * will carry, and reservations by the time at which they expire. The note of a reservation is kept until it is settled,
+ * also when it has expired. All are bounded; a check whose entry had to make room is counted all the same, as one that no
+ * id links to its record.
  */
-import type { DecisionReference } from './limit-store.ts'
+import type { DecisionOrder, DecisionReference, HeldReservation, Reservation } from './limit-store.ts'
 
-/** Reservations that may be held at once. */
+/** Reservations that may be held at once, and of which, after they have expired, the note is kept. */
 export const RESERVATIONS_MAX = 100_000
+/** Longest note of a reservation. */
+export const NOTE_CHARACTERS_MAX = 2_048
 /** How long a check waits for the record with its request id. */
 export const REQUEST_HORIZON_MS = 86_400_000
+/** From when it was made: how long a reservation can be settled by its id alone. Longer than any is held. */
+export const NOTE_HORIZON_MS = 2 * 86_400_000
 
 export interface LedgerEntry {
   readonly reference: DecisionReference
@@ -17,14 +22,18 @@ export interface LedgerEntry {
   readonly requestKey: string | null
   /** Null when nothing is held. */
   readonly expiresAtMs: number | null
+  /** What a reservation is for; null when it is settled, and of checks. */
+  readonly note: string | null
 }
 
 export interface Ledger {
   readonly requestsMax: number
   /** By `entryKey`. */
   readonly entries: Map<string, LedgerEntry>
-  /** The reservations among them. */
+  /** Those among them that hold something. */
   readonly held: Map<string, LedgerEntry>
+  /** Reservations that have expired and that nothing has settled. */
+  readonly expired: Map<string, LedgerEntry>
   /** By request key, oldest first. */
   readonly requests: Map<string, LedgerEntry>
   /** What has to be written since it was last taken; null is removed. */
@@ -32,12 +41,19 @@ export interface Ledger {
 }
 
 /** Names an entry within the ledger. */
-const entryKey = ({ epoch, sequence }: { epoch: number; sequence: number }) => `${epoch}:${sequence}`
+const entryKey = ({ epoch, sequence }: DecisionOrder) => `${epoch}:${sequence}`
 /** Equal for equal pairs only. */
 export const requestKey = (gateway: string, requestId: string) => `${gateway.length}:${gateway}${requestId}`
 
 export function createLedger(requestsMax: number): Ledger {
-  return { requestsMax, entries: new Map(), held: new Map(), requests: new Map(), changes: new Map() }
+  return {
+    requestsMax,
+    entries: new Map(),
+    held: new Map(),
+    expired: new Map(),
+    requests: new Map(),
+    changes: new Map(),
+  }
 }
 
 /** Remembers a decision. The oldest request makes room where there is none. */
@@ -48,10 +64,11 @@ export function addEntry(ledger: Ledger, entry: LedgerEntry): void {
 
 /** Puts back what was written; to be called in the order of the decisions. */
 export function restoreEntry(ledger: Ledger, entry: LedgerEntry): void {
-  const { entries, held, requests } = ledger
+  const { entries, held, expired, requests } = ledger
   const key = entryKey(entry.reference)
   entries.set(key, entry)
   if (entry.expiresAtMs !== null) held.set(key, entry)
+  else if (entry.note !== null) expired.set(key, entry)
   if (entry.requestKey === null) return
   const older = requests.get(entry.requestKey)
   if (older !== undefined) unlist(ledger, older)
@@ -67,8 +84,30 @@ export function findRequest(ledger: Ledger, key: string): LedgerEntry | undefine
 
 /** True while the decision's charges are held. */
 export function isHeld(ledger: Ledger, reference: DecisionReference): boolean {
-  return ledger.held.has(entryKey(reference))
+  return ledger.held.size > 0 && ledger.held.has(entryKey(reference))
 }
+
+/** What the reservation was for; null when it is settled or forgotten. */
+export function findReservation({ entries }: Ledger, reference: DecisionReference): Reservation | null {
+  const entry = entries.get(entryKey(reference))
+  if (entry === undefined || entry.note === null) return null
+  const { madeAtMs, expiresAtMs, note } = entry
+  return { madeAtMs, expiresAtMs, note }
+}
+
+/** Reservations that are held, in the order of their decisions, after the given one. */
+export function heldAfter({ held }: Ledger, after: DecisionOrder | null, max: number): HeldReservation[] {
+  const found: HeldReservation[] = []
+  for (const { reference, madeAtMs, expiresAtMs, note } of held.values()) {
+    if (found.length >= max) break
+    if (note === null || (after !== null && !isLater(reference, after))) continue
+    found.push({ reference, madeAtMs, expiresAtMs, note })
+  }
+  return found
+}
+
+const isLater = (one: DecisionOrder, other: DecisionOrder) =>
+  one.epoch > other.epoch || (one.epoch === other.epoch && one.sequence > other.sequence)
 
 export function removeEntry(ledger: Ledger, reference: DecisionReference): void {
   if (ledger.entries.size === 0) return
@@ -76,35 +115,49 @@ export function removeEntry(ledger: Ledger, reference: DecisionReference): void 
   if (entry !== undefined) drop(ledger, entry)
 }
 
-/** Holds the decision's charges no longer; it can still be found by its request id. */
+/** The decision is settled: it holds nothing any more, and can still be found by its request id. */
 export function unhold(ledger: Ledger, reference: DecisionReference): void {
-  const key = entryKey(reference)
-  const entry = ledger.held.get(key)
-  if (entry === undefined) return
-  // One whose request id had to make room cannot be found by anything any more.
-  if (entry.requestKey === null || ledger.requests.get(entry.requestKey) !== entry) {
+  const entry = ledger.entries.get(entryKey(reference))
+  if (entry !== undefined && (entry.expiresAtMs !== null || entry.note !== null)) release(ledger, entry, null)
+}
+
+function release(ledger: Ledger, entry: LedgerEntry, note: string | null): void {
+  const { entries, held, expired, requests, changes } = ledger
+  const { requestKey: name, reference } = entry
+  const isListed = name !== null && requests.get(name) === entry
+  // One that nothing can find any more, also as its request id had to make room.
+  if (note === null && !isListed) {
     drop(ledger, entry)
     return
   }
-  const released = { ...entry, expiresAtMs: null }
-  ledger.held.delete(key)
-  ledger.entries.set(key, released)
-  ledger.changes.set(key, released)
-  ledger.requests.set(entry.requestKey, released)
+  const key = entryKey(reference)
+  const released = { ...entry, expiresAtMs: null, note }
+  held.delete(key)
+  expired.delete(key)
+  entries.set(key, released)
+  changes.set(key, released)
+  if (isListed) requests.set(name, released)
+  if (note !== null) expired.set(key, released)
 }
 
-/** Answers the reservations that have expired and holds them no longer; forgets checks that waited too long. */
+/** Answers what has expired and holds it no longer; forgets checks and reservations that waited too long. */
 export function takeExpired(ledger: Ledger, nowMs: number): LedgerEntry[] {
-  const expired: LedgerEntry[] = []
+  const taken: LedgerEntry[] = []
   for (const entry of ledger.held.values()) {
-    if (entry.expiresAtMs !== null && entry.expiresAtMs <= nowMs) expired.push(entry)
+    if (entry.expiresAtMs !== null && entry.expiresAtMs <= nowMs) taken.push(entry)
   }
-  for (const entry of expired) unhold(ledger, entry.reference)
+  for (const entry of taken) release(ledger, entry, entry.note)
+  let excess = ledger.expired.size - RESERVATIONS_MAX
+  for (const entry of ledger.expired.values()) {
+    if (excess <= 0 && entry.madeAtMs + NOTE_HORIZON_MS > nowMs) continue
+    excess -= 1
+    release(ledger, entry, null)
+  }
   for (const entry of ledger.requests.values()) {
     if (entry.madeAtMs + REQUEST_HORIZON_MS > nowMs) break
     unlist(ledger, entry)
   }
-  return expired
+  return taken
 }
 
 /** Takes what has to be written now. */
@@ -119,16 +172,17 @@ export function returnLedgerChanges(ledger: Ledger, returned: ReadonlyMap<string
   ledger.changes = new Map([...returned, ...ledger.changes])
 }
 
-/** The entry can no longer be found by its request id; one that holds nothing is of no further use. */
+/** The entry can no longer be found by its request id; one that is no reservation under way is of no further use. */
 function unlist(ledger: Ledger, entry: LedgerEntry): void {
-  if (entry.expiresAtMs === null) drop(ledger, entry)
+  if (entry.expiresAtMs === null && entry.note === null) drop(ledger, entry)
   else if (entry.requestKey !== null) ledger.requests.delete(entry.requestKey)
 }
 
-function drop({ entries, held, requests, changes }: Ledger, entry: LedgerEntry): void {
+function drop({ entries, held, expired, requests, changes }: Ledger, entry: LedgerEntry): void {
   const key = entryKey(entry.reference)
   entries.delete(key)
   held.delete(key)
+  expired.delete(key)
   if (entry.requestKey !== null && requests.get(entry.requestKey) === entry) requests.delete(entry.requestKey)
   changes.set(key, null)
 }

@@ -4,8 +4,6 @@
  * buckets that a decision concerns, with their window's bounds, and adds, compares and expires. Every method is atomic.
  */
 import type { Logger } from 'pino'
-import Type, { type Static } from 'typebox'
-import { RedisLimitsOptions } from './redis-options.ts'
 
 /** One bucket: a series (a quota's name, unit, window definition and dimensions), a subject in it, and a window. */
 export interface BucketAddress {
@@ -15,12 +13,40 @@ export interface BucketAddress {
   readonly endMs: number
 }
 
+/**
+ * A sliding window: on the store's clock, what was taken in a slot counts until `lengthMs` after the slot's end. Slots
+ * begin at multiples of their length.
+ */
+export interface Slots {
+  readonly everyMs: number
+  readonly lengthMs: number
+  /** What was used in slots before this one counts no more, and of what was used in it, so much does not either. */
+  readonly sinceMs: number
+  readonly forgiven: number
+}
+
+/** A rate: on the store's clock, `amount` units drain in each period, as long as there are any. */
+export interface Drain {
+  readonly amount: number
+  readonly periodMs: number
+  /** What was used before counts no more. */
+  readonly sinceMs: number
+  /** A bucket is forgotten when nothing was spent in it for so long, at the earliest. */
+  readonly keptMs: number
+}
+
 /** What a decision wants of one bucket. */
 export interface Claim extends BucketAddress {
   readonly limit: number
   readonly cost: number
   /** False where only call records spend: the claim is compared and nothing more. */
   readonly isSpent: boolean
+  /** What a check takes is held, not spent. What is recorded was never held. */
+  readonly isHeld: boolean
+  /** Not null: all slots that count are added up, and the bucket is the one of the present slot. */
+  readonly slots: Slots | null
+  /** Not null: what has drained does not count, and the bucket is the one that there is, or a new one. */
+  readonly drain: Drain | null
   /** False for shadow quotas: whether the claim fits is answered and has no effect. */
   readonly isEnforced: boolean
 }
@@ -41,8 +67,10 @@ export interface DecideRequest {
   readonly requestId: string | null
   /** Computes and spends nothing. */
   readonly isDryRun: boolean
-  /** When a reservation is given back by itself; only with `reserve`. */
+  /** When what is held is given back by itself; null where nothing is. */
   readonly expiresAtMs: number | null
+  /** What a reservation is for, so that its id is enough to settle it; at most `NOTE_CHARACTERS_MAX`, only with `reserve`. */
+  readonly note: string | null
 }
 
 /** What was taken from one bucket. The numbers are the store's own names for it. */
@@ -51,6 +79,8 @@ export interface Charge {
   readonly bucket: number
   readonly share: number
   readonly amount: number
+  /** Held, not spent. */
+  readonly isHeld: boolean
 }
 
 /** A decision that spent: enough to undo it, wherever it comes back from. */
@@ -58,8 +88,6 @@ export interface DecisionReference {
   /** One life of the store. Counters that were lost belong to another one. */
   readonly epoch: number
   readonly sequence: number
-  /** The charges were held, not spent. */
-  readonly isHeld: boolean
   readonly charges: readonly Charge[]
 }
 
@@ -69,6 +97,11 @@ export interface Standing {
   reserved: number
   /** Whether the claim fitted before the decision. */
   readonly fits: boolean
+  /**
+   * Of slots and of what drains: when a claim that did not fit will, if nobody else spends and what is held stays held.
+   * Null: it fits, waiting does not help, or the window's end tells.
+   */
+  readonly fitsAtMs: number | null
 }
 
 export interface StoreDecision {
@@ -83,6 +116,8 @@ export interface StoreDecision {
 /** True cost for one bucket. Buckets of windows that have ended are passed over. */
 export interface Spend extends BucketAddress {
   readonly amount: number
+  /** As of a claim: it is spent now, whatever the bounds. */
+  readonly drain: Drain | null
 }
 
 export interface RecordSpend extends Spend {
@@ -129,6 +164,21 @@ export interface RecordCounts {
 
 export type SettleOutcome = 'settled' | 'already_settled'
 
+/** A reservation that nothing has settled yet. */
+export interface Reservation {
+  readonly madeAtMs: number
+  /** Null when it has expired: what it held was given back. */
+  readonly expiresAtMs: number | null
+  readonly note: string
+}
+
+export interface HeldReservation extends Reservation {
+  readonly reference: DecisionReference
+}
+
+/** Decisions are made in the order of epochs, then of sequences. */
+export type DecisionOrder = Pick<DecisionReference, 'epoch' | 'sequence'>
+
 /** A window that a comparison with the store concerns. */
 export interface ComparedWindow {
   readonly series: string
@@ -174,6 +224,10 @@ export interface LimitStore {
   settle(reference: DecisionReference, spends: readonly Spend[]): Promise<SettleOutcome>
   /** Gives back what a decision took, once. */
   release(reference: DecisionReference): Promise<SettleOutcome>
+  /** What a reservation was for; `unknown` when it was lost, or forgotten after `NOTE_HORIZON_MS`. */
+  reservation(reference: DecisionReference): Promise<Reservation | 'settled' | 'unknown'>
+  /** At most `max` reservations that are held and have a note, in the order of the decisions, after the given one. */
+  reservations(after: DecisionOrder | null, max: number): Promise<HeldReservation[]>
   applyRecords(batch: RecordBatch): Promise<RecordCounts>
   /** Effects of one `applyRecords` after which decisions should have their turn: about a millisecond. */
   readonly recordsAtOnceMax: number
@@ -208,39 +262,6 @@ export class LimitStoreError extends Error {
     this.retryable = code !== 'LIMITS_TAKEN_OVER'
   }
 }
-
-/** Most that a killed limiter may forget, milliseconds. */
-const FLUSH_MS_MAX = 50
-
-export const EmbeddedLimitsOptions = Type.Object(
-  {
-    kind: Type.Literal('embedded', {
-      description: "Memory, written behind to LMDB under the data folder's `limits`.",
-    }),
-    flushMs: Type.Integer({
-      default: 25,
-      minimum: 1,
-      maximum: FLUSH_MS_MAX,
-      description: 'How often counters are written; a killed limiter forgets at most so much spending.',
-    }),
-    bucketsMax: Type.Integer({
-      default: 2_000_000,
-      minimum: 1_000,
-      description:
-        'Subjects in open windows; beyond, quotas answer as `onStoreFailure` says, and records of others are passed over.',
-    }),
-    requestsMax: Type.Integer({
-      default: 200_000,
-      minimum: 0,
-      description: 'Checks with a request id that wait for their call record; the oldest make room.',
-    }),
-  },
-  { additionalProperties: false },
-)
-export type EmbeddedLimitsOptions = Static<typeof EmbeddedLimitsOptions>
-
-export const LimitsOptions = Type.Union([EmbeddedLimitsOptions, RedisLimitsOptions])
-export type LimitsOptions = Static<typeof LimitsOptions>
 
 /** What opening a limit store takes besides its options. */
 export interface LimitStoreDeps {

@@ -5,15 +5,17 @@
 import type { Logger } from 'pino'
 import { decisionDegraded } from '../events.ts'
 import type { Block } from '../policy/adjustment.ts'
-import type { Policy } from '../policy/policy.ts'
+import type { Allowance, Policy } from '../policy/policy.ts'
 import { type Dimensions, matches, type Quota } from '../policy/quota.ts'
 import { subjectKeyOf } from '../policy/subject.ts'
-import type { Unit } from '../usage/units.ts'
-import { windowAt } from '../usage/window.ts'
+import type { QuotaUnit, Unit } from '../usage/units.ts'
+import { toDecision } from './answering.ts'
 import { createBlocks, type FindBlock } from './blocks.ts'
+import { claimOf } from './claiming.ts'
 import type { DecisionSumming } from './decision-summing.ts'
 import {
   type Claim,
+  type DecideRequest,
   type DecisionReference,
   type LimitStore,
   LimitStoreError,
@@ -27,6 +29,8 @@ export type Cost = Partial<Record<Unit, number>>
 export interface Ask {
   readonly dims: Dimensions
   readonly cost: Cost
+  /** What is not stated and was learned of such calls: it counts alike, but one that can never fit is a denial. */
+  readonly estimated?: Cost
   /** Of the client, where the gateway says it; only blocks concern it. */
   readonly clientIp: string | null
   readonly requestId: string | null
@@ -39,21 +43,26 @@ export interface Prepared {
   readonly nowMs: number
   readonly quotas: readonly Quota[]
   readonly claims: readonly Claim[]
-  /** Of each claim: what of the window's use counts no more. */
-  readonly forgiven: readonly number[]
+  /** Of each claim: what the subject may use. */
+  readonly allowances: readonly Allowance[]
   /** A stated cost that can never fit; quotas of 0 deny and are no such case. */
   readonly excess: CostExcess | null
 }
 
 /** A quota after the decision. */
-interface QuotaStanding {
+export interface QuotaStanding {
   quota: string
-  unit: Unit
+  unit: QuotaUnit
   limit: number
+  /** Of a rate: what has not drained yet. */
   used: number
   reserved: number
+  /** What may be taken at once, now. */
   remaining: number
+  /** When all that is used now counts no more. */
   resetAtMs: number
+  /** What is used counts at most so much longer than the window: a slot of a sliding one, else 0. */
+  countsLongerMs: number
   enforcement: 'deny' | 'shadow'
 }
 
@@ -81,15 +90,27 @@ export interface Decision {
 /** A cost that was stated and is more than an enforced quota ever allows. */
 interface CostExcess {
   quota: string
-  unit: Unit
+  unit: QuotaUnit
   cost: number
   limit: number
+}
+
+/** How long a reservation is held, and what for. */
+interface Hold {
+  readonly expiresAtMs: number
+  readonly note: string
 }
 
 export interface Limiter {
   prepare(ask: Ask): Prepared
   /** Decides and spends. Never throws for a store that is away. */
   check(prepared: Prepared): Promise<Decision>
+  /** Decides and holds the costs until they are settled or released, or the reservation expires. Never throws, as `check`. */
+  reserve(prepared: Prepared, hold: Hold): Promise<Decision>
+  /** Decides and spends nothing, whether the caller is blocked or not; the block is told beside it. */
+  look(prepared: Prepared): Promise<Decision>
+  /** Spends in any case, blocked or over the limit: the call has been made. A negative cost gives back. */
+  record(prepared: Prepared): Promise<Decision>
 }
 
 export interface LimiterDeps {
@@ -128,62 +149,87 @@ export function createLimiter(deps: LimiterDeps): Limiter {
     return { ...rest, isAllowed, binding: violated[0] ?? null, retryAfterMs, violated }
   }
 
+  const decide = async (
+    verb: DecideRequest['verb'],
+    prepared: Prepared,
+    hold: Hold | null = null,
+  ): Promise<Decision> => {
+    const { ask, nowMs, quotas, claims } = prepared
+    let decided: StoreDecision
+    try {
+      decided = await store.decide({
+        verb,
+        claims,
+        gateway: ask.dims.gateway ?? '',
+        requestId: ask.requestId,
+        isDryRun: ask.isDryRun,
+        expiresAtMs: hold?.expiresAtMs ?? heldUntil(prepared),
+        note: hold?.note ?? null,
+      })
+    } catch (error) {
+      return degraded(verb === 'record' ? [] : quotas, error, nowMs)
+    }
+    lastFailure = null
+    // A reservation that is allowed is counted with its true cost, when it is settled.
+    if (!ask.isDryRun && !(verb === 'reserve' && decided.isAllowed)) sumUp(summing, prepared, decided)
+    return toDecision(prepared, decided, asOfMs(nowMs))
+  }
+
+  const unlessBlocked = async (prepared: Prepared, decided: () => Promise<Decision>): Promise<Decision> => {
+    const { ask, nowMs } = prepared
+    deps.onCheck(ask.dims.gateway ?? '')
+    const block = blockOf(ask, nowMs)
+    return block === null ? decided() : blocked(block, nowMs, asOfMs(nowMs))
+  }
+
   return {
     prepare: ask => prepare(ask, deps.policy(), store.nowMs()),
-    async check(prepared) {
-      const { ask, nowMs, quotas, claims } = prepared
-      deps.onCheck(ask.dims.gateway ?? '')
-      const block = blockOf(ask, nowMs)
-      if (block !== null) return blocked(block, nowMs, asOfMs(nowMs))
-      let decided: StoreDecision
-      try {
-        decided = await store.decide({
-          verb: 'check',
-          claims,
-          gateway: ask.dims.gateway ?? '',
-          requestId: ask.requestId,
-          isDryRun: ask.isDryRun,
-          expiresAtMs: null,
-        })
-      } catch (error) {
-        return degraded(quotas, error, nowMs)
-      }
-      lastFailure = null
-      if (!ask.isDryRun) sumUp(summing, prepared, decided)
-      return toDecision(prepared, decided, asOfMs(nowMs))
+    check: prepared => unlessBlocked(prepared, () => decide('check', prepared)),
+    reserve: (prepared, hold) => unlessBlocked(prepared, () => decide('reserve', prepared, hold)),
+    async look(prepared) {
+      const dry = { ...prepared, ask: { ...prepared.ask, isDryRun: true } }
+      return { ...(await decide('check', dry)), block: blockOf(prepared.ask, prepared.nowMs) }
+    },
+    record(prepared) {
+      deps.onCheck(prepared.ask.dims.gateway ?? '')
+      return decide('record', prepared)
     },
   }
 }
 
 function prepare(ask: Ask, policy: Policy, nowMs: number): Prepared {
-  const { dims, cost } = ask
+  const { dims } = ask
   const quotas: Quota[] = []
   const claims: Claim[] = []
-  const forgiven: number[] = []
+  const allowances: Allowance[] = []
   let excess: CostExcess | null = null
   for (const quota of policy.candidates(dims.tenant)) {
     if (!matches(quota, dims)) continue
-    const { name, unit, series } = quota
-    const { startMs, endMs } = windowAt(quota.window, nowMs)
+    const { name, unit } = quota
     const subject = subjectKeyOf(quota, dims)
-    const allowance = policy.allowance(quota, subject, startMs, nowMs)
-    const { limit } = allowance
-    const stated = cost[unit]
-    const isEnforced = quota.enforcement === 'deny'
-    if (isEnforced && stated !== undefined && limit > 0 && stated > limit) {
-      excess ??= { quota: name, unit, cost: stated, limit }
+    const allowance = policy.allowance(quota, subject, nowMs)
+    const stated = unit === 'concurrent_requests' ? undefined : ask.cost[unit]
+    const estimated = unit === 'concurrent_requests' ? undefined : ask.estimated?.[unit]
+    const cost = stated ?? estimated ?? (unit === 'requests' ? 1 : 0)
+    const claim = claimOf(quota, subject, { cost, allowance, nowMs })
+    const largest = quota.window.kind === 'rate' ? claim.limit : allowance.limit
+    if (claim.isEnforced && stated !== undefined && largest > 0 && stated > largest) {
+      excess ??= { quota: name, unit, cost: stated, limit: largest }
     }
     quotas.push(quota)
-    forgiven.push(allowance.forgiven)
-    claims.push({
-      ...{ series, subject, startMs, endMs },
-      limit: limit + allowance.forgiven,
-      cost: stated ?? (unit === 'requests' ? 1 : 0),
-      isSpent: quota.counts !== 'records',
-      isEnforced,
-    })
+    claims.push(claim)
+    allowances.push(allowance)
   }
-  return { ask, nowMs, quotas, claims, forgiven, excess }
+  return { ask, nowMs, quotas, claims, allowances, excess }
+}
+
+/** When what a check holds is given back, should no record of its call come. */
+function heldUntil({ quotas, claims, nowMs }: Prepared): number | null {
+  let ttlSeconds = 0
+  for (let index = 0; index < claims.length; index += 1) {
+    if (claims[index]?.isHeld) ttlSeconds = Math.max(ttlSeconds, quotas[index]?.reservation.ttlSeconds ?? 0)
+  }
+  return ttlSeconds === 0 ? null : nowMs + ttlSeconds * 1000
 }
 
 const blocked = (block: Block, nowMs: number, asOfMs: number): Decision => ({
@@ -201,51 +247,9 @@ function sumUp(summing: DecisionSumming, { quotas, claims, ask, nowMs }: Prepare
     const hasDenied = !decided.isAllowed && claim.isEnforced && !standing.fits
     // A quota that was not in the way of a denied call has neither allowed nor denied it.
     if (!decided.isAllowed && !hasDenied) continue
+    // What is given back is no decision.
+    if (claim.cost < 0) continue
     const cost = claim.isSpent || hasDenied ? claim.cost : 0
     summing.count(quota, claim.subject, ask.dims, { cost, hasDenied, nowMs })
   }
-}
-
-function toDecision(
-  { quotas, claims, forgiven, nowMs }: Prepared,
-  { isAllowed, reference, standings }: StoreDecision,
-  asOfMs: number,
-): Decision {
-  const answers: QuotaStanding[] = []
-  const violated: string[] = []
-  let binding: string | null = null
-  let least = Number.POSITIVE_INFINITY
-  let retryAtMs = 0
-  for (let index = 0; index < quotas.length; index += 1) {
-    const quota = quotas[index]
-    const claim = claims[index]
-    const standing = standings[index]
-    if (quota === undefined || claim === undefined || standing === undefined) continue
-    const { reserved, fits } = standing
-    const { name, unit, enforcement } = quota
-    const forgivenHere = forgiven[index] ?? 0
-    const limit = claim.limit - forgivenHere
-    const used = Math.max(0, standing.used - forgivenHere)
-    const remaining = Math.max(0, claim.limit - standing.used - reserved)
-    answers.push({ quota: name, unit, limit, used, reserved, remaining, resetAtMs: claim.endMs, enforcement })
-    if (!claim.isEnforced) continue
-    if (isAllowed) {
-      const share = remaining / limit
-      if (share < least) {
-        least = share
-        binding = name
-      }
-      continue
-    }
-    if (fits) continue
-    violated.push(name)
-    // What never fits binds more than what fits again late.
-    const fitsAtMs = limit === 0 || claim.cost > limit ? Number.POSITIVE_INFINITY : claim.endMs
-    if (fitsAtMs <= retryAtMs) continue
-    retryAtMs = fitsAtMs
-    binding = name
-  }
-  const retryAfterMs = isAllowed || retryAtMs === Number.POSITIVE_INFINITY ? null : retryAtMs - nowMs
-  const rest = { quotas: answers, violated, isDegraded: false, block: null }
-  return { isAllowed, reference, asOfMs, nowMs, binding, retryAfterMs, ...rest }
 }

@@ -4,6 +4,7 @@
  */
 import type { Bucket, Share } from './bucket.ts'
 import type { AppliedPosition, BucketAddress } from './limit-store.ts'
+import { createTimelines } from './timelines.ts'
 
 export interface StoredBucket extends Bucket {
   readonly subject: string
@@ -39,6 +40,8 @@ export interface OpenWindows {
   /** By the number that `OpenWindow.id` gave; undefined after its end. */
   byId(id: number): OpenWindow | undefined
   all(): IterableIterator<OpenWindow>
+  /** The subject's buckets in all windows of the series, the oldest first. */
+  ofSubject(series: string, subject: string): readonly StoredBucket[]
   bucketCount(): number
   nextId(): number
   /** Puts back what was written. */
@@ -53,6 +56,7 @@ export function createOpenWindows(firstId: number): OpenWindows {
   // One window, or two around a reset: a list is quicker than a table.
   const bySeries = new Map<string, OpenWindow[]>()
   const byId = new Map<number, OpenWindow>()
+  const timelines = createTimelines(series => bySeries.get(series) ?? [])
   let nextId = firstId
   let bucketCount = 0
 
@@ -66,9 +70,11 @@ export function createOpenWindows(firstId: number): OpenWindows {
     const shares: Share[] = content?.shares ?? []
     const settled = content?.settled ?? 0
     const reserved = content?.reserved ?? 0
-    const bucket: StoredBucket = { settled, reserved, shares, subject, index, window, isDirty: false }
+    const level = content?.level ?? null
+    const bucket: StoredBucket = { settled, reserved, level, shares, subject, index, window, isDirty: false }
     window.buckets.set(subject, bucket)
     window.list[index] = bucket
+    timelines.add(bucket)
     bucketCount += 1
     return bucket
   }
@@ -88,6 +94,7 @@ export function createOpenWindows(firstId: number): OpenWindows {
     obtainWindow,
     byId: id => byId.get(id),
     all: () => byId.values(),
+    ofSubject: timelines.of,
     bucketCount: () => bucketCount,
     nextId: () => nextId,
     restore: add,
@@ -102,6 +109,7 @@ export function createOpenWindows(firstId: number): OpenWindows {
         const others = bySeries.get(window.series)?.filter(other => other !== window) ?? []
         if (others.length === 0) bySeries.delete(window.series)
         else bySeries.set(window.series, others)
+        timelines.drop(window)
         bucketCount -= window.buckets.size
         ended.push(window)
       }

@@ -1,4 +1,5 @@
-import type { LimitStore, LimitStoreDeps, LimitsOptions } from './limit-store.ts'
+import type { LimitStore, LimitStoreDeps } from './limit-store.ts'
+import type { LimitsOptions } from './limits-options.ts'
 
 /** Opens the configured limit store. Throws `LimitStoreError`. */
 export async function openLimitStore(options: LimitsOptions, deps: LimitStoreDeps): Promise<LimitStore> {

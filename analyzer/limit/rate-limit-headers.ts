@@ -1,7 +1,7 @@
 /** What HTTP says of quotas: `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11), `Retry-After`. */
 import type { Quota } from '../policy/quota.ts'
-import type { Unit } from '../usage/units.ts'
-import { windowAt } from '../usage/window.ts'
+import type { QuotaUnit } from '../usage/units.ts'
+import { type WindowSpec, windowAt } from '../usage/window.ts'
 import type { Decision } from './limiter.ts'
 
 /** Greatest integer of a structured field (RFC 9651). */
@@ -10,7 +10,11 @@ const INTEGER_MAX = 999_999_999_999_999
 const POLICIES_MAX = 16
 
 /** Units that have a name in the draft's registry; the others keep ours. */
-const REGISTERED_UNITS: Partial<Record<Unit, string>> = { requests: 'request', bytes: 'content-bytes' }
+const REGISTERED_UNITS: Partial<Record<QuotaUnit, string>> = {
+  requests: 'request',
+  bytes: 'content-bytes',
+  concurrent_requests: 'concurrent-requests',
+}
 
 /** Names of quotas need no escaping in a quoted string. */
 const item = (name: string) => `"${name}"`
@@ -24,16 +28,45 @@ export function rateLimitHeaders(decision: Decision, quotas: ReadonlyMap<string,
   for (const { quota: name, unit, limit, remaining, resetAtMs, enforcement } of decision.quotas) {
     const quota = quotas.get(name)
     if (quota === undefined || enforcement !== 'deny' || limits.length >= POLICIES_MAX) continue
-    const { startMs, endMs } = windowAt(quota.window, decision.nowMs)
     limits.push(`${item(name)};r=${integer(remaining)};t=${seconds(resetAtMs - decision.nowMs)}`)
     const quotaUnit = item(REGISTERED_UNITS[unit] ?? unit)
-    policies.push(`${item(name)};q=${integer(limit)};w=${seconds(endMs - startMs)};qu=${quotaUnit}`)
+    const lengthMs = lengthOf(quota.window, decision.nowMs)
+    const window = lengthMs === null ? '' : `;w=${seconds(lengthMs)}`
+    policies.push(`${item(name)};q=${integer(limit)}${window};qu=${quotaUnit}`)
   }
   if (limits.length === 0) return {}
   return { ratelimit: limits.join(', '), 'ratelimit-policy': policies.join(', ') }
 }
 
+/** The period in which the limit may be used; null for what is counted while it is under way. */
+function lengthOf(window: WindowSpec, nowMs: number): number | null {
+  switch (window.kind) {
+    case 'fixed':
+    case 'calendar': {
+      const { startMs, endMs } = windowAt(window, nowMs)
+      return endMs - startMs
+    }
+    case 'sliding':
+      return window.lengthMs
+    case 'rate':
+      return window.periodMs
+    case 'held':
+      return null
+  }
+}
+
 /** Whole seconds, never too early; null when waiting does not help. */
 export function retryAfterSeconds({ retryAfterMs }: Decision): number | null {
   return retryAfterMs === null ? null : Math.max(1, Math.ceil(retryAfterMs / 1000))
+}
+
+/** `X-RateLimit-*` of the quota that binds, as many clients still read them; the reset in seconds from now. */
+export function legacyRateLimitHeaders({ quotas, binding, nowMs }: Decision): Record<string, string> {
+  const standing = quotas.find(({ quota }) => quota === binding)
+  if (standing === undefined) return {}
+  return {
+    'x-ratelimit-limit': String(standing.limit),
+    'x-ratelimit-remaining': String(standing.remaining),
+    'x-ratelimit-reset': String(seconds(standing.resetAtMs - nowMs)),
+  }
 }

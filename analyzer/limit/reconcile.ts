@@ -12,7 +12,7 @@ import type { Policy } from '../policy/policy.ts'
 import { DIMENSION_COLUMNS, matchSql, type Quota } from '../policy/quota.ts'
 import { subjectKey } from '../policy/subject.ts'
 import type { RecordedCost, RecordedQuery, RecordedRange } from '../usage/recorded.ts'
-import { windowAt } from '../usage/window.ts'
+import { bucketAt, isResetting, type SlidingWindow, windowAt } from '../usage/window.ts'
 import type {
   AppliedPosition,
   ComparedWindow,
@@ -22,8 +22,8 @@ import type {
   WindowTruth,
 } from './limit-store.ts'
 
-/** Windows of one pass; the others have their turn in the next ones. */
-const WINDOWS_MAX = 200
+/** Queries of one pass; the others have their turn in the next ones. */
+const QUERIES_MAX = 200
 /** An insert that is under way when its last row is seen has ended after this. */
 const INSERT_MS_MAX = 2_000
 /** When a comparison that could not be made is tried again. */
@@ -112,12 +112,12 @@ async function compare(
   if (signal.aborted) return 'stopped'
   const nowMs = store.nowMs()
   const wanted = windowsToCompare(deps.policy().quotas, comparison, nowMs)
-  const chosen = inTurn(wanted, lastTurns).slice(0, WINDOWS_MAX)
+  const chosen = inTurn(wanted, lastTurns).slice(0, QUERIES_MAX)
   const cut = ofLiving(comparison.cut, partitions)
   const truths: WindowTruth[] = []
-  for (const { quota, window } of chosen) {
-    const isFirst = !lastTurns.has(quota.series)
-    truths.push(await truthOf({ quota, window, cut, isFirst, recorded, nowMs }))
+  for (const one of chosen) {
+    const isFirst = !lastTurns.has(one.quota.series)
+    truths.push(...(await truthsOf({ ...one, cut, isFirst, recorded, nowMs })))
   }
   const corrections = await store.correct(comparison.id, truths)
   for (const { quota } of chosen) lastTurns.set(quota.series, turn)
@@ -152,12 +152,16 @@ function ofLiving(cut: readonly AppliedPosition[], partitions: readonly LogParti
   })
 }
 
+/** Windows of one quota that one query can answer for. */
 interface Wanted {
   readonly quota: Quota
-  readonly window: ComparedWindow
+  /** The oldest first; all of them compared up to the same positions. */
+  readonly windows: readonly ComparedWindow[]
+  /** How long after its begin a window takes calls in. */
+  readonly coveredMs: number
 }
 
-/** Open windows of the quotas that records spend. */
+/** Open windows of the quotas that records spend, and whose use does not drain. */
 function windowsToCompare(quotas: readonly Quota[], comparison: Comparison, nowMs: number): Wanted[] {
   const bySeries = new Map<string, ComparedWindow[]>()
   for (const window of comparison.windows) {
@@ -165,15 +169,39 @@ function windowsToCompare(quotas: readonly Quota[], comparison: Comparison, nowM
   }
   const wanted: Wanted[] = []
   for (const quota of quotas) {
-    if (quota.counts === 'checks') continue
-    const windows = bySeries.get(quota.series) ?? []
-    const current = windowAt(quota.window, nowMs)
-    if (!windows.some(({ startMs }) => startMs === current.startMs)) {
-      windows.push({ series: quota.series, ...current, comparedTo: null })
+    const { window: spec, series, counts } = quota
+    if (counts === 'checks') continue
+    const known = bySeries.get(series) ?? []
+    if (spec.kind === 'sliding') wanted.push(...slotsToCompare(quota, spec, known, nowMs))
+    if (!isResetting(spec)) continue
+    const current = { series, ...windowAt(spec, nowMs), comparedTo: null }
+    const isNew = !known.some(({ startMs }) => startMs === current.startMs)
+    for (const window of isNew ? [...known, current] : known) {
+      if (window.endMs <= nowMs + REMAINING_MS_MIN) continue
+      wanted.push({ quota, windows: [window], coveredMs: window.endMs - window.startMs })
     }
-    for (const window of windows) if (window.endMs > nowMs + REMAINING_MS_MIN) wanted.push({ quota, window })
   }
   return wanted
+}
+
+/** The slots that count now, together with those that were compared up to the same positions. */
+function slotsToCompare(
+  quota: Quota,
+  spec: SlidingWindow,
+  known: readonly ComparedWindow[],
+  nowMs: number,
+): readonly Wanted[] {
+  const { slotMs, lengthMs } = spec
+  const byPositions = new Map<string, ComparedWindow[]>()
+  const first = bucketAt(spec, nowMs - lengthMs + REMAINING_MS_MIN)
+  for (let { startMs } = first; startMs <= nowMs; startMs += slotMs) {
+    const endMs = startMs + slotMs + lengthMs
+    const window = known.find(one => one.startMs === startMs)
+    const slot = window ?? { series: quota.series, startMs, endMs, comparedTo: null }
+    const key = JSON.stringify(slot.comparedTo)
+    byPositions.set(key, [...(byPositions.get(key) ?? []), slot])
+  }
+  return [...byPositions.values()].map(windows => ({ quota, windows, coveredMs: slotMs }))
 }
 
 /** The quota that waited longest comes first. Not the window: one that is always new would be the first every time. */
@@ -182,37 +210,41 @@ function inTurn(wanted: readonly Wanted[], lastTurns: ReadonlyMap<string, number
   return wanted.toSorted((one, other) => turnOf(one) - turnOf(other))
 }
 
-async function truthOf(question: {
-  quota: Quota
-  window: ComparedWindow
-  cut: readonly AppliedPosition[]
-  /** This life of the limiter has not compared the quota yet. */
-  isFirst: boolean
-  recorded: RecordedCalls
-  nowMs: number
-}): Promise<WindowTruth> {
-  const { quota, window, cut, isFirst, recorded, nowMs } = question
-  const { series, startMs, endMs } = window
-  const since = isFirst ? null : rangesSince(window.comparedTo, cut)
+async function truthsOf(
+  question: Wanted & {
+    cut: readonly AppliedPosition[]
+    /** This life of the limiter has not compared the quota yet. */
+    isFirst: boolean
+    recorded: RecordedCalls
+    nowMs: number
+  },
+): Promise<WindowTruth[]> {
+  const { quota, windows, coveredMs, cut, isFirst, recorded, nowMs } = question
+  const { series, unit, counts } = quota
+  const [first] = windows
+  const last = windows.at(-1)
+  if (first === undefined || last === undefined || unit === 'concurrent_requests') return []
+  const since = isFirst ? null : rangesSince(first.comparedTo, cut)
   const isWhole = since === null
   const costs = await recorded.costs({
     match: matchSql(quota),
     columns: quota.per.map(({ field }) => DIMENSION_COLUMNS[field]),
-    unit: quota.unit,
-    startMs,
-    endMs,
+    unit,
+    startMs: first.startMs,
+    endMs: last.startMs + coveredMs,
+    stepMs: coveredMs,
     ranges: since ?? cut.map(position => toRange(position, -1)),
     isWhole,
   })
-  return {
-    series,
-    startMs,
-    endMs,
-    isWhole,
+  const byWindow = Map.groupBy(costs, ({ startMs }) => startMs)
+  return windows.map(({ startMs, endMs }) => ({
+    ...{ series, startMs, endMs, isWhole },
     mayLower: isWhole && startMs >= recorded.keptSinceMs(nowMs),
-    isRecordsOnly: quota.counts === 'records',
-    costs: costs.map(({ subject, gateway, amount }) => ({ subject: subjectKey(subject), gateway, amount })),
-  }
+    isRecordsOnly: counts === 'records',
+    costs: (byWindow.get(startMs) ?? []).map(({ subject, gateway, amount }) => ({
+      ...{ subject: subjectKey(subject), gateway, amount },
+    })),
+  }))
 }
 
 /** What came since the window was compared; null when it has to be compared whole. */

@@ -2,6 +2,7 @@
  * What goes into the scripts and what comes out of them. In: JSON, in which a number is printed so that it is read back
  * as the same double. Out: doubles, eight bytes each. So fractions are the same on both sides, bit for bit.
  */
+import { chargeOf } from './deciding.ts'
 import { requestKey } from './ledger.ts'
 import {
   type AppliedPosition,
@@ -9,9 +10,11 @@ import {
   type Charge,
   type DecideRequest,
   type DecisionReference,
+  type Drain,
   LimitStoreError,
   type RecordBatch,
   type RecordEffect,
+  type Slots,
   type Spend,
   type Standing,
   type StoreDecision,
@@ -22,7 +25,7 @@ import { DECIDED } from './redis-scripts.ts'
 const DOUBLE_BYTES = 8
 /** Numbers that a decision is answered with, before its claims and for each claim. */
 const RESULT_NUMBERS = 2
-const STANDING_NUMBERS = 6
+const STANDING_NUMBERS = 7
 /** Numbers before the first decision: epoch and buckets. */
 const DECIDE_HEAD_NUMBERS = 2
 
@@ -64,15 +67,22 @@ export function encodeRequests(requests: readonly DecideRequest[]): string {
 }
 
 function encodeRequest(request: DecideRequest, places: Places): Json {
-  const { verb, claims, gateway, requestId, isDryRun, expiresAtMs } = request
+  const { verb, claims, gateway, requestId, isDryRun, expiresAtMs, note } = request
   const key = requestId === null ? '' : toText(requestKey(gateway, requestId))
-  const fields: Json[] = [verb, toText(gateway), key, isDryRun, expiresAtMs ?? false]
+  const fields: Json[] = [verb, toText(gateway), key, isDryRun, expiresAtMs ?? false, note !== null && toText(note)]
   for (const claim of claims) {
-    const { subject, endMs, limit, cost, isSpent, isEnforced } = claim
+    const { subject, endMs, limit, cost, isSpent, isEnforced, isHeld, slots, drain } = claim
     fields.push(places.numberOf(claim), toText(subject), endMs, limit, cost, isSpent, isEnforced)
+    fields.push(isHeld, encodeSlots(slots), encodeDrain(drain))
   }
   return fields
 }
+
+const encodeSlots = (slots: Slots | null): Json =>
+  slots !== null && [slots.everyMs, slots.lengthMs, slots.sinceMs, slots.forgiven]
+
+const encodeDrain = (drain: Drain | null): Json =>
+  drain !== null && [drain.amount, drain.periodMs, drain.sinceMs, drain.keptMs]
 
 /** The doubles of an answer. */
 export function toNumbers(answer: Buffer): number[] {
@@ -116,27 +126,40 @@ function decodeDecision(
   const standings: Standing[] = []
   const charges: Charge[] = []
   let at = RESULT_NUMBERS
-  for (const { isSpent, cost } of request.claims) {
-    standings.push({ used: numberAt(at), reserved: numberAt(at + 1), fits: numberAt(at + 2) === 1 })
-    if (hasSpent && isSpent && cost !== 0) {
-      charges.push({ window: numberAt(at + 3), bucket: numberAt(at + 4), share: numberAt(at + 5), amount: cost })
+  for (const claim of request.claims) {
+    const fitsAtMs = numberAt(at + 3)
+    standings.push({
+      ...{ used: numberAt(at), reserved: numberAt(at + 1), fits: numberAt(at + 2) === 1 },
+      fitsAtMs: fitsAtMs === 0 ? null : fitsAtMs,
+    })
+    const how = chargeOf(request.verb, claim)
+    if (hasSpent && how !== null) {
+      const [window, bucket, share] = [numberAt(at + 4), numberAt(at + 5), numberAt(at + 6)]
+      charges.push({ window, bucket, share, amount: claim.cost, isHeld: how === 'held' })
     }
     at += STANDING_NUMBERS
   }
-  const isHeld = request.verb === 'reserve'
-  return { isAllowed, reference: hasSpent ? { epoch, sequence: numberAt(1), isHeld, charges } : null, standings }
+  return { isAllowed, reference: hasSpent ? { epoch, sequence: numberAt(1), charges } : null, standings }
 }
 
-export function encodeReference({ epoch, sequence, isHeld, charges }: DecisionReference): string {
-  return JSON.stringify([epoch, sequence, isHeld, flatten(charges)])
+export function encodeReference(reference: DecisionReference): string {
+  return JSON.stringify(referenceFields(reference))
 }
+
+const referenceFields = ({ epoch, sequence, charges }: DecisionReference): Json[] => [
+  // A reservation of unknown cost has no charges.
+  ...[epoch, sequence, charges.length === 0 || charges.some(({ isHeld }) => isHeld)],
+  flatten(charges),
+]
 
 const flatten = (charges: readonly Charge[]) =>
-  charges.flatMap(({ window, bucket, share, amount }) => [window, bucket, share, amount])
+  charges.flatMap(({ window, bucket, share, amount, isHeld }) => [window, bucket, share, amount, isHeld ? 1 : 0])
 
 export function encodeSpends(spends: readonly Spend[]): string {
   const fields: Json[] = []
-  for (const spend of spends) fields.push(toPlace(spend), toText(spend.subject), spend.endMs, spend.amount)
+  for (const spend of spends) {
+    fields.push(toPlace(spend), toText(spend.subject), spend.endMs, spend.amount, encodeDrain(spend.drain))
+  }
   return JSON.stringify(fields)
 }
 
@@ -150,10 +173,11 @@ export function encodeEffects({ effects }: RecordBatch): string {
 function encodeEffect({ gateway, requestId, reference, spends }: RecordEffect, places: Places): Json {
   const keys = requestId === null ? [] : [toText(requestKey(gateway, requestId))]
   if (requestId !== null && gateway !== '') keys.push(toText(requestKey('', requestId)))
-  const { epoch, sequence, isHeld, charges } = reference ?? { epoch: 0, sequence: 0, isHeld: false, charges: [] }
-  const fields: Json[] = [toText(gateway), keys, epoch, sequence, isHeld, flatten(charges)]
+  const known = reference ?? { epoch: 0, sequence: 0, charges: [] }
+  const fields: Json[] = [toText(gateway), keys, ...referenceFields(known)]
   for (const spend of spends) {
-    fields.push(places.numberOf(spend), toText(spend.subject), spend.endMs, spend.amount, spend.isRecordsOnly)
+    const { subject, endMs, amount, isRecordsOnly, drain } = spend
+    fields.push(places.numberOf(spend), toText(subject), endMs, amount, isRecordsOnly, encodeDrain(drain))
   }
   return fields
 }

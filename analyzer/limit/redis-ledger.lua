@@ -1,5 +1,6 @@
 -- The ledger (ledger.ts) and the settled bits (settled-bits.ts). A request is found by its key, and by its sequence,
--- which is its score in the order of requests; a reservation is found by its sequence, and by the instant it expires.
+-- which is its score in the order of requests; a reservation is found by its sequence, and by the instant it expires. Its
+-- note is kept until it is settled, also when it has expired.
 -- Sequences go on from epoch to epoch, so that they order all of the ledger.
 
 local function unlist(requestKey)
@@ -7,7 +8,9 @@ local function unlist(requestKey)
   call('ZREM', REQUEST_ORDER, requestKey)
 end
 
--- Entries are packed as epoch, sequence, whether it is held, the instant, the request key, and the charges.
+-- Entries are packed as epoch, sequence, whether anything is held, the instant, the request key, and the charges, each of
+-- them window, bucket, share, amount, and 1 when it is held.
+local CHARGE_FIELDS = 5
 local function toReference(entry)
   return { epoch = entry[1], sequence = entry[2], isHeld = entry[3], charges = { unpack(entry, 6) } }
 end
@@ -27,10 +30,26 @@ local function unhold(reference)
   if not reference.isHeld or not isHeld(reference) then return end
   call('HDEL', HELD, reference.sequence)
   call('ZREM', HELD_ENDS, reference.sequence)
+  call('ZREM', NOTED, reference.sequence)
+end
+
+-- The instant at which the reservation was made, when it expires, and its note; nothing when it is settled or unknown.
+local function noteOf(reference)
+  local packed = call('HGET', NOTES, reference.sequence)
+  if not packed then return end
+  local ofEpoch, madeAtMs, expiresAtMs, note = cmsgpack.unpack(packed)
+  if ofEpoch == reference.epoch then return madeAtMs, expiresAtMs, note end
+end
+
+local function forgetNote(reference)
+  if not reference.isHeld or not noteOf(reference) then return end
+  call('HDEL', NOTES, reference.sequence)
+  call('ZREM', EXPIRED, reference.sequence)
 end
 
 local function removeEntry(reference)
   unhold(reference)
+  forgetNote(reference)
   local requestKey = call('ZRANGEBYSCORE', REQUEST_ORDER, reference.sequence, reference.sequence)[1]
   if requestKey and findRequest(requestKey).epoch == reference.epoch then unlist(requestKey) end
 end
@@ -110,32 +129,56 @@ local function addPending(values, share, amount)
   if values[at] then values[at + PENDING] = math.max(0, values[at + PENDING] + amount) end
 end
 
+-- Buckets whose floor is due.
+local taken = {}
+
+local function floorTaken()
+  for at = #taken, 1, -1 do
+    floor(taken[at])
+    taken[at] = nil
+  end
+end
+
 -- Takes a charge out of its bucket; of the series that are `kept` it stays, and what was held is spent.
 local function takeCharge(window, index, share, amount, wasHeld, kept)
   local ended = call('HGET', PLACES, window)
   if not ended then return end
-  local place, series = ended:match('^%S+ (%S+ (.*))$')
+  local endMs, place, series = ended:match('^(%S+) (%S+ (.*))$')
+  if tonumber(endMs) <= nowMs then return end
   local subject = call('HGET', NAMES .. place, index)
   local entry = subject and find(place, subject)
+  if entry and entry.values[LEVEL] then entry = findDraining(place, subject, entry.values[LEVEL][KEPT]) end
   if not entry then return end
   local values = entry.values
   local isKept = kept[series] or false
   if wasHeld then values[RESERVED] = math.max(0, values[RESERVED] - amount) end
-  if wasHeld == isKept then addPending(values, share, isKept and amount or -amount) end
+  if wasHeld == isKept then
+    if values[LEVEL] then drain(values, values[LEVEL][AMOUNT], 0) end
+    addPending(values, share, isKept and amount or -amount)
+  end
   touch(entry)
+  if values[LEVEL] then taken[#taken + 1] = values end
 end
 
-local function takeCharges(charges, wasHeld, kept)
-  for at = 1, #charges, 4 do
-    takeCharge(charges[at], charges[at + 1], charges[at + 2], charges[at + 3], wasHeld, kept)
+-- Gives back what is held of the charges.
+local function takeHeld(charges)
+  for at = 1, #charges, CHARGE_FIELDS do
+    if charges[at + 4] == 1 then
+      takeCharge(charges[at], charges[at + 1], charges[at + 2], charges[at + 3], true, {})
+    end
   end
 end
 
--- Takes out what the decision took, as far as it is in the counters.
+-- Takes out what the decision took, as far as it is in the counters. When the true cost is spent, `floorTaken` is due.
 local function takeOut(reference, kept)
   if not isCharged(reference) then return end
   local stillHeld = reference.isHeld and isHeld(reference)
-  -- A reservation that has expired was given back already.
-  if reference.isHeld and not stillHeld then return end
-  takeCharges(reference.charges, stillHeld, kept)
+  local charges = reference.charges
+  for at = 1, #charges, CHARGE_FIELDS do
+    local wasHeld = charges[at + 4] == 1
+    -- What was held and has expired was given back already.
+    if stillHeld or not wasHeld then
+      takeCharge(charges[at], charges[at + 1], charges[at + 2], charges[at + 3], wasHeld, kept)
+    end
+  end
 end

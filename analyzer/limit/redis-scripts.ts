@@ -7,7 +7,7 @@
  * | `life` | the format, and the run id of the server that the epoch belongs to |
  * | `windows`, `places`, `sizes`, `ends`, `ended` | place → window, window → end and place, its buckets, when it ends, what is to go |
  * | `buckets:<place>`, `names:<place>` | subject → bucket, index → subject; they expire with their window |
- * | `requests`, `request-order`, `held`, `held-ends` | the ledger |
+ * | `requests`, `request-order`, `held`, `held-ends`, `notes`, `noted`, `expired` | the ledger |
  * | `epochs`, `chunks`, `bits:<epoch>:<chunk>` | which decisions have been settled |
  * | `positions`, `positions-cut`, `compared` | the settler's positions, those of the comparison under way and of each window |
  *
@@ -17,7 +17,7 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { GATEWAYS_MAX } from './bucket.ts'
 import { STEP_BACK_MS_MAX } from './clock.ts'
-import { REQUEST_HORIZON_MS, RESERVATIONS_MAX } from './ledger.ts'
+import { NOTE_HORIZON_MS, REQUEST_HORIZON_MS, RESERVATIONS_MAX } from './ledger.ts'
 import { CHUNK_SEQUENCES, CHUNKS_MAX, EPOCHS_MAX, SETTLE_HORIZON_MS } from './settled-bits.ts'
 
 /** What a decision says of a request. */
@@ -25,7 +25,7 @@ export const DECIDED = { denied: 0, allowed: 1, noRoomForBuckets: 2, noRoomForRe
 /** Subjects that one step of a correction takes: about two milliseconds. */
 export const CORRECTED_MAX = 250
 /** Written beside the counters; another one is not read. */
-const FORMAT = '1'
+const FORMAT = '2'
 
 const KEYS = {
   HEAD: 'head',
@@ -41,6 +41,9 @@ const KEYS = {
   REQUEST_ORDER: 'request-order',
   HELD: 'held',
   HELD_ENDS: 'held-ends',
+  NOTES: 'notes',
+  NOTED: 'noted',
+  EXPIRED: 'expired',
   EPOCHS: 'epochs',
   CHUNKS: 'chunks',
   BITS: 'bits:',
@@ -53,6 +56,7 @@ const CONSTANTS = {
   GATEWAYS_MAX,
   STEP_BACK_MS_MAX,
   REQUEST_HORIZON_MS,
+  NOTE_HORIZON_MS,
   RESERVATIONS_MAX,
   CHUNK_SEQUENCES,
   CHUNKS_MAX,
@@ -74,13 +78,15 @@ const CONSTANTS = {
 } as const
 
 const STATE = 'redis-state'
+const STANDING = 'redis-standing'
 const LEDGER = 'redis-ledger'
 const PARTS = {
   open: ['open'],
-  decide: [STATE, 'decide'],
-  settle: [STATE, LEDGER, 'settle'],
-  apply: [STATE, LEDGER, 'apply'],
-  sweep: [STATE, LEDGER, 'sweep'],
+  decide: [STATE, STANDING, 'decide'],
+  settle: [STATE, STANDING, LEDGER, 'settle'],
+  apply: [STATE, STANDING, LEDGER, 'apply'],
+  sweep: [STATE, STANDING, LEDGER, 'sweep'],
+  reservations: [STATE, STANDING, LEDGER, 'reservations'],
   compare: [STATE, 'compare'],
 } as const
 
@@ -110,13 +116,14 @@ export async function loadScripts(keyPrefix: string): Promise<Record<ScriptName,
     const text = [...used, ...parts].join('\n')
     return { text, sha: createHash('sha1').update(text).digest('hex') }
   }
-  const [open, decide, settle, apply, sweep, compare] = await Promise.all([
+  const [open, decide, settle, apply, sweep, reservations, compare] = await Promise.all([
     load('open'),
     load('decide'),
     load('settle'),
     load('apply'),
     load('sweep'),
+    load('reservations'),
     load('compare'),
   ])
-  return { open, decide, settle, apply, sweep, compare }
+  return { open, decide, settle, apply, sweep, reservations, compare }
 }

@@ -17,9 +17,9 @@ end
 local nowMs = math.floor(clockMs)
 if nowMs < latestMs and latestMs - nowMs <= STEP_BACK_MS_MAX then nowMs = latestMs end
 
--- A bucket: window, index, settled, reserved, the comparison in which `cut` was taken, the one that corrected it last;
--- then for each gateway its name, pending, unlinked, recorded, compared, cut.
-local WINDOW, INDEX, SETTLED, RESERVED, CUT_BY, CORRECTED_BY, SHARES = 1, 2, 3, 4, 5, 6, 7
+-- A bucket: window, index, settled, reserved, the comparison in which `cut` was taken, the one that corrected it last,
+-- the level (false where nothing drains); then for each gateway its name, pending, unlinked, recorded, compared, cut.
+local WINDOW, INDEX, SETTLED, RESERVED, CUT_BY, CORRECTED_BY, LEVEL, SHARES = 1, 2, 3, 4, 5, 6, 7, 8
 local GATEWAY, PENDING, UNLINKED, RECORDED, COMPARED_TO, CUT, SHARE_FIELDS = 0, 1, 2, 3, 4, 5, 6
 
 -- By place, then subject.
@@ -76,15 +76,10 @@ local function obtain(place, endMs, subject)
   if index == 0 then call('PEXPIRE', NAMES .. place, endMs - nowMs + EXPIRY_MS) end
   bucketCount = bucketCount + 1
   hasNews = true
-  entry = { place = place, subject = subject, values = { window, index, 0, 0, comparison, 0 }, endMs = endMs }
+  entry = { place = place, subject = subject, values = { window, index, 0, 0, comparison, 0, false }, endMs = endMs }
   entries[place][subject] = entry
   touch(entry)
   return entry
-end
-
--- False for a subject that would be one more than there may be.
-local function hasRoom(place, subject, bucketsMax)
-  return bucketCount < bucketsMax or find(place, subject)
 end
 
 -- Writes what the script has changed.

@@ -21,6 +21,7 @@ import { createDeciding } from './redis-deciding.ts'
 import { encodeReference, encodeSpends, toNumbers } from './redis-encoding.ts'
 import type { RedisLimitsOptions } from './redis-options.ts'
 import { createPositions, type Positions } from './redis-positions.ts'
+import { createReservationReading } from './redis-reservations.ts'
 import { loadScripts, positionsKey } from './redis-scripts.ts'
 
 /** How often windows that have ended and reservations that have expired are looked for, and the clock is compared. */
@@ -116,6 +117,7 @@ function createVerbs(
     decide: deciding.decide,
     settle: (reference, spends) => settle(reference, spends, false),
     release: reference => settle(reference, [], false),
+    ...createReservationReading(connection),
     forgetComparisons: async () => void (await compare(['forget'])),
     beginComparison: async () => parseComparison(await compare(['begin'])),
     correct: (comparisonId, truths) =>

@@ -8,8 +8,9 @@ import type { PrincipalOf, Routes } from '../../collector/principal.ts'
 import type { Control } from '../control/control.ts'
 import type { Reset } from '../policy/adjustment.ts'
 import { keyOf, type Policy } from '../policy/policy.ts'
-import { VALUE_CHARACTERS_MAX } from '../policy/quota.ts'
-import { windowAt } from '../usage/window.ts'
+import { type Quota, VALUE_CHARACTERS_MAX } from '../policy/quota.ts'
+import { bucketAt } from '../usage/window.ts'
+import { claimOf } from './claiming.ts'
 import { DoorError } from './door-error.ts'
 import type { LimitStore } from './limit-store.ts'
 
@@ -26,7 +27,10 @@ const ResetRequest = Type.Object(
 
 const ResetAnswer = Type.Object({
   used: Type.Number({ description: 'Units that count no more.' }),
-  untilMs: Type.Integer({ description: 'End of the window, Unix milliseconds.' }),
+  untilMs: Type.Integer({
+    description:
+      'End of the window, Unix milliseconds. Of a sliding window and a rate: when all of it is forgotten anyway.',
+  }),
 })
 
 export interface ResetDeps {
@@ -44,7 +48,8 @@ export function createResetRoutes({ store, control, policy, principalOf }: Reset
         schema: {
           summary: 'Forget what a subject has used',
           description:
-            'For the window that is open; estimates that are held stay held. Acts on all limiters within a second.',
+            'For the window that is open, or all that was used until now where there is none; estimates that are held stay ' +
+            'held. Acts on all limiters within a second.',
           tags: ['policy'],
           body: ResetRequest,
           response: { 200: ResetAnswer },
@@ -62,9 +67,14 @@ export function createResetRoutes({ store, control, policy, principalOf }: Reset
           const dimensions = quota.per.map(dimension => dimension.name).join(', ')
           throw new DoorError(400, 'subject_invalid', `subject must name: ${dimensions}`)
         }
-        const { startMs, endMs } = windowAt(quota.window, store.nowMs())
-        const used = await usedIn(store, { series: quota.series, subject: subjectKey, startMs, endMs })
-        const value: Reset = { quota: name, subject, used, fromMs: startMs, untilMs: endMs }
+        if (quota.window.kind === 'held') {
+          throw new DoorError(400, 'reset_invalid', 'calls under way are counted until they end: release them instead')
+        }
+        const nowMs = store.nowMs()
+        const { used, ofReset } = await usedBy(store, quota, subjectKey, nowMs, policy())
+        const { startMs, endMs } = bucketAt(quota.window, nowMs)
+        const fromMs = quota.window.kind === 'rate' ? nowMs : startMs
+        const value: Reset = { quota: name, subject, used: ofReset, fromMs, untilMs: endMs }
         const key = `${name}:${hash('sha256', subjectKey, 'hex').slice(0, KEY_HEX_DIGITS)}`
         const { version } = control.current('reset', key)
         await control.change({ kind: 'reset', key, version, value, by: principal.name, reason })
@@ -76,12 +86,20 @@ export function createResetRoutes({ store, control, policy, principalOf }: Reset
 
 const KEY_HEX_DIGITS = 32
 
-async function usedIn(
+/** What the subject has used, and what of it the reset has to name: of a sliding window, the present slot's part. */
+async function usedBy(
   store: LimitStore,
-  bucket: { series: string; subject: string; startMs: number; endMs: number },
-): Promise<number> {
-  const claim = { ...bucket, limit: Number.MAX_SAFE_INTEGER, cost: 0, isSpent: true, isEnforced: false }
-  const rest = { verb: 'check', gateway: '', requestId: null, isDryRun: true, expiresAtMs: null } as const
-  const { standings } = await store.decide({ ...rest, claims: [claim] })
-  return standings[0]?.used ?? 0
+  quota: Quota,
+  subjectKey: string,
+  nowMs: number,
+  policy: Policy,
+): Promise<{ used: number; ofReset: number }> {
+  const allowance = { ...policy.allowance(quota, subjectKey, nowMs), limit: Number.MAX_SAFE_INTEGER }
+  const claim = { ...claimOf(quota, subjectKey, { cost: 0, allowance, nowMs }), isEnforced: false }
+  const claims = [claim]
+  if (claim.slots !== null) claims.push({ ...claim, slots: { ...claim.slots, sinceMs: claim.startMs, forgiven: 0 } })
+  const rest = { verb: 'check', gateway: '', requestId: null, isDryRun: true, expiresAtMs: null, note: null } as const
+  const { standings } = await store.decide({ ...rest, claims })
+  const used = standings[0]?.used ?? 0
+  return { used, ofReset: standings.at(-1)?.used ?? 0 }
 }

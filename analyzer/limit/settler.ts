@@ -10,19 +10,16 @@ import { type CallIdSet, createCallIdSet } from '../../collector/log/call-ids.ts
 import type { CallLog, LogBatch, LogPartition, LogReader } from '../../collector/log/call-log.ts'
 import { recordsApplied, settlerGapFound } from '../events.ts'
 import type { Policy } from '../policy/policy.ts'
-import { type Dimensions, matches, type Quota } from '../policy/quota.ts'
-import { subjectKeyOf } from '../policy/subject.ts'
-import { unitCost } from '../usage/units.ts'
-import { windowAt } from '../usage/window.ts'
+import type { Dimensions, Quota } from '../policy/quota.ts'
+import { type Unit, unitCost } from '../usage/units.ts'
 import type { DecisionIds } from './decision-id.ts'
-import type { AppliedPosition, LimitStore, RecordCounts, RecordEffect, RecordSpend } from './limit-store.ts'
+import type { AppliedPosition, LimitStore, RecordCounts, RecordEffect } from './limit-store.ts'
+import { spendsOf } from './spending.ts'
 
 const READER = 'settler'
 /** Entries behind the position whose ids are read again at start: a second or two. */
 const REMEMBERED_ENTRIES_MAX = 500_000
 const REMEMBERED_READ_ENTRIES = 5_000
-/** How far ahead of our clock a window may begin that a record opens: clocks of gateways differ. */
-const AHEAD_MS_MAX = 3_600_000
 /** How often it is asked whether anything waits in the log. */
 const LAG_MS = 500
 
@@ -36,6 +33,8 @@ export interface SettlerDeps {
   callIdBytesMax: number
   /** Told of records that nothing could link to a check. */
   onRecordWithoutId: (gateway: string) => void
+  /** Told of each record once, when it has been applied. */
+  onApplied: (record: CallRecord) => void
   logger: Logger
   now: () => number
 }
@@ -123,7 +122,10 @@ function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogR
     const position = { ...from, nextOffset: Math.max(nextOffset, from.nextOffset), appliedOffset }
     const applied = await store.applyRecords({ effects, checksOnly: toEffect.checksOnly(), position })
     // Only now: had the store refused, the records would come again, and must not look like duplicates.
-    for (const record of fresh.values()) ids.add(record.callId, record.startedAtMs)
+    for (const record of fresh.values()) {
+      ids.add(record.callId, record.startedAtMs)
+      deps.onApplied(record)
+    }
     onSlice({ ...counts, ...applied }, arrivedAtMs)
     return { position, counts: { ...counts, ...applied } }
   }
@@ -188,20 +190,15 @@ async function remember(
 /** What a record does to which buckets; null when it does nothing. */
 function createEffects({ policy, labelColumns, decisionIds, onRecordWithoutId }: SettlerDeps) {
   const checksOnly = rememberLast((quotas: readonly Quota[]) => {
-    return new Set(quotas.filter(({ counts }) => counts === 'checks').map(({ series }) => series))
+    // What is held is given back by the record, whatever counts.
+    const kept = quotas.filter(({ counts, window }) => counts === 'checks' && window.kind !== 'held')
+    return new Set(kept.map(({ series }) => series))
   })
   const of = (record: CallRecord, nowMs: number): RecordEffect | null => {
+    const { startedAtMs } = record
     const dims = dimensionsOf(record, labelColumns)
-    const spends: RecordSpend[] = []
-    for (const quota of policy().candidates(dims.tenant)) {
-      if (quota.counts === 'checks' || !matches(quota, dims)) continue
-      const amount = unitCost(record, quota.unit)
-      const { startMs, endMs } = windowAt(quota.window, record.startedAtMs)
-      // A window that is far ahead is compared with the store when it comes, and learns of this record then.
-      if (amount === 0 || endMs <= nowMs || startMs > nowMs + AHEAD_MS_MAX) continue
-      const isRecordsOnly = quota.counts === 'records'
-      spends.push({ series: quota.series, subject: subjectKeyOf(quota, dims), startMs, endMs, amount, isRecordsOnly })
-    }
+    const call = { dims, startedAtMs, nowMs, costIn: (unit: Unit) => unitCost(record, unit) }
+    const spends = spendsOf(call, policy(), countsRecords).map(({ spend }) => spend)
     const reference = record.decisionId === null ? null : decisionIds.decode(record.decisionId)
     const { requestId, gateway } = record
     if (reference === null && requestId === null) onRecordWithoutId(gateway ?? '')
@@ -210,6 +207,8 @@ function createEffects({ policy, labelColumns, decisionIds, onRecordWithoutId }:
   }
   return { of, checksOnly: () => checksOnly(policy().quotas) }
 }
+
+const countsRecords = ({ counts }: Quota) => counts !== 'checks'
 
 /** `make` of the same argument is made once. */
 function rememberLast<A, T>(make: (argument: A) => T): (argument: A) => T {

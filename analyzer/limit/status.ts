@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
 import type { Policy } from '../policy/policy.ts'
+import type { Estimates } from './estimates.ts'
 import type { GatewayLinks } from './gateway-links.ts'
 import type { LimitStore } from './limit-store.ts'
 import type { Reconciler } from './reconcile.ts'
@@ -33,6 +34,19 @@ export const LimiterStatus = Type.Object(
     lagEntries: nullable('Entries of the log that wait to be applied; null while the log is away.'),
     comparedAtMs: nullable('When usage was last compared with the store, Unix milliseconds.'),
     notCompared: Type.Union([Type.String(), Type.Null()], { description: 'Why not since.' }),
+    estimates: Type.Object(
+      {
+        quantile: Type.Number({ description: 'Share of earlier calls that an estimate covers.' }),
+        kinds: count('Kinds of calls (consumer, model, route) whose costs are known.'),
+        calls: count('True costs that came to be known of calls whose cost would have been estimated.'),
+        overrunRate: nullable('Share of these that cost more than the estimate; null before the first one.'),
+        denials: count('Reservations that were denied on an estimate.'),
+        needlessRate: nullable(
+          'Share of these that would probably have fitted: by what such calls cost, and the room that there was.',
+        ),
+      },
+      { description: 'Estimates of costs that callers do not state, since the start.' },
+    ),
     gatewaysWithoutIds: Type.Array(
       Type.Object({
         gateway: Type.String(),
@@ -53,6 +67,7 @@ export interface LimiterStatusDeps {
   reconciler: Reconciler
   links: GatewayLinks
   policy: () => Policy
+  estimates: Estimates
 }
 
 export function createLimiterStatusRoutes(deps: LimiterStatusDeps & { principalOf: PrincipalOf }): Routes {
@@ -75,7 +90,7 @@ export function createLimiterStatusRoutes(deps: LimiterStatusDeps & { principalO
 
 /** The status as a caller may see it who is bound to `tenant`, or to none (`null`). */
 export async function limiterStatus(deps: LimiterStatusDeps, tenant: string | null): Promise<LimiterStatus> {
-  const { store, settler, reconciler, links, policy } = deps
+  const { store, settler, reconciler, links, policy, estimates } = deps
   const nowMs = store.nowMs()
   const asOfMs = settler.asOfMs(nowMs)
   const { comparedAtMs, skipped } = reconciler.status()
@@ -90,6 +105,19 @@ export async function limiterStatus(deps: LimiterStatusDeps, tenant: string | nu
     lagEntries: await settler.lagEntries().catch(() => null),
     comparedAtMs,
     notCompared: skipped,
+    estimates: toEstimateStatus(estimates),
     gatewaysWithoutIds: tenant === null ? links.unlinked() : [],
+  }
+}
+
+function toEstimateStatus({ quantile, kinds, counts }: Estimates): LimiterStatus['estimates'] {
+  const { calls, overran, denials, needless } = counts()
+  return {
+    quantile,
+    kinds: kinds(),
+    calls,
+    overrunRate: calls === 0 ? null : overran / calls,
+    denials,
+    needlessRate: denials === 0 ? null : needless / denials,
   }
 }

@@ -1,4 +1,5 @@
--- Ends windows, gives expired reservations back, forgets requests that waited too long; a bounded number of each.
+-- Ends windows, gives expired reservations back, forgets requests and reservations that waited too long; a bounded number
+-- of each.
 -- ARGV: clock.
 -- Answers the instant (with its fraction), buckets, how many reservations expired, and 1 when there is more to do.
 
@@ -26,8 +27,9 @@ local expired = call('ZRANGEBYSCORE', HELD_ENDS, '-inf', nowMs, 'LIMIT', 0, SWEP
 table.sort(expired, function(one, other) return tonumber(one) < tonumber(other) end)
 for _, made in ipairs(expired) do
   local reference = toReference({ cmsgpack.unpack(call('HGET', HELD, made)) })
-  takeCharges(reference.charges, true, {})
+  takeHeld(reference.charges)
   unhold(reference)
+  if noteOf(reference) then call('ZADD', EXPIRED, made, made) end
 end
 if #expired == SWEPT_MAX then isMore = 1 end
 
@@ -35,6 +37,14 @@ for _, requestKey in ipairs(call('ZRANGE', REQUEST_ORDER, 0, SWEPT_MAX - 1)) do
   local madeAtMs = ({ cmsgpack.unpack(call('HGET', REQUESTS, requestKey)) })[4]
   if madeAtMs + REQUEST_HORIZON_MS > nowMs then break end
   unlist(requestKey)
+end
+
+local excess = call('ZCARD', EXPIRED) - RESERVATIONS_MAX
+for place, made in ipairs(call('ZRANGE', EXPIRED, 0, SWEPT_MAX - 1)) do
+  local _, madeAtMs = cmsgpack.unpack(call('HGET', NOTES, made))
+  if place > excess and madeAtMs + NOTE_HORIZON_MS > nowMs then break end
+  call('HDEL', NOTES, made)
+  call('ZREM', EXPIRED, made)
 end
 
 finish()

@@ -4,9 +4,10 @@
  */
 import type { Logger } from 'pino'
 import { limitsFlushFailed, limitsFlushResumed, reservationsExpired } from '../events.ts'
-import { type Changes, type Counters, expireReservations, hasChanges, returnChanges, takeChanges } from './counters.ts'
+import { type Changes, type Counters, hasChanges, returnChanges, takeChanges } from './counters.ts'
 import { type LedgerEntry, returnLedgerChanges, takeLedgerChanges } from './ledger.ts'
 import { LimitStoreError } from './limit-store.ts'
+import { expireReservations } from './settling.ts'
 
 /** How often windows that have ended and reservations that have expired are looked for. */
 const SWEEP_MS = 500

@@ -32,14 +32,17 @@ export const Grant = Type.Object(
 )
 export type Grant = Static<typeof Grant>
 
-/** What one subject had used counts as unused for the rest of the window. */
+/**
+ * What one subject had used counts as unused for the rest of the window. Of a sliding window, `used` is what the slot
+ * that begins at `fromMs` held, and earlier ones count no more either; of a rate, the level at `fromMs`.
+ */
 export const Reset = Type.Object(
   {
     quota: name('Name of the quota.'),
     subject: Subject,
     used: Type.Number({ minimum: 0, description: 'Units that count no more.' }),
-    fromMs: instant('Begin of the window.'),
-    untilMs: instant('End of the window.'),
+    fromMs: instant('Begin of the window, or of the slot; of a rate, the instant of the reset.'),
+    untilMs: instant('End of the window; afterwards nothing from before counts anyway.'),
   },
   { additionalProperties: false },
 )

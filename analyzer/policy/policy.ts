@@ -7,12 +7,14 @@ import type { Quota } from './quota.ts'
 import { indexQuotas } from './quota-index.ts'
 import { subjectKey } from './subject.ts'
 
-/** What somebody may use in a window. */
-interface Allowance {
+/** What somebody may use. */
+export interface Allowance {
   /** The quota's limit, or the subject's own, and what was granted. */
   readonly limit: number
-  /** Of what was used in the window: so much counts no more. */
+  /** Of what was used in the window, or in the slot of a sliding one that begins at `sinceMs`: so much counts no more. */
   readonly forgiven: number
+  /** Of a sliding window and a rate: what was used before counts no more. */
+  readonly sinceMs: number
 }
 
 export interface Policy {
@@ -21,8 +23,18 @@ export interface Policy {
   /** The quotas that can match calls of the tenant, in their order. */
   candidates(tenant: string | null): readonly Quota[]
   readonly blocks: readonly Block[]
-  /** What a subject may use in the window that begins at `startMs`, as it is at `nowMs`. */
-  allowance(quota: Quota, subject: string, startMs: number, nowMs: number): Allowance
+  /** What a subject may use now. */
+  allowance(quota: Quota, subject: string, nowMs: number): Allowance
+  /** Why that is not the quota's limit. */
+  adjusted(quota: Quota, subject: string, nowMs: number): Adjusted
+}
+
+/** What was adjusted for a subject and holds now. */
+export interface Adjusted {
+  /** The subject's own limit; null without one. */
+  readonly override: number | null
+  readonly grants: readonly Grant[]
+  readonly reset: Reset | null
 }
 
 export interface Adjustments {
@@ -56,14 +68,28 @@ export function createPolicy(quotas: readonly Quota[], adjustments: Adjustments 
     byName,
     candidates: indexQuotas(quotas),
     blocks: adjustments.blocks,
-    allowance(quota, subject, startMs, nowMs) {
+    allowance(quota, subject, nowMs) {
       const ofQuota = adjusted.get(quota.name)
-      if (ofQuota === undefined) return { limit: quota.limit, forgiven: 0 }
-      const own = ofQuota.bySubject.get(subject)
-      const granted = activeAmount(ofQuota.grants, nowMs) + activeAmount(own?.grants ?? [], nowMs)
-      const reset = own?.resets.find(({ fromMs }) => fromMs === startMs)
-      return { limit: (own?.limit ?? quota.limit) + granted, forgiven: reset?.used ?? 0 }
+      if (ofQuota === undefined) return { limit: quota.limit, forgiven: 0, sinceMs: 0 }
+      const { override, grants, reset } = adjustedNow(ofQuota, subject, nowMs)
+      const limit = grants.reduce((sum, { amount }) => sum + amount, override ?? quota.limit)
+      return { limit, forgiven: reset?.used ?? 0, sinceMs: reset?.fromMs ?? 0 }
     },
+    adjusted(quota, subject, nowMs) {
+      const ofQuota = adjusted.get(quota.name)
+      return ofQuota === undefined ? { override: null, grants: [], reset: null } : adjustedNow(ofQuota, subject, nowMs)
+    },
+  }
+}
+
+function adjustedNow({ bySubject, grants }: OfQuota, subject: string, nowMs: number): Adjusted {
+  const own = bySubject.get(subject)
+  const isActive = ({ fromMs, untilMs }: { fromMs: number; untilMs: number }) => fromMs <= nowMs && nowMs < untilMs
+  return {
+    override: own?.limit ?? null,
+    grants: [...grants, ...(own?.grants ?? [])].filter(isActive),
+    // Its bounds are those of the window that was open, so that it does not reach into the next one.
+    reset: own?.resets.findLast(isActive) ?? null,
   }
 }
 
@@ -107,10 +133,4 @@ export function keyOf(quota: Quota | undefined, subject: Readonly<Record<string,
     values.push(value)
   }
   return subjectKey(values)
-}
-
-function activeAmount(grants: readonly Grant[], nowMs: number): number {
-  let amount = 0
-  for (const grant of grants) if (grant.fromMs <= nowMs && nowMs < grant.untilMs) amount += grant.amount
-  return amount
 }

@@ -3,8 +3,9 @@
  * twice, as a function for the limiter and as SQL for the analyzer, made from the same parsed conditions.
  */
 import Type, { type Static } from 'typebox'
-import { UNITS, type Unit } from '../usage/units.ts'
-import { parseWindow, WindowError, WindowOptions, type WindowSpec } from '../usage/window.ts'
+import { QUOTA_UNITS, type QuotaUnit } from '../usage/units.ts'
+import { HELD_WINDOW, parseWindow, WindowError, type WindowSpec } from '../usage/window.ts'
+import { WindowOptions } from '../usage/window-options.ts'
 
 /** Most quotas of one installation; every decision and every tick goes through those that may match. */
 export const QUOTAS_MAX = 10_000
@@ -75,15 +76,15 @@ export const QuotaOptions = Type.Object(
       description: 'One bucket for each distinct combination of these dimensions; empty is one bucket for all.',
     }),
     unit: Type.Union(
-      UNITS.map(unit => Type.Literal(unit)),
-      { description: 'What is counted; `cost` in millionths of the currency.' },
+      QUOTA_UNITS.map(unit => Type.Literal(unit)),
+      { description: 'What is counted; `cost` in millionths of the currency. `concurrent_requests` has no window.' },
     ),
     limit: Type.Integer({
       minimum: 0,
       maximum: Number.MAX_SAFE_INTEGER,
       description: 'Units that the quota allows per window; 0 denies.',
     }),
-    window: WindowOptions,
+    window: Type.Optional(WindowOptions),
     counts: Type.Union(
       COUNTS.map(counts => Type.Literal(counts)),
       {
@@ -145,7 +146,7 @@ export interface Quota {
   readonly conditions: readonly Condition[]
   /** The dimensions of a subject, by the names that config uses and the fields that hold them. */
   readonly per: readonly { readonly name: string; readonly field: DimensionField }[]
-  readonly unit: Unit
+  readonly unit: QuotaUnit
   readonly limit: number
   readonly window: WindowSpec
   readonly counts: Counts
@@ -192,13 +193,7 @@ export function parseQuota(options: QuotaOptions, labelColumns: readonly string[
     const field = fieldOf(name, `/per/${index}`)
     if (field !== null) per.push({ name, field })
   }
-  let window: WindowSpec | null = null
-  try {
-    window = parseWindow(options.window)
-  } catch (error) {
-    if (!(error instanceof WindowError)) throw error
-    problems.push({ path: `/window${error.path}`, message: error.message })
-  }
+  const window = windowOf(options, (path, message) => problems.push({ path, message }))
   if (window === null || problems.length > 0) throw new QuotaError(options.name, problems)
   const { name, unit, limit, counts, enforcement, onStoreFailure, reservation, alerts } = options
   const series = [name, unit, window.definition, ...per.map(dimension => dimension.name)].join('|')
@@ -216,6 +211,29 @@ export function parseQuota(options: QuotaOptions, labelColumns: readonly string[
     alerts,
     series,
     options,
+  }
+}
+
+/** The quota's window; null when it has a problem, which is told. */
+function windowOf(
+  { unit, window, counts }: QuotaOptions,
+  onProblem: (path: string, message: string) => void,
+): WindowSpec | null {
+  if (unit === 'concurrent_requests') {
+    if (window !== undefined) onProblem('/window', 'must be absent: calls under way are counted')
+    if (counts === 'records') onProblem('/counts', 'cannot be records: those come when their call has ended')
+    return HELD_WINDOW
+  }
+  if (window === undefined) {
+    onProblem('/window', `is missing: ${unit} are counted in one`)
+    return null
+  }
+  try {
+    return parseWindow(window)
+  } catch (error) {
+    if (!(error instanceof WindowError)) throw error
+    onProblem(`/window${error.path}`, error.message)
+    return null
   }
 }
 

@@ -25,7 +25,8 @@ import {
   type UsageSeries,
   usedInStep,
 } from '../usage/series.ts'
-import { seriesStepMs, type Window, windowAt } from '../usage/window.ts'
+import { isResetting, type Window } from '../usage/window.ts'
+import { countedWindow, type FollowedQuota, stepOf } from './followed-quota.ts'
 
 const HOUR_MS = 3_600_000
 /** Steps of history at most: with hours that is all that `calls` holds, with minutes a day and a half. */
@@ -41,7 +42,7 @@ const LOAD_EVERY_MS = HOUR_MS
 const LATE_LOAD_EVERY_MS = 60_000
 
 export interface QuotaSeries {
-  readonly quota: Quota
+  readonly quota: FollowedQuota
   readonly selection: Selection
   readonly grid: Grid
   /** Steps from here on are exact. */
@@ -72,15 +73,19 @@ export interface LoadAsk {
 }
 
 /** Reads everything that the quota's forecasts need. */
-export async function loadQuotaSeries(client: ClickHouseClient, quota: Quota, ask: LoadAsk): Promise<QuotaSeries> {
+export async function loadQuotaSeries(
+  client: ClickHouseClient,
+  quota: FollowedQuota,
+  ask: LoadAsk,
+): Promise<QuotaSeries> {
   const { nowMs, budget } = ask
   const selection: Selection = {
     unit: quota.unit,
     match: matchSql(quota),
     columns: quota.per.map(({ field }) => DIMENSION_COLUMNS[field]),
   }
-  const window = windowAt(quota.window, nowMs)
-  const grid = gridOf(window, nowMs)
+  const window = countedWindow(quota, nowMs)
+  const grid = gridOf(window, stepOf(quota, nowMs), nowMs)
   const endMs = grid.startMs + grid.steps * grid.stepMs
   const rawFromMs = Math.max(grid.startMs, floorHour(nowMs - EXACT_MS))
   const exactFromMs = grid.startMs + Math.ceil((rawFromMs - grid.startMs) / grid.stepMs) * grid.stepMs
@@ -93,7 +98,8 @@ export async function loadQuotaSeries(client: ClickHouseClient, quota: Quota, as
     grid,
     exactFromMs,
     window,
-    usedBefore: await readUsage(client, top, window.startMs, exactFromMs),
+    // Where nothing resets, steps are added up, as the window's begin moves on.
+    usedBefore: isResetting(quota.window) ? await readUsage(client, top, window.startMs, exactFromMs) : new Map(),
     subjects: new Map(subjects.map(subject => [keyOfSubject(subject), emptySeries(subject, grid)])),
     budget,
     subjectsCut: subjectsInAll - subjects.length,
@@ -152,14 +158,14 @@ export function addQuotaDecisions(series: QuotaSeries, sums: DecisionSums, add =
 export function isLoadDue(series: QuotaSeries, nowMs: number): boolean {
   const ageMs = nowMs - series.loadedAtMs
   if (ageMs >= LOAD_EVERY_MS || ageMs < 0 || (series.hasLateCalls && ageMs >= LATE_LOAD_EVERY_MS)) return true
-  const { startMs } = windowAt(series.quota.window, nowMs)
+  const { startMs } = countedWindow(series.quota, nowMs)
   return (startMs - series.grid.startMs) % series.grid.stepMs !== 0
 }
 
 /** True when the store still holds every call of the window. */
 export const isHeldWhole = (window: Window, nowMs: number): boolean => window.startMs >= nowMs - HISTORY_MS_MAX
 
-/** Whole units that the subject used in the window, up to now and dated later. */
+/** Whole units that the subject used in a window that resets, up to now and dated later. */
 export function usedInWindow(series: QuotaSeries, key: string, window: Window): number {
   const one = series.subjects.get(key)
   if (!one) return 0
@@ -197,9 +203,8 @@ export function demandTotals(series: QuotaSeries, one: UsageSeries, nowMs: numbe
 }
 
 /** Begins on a window's begin, goes back as far as history helps, and ahead until the next complete reading. */
-function gridOf(window: Window, nowMs: number): Grid {
+function gridOf(window: Window, stepMs: number, nowMs: number): Grid {
   const windowMs = window.endMs - window.startMs
-  const stepMs = seriesStepMs(windowMs)
   const steps = windowMs < WINDOW_MS_MIN ? HISTORY_STEPS_SHORT : HISTORY_STEPS_MAX
   const historyMs = Math.min(HISTORY_MS_MAX, steps * stepMs)
   const startMs = window.startMs - Math.ceil((window.startMs - (nowMs - historyMs)) / stepMs) * stepMs

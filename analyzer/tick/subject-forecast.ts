@@ -1,12 +1,15 @@
 /** The forecast of one subject under one quota, as the API answers it and the store keeps it. */
 
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
-import { type Forecast, type ForecastAsk, fitForecast, forecast } from '../forecast/forecaster.ts'
+import { describeRate, type Forecast, type ForecastAsk, fitForecast, forecast } from '../forecast/forecaster.ts'
 import type { Mix } from '../forecast/mix.ts'
 import type { DimensionField, Quota } from '../policy/quota.ts'
 import { subjectMap } from '../policy/subject.ts'
+import type { UsageSeries } from '../usage/series.ts'
 import type { Unit } from '../usage/units.ts'
-import { type Window, windowAt } from '../usage/window.ts'
+import { isResetting, type Window } from '../usage/window.ts'
+import { countedWindow } from './followed-quota.ts'
+import { passingUse } from './passing-use.ts'
 import { demandTotals, isHeldWhole, type QuotaSeries, usedInWindow } from './quota-series.ts'
 
 export interface SubjectForecast extends Forecast {
@@ -20,6 +23,7 @@ export interface SubjectForecast extends Forecast {
   limit: number
   used: number
   windowStartMs: number
+  /** Without a reset: when all that is used now will count no more. */
   windowEndMs: number
   asOfMs: number
 }
@@ -55,9 +59,9 @@ export function forecastSubject(
   const one = series.subjects.get(key)
   if (!one) return null
   const { quota, grid } = series
-  const window = windowAt(quota.window, nowMs)
-  const used = usedInWindow(series, key, window)
+  const counted = countedWindow(quota, nowMs)
   const ask: ForecastAsk = {
+    ...useNow(series, key, one, counted),
     history: {
       startMs: grid.startMs,
       stepMs: grid.stepMs,
@@ -65,13 +69,14 @@ export function forecastSubject(
       total: demandTotals(series, one, nowMs, scratch),
     },
     nowMs,
-    windowStartMs: window.startMs,
-    windowEndMs: window.endMs,
-    used,
     limit: quota.limit,
   }
-  const hasMix = previous !== undefined && nowMs < previous.mixUntilMs && nowMs < previous.forecast.windowEndMs
+  const { used, windowStartMs, windowEndMs } = ask
+  const isRate = quota.window.kind === 'rate'
+  const isMixGood = isRate || (nowMs < (previous?.mixUntilMs ?? 0) && nowMs < (previous?.forecast.windowEndMs ?? 0))
+  const hasMix = previous !== undefined && isMixGood
   const mix = hasMix ? previous.mix : fitForecast(ask)
+  const made = isRate ? describeRate(ask) : forecast(ask, mix)
   const forecastNow: SubjectForecast = {
     quota: quota.name,
     subject: subjectMap(quota, one.subject),
@@ -80,17 +85,38 @@ export function forecastSubject(
     unit: quota.unit,
     limit: quota.limit,
     used,
-    windowStartMs: window.startMs,
-    windowEndMs: window.endMs,
+    windowStartMs: counted.startMs,
+    windowEndMs,
     asOfMs: nowMs,
-    ...(isHeldWhole(window, nowMs) ? forecast(ask, mix) : ofHeldPart(forecast(ask, mix))),
+    ...(isHeldWhole(counted, nowMs) ? made : ofHeldPart(made)),
   }
+  const window = { startMs: windowStartMs, endMs: windowEndMs }
   return {
     forecast: forecastNow,
     mix,
     mixUntilMs: hasMix ? previous.mixUntilMs : nowMs + part(window, MIX_PARTS, MIX_MS),
     dueAtMs: nowMs + part(window, DUE_PARTS, DUE_MS),
   }
+}
+
+/** What is used now, and the window in which that may reach the limit. */
+function useNow(
+  series: QuotaSeries,
+  key: string,
+  one: UsageSeries,
+  counted: Window,
+): Pick<ForecastAsk, 'used' | 'windowStartMs' | 'windowEndMs' | 'expiredAfter'> {
+  const { window } = series.quota
+  const nowMs = counted.endMs
+  if (isResetting(window)) {
+    const used = usedInWindow(series, key, counted)
+    return { used, windowStartMs: counted.startMs, windowEndMs: counted.endMs, expiredAfter: null }
+  }
+  const lengthMs = window.kind === 'sliding' ? window.lengthMs : window.periodMs
+  const { used, expiredAfter } = passingUse(series, one, counted, lengthMs)
+  // Of a rate, the mean of a period: periods are shorter than the steps in which use is known.
+  const share = window.kind === 'sliding' ? 1 : lengthMs / (nowMs - counted.startMs)
+  return { used: Math.round(used * share), windowStartMs: nowMs, windowEndMs: nowMs + lengthMs, expiredAfter }
 }
 
 /** What is said of a window that began before the oldest call that is kept: `used` is a lower bound. */

@@ -7,6 +7,8 @@ import type { ClickHouseClient } from '@clickhouse/client'
 import type { Quota } from '../policy/quota.ts'
 import { type DecisionSums, readDecisions } from '../usage/decisions.ts'
 import { type Fresh, readFresh, type Seen } from '../usage/fresh.ts'
+import { isResetting } from '../usage/window.ts'
+import { type FollowedQuota, isFollowed } from './followed-quota.ts'
 import { type Kept, keptKey, markOf, readKept, writeKept } from './kept-forecasts.ts'
 import {
   addQuotaDecisions,
@@ -63,7 +65,7 @@ export interface Ticker {
 }
 
 interface Followed {
-  quota: Quota
+  quota: FollowedQuota
   series: QuotaSeries | null
   states: Map<string, ForecastState>
 }
@@ -143,7 +145,7 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
 function follow(state: State, quotas: readonly Quota[]): void {
   const before = state.followed
   state.followed = new Map(
-    quotas.map(quota => {
+    quotas.filter(isFollowed).map(quota => {
       const known = before.get(quota.name)
       return [quota.name, known?.quota === quota ? known : { quota, series: null, states: new Map() }]
     }),
@@ -191,7 +193,7 @@ async function readQuotas(
   nowMs: number,
 ): Promise<Snapshot['quotasFailed']> {
   const failed: { quota: string; reason: string }[] = []
-  const read = async (quota: Quota, followed: Followed, readKeys: () => Promise<Iterable<string>>) => {
+  const read = async (quota: FollowedQuota, followed: Followed, readKeys: () => Promise<Iterable<string>>) => {
     try {
       touched.set(quota.name, new Set([...(touched.get(quota.name) ?? []), ...(await readKeys())]))
     } catch (error) {
@@ -254,13 +256,16 @@ async function makeForecasts(state: State, nowMs: number, touched: Touched): Pro
 async function keepForecasts({ client, subjectsMax }: TickerDeps, state: State): Promise<void> {
   const rows: { key: string; mark: string; forecast: SubjectForecast; next: Kept }[] = []
   const kept = state.kept ?? new Map<string, Kept>()
-  const thresholds = new Map(
-    Array.from(state.followed.values(), ({ quota: { name, alerts } }) => [name, alerts.exhaustionProbability]),
-  )
+  const thresholds = new Map<string, number>()
+  for (const { quota } of state.followed.values()) {
+    // What has no end cannot be scored at its end.
+    if (isResetting(quota.window)) thresholds.set(quota.name, quota.alerts.exhaustionProbability)
+  }
   for (const forecast of state.snapshot.forecasts) {
-    if (forecast.asOfMs !== state.snapshot.asOfMs) continue
+    const threshold = thresholds.get(forecast.quota)
+    if (threshold === undefined || forecast.asOfMs !== state.snapshot.asOfMs) continue
     const key = keptKey(forecast.quota, JSON.stringify(forecast.subject))
-    const marked = markOf(forecast, thresholds.get(forecast.quota) ?? 1, kept.get(key))
+    const marked = markOf(forecast, threshold, kept.get(key))
     if (marked) rows.push({ key, mark: marked.mark, forecast, next: marked.kept })
   }
   for (let first = 0; first < rows.length; first += KEPT_ROWS_MAX) {

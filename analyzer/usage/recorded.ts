@@ -1,6 +1,6 @@
 /**
- * What the store holds of one window at given positions of the log: the other side of the limiter's counters. Rows
- * beyond the positions are left out, so that records under way are no difference.
+ * What the store holds of a window, or of the slots of a sliding one, at given positions of the log: the other side of
+ * the limiter's counters. Rows beyond the positions are left out, so that records under way are no difference.
  */
 import type { ClickHouseClient } from '@clickhouse/client'
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
@@ -18,6 +18,8 @@ export interface RecordedRange {
 export interface RecordedQuery extends Selection {
   readonly startMs: number
   readonly endMs: number
+  /** Costs are told apart by the steps from `startMs` in which their calls began. */
+  readonly stepMs: number
   readonly ranges: readonly RecordedRange[]
   /** Rows of other lives of the log too. */
   readonly isWhole: boolean
@@ -26,6 +28,8 @@ export interface RecordedQuery extends Selection {
 export interface RecordedCost {
   readonly subject: SubjectValues
   readonly gateway: string
+  /** Begin of the step. */
+  readonly startMs: number
   readonly amount: number
 }
 
@@ -34,24 +38,28 @@ const DAY_MS = 86_400_000
 /** The store surely holds what arrived since; older rows drop by whole days. */
 export const recordedSinceMs = (nowMs: number): number => nowMs - (CALLS_RETENTION_DAYS - 1) * DAY_MS
 
-/** Costs by subject and gateway. Rejects when the store does not answer. */
+/** Costs by subject, gateway and step. Rejects when the store does not answer. */
 export async function readRecorded(client: ClickHouseClient, query: RecordedQuery): Promise<RecordedCost[]> {
-  const { columns, match, startMs, endMs } = query
+  const { columns, match, startMs, endMs, stepMs } = query
   const within = rangesSql(query)
   const costs: RecordedCost[] = []
-  await readRows<[...string[], number]>(
+  await readRows<[...string[], number, number]>(
     client,
-    `SELECT ${listed(columns)}gateway, ${UNIT_SQL[query.unit].sum} AS units
+    `SELECT ${listed(columns)}gateway,
+       intDiv(toUnixTimestamp64Milli(started_at) - {startMs:Int64}, {stepMs:Int64}) AS step,
+       ${UNIT_SQL[query.unit].sum} AS units
      FROM calls
      WHERE started_at >= fromUnixTimestamp64Milli({startMs:Int64})
        AND started_at < fromUnixTimestamp64Milli({endMs:Int64})
        AND ${spends(query)}
        AND (${within.sql})
-     GROUP BY ${listed(columns)}gateway`,
-    { ...match.params, ...within.params, startMs, endMs },
+     GROUP BY ${listed(columns)}gateway, step`,
+    { ...match.params, ...within.params, startMs, endMs, stepMs },
     row => {
       const gateway = String(row[columns.length])
-      costs.push({ subject: row.slice(0, columns.length) as string[], gateway, amount: Number(row.at(-1)) })
+      const stepStartMs = startMs + Number(row.at(-2)) * stepMs
+      const subject = row.slice(0, columns.length) as string[]
+      costs.push({ subject, gateway, startMs: stepStartMs, amount: Number(row.at(-1)) })
     },
   )
   return costs

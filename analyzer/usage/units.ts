@@ -5,9 +5,12 @@
  * An unknown amount counts 0: it is not free, but nobody can spend a number that is not there.
  */
 
-/** What a quota can count. `cost` is in millionths of the configured currency. */
+/** What call records tell. `cost` is in millionths of the configured currency. */
 export const UNITS = ['requests', 'input_tokens', 'output_tokens', 'total_tokens', 'cost', 'bytes', 'errors'] as const
 export type Unit = (typeof UNITS)[number]
+/** What a quota can count: what records tell, and calls that are under way. */
+export const QUOTA_UNITS = [...UNITS, 'concurrent_requests'] as const
+export type QuotaUnit = (typeof QUOTA_UNITS)[number]
 
 /** What a call record must have to be costed. */
 export interface Costed {
@@ -57,9 +60,18 @@ export function unitCost(record: Costed, unit: Unit): number {
   return cost
 }
 
+/** As `unitCost`, but null where nothing of it is known, or where the outcome spends nothing. */
+export function knownCost(record: Costed, unit: Unit): number | null {
+  const { fields, excludedOutcomes } = TABLE[unit]
+  if (excludedOutcomes.includes(record.outcome)) return null
+  return fields?.some(field => record[field] !== null) === false ? null : unitCost(record, unit)
+}
+
 export interface UnitSql {
   /** An aggregate over `calls` that its hourly projections can answer too. Never NULL. */
   readonly sum: string
+  /** The cost of one row; NULL where nothing of it is known. */
+  readonly known: string
   /** Rows with these outcomes spend nothing: filter `outcome NOT IN (…)`. */
   readonly excludedOutcomes: readonly string[]
 }
@@ -69,6 +81,9 @@ export const UNIT_SQL: Readonly<Record<Unit, UnitSql>> = Object.fromEntries(
   UNITS.map(unit => {
     const { fields, excludedOutcomes } = TABLE[unit]
     const sum = fields === null ? 'count()' : fields.map(field => `ifNull(sum(${COLUMNS[field]}), 0)`).join(' + ')
-    return [unit, { sum, excludedOutcomes }]
+    const columns = (fields ?? []).map(field => COLUMNS[field])
+    const filled = columns.map(column => `ifNull(${column}, 0)`).join(' + ')
+    const known = fields === null ? '1' : `if(isNull(coalesce(${columns.join(', ')})), NULL, ${filled})`
+    return [unit, { sum, known, excludedOutcomes }]
   }),
 ) as Record<Unit, UnitSql>

@@ -1,59 +1,15 @@
 /**
  * Windows: the half-open periods that quotas cover. A fixed window repeats every so many seconds from an anchor; a
- * calendar window follows the calendar of a time zone, so its days may have 23 or 25 hours.
+ * calendar window follows the calendar of a time zone, so its days may have 23 or 25 hours. These two reset. A sliding
+ * window is always the time that has just passed, and a rate has none: what is spent drains. Both are counted in buckets
+ * all the same, and so is what is held; `bucketAt` has their bounds.
  */
 import { Temporal } from 'temporal-polyfill'
-import Type, { type Static } from 'typebox'
+import type { WindowOptions } from './window-options.ts'
 
 const MINUTE_MS = 60_000
-/** Longest fixed window, so that sums of window lengths stay exact: ten years. */
-const FIXED_SECONDS_MAX = 3_650 * 86_400
-
-const FixedWindowOptions = Type.Object(
-  {
-    kind: Type.Literal('fixed', { description: 'The same length, again and again.' }),
-    everySeconds: Type.Integer({
-      minimum: 1,
-      maximum: FIXED_SECONDS_MAX,
-      description: 'Length of the window; in files also `1m`, `5h`, `30d`.',
-    }),
-    anchor: Type.String({
-      default: '1970-01-01T00:00:00Z',
-      maxLength: 64,
-      description: 'An instant at which one of the windows begins, ISO 8601 with a zone.',
-    }),
-  },
-  { additionalProperties: false },
-)
-
-const CalendarWindowOptions = Type.Object(
-  {
-    kind: Type.Literal('calendar', { description: 'Days, weeks, months or years of a time zone.' }),
-    every: Type.Union([Type.Literal('day'), Type.Literal('week'), Type.Literal('month'), Type.Literal('year')], {
-      description: 'Period of the calendar.',
-    }),
-    timezone: Type.String({
-      default: 'UTC',
-      minLength: 1,
-      maxLength: 64,
-      description: 'IANA name of the time zone whose midnight begins a period.',
-    }),
-    startsOn: Type.Integer({
-      default: 1,
-      minimum: 1,
-      maximum: 28,
-      description:
-        'First day: of the month (1 to 28), of the week (1 is Monday); of a year, its first month. 1 for days.',
-    }),
-  },
-  { additionalProperties: false },
-)
-
-export const WindowOptions = Type.Union([FixedWindowOptions, CalendarWindowOptions], {
-  description: 'The period that the limit covers.',
-})
-export type WindowOptions = Static<typeof WindowOptions>
-
+const HOUR_MS = 3_600_000
+const DAY_MS = 86_400_000
 /** A half-open period [startMs, endMs), Unix milliseconds. */
 export interface Window {
   readonly startMs: number
@@ -78,7 +34,34 @@ interface CalendarWindow extends Described {
   readonly timezone: string
   readonly startsOn: number
 }
-export type WindowSpec = FixedWindow | CalendarWindow
+/** Windows that begin and end. */
+export type ResettingWindow = FixedWindow | CalendarWindow
+export interface SlidingWindow {
+  readonly kind: 'sliding'
+  readonly definition: string
+  readonly lengthMs: number
+  readonly slotMs: number
+}
+export interface RateWindow {
+  readonly kind: 'rate'
+  readonly definition: string
+  readonly periodMs: number
+  /** Null: the limit. */
+  readonly burst: number | null
+  /** Buckets that nothing was spent in for so long have drained, and are forgotten. */
+  readonly keptMs: number
+}
+/** No window: what is held now. */
+interface HeldWindow {
+  readonly kind: 'held'
+  readonly definition: string
+}
+export type WindowSpec = ResettingWindow | SlidingWindow | RateWindow | HeldWindow
+
+/** Of quotas that limit what is held at once. */
+export const HELD_WINDOW: HeldWindow = { kind: 'held', definition: 'held' }
+/** Nothing is held for longer. */
+export const HELD_MS_MAX = DAY_MS
 
 /** A window that cannot be. `path` names the option, as in `/timezone`. */
 export class WindowError extends Error {
@@ -129,11 +112,52 @@ export function parseWindow(options: WindowOptions): WindowSpec {
         recentOther: NO_WINDOW,
       }
     }
+    case 'sliding': {
+      const { everySeconds, slots } = options
+      const lengthMs = everySeconds * 1000
+      // Rounded down: the slots that cover the length are one more rather than each a little longer.
+      const slotMs = Math.floor(lengthMs / slots)
+      return { kind: 'sliding', definition: `sliding ${everySeconds}s/${slots}`, lengthMs, slotMs }
+    }
+    case 'rate': {
+      const { everySeconds, burst = null } = options
+      const periodMs = everySeconds * 1000
+      const keptMs = Math.max(HOUR_MS, 2 * periodMs)
+      return { kind: 'rate', definition: `rate ${everySeconds}s`, periodMs, burst, keptMs }
+    }
   }
 }
 
+/** True for windows that begin and end. */
+export const isResetting = (spec: WindowSpec): spec is ResettingWindow =>
+  spec.kind === 'fixed' || spec.kind === 'calendar'
+
+/**
+ * The bucket in which what happens at the instant is counted: the window; the slot of a sliding window, until it counts
+ * no more; for a rate and for what is held, a stretch so long that what was spent in it has drained, or is held no more,
+ * after another one.
+ */
+export function bucketAt(spec: WindowSpec, atMs: number): Window {
+  switch (spec.kind) {
+    case 'fixed':
+    case 'calendar':
+      return windowAt(spec, atMs)
+    case 'sliding':
+      return stretchAt(spec.slotMs, spec.lengthMs, atMs)
+    case 'rate':
+      return stretchAt(spec.keptMs, spec.keptMs, atMs)
+    case 'held':
+      return stretchAt(HELD_MS_MAX, HELD_MS_MAX, atMs)
+  }
+}
+
+function stretchAt(everyMs: number, lengthMs: number, atMs: number): Window {
+  const startMs = Math.floor(atMs / everyMs) * everyMs
+  return { startMs, endMs: startMs + everyMs + lengthMs }
+}
+
 /** The window that holds the instant. 5 ns when it is one of the last two asked for. */
-export function windowAt(spec: WindowSpec, atMs: number): Window {
+export function windowAt(spec: ResettingWindow, atMs: number): Window {
   const recent = spec.recent
   if (atMs >= recent.startMs && atMs < recent.endMs) return recent
   const other = spec.recentOther
@@ -149,7 +173,7 @@ export function windowAt(spec: WindowSpec, atMs: number): Window {
 }
 
 /** The window that ended when this one began. */
-export function previousWindow(spec: WindowSpec, window: Window): Window {
+export function previousWindow(spec: ResettingWindow, window: Window): Window {
   return windowAt(spec, window.startMs - 1)
 }
 

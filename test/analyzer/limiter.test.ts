@@ -18,6 +18,7 @@ import { createServer } from '../../deploy/http.ts'
 import { principalOf } from '../../deploy/http-access.ts'
 import { freePorts } from '../free-ports.ts'
 import { appendCalls, callRecord, openLog, quota, silent } from './limit/call-records.ts'
+import { limiterOptions } from './limit/limiter-options.ts'
 
 /** Ten minutes into an hour. */
 const START_MS = Date.UTC(2026, 10, 21, 12, 10)
@@ -60,7 +61,7 @@ async function open(quotas: Quota[]) {
   const policy = createLivePolicy(quotas, ['team'])
   control = await openControl({ log: opened, onChange: policy.fold, logger: silent })
   const limiter = await openLimiter({
-    options: { reconcileSeconds: 60, callIdBytesMax: 2 ** 20 },
+    options: limiterOptions({}),
     limits: { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 },
     dir: join(dir, 'limits'),
     log: opened,
@@ -75,6 +76,7 @@ async function open(quotas: Quota[]) {
     labelColumns: ['team'],
     decisionKeys: ['d'.repeat(32)],
     routeOf: path => routeOf(path, '', createRoutePatterns([])),
+    verify: token => principals[token] ?? null,
     principalOf,
     logger: silent,
     now: () => nowMs,
@@ -139,6 +141,7 @@ describe('POST /v1/check', () => {
           reserved: 0,
           remaining: 2,
           resetAtMs: START_MS + 50 * 60_000,
+          countsLongerMs: 0,
           enforcement: 'deny',
         },
         {
@@ -149,6 +152,7 @@ describe('POST /v1/check', () => {
           reserved: 0,
           remaining: 900,
           resetAtMs: START_MS + 50 * 60_000,
+          countsLongerMs: 0,
           enforcement: 'deny',
         },
         {
@@ -159,6 +163,7 @@ describe('POST /v1/check', () => {
           reserved: 0,
           remaining: 0,
           resetAtMs: START_MS + 50 * 60_000,
+          countsLongerMs: 0,
           enforcement: 'shadow',
         },
       ],
@@ -229,6 +234,66 @@ describe('POST /v1/check', () => {
     await post({ tenant: 'acme', credential: secret })
     const consumer = createIdentity({ fingerprintKeys: ['f'.repeat(32)], keys: [] }).fingerprint(secret ?? '')
     expect((await post({ tenant: 'acme', consumer, dryRun: true })).body.quotas[0].used).toBe(1)
+  })
+})
+
+describe('windows without a reset', () => {
+  const asked = async (fields: object = {}) => (await post({ ...web, ...fields })).body
+  const minute = (kind: string, fields: object = {}) =>
+    quota({ name: kind, unit: 'requests', limit: 4, window: { kind, everySeconds: 60, ...fields } })
+  const reset = (name: string) =>
+    server.inject({
+      method: 'POST',
+      url: '/v1/resets',
+      headers: { authorization: 'Bearer admin' },
+      payload: { quota: name, subject: { consumer: 'web' } },
+    })
+
+  test('a sliding window says how long to wait, how much too strict it is at most, and forgets a reset', async () => {
+    await open([minute('sliding', { slots: 4 })])
+    for (let call = 0; call < 4; call += 1) expect((await asked()).allowed).toBe(true)
+    nowMs += 7_000
+    const denied = await asked()
+    expect(denied).toMatchObject({ allowed: false, binding: 'sliding', quotas: [{ countsLongerMs: 15_000, used: 4 }] })
+    nowMs += denied.retryAfterMs - 1
+    expect((await asked()).allowed).toBe(false)
+    nowMs += 1
+    expect(await asked()).toMatchObject({ allowed: true, quotas: [{ used: 1, remaining: 3 }] })
+    expect((await reset('sliding')).json()).toMatchObject({ used: 1 })
+    expect(await asked()).toMatchObject({ quotas: [{ used: 1, limit: 4, remaining: 3 }] })
+  })
+
+  test('a rate lets a burst pass, then as much as drains, and forgets a reset', async () => {
+    await open([minute('rate', { burst: 2 })])
+    expect([(await asked()).allowed, (await asked()).allowed]).toEqual([true, true])
+    expect(await asked()).toMatchObject({
+      ...{ allowed: false, retryAfterMs: 15_000 },
+      quotas: [{ limit: 4, used: 2, remaining: 0, resetAtMs: nowMs + 30_000 }],
+    })
+    nowMs += 14_999
+    expect((await asked()).allowed).toBe(false)
+    nowMs += 1
+    expect((await asked()).allowed).toBe(true)
+    expect((await post({ ...web, cost: { requests: 3 } })).status).toBe(400)
+    expect((await reset('rate')).json()).toMatchObject({ used: 2 })
+    expect(await asked()).toMatchObject({ allowed: true, quotas: [{ used: 1, remaining: 1 }] })
+  })
+
+  test('what is under way is let go by its record, or at the deadline', async () => {
+    const options = { unit: 'concurrent_requests', window: undefined, limit: 2, reservation: { ttlSeconds: 30 } }
+    await open([quota({ name: 'held', ...options }), tokens])
+    const first = await asked({ cost: { total_tokens: 100 } })
+    await asked({ requestId: 'r1', dimensions: { gateway: 'kong' } })
+    expect(first.quotas[0]).toMatchObject({ unit: 'concurrent_requests', used: 0, reserved: 1, remaining: 1 })
+    expect(await asked()).toMatchObject({ allowed: false, binding: 'held', retryAfterMs: 31_000 })
+    const times = { startedAtMs: nowMs, arrivedAtMs: nowMs }
+    await appendCalls(log, [callRecord({ ...times, decisionId: first.decisionId, totalTokens: 70 })])
+    const underWay = async () => (await asked({ dryRun: true })).quotas[0].reserved
+    await expect.poll(underWay, { timeout: 5_000 }).toBe(1)
+    expect((await asked({ dryRun: true })).quotas[1].used).toBe(70)
+    nowMs += 31_000
+    await expect.poll(underWay, { timeout: 5_000 }).toBe(0)
+    expect((await reset('held')).statusCode).toBe(400)
   })
 })
 
@@ -343,6 +408,32 @@ describe('the role', () => {
       ],
     })
     expect((await status('acme')).gatewaysWithoutIds).toEqual([])
+  })
+
+  test('settles a reservation from the log, learns what its call cost, and says how good its estimates are', async () => {
+    await open([tokens])
+    const inject = async (method: 'GET' | 'POST', url: string, payload?: object) => {
+      const headers = { authorization: 'Bearer gateway' }
+      return (await server.inject({ method, url, headers, ...(payload && { payload }) })).json()
+    }
+    const reserved = await inject('POST', '/v1/reservations', { ...web, cost: { total_tokens: 900 } })
+    await appendCalls(
+      log,
+      Array.from({ length: 30 }, (_, call) =>
+        callRecord({ ...web, totalTokens: 20, startedAtMs: nowMs, ...(call === 0 && { decisionId: reserved.id }) }),
+      ),
+    )
+    const status = () => inject('GET', '/v1/status')
+    await expect
+      .poll(async () => (await status()).records, { timeout: 5_000 })
+      .toMatchObject({ linked: 1, unlinked: 29 })
+    expect((await inject('POST', '/v1/reservations/settle', { id: reserved.id })).outcome).toBe('already_settled')
+    expect((await inject('GET', '/v1/reservations')).reservations).toEqual([])
+    expect((await inject('POST', '/v1/reservations', web)).held).toMatchObject([{ quota: 'tokens', estimated: true }])
+    expect((await status()).estimates).toMatchObject({ quantile: 0.5, calls: 9, overrunRate: 0, needlessRate: null })
+    const { quotas, past } = await inject('GET', `/v1/explain?tenant=acme&consumer=web&atMs=${nowMs}`)
+    expect(quotas).toMatchObject([{ quota: 'tokens', used: 600 }])
+    expect(past).toEqual([expect.stringContaining('the store does not answer')])
   })
 
   test('hands on the sums of its decisions per minute, quota and bucket', async () => {

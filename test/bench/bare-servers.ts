@@ -1,8 +1,11 @@
 /**
  * The baselines: servers that answer at once, each in a process of its own. `node bare-servers.ts KIND` prints its port.
- * `http` is bare node:http, `fastify` parses the JSON body and answers through a response schema, as the product does.
+ * `http` is bare node:http, `fastify` parses the JSON body and answers through a response schema, as the product does,
+ * `http2` reads a gRPC message and answers the bytes of a decision of Envoy's rate limit service.
  */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:http2'
+import type { Server } from 'node:net'
 import Fastify from 'fastify'
 
 /** What `/v1/check` answers for three quotas, so that both servers write the same bytes. */
@@ -71,12 +74,28 @@ async function listenFastify(): Promise<number> {
   return new URL(await server.listen({ port: 0, host: '127.0.0.1' })).port as unknown as number
 }
 
-async function listenBare(): Promise<number> {
-  const server = createServer(answerBare)
+/** A framed answer of the same length as ours: three quotas in statuses, a header of 90 characters for the upstream. */
+const RLS_ANSWER = Buffer.concat([Buffer.from([0, 0, 0, 0, 230]), Buffer.alloc(230, 8)])
+
+function answerStream(stream: ServerHttp2Stream): void {
+  stream.on('data', () => undefined)
+  stream.on('end', () => {
+    stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
+    stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0' }))
+    stream.end(RLS_ANSWER)
+  })
+}
+
+async function listenBare(server: Server): Promise<number> {
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('a listening server has an address')
   return address.port
 }
 
-process.stdout.write(`${await (process.argv[2] === 'fastify' ? listenFastify() : listenBare())}\n`)
+const KINDS: Record<string, () => Promise<number>> = {
+  http: () => listenBare(createServer(answerBare)),
+  http2: () => listenBare(createHttp2Server().on('stream', answerStream)),
+  fastify: listenFastify,
+}
+process.stdout.write(`${await KINDS[process.argv[2] ?? '']?.()}\n`)

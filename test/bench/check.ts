@@ -6,13 +6,13 @@ import { type BareRedis, measureBareRedis } from './bare-redis.ts'
 import { type Load, measureLoad, startBare } from './load.ts'
 import { fixed, printTable, thousands } from './table.ts'
 
-const CONSUMERS = 10_000
+export const CONSUMERS = 10_000
 const CONNECTIONS = 64
 const SECONDS = 8
 /** Half of what a door is expected to carry: where latency is a property of the server and not of the queue. */
 const HALF_LOAD_PER_SECOND = 10_000
 
-const QUOTAS = [
+export const QUOTAS = [
   {
     name: 'bench-consumer',
     per: ['tenant', 'consumer'],
@@ -36,7 +36,7 @@ const QUOTAS = [
   },
 ].map(quota => ({ ...quota, match: {}, counts: 'checks', enforcement: 'deny' }))
 
-const consumerOf = (index: number) => ({ tenant: `tenant-${index % 20}`, consumer: `consumer-${index}` })
+export const consumerOf = (index: number) => ({ tenant: `tenant-${index % 20}`, consumer: `consumer-${index}` })
 
 function checks(token: string): autocannon.Request[] {
   return Array.from({ length: CONSUMERS }, (_, index) => ({

@@ -50,7 +50,9 @@ export async function measureLoad(options: {
 }
 
 /** Starts a bare server of this folder; resolves with its port when it listens. */
-export async function startBare(kind: 'http' | 'fastify'): Promise<{ url: string; pid: number; stop(): void }> {
+export async function startBare(
+  kind: 'http' | 'http2' | 'fastify',
+): Promise<{ url: string; pid: number; stop(): void }> {
   const child = spawn(process.execPath, [new URL('bare-servers.ts', import.meta.url).pathname, kind], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })

@@ -1,11 +1,20 @@
 /** `npm run bench` measures everything, `npm run bench -- NAME …` some of it. Every figure of a README comes from here. */
 import { benchCheck } from './check.ts'
 import { benchDecode } from './decode.ts'
+import { benchEstimates } from './estimates.ts'
 import { benchImport } from './import.ts'
 import { benchIngest } from './ingest.ts'
 import { machineLine } from './machine.ts'
+import { benchRls } from './rls.ts'
 
-const BENCHES = { ingest: benchIngest, check: benchCheck, decode: benchDecode, import: benchImport }
+const BENCHES = {
+  ingest: benchIngest,
+  check: benchCheck,
+  rls: benchRls,
+  decode: benchDecode,
+  import: benchImport,
+  estimates: benchEstimates,
+}
 type Name = keyof typeof BENCHES
 
 const isName = (name: string): name is Name => name in BENCHES

@@ -68,7 +68,8 @@ export function describeForecaster(name: string, forecast: (ask: ForecastAsk) =>
       const windowStartMs = history.endMs - elapsedMs
       const first = Math.max(0, Math.ceil((windowStartMs - BEGIN_MS) / MINUTE_MS))
       const used = values.slice(first).reduce((sum, value) => sum + value, 0)
-      return { history, nowMs: history.endMs, windowStartMs, windowEndMs: windowStartMs + WINDOW_MS, used, limit }
+      const bounds = { nowMs: history.endMs, windowStartMs, windowEndMs: windowStartMs + WINDOW_MS }
+      return { history, ...bounds, used, limit, expiredAfter: null }
     })
 
   describe(`forecaster ${name}`, () => {

@@ -33,6 +33,9 @@ export const claim = (fields: Partial<Claim> = {}): Claim => ({
   cost: 1,
   isSpent: true,
   isEnforced: true,
+  isHeld: false,
+  slots: null,
+  drain: null,
   ...fields,
 })
 
@@ -43,6 +46,7 @@ export const request = (claims: Claim[], fields: Partial<DecideRequest> = {}): D
   requestId: null,
   isDryRun: false,
   expiresAtMs: null,
+  note: null,
   ...fields,
 })
 
@@ -50,6 +54,7 @@ export const spend = (amount: number, fields: Partial<RecordSpend> = {}): Record
   ...address(),
   amount,
   isRecordsOnly: false,
+  drain: null,
   ...fields,
 })
 
@@ -193,6 +198,32 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         await apply([effect(55, { requestId: 'r1' })])
         expect(await standing()).toEqual({ used: 100, reserved: 0 })
         expect(await store.settle(byRecord, [spend(55)])).toBe('already_settled')
+      })
+
+      test('say what they are for by their id alone, until they are settled, also when they have expired', async () => {
+        const note = '{"owner":"größe"}'
+        const first = await reserve(10, { note })
+        const second = await reserve(20, { note, expiresAtMs: nowMs + 120_000 })
+        await restart()
+        const held = { madeAtMs: nowMs, expiresAtMs: nowMs + 60_000, note }
+        expect(await store.reservation(first)).toEqual(held)
+        expect(await store.reservations(null, 10)).toEqual([
+          { ...held, reference: first },
+          { ...held, expiresAtMs: nowMs + 120_000, reference: second },
+        ])
+        expect(await store.reservations(first, 10)).toMatchObject([{ reference: second }])
+        expect(await store.reservations(null, 1)).toMatchObject([{ reference: first }])
+        nowMs += 60_001
+        await expect.poll(() => store.reservations(null, 10), { timeout: 3_000 }).toHaveLength(1)
+        expect(await store.reservation(first)).toEqual({ ...held, expiresAtMs: null })
+        await restart()
+        expect(await store.reservation(first)).toEqual({ ...held, expiresAtMs: null })
+        await store.settle(first, [spend(5)])
+        await apply([effect(6, { reference: second })])
+        expect([await store.reservation(first), await store.reservation(second)]).toEqual(['settled', 'settled'])
+        expect(await store.reservations(null, 10)).toEqual([])
+        expect(await standing()).toEqual({ used: 11, reserved: 0 })
+        expect(await store.reservation({ ...first, sequence: 99 })).toBe('unknown')
       })
 
       test('of a quota that counts checks only are spent when the record of their call comes', async () => {

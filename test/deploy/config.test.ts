@@ -103,6 +103,11 @@ describe('the config', () => {
     ['a file that is not there', { file: '/nowhere/quotacast.yaml' }, /cannot be read/],
     ['a file without sections', { file: NO_CONFIG }, /must have sections at its top/],
     ['a port that is taken twice', { overrides: ['limiter.port=7411'] }, /two have the port 7411/],
+    [
+      'an entry of descriptors that means nothing',
+      { overrides: ['limiter.grpc.descriptors={ a: { dimension: tean } }'] },
+      /limiter.grpc.descriptors.a.dimension: .*tean/,
+    ],
   ])('refuses %s', async (_name, sources, problem) => {
     expect((await problemsOf(sources)).join()).toMatch(problem)
   })

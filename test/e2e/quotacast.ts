@@ -31,6 +31,8 @@ export interface Quotacast {
   urls: Record<Role, string>
   /** Of the collector. */
   grpcPort: number
+  /** Port of the limiter's gRPC doors. */
+  limiterGrpcPort: number
   /** Health addresses, all roles. */
   health: Record<Role, string>
   token: string
@@ -109,13 +111,14 @@ export async function prepareQuotacast(config: Record<string, unknown> = {}): Pr
   const dir = mkdtempSync(join(tmpdir(), 'quotacast-e2e-'))
   const dataDir = join(dir, 'data')
   const configFile = join(dir, 'quotacast.yaml')
-  const [store, storeHealth, collector, grpc = 0, limiter, analyzer] = await freePorts(6)
+  const [store, storeHealth, collector, grpc = 0, limiter, limiterGrpc, analyzer] = await freePorts(7)
   const section = (name: string) => (config[name] ?? {}) as Record<string, unknown>
+  const limiterGrpcSection = (section('limiter').grpc ?? {}) as Record<string, unknown>
   const whole = {
     ...config,
     store: { kind: 'embedded', port: store, healthPort: storeHealth, ...section('store') },
     collector: { port: collector, grpc: { port: grpc }, ...section('collector') },
-    limiter: { port: limiter, ...section('limiter') },
+    limiter: { port: limiter, ...section('limiter'), grpc: { port: limiterGrpc, ...limiterGrpcSection } },
     analyzer: { port: analyzer, ...section('analyzer') },
   }
   writeFileSync(configFile, stringify(whole))
@@ -173,6 +176,7 @@ export async function prepareQuotacast(config: Record<string, unknown> = {}): Pr
     dir: dataDir,
     urls,
     grpcPort: grpc,
+    limiterGrpcPort: limiterGrpc ?? 0,
     health,
     get token() {
       return token()

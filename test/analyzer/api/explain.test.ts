@@ -3,6 +3,7 @@
  * from a projection, and the newest calls must be found without reading the old ones. Both are missed in silence.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { costsSql } from '../../../analyzer/usage/costs.ts'
 import { hourlyUsageSql, rawUsageSql } from '../../../analyzer/usage/current.ts'
 import { decisionsSql } from '../../../analyzer/usage/decisions.ts'
 import { freshSql } from '../../../analyzer/usage/fresh.ts'
@@ -94,7 +95,8 @@ function kept(plan: string, what: 'Parts' | 'Granules'): { read: number; all: nu
 }
 
 describe('the newest calls are found without reading the old ones', () => {
-  const recent = { ...params, fromMs: params.newMs, fromSeconds: params.newMs / 1000 }
+  const newSeconds = params.newMs / 1000
+  const recent = { ...params, fromMs: params.newMs, fromSeconds: newSeconds, sinceSeconds: newSeconds }
   const explainRecent = async (query: string) => {
     const rows = await testStore.rows<{ explain: string }>(`EXPLAIN indexes = 1 ${query}`, recent)
     return rows.map(({ explain }) => explain).join('\n')
@@ -102,7 +104,7 @@ describe('the newest calls are found without reading the old ones', () => {
 
   test('by the minute, in steps and for the edges of a window', async () => {
     const asked = selection(['tenant', 'consumer'])
-    for (const query of [pointsSql(asked, 60_000), stepsSql(asked), rawUsageSql(asked)]) {
+    for (const query of [pointsSql(asked, 60_000), stepsSql(asked), rawUsageSql(asked), costsSql('total_tokens')]) {
       const plan = await explainRecent(query)
       expect(plan).toMatch(/minute_range|started_at_range|PrimaryKey/)
       expect(plan).toContain('Parts: 1/')

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type ForecastAsk, fitForecast, forecast } from '../../../analyzer/forecast/forecaster.ts'
+import { describeRate, type ForecastAsk, fitForecast, forecast } from '../../../analyzer/forecast/forecaster.ts'
 import { toHistory } from '../../../analyzer/forecast/history.ts'
 import { describeForecaster } from '../../contract/forecaster.ts'
 
@@ -18,7 +18,7 @@ function halfADay(days: number, perHour: (hour: number, day: number) => number, 
   const windowStartMs = BEGIN_MS + days * DAY_MS
   const used = hours.slice(days * 24).reduce((sum, units) => sum + units, 0)
   const history = toHistory(hours, BEGIN_MS, HOUR_MS, nowMs)
-  return { history, nowMs, windowStartMs, windowEndMs: windowStartMs + DAY_MS, used, limit }
+  return { history, nowMs, windowStartMs, windowEndMs: windowStartMs + DAY_MS, used, limit, expiredAfter: null }
 }
 
 describe('days that all go alike', () => {
@@ -85,4 +85,38 @@ describe('a limit that is reached', () => {
 
 test('the burn rate is 1 at exactly the pace that the limit allows', () => {
   expect(answer(halfADay(5, () => 10, 240)).burnRate).toBeCloseTo(1)
+})
+
+describe('a sliding window', () => {
+  /** A day that slides over days of ten an hour: 240 are used, and ten an hour expire. */
+  const sliding = (limit: number, perHour = () => 10): ForecastAsk => {
+    const { history, nowMs } = halfADay(10, perHour, limit)
+    const expiredAfter = (sinceMs: number) => (10 * sinceMs) / HOUR_MS
+    return { history, nowMs, windowStartMs: nowMs, windowEndMs: nowMs + DAY_MS, used: 240, limit, expiredAfter }
+  }
+
+  test('is not used up by demand that only replaces what expires', () => {
+    const { probability, usageAtReset } = answer(sliding(300))
+    expect(probability).toBeLessThan(0.1)
+    expect(usageAtReset?.p50).toBeCloseTo(240, 0)
+    expect(answer({ ...sliding(300), expiredAfter: null }).probability).toBeGreaterThan(0.9)
+  })
+
+  test('is used up by demand that grows faster than that, and says when', () => {
+    // The last half day had three times the use: 20 an hour more than expires, 60 to go.
+    const { history, nowMs } = halfADay(10, (_hour, day) => (day === 10 ? 30 : 10), 0)
+    const { probability, exhaustionAtMs } = answer({ ...sliding(300), history })
+    expect(probability).toBeGreaterThan(0.5)
+    expect((exhaustionAtMs.p50 ?? 0) - nowMs).toBeGreaterThan(HOUR_MS)
+    expect((exhaustionAtMs.p50 ?? 0) - nowMs).toBeLessThan(DAY_MS)
+  })
+})
+
+test('a rate has use, headroom and a burn rate, and says why there is no more', () => {
+  const ask = { ...halfADay(1, () => 60, 2), used: 1 }
+  const rate = { ...ask, windowStartMs: ask.nowMs, windowEndMs: ask.nowMs + MINUTE_MS }
+  expect(describeRate(rate)).toMatchObject({
+    ...{ probability: null, confidence: 'none', burnRate: 0.5, headroom: { p10: 1, p50: 1, p90: 1 } },
+    why: expect.stringContaining('no reset'),
+  })
 })

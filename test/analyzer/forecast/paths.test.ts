@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import {
+  aheadOf,
   crossingMs,
   KNOTS_MAX,
   knotsOf,
@@ -22,6 +23,12 @@ test('the first crossing lies between two knots', () => {
   expect(crossingMs(paths, 0, 9.1)).toBe(Number.POSITIVE_INFINITY)
   expect(crossingMs(paths, 1, 1)).toBe(Number.POSITIVE_INFINITY)
   expect(crossingMs(paths, 1, 0)).toBe(0)
+})
+
+test('what expires gives room, and what was reached once was reached', () => {
+  const { totals } = aheadOf(paths, sinceMs => sinceMs / 100)
+  expect([...totals]).toEqual([0, 0, 2, 5, 0, 0, 0, 0])
+  expect([...aheadOf(paths, sinceMs => (sinceMs > 300 ? 100 : 0)).totals.slice(0, 4)]).toEqual([1, 1, 5, 5])
 })
 
 test('a total is that of the last knot', () => {

@@ -12,7 +12,7 @@ import { startSettler } from '../../../analyzer/limit/settler.ts'
 import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import { subjectKey } from '../../../analyzer/policy/subject.ts'
 import { isRecordedUpTo, readRecorded, recordedSinceMs } from '../../../analyzer/usage/recorded.ts'
-import { windowAt } from '../../../analyzer/usage/window.ts'
+import { bucketAt } from '../../../analyzer/usage/window.ts'
 import type { CallRecord } from '../../../collector/call-record.ts'
 import type { LogOptions } from '../../../collector/log/call-log.ts'
 import { openCallLog } from '../../../collector/log/open.ts'
@@ -102,6 +102,7 @@ async function openLimiter(
     decisionIds: createDecisionIds(['k'.repeat(32)]),
     callIdBytesMax: 2 ** 22,
     onRecordWithoutId: () => undefined,
+    onApplied: () => undefined,
   })
   const recorded = {
     costs: (query: Parameters<typeof readRecorded>[1]) => readRecorded(client, query),
@@ -120,7 +121,7 @@ async function openLimiter(
   const used = () =>
     Promise.all(
       quotas.map(async one => {
-        const bucket = { series: one.series, subject: subjectKey(['web']), ...windowAt(one.window, now()) }
+        const bucket = { series: one.series, subject: subjectKey(['web']), ...bucketAt(one.window, now()) }
         const { standings } = await store.decide(request([claim({ ...bucket, cost: 0 })], { isDryRun: true }))
         return standings[0]?.used
       }),

@@ -11,7 +11,7 @@ import {
   usedOf,
 } from '../../../analyzer/limit/bucket.ts'
 
-const empty = (): Bucket => ({ settled: 0, reserved: 0, shares: [] })
+const empty = (): Bucket => ({ settled: 0, reserved: 0, level: null, shares: [] })
 const gateway = fc.constantFrom('', 'kong', 'nginx', 'envoy')
 const amount = fc.integer({ min: 0, max: 1_000 })
 const sums = fc.array(fc.record({ gateway, pending: amount, unlinked: amount }), { maxLength: 8 })

@@ -6,18 +6,21 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
 import { claim, describeLimitStore, effect, request, spend } from '../../contract/limit-store.ts'
+import { describeLimitStoreWindows } from '../../contract/limit-store-windows.ts'
 
 const log = pino({ level: 'silent' })
 const options = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
 const makeDir = () => mkdtemp(join(tmpdir(), 'quotacast-'))
 
-describeLimitStore('embedded limit store', async () => {
+const prepare = async () => {
   const dir = await makeDir()
   return {
-    open: now => openLimitStore(options, { dir, log, now }),
+    open: (now: () => number) => openLimitStore(options, { dir, log, now }),
     remove: () => rm(dir, { recursive: true, force: true }),
   }
-})
+}
+describeLimitStore('embedded limit store', prepare)
+describeLimitStoreWindows('embedded limit store, without a reset', prepare)
 
 let dirs: string[]
 let stores: LimitStore[]

@@ -10,7 +10,7 @@ import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
 import { startSettler } from '../../../analyzer/limit/settler.ts'
 import { createPolicy } from '../../../analyzer/policy/policy.ts'
-import { windowAt } from '../../../analyzer/usage/window.ts'
+import { bucketAt } from '../../../analyzer/usage/window.ts'
 import type { CallRecord } from '../../../collector/call-record.ts'
 import { claim, request } from '../../contract/limit-store.ts'
 import { appendCalls, callRecord, openLog, quota, silent } from './call-records.ts'
@@ -76,11 +76,12 @@ test('killed at any moment, the limiter counts every call once: its check, its r
     decisionIds: createDecisionIds([task.key]),
     callIdBytesMax: 2 ** 22,
     onRecordWithoutId: () => undefined,
+    onApplied: () => undefined,
     logger: silent,
     now: Date.now,
   })
   await expect.poll(() => settler.lagEntries(), { timeout: 20_000 }).toBe(0)
-  const bucket = { series: one.series, subject: 'web', ...windowAt(one.window, Date.now()), limit: 1e12, cost: 0 }
+  const bucket = { series: one.series, subject: 'web', ...bucketAt(one.window, Date.now()), limit: 1e12, cost: 0 }
   const { standings } = await store.decide(request([claim(bucket)], { isDryRun: true }))
   const used = standings[0]?.used ?? 0
   await settler.close()

@@ -1,11 +1,21 @@
 import { expect, test } from 'vitest'
-import { addEntry, createLedger, findRequest, type LedgerEntry, unhold } from '../../../analyzer/limit/ledger.ts'
+import {
+  addEntry,
+  createLedger,
+  findRequest,
+  findReservation,
+  type LedgerEntry,
+  NOTE_HORIZON_MS,
+  takeExpired,
+  unhold,
+} from '../../../analyzer/limit/ledger.ts'
 
 const entry = (sequence: number, fields: Partial<LedgerEntry> = {}): LedgerEntry => ({
-  reference: { epoch: 1, sequence, isHeld: fields.expiresAtMs !== undefined, charges: [] },
+  reference: { epoch: 1, sequence, charges: [] },
   madeAtMs: sequence,
   requestKey: null,
   expiresAtMs: null,
+  note: null,
   ...fields,
 })
 
@@ -29,4 +39,23 @@ test('the same of a request id that another decision has taken over, which stays
   unhold(ledger, held.reference)
   expect(findRequest(ledger, 'r1')).toBe(newer)
   expect(ledger.entries.size).toBe(1)
+})
+
+test('an expired reservation is known until it is settled, and at last forgotten, with or without a request id', () => {
+  const ledger = createLedger(10)
+  const [one, other, settled] = [
+    entry(1, { expiresAtMs: 100, note: 'one' }),
+    entry(2, { expiresAtMs: 100, note: 'other', requestKey: 'r2' }),
+    entry(3, { expiresAtMs: 100, note: 'settled' }),
+  ]
+  for (const each of [one, other, settled]) addEntry(ledger, each)
+  expect(takeExpired(ledger, 100)).toHaveLength(3)
+  unhold(ledger, settled.reference)
+  expect([one, other, settled].map(({ reference }) => findReservation(ledger, reference)?.note)).toEqual([
+    'one',
+    'other',
+    undefined,
+  ])
+  takeExpired(ledger, NOTE_HORIZON_MS + 2)
+  expect(ledger.entries.size + ledger.expired.size + ledger.requests.size).toBe(0)
 })

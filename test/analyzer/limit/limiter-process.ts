@@ -7,7 +7,7 @@ import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
 import { startSettler } from '../../../analyzer/limit/settler.ts'
 import { createPolicy } from '../../../analyzer/policy/policy.ts'
-import { windowAt } from '../../../analyzer/usage/window.ts'
+import { bucketAt } from '../../../analyzer/usage/window.ts'
 import { claim, request } from '../../contract/limit-store.ts'
 import { openLog, quota, silent } from './call-records.ts'
 
@@ -33,10 +33,11 @@ startSettler({
   decisionIds,
   callIdBytesMax: 2 ** 22,
   onRecordWithoutId: () => undefined,
+  onApplied: () => undefined,
   logger: silent,
   now: Date.now,
 })
-const spent = claim({ series: one.series, subject: 'web', ...windowAt(one.window, Date.now()), limit: 1e12 })
+const spent = claim({ series: one.series, subject: 'web', ...bucketAt(one.window, Date.now()), limit: 1e12 })
 for (;;) {
   const { reference } = await store.decide(request([{ ...spent, cost: task.estimate }]))
   if (reference !== null) await say(`${decisionIds.encode(reference)}\n`)

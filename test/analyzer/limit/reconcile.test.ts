@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
+import { claimOf } from '../../../analyzer/limit/claiming.ts'
 import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
 import type { LimitStore, RecordBatch } from '../../../analyzer/limit/limit-store.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
@@ -11,7 +12,7 @@ import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { subjectKey } from '../../../analyzer/policy/subject.ts'
 import { isRecordedUpTo, readRecorded, recordedSinceMs } from '../../../analyzer/usage/recorded.ts'
-import { windowAt } from '../../../analyzer/usage/window.ts'
+import { bucketAt } from '../../../analyzer/usage/window.ts'
 import type { CallLog } from '../../../collector/log/call-log.ts'
 import { createWriter, type Writer } from '../../../collector/store/writer.ts'
 import { claim, request } from '../../contract/limit-store.ts'
@@ -68,6 +69,7 @@ async function openCounting(name: string, plant: (batch: RecordBatch) => RecordB
     decisionIds: createDecisionIds(['k'.repeat(32)]),
     callIdBytesMax: 2 ** 22,
     onRecordWithoutId: () => undefined,
+    onApplied: () => undefined,
     logger: silent,
     now: Date.now,
   })
@@ -88,7 +90,7 @@ async function openCounting(name: string, plant: (batch: RecordBatch) => RecordB
 }
 
 async function used(store: LimitStore, one: Quota, subject: string[]) {
-  const bucket = { series: one.series, subject: subjectKey(subject), ...windowAt(one.window, Date.now()) }
+  const bucket = { series: one.series, subject: subjectKey(subject), ...bucketAt(one.window, Date.now()) }
   const { standings } = await store.decide(request([claim({ ...bucket, cost: 0 })], { isDryRun: true }))
   return standings[0]?.used
 }
@@ -147,6 +149,45 @@ test('what the settler dropped and doubled is corrected, exactly that, in the fi
   await reconciler.reconcile()
   await exact()
   expect(await reconciler.reconcile()).toMatchObject({ buckets: 0, added: 0, removed: 0 })
+})
+
+test('slots of a sliding window are compared by the calls that began in them, what drains is not', async () => {
+  const sliding = quota({ name: 'sliding', window: { kind: 'sliding', everySeconds: 3600 } })
+  const rate = quota({ name: 'rate', window: { kind: 'rate', everySeconds: 3600 } })
+  const counting = await openCounting('limits', batch => ({ ...batch, effects: [] }), [sliding, rate])
+  closing.push(counting.close)
+  const agoMs = [0, 7 * 60_000, 31 * 60_000, 59 * 60_000, 70 * 60_000]
+  const all = agoMs.map((ms, index) => callRecord({ startedAtMs: Date.now() - ms, totalTokens: 10 ** index }))
+  await appendCalls(log, all)
+  await isStored(counting.settler)
+  const asked: number[] = []
+  const deps = {
+    ...counting.deps,
+    recorded: {
+      ...recorded,
+      costs: (query: Parameters<typeof recorded.costs>[0]) => {
+        asked.push(query.stepMs)
+        return recorded.costs(query)
+      },
+    },
+  }
+  const reconciler = startReconciler(deps)
+  closing.push(() => reconciler.close())
+  await reconciler.reconcile()
+  const usedOf = async (one: Quota) => {
+    const asking = claimOf(one, 'web', {
+      cost: 0,
+      allowance: { limit: 1e9, forgiven: 0, sinceMs: 0 },
+      nowMs: Date.now(),
+    })
+    return (await counting.store.decide(request([asking], { isDryRun: true }))).standings[0]?.used
+  }
+  expect(await usedOf(sliding)).toBe(1_111)
+  expect(await usedOf(rate)).toBe(0)
+  expect(await reconciler.reconcile()).toMatchObject({ buckets: 0 })
+  // All slots together, however many they are.
+  expect(new Set(asked)).toEqual(new Set([112_500]))
+  expect(asked.length).toBeLessThanOrEqual(6)
 })
 
 test('a limit store that was lost, and a new quota, learn what was used before from the store', async () => {

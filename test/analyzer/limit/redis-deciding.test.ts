@@ -6,7 +6,7 @@ import { claim, request } from '../../contract/limit-store.ts'
 
 /** What the script answers: epoch and buckets, then one allowed decision of one claim for each sequence. */
 const allowed = (...sequences: number[]) => {
-  const numbers = [7, 1, ...sequences.flatMap(sequence => [1, sequence, 1, 0, 1, 3, 4, 0])]
+  const numbers = [7, 1, ...sequences.flatMap(sequence => [1, sequence, 1, 0, 1, 0, 3, 4, 0])]
   const answer = Buffer.alloc(numbers.length * 8)
   for (const [index, number] of numbers.entries()) answer.writeDoubleLE(number, index * 8)
   return answer
@@ -45,8 +45,8 @@ test('what was spent for a caller who has gone is given back, and nobody is sent
   expect(sizes).toHaveLength(1)
   resolve(allowed(1))
   await sleep(0)
-  const charge = { window: 3, bucket: 4, share: 0, amount: 1 }
-  expect(givenBack).toEqual([{ epoch: 7, sequence: 1, isHeld: false, charges: [charge] }])
+  const charge = { window: 3, bucket: 4, share: 0, amount: 1, isHeld: false }
+  expect(givenBack).toEqual([{ epoch: 7, sequence: 1, charges: [charge] }])
   expect(deciding.isOverdue()).toBe(false)
   expect((await deciding.decide(request([claim()]))).reference?.sequence).toBe(2)
 })

@@ -62,14 +62,15 @@ const claims = fc.array(
       cost: amount,
       isSpent: mostly(true, fc.constant(false)),
       isEnforced: fc.boolean(),
+      isHeld: mostly(false, fc.constant(true)),
     })
-    .map(({ address: where, ...rest }) => ({ ...where, ...rest })),
+    .map(({ address: where, ...rest }) => ({ ...where, ...rest, slots: null, drain: null })),
   { maxLength: 3 },
 )
 const spends = fc.array(
   fc
     .record({ address, amount, isRecordsOnly: fc.boolean() })
-    .map(({ address: where, ...rest }) => ({ ...where, ...rest })),
+    .map(({ address: where, ...rest }) => ({ ...where, ...rest, drain: null })),
   { maxLength: 3 },
 )
 const decideStep = fc.record({
@@ -110,7 +111,7 @@ const crowdStep = fc.tuple(amount, address, fc.subarray(gateways)).map(([cost, w
     earlier: 99,
     gateway: one,
     requestId: null,
-    spends: [{ ...where, amount: cost, isRecordsOnly: false }],
+    spends: [{ ...where, amount: cost, isRecordsOnly: false, drain: null }],
   })),
   checksOnly: [],
 }))
@@ -167,8 +168,9 @@ async function live(store: LimitStore, sequence: readonly Step[]): Promise<unkno
     switch (step.kind) {
       case 'decide': {
         const { kind: _kind, ...asked } = step
-        const expiresAtMs = asked.verb === 'reserve' ? START_MS + 60_000 : null
-        const decision = await store.decide({ ...asked, expiresAtMs })
+        const holds = asked.verb === 'reserve' || asked.claims.some(({ isHeld }) => isHeld)
+        const expiresAtMs = holds ? START_MS + 60_000 : null
+        const decision = await store.decide({ ...asked, expiresAtMs, note: null })
         if (decision.reference !== null) references.push(decision.reference)
         return { ...decision, reference: decision.reference && { ...decision.reference, epoch: 0 } }
       }
@@ -211,13 +213,83 @@ async function standings(store: LimitStore, starts: readonly number[] = STARTS_M
     for (const subject of ['a', 'b', '4:acme2:kö', '', 'c']) {
       for (const startMs of starts) {
         const one = { series, subject, startMs, endMs: startMs + HOUR_MS, limit: 1, cost: 0 }
-        const asked = { ...one, isSpent: true, isEnforced: false }
-        const rest = { gateway: '', requestId: null, isDryRun: true, expiresAtMs: null }
+        const asked = { ...one, isSpent: true, isEnforced: false, isHeld: false, slots: null, drain: null }
+        const rest = { gateway: '', requestId: null, isDryRun: true, expiresAtMs: null, note: null }
         found.push((await store.decide({ verb: 'check', claims: [asked], ...rest })).standings[0])
       }
     }
   }
   return found
+}
+
+/** Short, so that time goes on through many of them. */
+const SLIDING = { everyMs: 1_000, lengthMs: 4_000 }
+const RATE = { periodMs: 700, keptMs: 5_000 }
+const units = fc.oneof(fc.nat({ max: 9 }), fc.double({ min: 0, max: 9, noNaN: true }))
+const rollingSubject = fc.constantFrom('a', 'b')
+const sinceMs = mostly(
+  0,
+  fc.nat({ max: 20 }).map(slot => START_MS + slot * SLIDING.everyMs),
+)
+const slidingClaim = fc.record({
+  series: fc.constant('sliding'),
+  ...{ subject: rollingSubject, limit: units, cost: units, isEnforced: fc.boolean() },
+  ...{ isSpent: fc.constant(true), isHeld: mostly(false, fc.constant(true)), drain: fc.constant(null) },
+  slots: fc.record({ sinceMs, forgiven: units }).map(reset => ({ ...SLIDING, ...reset })),
+})
+const drain = fc.record({ amount: units, sinceMs }).map(one => ({ ...RATE, ...one }))
+const rateClaim = fc.record({
+  series: fc.constant('rate'),
+  ...{ subject: rollingSubject, limit: mostly(1e9, units), cost: units, isEnforced: fc.boolean(), drain },
+  ...{ isSpent: fc.constant(true), isHeld: fc.constant(false), slots: fc.constant(null) },
+})
+const rollingSpend = fc.oneof(
+  fc.record({ subject: rollingSubject, amount: units, isRecordsOnly: fc.boolean(), agoSlots: fc.nat({ max: 7 }) }),
+  fc.record({ subject: rollingSubject, amount: units, isRecordsOnly: fc.boolean(), drain }),
+)
+const rollingStep = fc.record({
+  waitMs: fc.oneof(fc.nat({ max: 900 }), fc.constantFrom(0, 1, 4_999, 11_000)),
+  verb: fc.constantFrom('check' as const, 'check' as const, 'reserve' as const, 'record' as const),
+  claims: fc.array(fc.oneof(slidingClaim, rateClaim), { maxLength: 3 }),
+  earlier,
+  how: fc.constantFrom('settle' as const, 'release' as const, 'apply' as const, 'apply' as const),
+  spends: fc.array(rollingSpend, { maxLength: 2 }),
+})
+type RollingStep = typeof rollingStep extends fc.Arbitrary<infer T> ? T : never
+
+/** As `live`, of what has no reset, while time goes on. Nothing expires: that would depend on when a store sweeps. */
+async function liveOn(store: LimitStore, sequence: readonly RollingStep[], wait: (ms: number) => number) {
+  const answers: unknown[] = []
+  const references: DecisionReference[] = []
+  let offset = 0
+  for (const { waitMs, verb, claims: wanted, earlier: number, how, spends: costs } of sequence) {
+    const nowMs = wait(waitMs)
+    const bounds = (agoSlots: number) => {
+      const startMs = Math.floor(nowMs / SLIDING.everyMs - agoSlots) * SLIDING.everyMs
+      return { startMs, endMs: startMs + SLIDING.everyMs + SLIDING.lengthMs }
+    }
+    const decision = await store.decide({
+      ...{ verb, gateway: 'kong', requestId: null, isDryRun: false, expiresAtMs: START_MS + HOUR_MS, note: null },
+      claims: wanted.map(one => ({ ...one, ...bounds(0) })),
+    })
+    if (decision.reference !== null) references.push(decision.reference)
+    answers.push({ ...decision, reference: decision.reference && { ...decision.reference, epoch: 0 } })
+    const spent = costs.map(one =>
+      'drain' in one
+        ? { ...one, ...bounds(0), series: 'rate' }
+        : { ...one, ...bounds(one.agoSlots), series: 'sliding', drain: null },
+    )
+    const reference = references[number] ?? null
+    if (how === 'apply') {
+      offset += 1
+      const effects = [{ reference, gateway: 'kong', requestId: null, spends: spent }]
+      const position = { logId: 'log', partition: 0, nextOffset: offset, appliedOffset: offset - 1 }
+      answers.push(await store.applyRecords({ effects, checksOnly: new Set(), position }))
+    } else if (reference !== null) {
+      answers.push(how === 'settle' ? await store.settle(reference, spent) : await store.release(reference))
+    }
+  }
+  return answers
 }
 
 describe.skipIf(missing !== null)('embedded and redis', () => {
@@ -228,12 +300,12 @@ describe.skipIf(missing !== null)('embedded and redis', () => {
   afterAll(() => server?.stop())
 
   let runs = 0
-  const openBoth = async (now: () => number) => {
+  const openBoth = async (now: () => number, roomy = room) => {
     runs += 1
     const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
-    const embedded = await openEmbeddedLimits({ kind: 'embedded', flushMs: 50, ...room }, { dir, log, now })
+    const embedded = await openEmbeddedLimits({ kind: 'embedded', flushMs: 50, ...roomy }, { dir, log, now })
     const redis = await openRedisLimits(
-      { kind: 'redis', url: server.url, db: 0, keyPrefix: `run-${runs}:`, deadlineMs: 1_000, ...room },
+      { kind: 'redis', url: server.url, db: 0, keyPrefix: `run-${runs}:`, deadlineMs: 1_000, ...roomy },
       { dir, log, now },
     )
     const close = async () => {
@@ -276,6 +348,28 @@ describe.skipIf(missing !== null)('embedded and redis', () => {
         }
       }),
       { numRuns: 5, endOnFailure: true },
+    )
+  })
+
+  test('slide and drain the same, as time goes on', { timeout: 60_000 }, async () => {
+    const sequences = fc.array(rollingStep, { minLength: 5, maxLength: 40, size: 'max' })
+    await fc.assert(
+      fc.asyncProperty(sequences, async sequence => {
+        let nowMs = START_MS
+        const wait = (ms: number) => {
+          nowMs += ms
+          return nowMs
+        }
+        const { embedded, redis, close } = await openBoth(() => nowMs, { bucketsMax: 1_000, requestsMax: 10 })
+        try {
+          const answers = await liveOn(embedded, sequence, wait)
+          nowMs = START_MS
+          expect(await liveOn(redis, sequence, wait)).toEqual(answers)
+        } finally {
+          await close()
+        }
+      }),
+      { numRuns: 60 },
     )
   })
 })

@@ -10,6 +10,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
 import { openRedisLimits } from '../../../analyzer/limit/redis.ts'
 import { claim, describeLimitStore, effect, request, spend } from '../../contract/limit-store.ts'
+import { describeLimitStoreWindows } from '../../contract/limit-store-windows.ts'
 import { freePorts } from '../../free-ports.ts'
 import { whatIsMissing } from '../../servers/missing.ts'
 import { type RedisServer, redisChecks, startRedis } from '../../servers/redis.ts'
@@ -78,13 +79,15 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     })
   const untilUsable = (store: LimitStore) => expect.poll(() => store.unavailable(), { timeout: 8_000 }).toBeNull()
 
-  describeLimitStore('contract', async () => {
-    const prefix = newPrefix()
+  const prepare = async () => {
+    const keyPrefix = newPrefix()
     return {
-      open: now => openRedisLimits({ ...options, url: server.url, keyPrefix: prefix }, { dir: '', log, now }),
+      open: (now: () => number) => openRedisLimits({ ...options, url: server.url, keyPrefix }, { dir: '', log, now }),
       remove: async () => undefined,
     }
-  })
+  }
+  describeLimitStore('contract', prepare)
+  describeLimitStoreWindows('contract, without a reset', prepare)
 
   test('two limiters, 64 callers at once: never over the limit, and nobody is refused while there is room', async () => {
     const [one, other] = [await open(), await open()]

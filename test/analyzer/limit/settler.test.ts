@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { claimOf } from '../../../analyzer/limit/claiming.ts'
 import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
 import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
@@ -9,7 +10,7 @@ import { type Settler, startSettler } from '../../../analyzer/limit/settler.ts'
 import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { subjectKey } from '../../../analyzer/policy/subject.ts'
-import { windowAt } from '../../../analyzer/usage/window.ts'
+import { bucketAt } from '../../../analyzer/usage/window.ts'
 import type { CallLog } from '../../../collector/log/call-log.ts'
 import { claim, request } from '../../contract/limit-store.ts'
 import { appendCalls, callRecord, openLog, quota, silent } from './call-records.ts'
@@ -47,6 +48,7 @@ async function open(logDir = 'log') {
     decisionIds,
     callIdBytesMax: 2 ** 22,
     onRecordWithoutId: gateway => withoutId.push(gateway),
+    onApplied: () => undefined,
     logger: silent,
     now: Date.now,
   })
@@ -59,7 +61,7 @@ async function close() {
 const bucket = (one: Quota, subject: string[]) => ({
   series: one.series,
   subject: subjectKey(subject),
-  ...windowAt(one.window, Date.now()),
+  ...bucketAt(one.window, Date.now()),
 })
 async function used(one = quotas[0] ?? quota(), subject = ['web']) {
   const dryRun = request([claim({ ...bucket(one, subject), cost: 0 })], { isDryRun: true })
@@ -123,6 +125,30 @@ test('what is no call record is stepped over', async () => {
   expect(settler.counts().unreadable).toBe(2)
 })
 
+test('without a reset, records spend in the slot they started in, or now; what is too old for either spends nothing', async () => {
+  const minute = (kind: string) => quota({ name: kind, limit: 1_000, window: { kind, everySeconds: 60 } })
+  const [sliding, rate] = [minute('sliding'), minute('rate')]
+  quotas = [sliding, rate, quota({ name: 'held', unit: 'concurrent_requests', window: undefined })]
+  const startedAtMs = Date.now()
+  await appendCalls(log, [
+    callRecord({ startedAtMs, totalTokens: 900 }),
+    callRecord({ startedAtMs: startedAtMs - 65_000, totalTokens: 50 }),
+    callRecord({ startedAtMs: startedAtMs - 2 * HOUR_MS, totalTokens: 5_000 }),
+    callRecord({ startedAtMs: startedAtMs + 2 * HOUR_MS, totalTokens: 7 }),
+  ])
+  await isSettled()
+  const standingOf = async (one: Quota) => {
+    const allowance = { limit: one.limit, forgiven: 0, sinceMs: 0 }
+    const asking = claimOf(one, 'web', { cost: 0, allowance, nowMs: store.nowMs() })
+    return (await store.decide(request([asking], { isDryRun: true }))).standings[0]
+  }
+  expect((await standingOf(sliding))?.used).toBe(900)
+  // 957 of which some have drained since.
+  const level = (await standingOf(rate))?.used ?? 0
+  expect(level).toBeGreaterThan(957 - (1_000 / 60_000) * (Date.now() - startedAtMs + 1))
+  expect(level).toBeLessThanOrEqual(957)
+})
+
 test('late records spend in the window they started in if it is still open', async () => {
   const day = quota({ name: 'day', window: { kind: 'fixed', everySeconds: 86_400 } })
   const month = quota({ name: 'month', window: { kind: 'fixed', everySeconds: 400 * 86_400 } })
@@ -130,8 +156,8 @@ test('late records spend in the window they started in if it is still open', asy
   await close()
   await open()
   const earlier = Math.max(
-    windowAt(month.window, Date.now()).startMs,
-    windowAt(day.window, Date.now()).startMs - HOUR_MS,
+    bucketAt(month.window, Date.now()).startMs,
+    bucketAt(day.window, Date.now()).startMs - HOUR_MS,
   )
   await appendCalls(log, [callRecord({ startedAtMs: earlier, totalTokens: 5 })])
   await isSettled()
@@ -195,6 +221,7 @@ test('records that were trimmed before they were applied have every window compa
     decisionIds,
     callIdBytesMax: 2 ** 22,
     onRecordWithoutId: () => undefined,
+    onApplied: () => undefined,
     logger: silent,
     now: Date.now,
   })

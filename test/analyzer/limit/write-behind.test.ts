@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { type Counters, decide, noChanges } from '../../../analyzer/limit/counters.ts'
+import { type Counters, noChanges } from '../../../analyzer/limit/counters.ts'
+import { decide } from '../../../analyzer/limit/deciding.ts'
 import { createLedger } from '../../../analyzer/limit/ledger.ts'
 import { createOpenWindows } from '../../../analyzer/limit/open-windows.ts'
 import { createSettledBits } from '../../../analyzer/limit/settled-bits.ts'

@@ -54,8 +54,11 @@ describe('a quota', () => {
   })
 
   test.each([
-    { window: { kind: 'sliding', everySeconds: 60 } },
+    { window: { kind: 'sliding', everySeconds: 60, slots: 3 } },
+    { window: { kind: 'rate', everySeconds: 60, burst: 0 } },
+    { window: undefined },
     { unit: 'concurrent_requests' },
+    { unit: 'concurrent_requests', window: undefined, counts: 'records' },
     { limit: 'upstream' },
     { limit: -1 },
     { enforcement: 'pace' },

@@ -1,8 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
+import { countedWindow, isFollowed } from '../../../analyzer/tick/followed-quota.ts'
+import { passingUse } from '../../../analyzer/tick/passing-use.ts'
 import { loadQuotaSeries, type QuotaSeries, usedInWindow } from '../../../analyzer/tick/quota-series.ts'
 import { readFresh } from '../../../analyzer/usage/fresh.ts'
-import { windowAt } from '../../../analyzer/usage/window.ts'
+import { bucketAt } from '../../../analyzer/usage/window.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
 import { testQuota } from '../quotas.ts'
 import { storeCalls, storeDecisions } from '../store-calls.ts'
@@ -32,6 +34,7 @@ beforeEach(async () => {
 })
 
 async function load(quota: Quota, subjectsMax = 100): Promise<QuotaSeries> {
+  if (!isFollowed(quota)) throw new Error('expected a quota that is followed')
   const { client } = testStore.store
   const { seen } = await readFresh(client, 'decisions', null)
   return await loadQuotaSeries(client, quota, { nowMs, budget: { left: subjectsMax }, decisionsSeen: seen })
@@ -40,7 +43,7 @@ async function load(quota: Quota, subjectsMax = 100): Promise<QuotaSeries> {
 /** What the subject used in the window of now. */
 async function used(quota: Quota): Promise<number> {
   const series = await load(quota)
-  return usedInWindow(series, JSON.stringify(Object.values(subject)), windowAt(quota.window, nowMs))
+  return usedInWindow(series, JSON.stringify(Object.values(subject)), bucketAt(quota.window, nowMs))
 }
 
 /** One call a minute, and what its check had estimated. */
@@ -133,4 +136,33 @@ test('a quota of seconds needs no long history', async () => {
   const { grid } = await load(testQuota({ window: { kind: 'fixed', everySeconds: 10 } }))
   expect(nowMs - grid.startMs).toBeLessThan(HOUR_MS)
   expect((await load(testQuota({ window: { kind: 'fixed', everySeconds: 300 } }))).grid.steps).toBeGreaterThan(2_000)
+})
+
+describe('without a reset', () => {
+  /** What was used in the days that have just passed, and how much of it will have expired after so many. */
+  const passing = async (days: number, counts: 'records' | 'checks' = 'records') => {
+    const window = { kind: 'sliding', everySeconds: days * 86_400 }
+    const series = await load(testQuota({ unit: 'total_tokens', window, counts }))
+    const one = series.subjects.get(JSON.stringify(Object.values(subject)))
+    if (!one) throw new Error('expected the subject to be followed')
+    return passingUse(series, one, countedWindow(series.quota, nowMs), days * DAY_MS)
+  }
+
+  test('what has just passed is used, and expires hour by hour', async () => {
+    // Whole hours, so that what is read from the hourly projection lies where it was.
+    const atMs = (days: number) => nowMs - days * DAY_MS - 30 * MINUTE_MS
+    await storeCalls(
+      testStore.store,
+      [1, 3, 6, 8].map(days => ({ startedAtMs: atMs(days), total_tokens: days })),
+    )
+    const { used, expiredAfter } = await passing(7)
+    expect(used).toBe(10)
+    const after = (days: number) => expiredAfter(days * DAY_MS)
+    expect([0, 0.9, 1.1, 3.9, 4.1, 6.1, 7, 8].map(after)).toEqual([0, 0, 6, 6, 9, 10, 10, 10])
+    await expect(passing(2)).resolves.toMatchObject({ used: 1 })
+  })
+
+  test('calls under way are not followed: no record tells of them', () => {
+    expect(isFollowed(testQuota({ unit: 'concurrent_requests', window: undefined }))).toBe(false)
+  })
 })

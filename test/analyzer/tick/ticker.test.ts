@@ -2,7 +2,8 @@ import pino from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { createTicker } from '../../../analyzer/tick/ticker.ts'
-import { type WindowOptions, windowAt } from '../../../analyzer/usage/window.ts'
+import { bucketAt } from '../../../analyzer/usage/window.ts'
+import type { WindowOptions } from '../../../analyzer/usage/window-options.ts'
 import { openStore } from '../../../collector/store/open.ts'
 import { freePorts } from '../../free-ports.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
@@ -65,7 +66,7 @@ describe('what a subject used is exact', () => {
       const ticker = tickerOf([quota])
       const check = async () => {
         const { forecasts } = await ticker.tick()
-        const { startMs, endMs } = windowAt(quota.window, nowMs)
+        const { startMs, endMs } = bucketAt(quota.window, nowMs)
         expect(forecasts[0]?.used).toBe(starts.filter(atMs => atMs >= startMs && atMs < endMs).length)
       }
       await send(
@@ -75,7 +76,7 @@ describe('what a subject used is exact', () => {
       await send([nowMs - 1, nowMs - MINUTE_MS])
       await check()
       // Calls from before the part that is read anew are found by a complete reading, at most once a minute.
-      const { startMs } = windowAt(quota.window, nowMs)
+      const { startMs } = bucketAt(quota.window, nowMs)
       nowMs += 2 * MINUTE_MS
       await send([startMs, startMs - 1, nowMs - 50 * HOUR_MS])
       await ticker.tick()

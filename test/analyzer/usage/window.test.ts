@@ -1,12 +1,16 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
+  bucketAt,
+  HELD_WINDOW,
+  isResetting,
   parseWindow,
   previousWindow,
+  type ResettingWindow,
   seriesStepMs,
-  type WindowOptions,
   windowAt,
 } from '../../../analyzer/usage/window.ts'
+import type { WindowOptions } from '../../../analyzer/usage/window-options.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -21,8 +25,13 @@ const calendar = (every: 'day' | 'week' | 'month' | 'year', timezone = 'UTC', st
   timezone,
   startsOn,
 })
+const resetting = (options: WindowOptions): ResettingWindow => {
+  const spec = parseWindow(options)
+  if (!isResetting(spec)) throw new Error('expected a window that resets')
+  return spec
+}
 const at = (options: WindowOptions, instant: string) => {
-  const { startMs, endMs } = windowAt(parseWindow(options), Date.parse(instant))
+  const { startMs, endMs } = windowAt(resetting(options), Date.parse(instant))
   return [new Date(startMs).toISOString(), new Date(endMs).toISOString()]
 }
 
@@ -136,14 +145,14 @@ test('windows hold their instant and follow one another without a gap, whatever 
   const instant = fc.integer({ min: Date.UTC(1990, 0, 1), max: Date.UTC(2040, 0, 1) })
   fc.assert(
     fc.property(options, instant, (chosen, atMs) => {
-      const spec = parseWindow(chosen)
+      const spec = resetting(chosen)
       const window = windowAt(spec, atMs)
       expect(window.startMs <= atMs && atMs < window.endMs).toBe(true)
       const before = previousWindow(spec, window)
       expect(before.endMs).toBe(window.startMs)
       expect(windowAt(spec, window.endMs).startMs).toBe(window.endMs)
       // A cache must not change the answer.
-      expect(windowAt(parseWindow(chosen), window.endMs - 1)).toEqual(window)
+      expect(windowAt(resetting(chosen), window.endMs - 1)).toEqual(window)
     }),
     { numRuns: 300 },
   )
@@ -158,6 +167,29 @@ test.each([
   [calendar('year', 'UTC', 13), '/startsOn'],
 ])('%j is refused at its option', (options, path) => {
   expect(() => parseWindow(options)).toThrow(expect.objectContaining({ code: 'WINDOW_INVALID', path }))
+})
+
+test('a slot holds the instant, and counts until the length of the window after its end', () => {
+  const options = fc.record({
+    everySeconds: fc.integer({ min: 1, max: 86_400 }),
+    slots: fc.integer({ min: 4, max: 128 }),
+  })
+  fc.assert(
+    fc.property(options, fc.integer({ min: 0, max: Date.UTC(2040, 0, 1) }), ({ everySeconds, slots }, atMs) => {
+      const spec = parseWindow({ kind: 'sliding', everySeconds, slots })
+      if (spec.kind !== 'sliding') throw new Error('expected it to slide')
+      expect(spec.slotMs * slots).toBeLessThanOrEqual(spec.lengthMs)
+      const { startMs, endMs } = bucketAt(spec, atMs)
+      expect(startMs <= atMs && atMs < startMs + spec.slotMs).toBe(true)
+      expect(endMs).toBe(startMs + spec.slotMs + spec.lengthMs)
+    }),
+  )
+})
+
+test('what drains, and what is held, is counted for longer than it can last', () => {
+  const rate = parseWindow({ kind: 'rate', everySeconds: 60 })
+  expect(bucketAt(rate, HOUR_MS + 1)).toEqual({ startMs: HOUR_MS, endMs: 3 * HOUR_MS })
+  expect(bucketAt(HELD_WINDOW, DAY_MS + 1)).toEqual({ startMs: DAY_MS, endMs: 3 * DAY_MS })
 })
 
 test('a series steps by a 60th of its window, between a minute and an hour', () => {

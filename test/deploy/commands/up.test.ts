@@ -52,8 +52,9 @@ const flags = (overrides: Record<string, unknown>) =>
 
 test('starts the roles that are asked for, and says where those are', async () => {
   const dataDir = mkdtempSync(join(tmpdir(), 'quotacast-'))
-  const [port = 0] = await freePorts(1)
-  const only = ['--roles', 'limiter', '--data', dataDir, '--json', ...flags({ ...distributed, 'limiter.port': port })]
+  const [port = 0, grpcPort = 0] = await freePorts(2)
+  const ports = { 'limiter.port': port, 'limiter.grpc.port': grpcPort }
+  const only = ['--roles', 'limiter', '--data', dataDir, '--json', ...flags({ ...distributed, ...ports })]
   const child = spawn(process.execPath, [MAIN, 'up', ...only], { stdio: ['ignore', 'pipe', 'ignore'] })
   const exited = once(child, 'exit')
   try {

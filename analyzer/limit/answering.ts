@@ -1,0 +1,104 @@
+/** What the limit store decided, as doors answer it: every quota concerned, the one that binds, and when to come again. */
+import type { Quota } from '../policy/quota.ts'
+import type { Claim, Standing, StoreDecision } from './limit-store.ts'
+import type { Decision, Prepared, QuotaStanding } from './limiter.ts'
+
+/** What has expired is given back by the next sweep. */
+const SWEEP_MS = 1_000
+
+/** The decision as of `asOfMs`, up to which call records are counted. */
+export function toDecision(
+  { quotas, claims, allowances, nowMs }: Prepared,
+  { isAllowed, reference, standings }: StoreDecision,
+  asOfMs: number,
+): Decision {
+  const answers: QuotaStanding[] = []
+  const violated: string[] = []
+  let binding: string | null = null
+  let least = Number.POSITIVE_INFINITY
+  let retryAtMs = 0
+  for (let index = 0; index < quotas.length; index += 1) {
+    const quota = quotas[index]
+    const claim = claims[index]
+    const standing = standings[index]
+    const allowance = allowances[index]
+    if (quota === undefined || claim === undefined || standing === undefined || allowance === undefined) continue
+    const answer = toQuotaStanding(quota, { claim, standing, limit: allowance.limit, nowMs })
+    answers.push(answer)
+    if (!claim.isEnforced) continue
+    if (isAllowed) {
+      const share = answer.remaining / claim.limit
+      if (share < least) {
+        least = share
+        binding = quota.name
+      }
+      continue
+    }
+    if (standing.fits) continue
+    violated.push(quota.name)
+    // What never fits binds more than what fits again late.
+    const fitsAtMs = fitsAt(quota, { claim, standing, limit: allowance.limit, resetAtMs: answer.resetAtMs, nowMs })
+    if (fitsAtMs <= retryAtMs) continue
+    retryAtMs = fitsAtMs
+    binding = quota.name
+  }
+  const retryAfterMs = isAllowed || retryAtMs === Number.POSITIVE_INFINITY ? null : retryAtMs - nowMs
+  const rest = { quotas: answers, violated, isDegraded: false, block: null }
+  return { isAllowed, reference, asOfMs, nowMs, binding, retryAfterMs, ...rest }
+}
+
+interface Judged {
+  readonly claim: Claim
+  readonly standing: Standing
+  /** The quota's, or the subject's own, with what was granted. */
+  readonly limit: number
+  readonly nowMs: number
+}
+
+function toQuotaStanding(quota: Quota, judged: Judged): QuotaStanding {
+  const { name, unit, enforcement, window } = quota
+  const { claim, standing, limit } = judged
+  const { reserved } = standing
+  // Of a window that resets, what was forgiven is in the claim's limit; of a sliding one, in what is used.
+  const forgiven = window.kind === 'rate' ? 0 : claim.limit - limit
+  return {
+    ...{ quota: name, unit, limit, enforcement, reserved },
+    // A level is a fraction: what is left of a unit is no unit.
+    used: Math.ceil(Math.max(0, standing.used - forgiven)),
+    remaining: Math.floor(Math.max(0, claim.limit - standing.used - reserved)),
+    resetAtMs: resetAt(quota, judged),
+    countsLongerMs: window.kind === 'sliding' ? window.slotMs : 0,
+  }
+}
+
+/** When all that is used now counts no more. */
+function resetAt({ window, reservation }: Quota, { claim, standing, limit, nowMs }: Judged): number {
+  switch (window.kind) {
+    case 'fixed':
+    case 'calendar':
+    case 'sliding':
+      return claim.endMs
+    case 'rate':
+      return limit === 0 ? nowMs : nowMs + Math.ceil((standing.used * window.periodMs) / limit)
+    case 'held':
+      return nowMs + reservation.ttlSeconds * 1000 + SWEEP_MS
+  }
+}
+
+/** When the claim fits if nobody else spends; `Infinity` for never. */
+function fitsAt({ window, reservation }: Quota, judged: Judged & { resetAtMs: number }): number {
+  const { claim, standing, limit, resetAtMs, nowMs } = judged
+  const largest = window.kind === 'rate' ? claim.limit : limit
+  if (limit === 0 || claim.cost > largest) return Number.POSITIVE_INFINITY
+  switch (window.kind) {
+    case 'fixed':
+    case 'calendar':
+    case 'held':
+      return resetAtMs
+    case 'sliding':
+      return standing.fitsAtMs ?? Number.POSITIVE_INFINITY
+    case 'rate':
+      // Null: what is held is in the way, and by then it is held no more.
+      return standing.fitsAtMs ?? Math.max(resetAtMs, nowMs + reservation.ttlSeconds * 1000 + SWEEP_MS)
+  }
+}

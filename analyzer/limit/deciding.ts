@@ -1,0 +1,93 @@
+/** Decisions of a limit store in memory. */
+import { shareIndex, usedOf } from './bucket.ts'
+import { addPending, type Counters, touch } from './counters.ts'
+import { floor } from './draining.ts'
+import { addEntry, RESERVATIONS_MAX, requestKey } from './ledger.ts'
+import {
+  type Charge,
+  type Claim,
+  type DecideRequest,
+  LimitStoreError,
+  type Standing,
+  type StoreDecision,
+} from './limit-store.ts'
+import { addressAt, obtainBucket, standingOf } from './standing.ts'
+
+/** How a decision takes what is claimed; null when it takes nothing. */
+export function chargeOf(verb: DecideRequest['verb'], { isSpent, isHeld, cost }: Claim): 'spent' | 'held' | null {
+  if (!isSpent || cost === 0) return null
+  if (verb === 'reserve') return 'held'
+  if (!isHeld) return 'spent'
+  return verb === 'check' ? 'held' : null
+}
+
+/** One decision. Throws `LimitStoreError` with nothing spent when there is no room. */
+export function decide(counters: Counters, request: DecideRequest, nowMs: number): StoreDecision {
+  const { windows, ledger } = counters
+  const { verb, claims, requestId, gateway } = request
+  const standings: Standing[] = []
+  let isAllowed = true
+  let fresh = 0
+  let holds = verb === 'reserve'
+  for (const claim of claims) {
+    if (windows.find(addressAt(claim, nowMs)) === undefined) fresh += 1
+    if (chargeOf(verb, claim) === 'held') holds = true
+    const standing = standingOf(windows, claim, nowMs)
+    if (!standing.fits && claim.isEnforced && verb !== 'record') isAllowed = false
+    standings.push(standing)
+  }
+  if (!isAllowed || request.isDryRun) return { isAllowed, reference: null, standings }
+  if (fresh > 0 && windows.bucketCount() + fresh > counters.bucketsMax) {
+    throw new LimitStoreError('LIMITS_FULL', 'no room for more subjects in open windows')
+  }
+  if (holds && ledger.held.size >= RESERVATIONS_MAX)
+    throw new LimitStoreError('LIMITS_FULL', 'no room for more reservations')
+  counters.sequence += 1
+  const charges = chargeAll(counters, request, standings, nowMs)
+  const reference = { epoch: counters.settled.current.epoch, sequence: counters.sequence, charges }
+  if (holds || requestId !== null) {
+    addEntry(ledger, {
+      reference,
+      madeAtMs: nowMs,
+      requestKey: requestId === null ? null : requestKey(gateway, requestId),
+      expiresAtMs: holds ? (request.expiresAtMs ?? nowMs) : null,
+      note: verb === 'reserve' ? request.note : null,
+    })
+  }
+  return { isAllowed, reference, standings }
+}
+
+function chargeAll(
+  counters: Counters,
+  { verb, claims, gateway }: DecideRequest,
+  standings: readonly Standing[],
+  nowMs: number,
+): Charge[] {
+  const { windows } = counters
+  const charges: Charge[] = []
+  for (let index = 0; index < claims.length; index += 1) {
+    const claim = claims[index]
+    const standing = standings[index]
+    const how = claim === undefined ? null : chargeOf(verb, claim)
+    if (claim === undefined || standing === undefined || how === null) continue
+    const bucket = obtainBucket(windows, claim, nowMs)
+    const share = shareIndex(bucket, gateway)
+    const usedBefore = usedOf(bucket)
+    if (how === 'held') bucket.reserved += claim.cost
+    else addPending(bucket, share, claim.cost)
+    floor(bucket)
+    touch(counters, bucket)
+    const isHeld = how === 'held'
+    if (claim.slots === null) {
+      const { used, reserved } = standingOf(windows, claim, nowMs)
+      standing.used = used
+      standing.reserved = reserved
+    } else {
+      // The other slots are as they were.
+      standing.used += usedOf(bucket) - usedBefore
+      if (isHeld) standing.reserved += claim.cost
+    }
+    charges.push({ window: bucket.window.id, bucket: bucket.index, share, amount: claim.cost, isHeld })
+  }
+  return charges
+}

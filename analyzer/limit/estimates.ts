@@ -1,0 +1,211 @@
+/**
+ * What a call will probably cost, where its caller does not say: a quantile of what calls of the same consumer, model and
+ * route really cost, learned from the stream of call records and from settled reservations. Where too few are known, those
+ * of the same consumer and model tell, then of the tenant and model, then of the tenant. Each true cost is first compared with what would have been
+ * estimated, so that the rate of overruns is measured and not promised.
+ */
+import type { Dimensions } from '../policy/quota.ts'
+import { subjectKey } from '../policy/subject.ts'
+import { type CostSketch, callsOf, createSketch, learnCost, learnCosts, quantileOf, shareUpTo } from './cost-sketch.ts'
+import type { Cost } from './limiter.ts'
+
+/** Units that are not known before a call. */
+export const ESTIMATED_UNITS = ['input_tokens', 'output_tokens', 'total_tokens', 'cost', 'bytes'] as const
+export type EstimatedUnit = (typeof ESTIMATED_UNITS)[number]
+
+/**
+ * The share of calls that an estimate covers unless config says otherwise. With many calls at a time what some take more
+ * others take less; a higher one denies many calls that would have fitted (`npm run bench -- estimates`).
+ */
+export const ESTIMATE_QUANTILE = 0.5
+/** Fewer calls say too little. */
+const CALLS_MIN = 20
+/** Kinds of calls that are kept apart, and as many wider ones: some 20 MB. Those not seen for longest make room. */
+const KINDS_MAX = 10_000
+
+/** Who calls what. */
+export type Kind = Pick<Dimensions, 'tenant' | 'consumer' | 'model' | 'route'>
+
+interface EstimateCounts {
+  /** Calls of which the true cost came to be known and would have been estimated. */
+  calls: number
+  /** Of these, those that cost more than was estimated. */
+  overran: number
+  /** Reservations that were denied on an estimate. */
+  denials: number
+  /** Of these, how many would probably have fitted: by what calls of their kind cost, and the room that there was. */
+  needless: number
+}
+
+/** What is known of the call already. */
+interface StatedCost {
+  readonly cost: Cost
+  /** Most tokens that it may generate; null where nobody limits them. */
+  readonly maxTokens: number | null
+}
+
+export interface Estimates {
+  /** The share of calls that an estimate should cover. */
+  readonly quantile: number
+  /**
+   * The units that the caller did not state and that are known of such calls. What may be generated is never estimated
+   * above `maxTokens`, and all tokens never above what goes in and that; where nothing is known it is `maxTokens` itself.
+   */
+  estimate(kind: Kind, stated: StatedCost): Cost
+  /** The share of such calls that take at most `room` of the unit, given what is stated; null where too few are known. */
+  shareUpTo(kind: Kind, stated: Cost, unit: EstimatedUnit, room: number): number | null
+  /** True costs of one call, as far as they are known. */
+  learn(kind: Kind, cost: Cost): void
+  /** True costs of earlier calls of a kind. */
+  learnMany(kind: Kind, unit: EstimatedUnit, amount: number, calls: number): void
+  /** A reservation was denied on an estimate; it would have fitted with this probability. */
+  denied(probability: number): void
+  /** Since the start. */
+  counts(): EstimateCounts
+  kinds(): number
+}
+
+type Sketches = Readonly<Record<EstimatedUnit, CostSketch>>
+
+const createSketches = (): Sketches => ({
+  input_tokens: createSketch(),
+  output_tokens: createSketch(),
+  total_tokens: createSketch(),
+  cost: createSketch(),
+  bytes: createSketch(),
+})
+
+export function createEstimates({ quantile }: { quantile: number }): Estimates {
+  /** By the most specific kind: its own sketches, then those of the wider kinds. */
+  const families = createKept<readonly Sketches[]>(KINDS_MAX)
+  const wider = createKept<Sketches>(KINDS_MAX)
+  const counts: EstimateCounts = { calls: 0, overran: 0, denials: 0, needless: 0 }
+
+  /** From the most specific kind that is known on. */
+  const known = (kind: Kind): readonly Sketches[] =>
+    families.find(keyOf(kind)) ?? widerKeys(kind).flatMap(key => wider.find(key) ?? [])
+  const obtained = (kind: Kind): readonly Sketches[] => {
+    const key = keyOf(kind)
+    const recent = families.findRecent(key)
+    if (recent !== undefined) return recent
+    // The wider kinds stay as long as any of theirs.
+    const all = widerKeys(kind).map(wide => wider.put(wide, wider.find(wide) ?? createSketches()))
+    return families.put(key, [families.find(key)?.[0] ?? createSketches(), ...all])
+  }
+  const learned = (all: readonly Sketches[], unit: EstimatedUnit): number | null => {
+    const sketch = tellingOf(all, unit)
+    return sketch === undefined ? null : quantileOf(sketch, quantile)
+  }
+
+  return {
+    quantile,
+    estimate(kind, stated) {
+      const all = known(kind)
+      return completed(stated, unit => learned(all, unit))
+    },
+    shareUpTo(kind, stated, unit, room) {
+      const left = unknownPart(stated, unit)
+      const sketch = tellingOf(known(kind), left.unit)
+      return sketch === undefined ? null : shareUpTo(sketch, room - left.known)
+    },
+    learn(kind, cost) {
+      const all = obtained(kind)
+      for (const unit of ESTIMATED_UNITS) {
+        const amount = cost[unit]
+        if (amount === undefined) continue
+        const estimated = learned(all, unit)
+        if (estimated !== null) {
+          counts.calls += 1
+          if (amount > estimated) counts.overran += 1
+        }
+        for (const sketches of all) learnCost(sketches[unit], amount)
+      }
+    },
+    learnMany(kind, unit, amount, calls) {
+      for (const sketches of obtained(kind)) learnCosts(sketches[unit], amount, calls)
+    },
+    denied(probability) {
+      counts.denials += 1
+      counts.needless += probability
+    },
+    counts: () => ({ ...counts }),
+    kinds: families.size,
+  }
+}
+
+const keyOf = ({ tenant, consumer, model, route }: Kind): string =>
+  subjectKey([tenant ?? '', consumer ?? '', model ?? '', route ?? ''])
+
+/** The wider kinds that a call belongs to, the narrowest first. Each has another number of parts before the last. */
+const widerKeys = ({ tenant, consumer, model }: Kind): string[] => [
+  subjectKey([tenant ?? '', model ?? '', consumer ?? '', '']),
+  subjectKey([tenant ?? '', model ?? '', '']),
+  subjectKey([tenant ?? '', '']),
+]
+
+/** The first that stands on enough calls. */
+const tellingOf = (all: readonly Sketches[], unit: EstimatedUnit): CostSketch | undefined =>
+  all.find(sketches => callsOf(sketches[unit]) >= CALLS_MIN)?.[unit]
+
+/** Of all tokens, what is left to estimate where a part is stated. */
+function unknownPart(stated: Cost, unit: EstimatedUnit): { unit: EstimatedUnit; known: number } {
+  const { input_tokens: input, output_tokens: output } = stated
+  if (unit === 'total_tokens' && input !== undefined) return { unit: 'output_tokens', known: input }
+  if (unit === 'total_tokens' && output !== undefined) return { unit: 'input_tokens', known: output }
+  return { unit, known: 0 }
+}
+
+/** The estimates of what is not stated. A total is the sum of its parts where one of them is stated. */
+function completed({ cost, maxTokens }: StatedCost, learned: (unit: EstimatedUnit) => number | null): Cost {
+  const estimated: Cost = {}
+  for (const unit of ESTIMATED_UNITS) {
+    const amount = cost[unit] === undefined ? learned(unit) : null
+    if (amount !== null) estimated[unit] = amount
+  }
+  if (cost.output_tokens === undefined && maxTokens !== null) {
+    estimated.output_tokens = Math.min(estimated.output_tokens ?? maxTokens, maxTokens)
+  }
+  const total = cost.total_tokens === undefined ? totalOf(cost, estimated, maxTokens) : undefined
+  if (total !== undefined) estimated.total_tokens = total
+  return estimated
+}
+
+function totalOf(cost: Cost, estimated: Cost, maxTokens: number | null): number | undefined {
+  const input = cost.input_tokens ?? estimated.input_tokens
+  const output = cost.output_tokens ?? estimated.output_tokens
+  const { total_tokens: total } = estimated
+  const isPartStated = cost.input_tokens !== undefined || cost.output_tokens !== undefined
+  if (input !== undefined && output !== undefined && (isPartStated || total === undefined)) return input + output
+  if (input !== undefined && maxTokens !== null && total !== undefined) return Math.min(total, input + maxTokens)
+  if (input === undefined && output === undefined) return total
+  return Math.max(total ?? 0, input ?? 0, output ?? 0)
+}
+
+interface Kept<T> {
+  find(key: string): T | undefined
+  /** What was put so lately that it stays for long. */
+  findRecent(key: string): T | undefined
+  put(key: string, value: T): T
+  size(): number
+}
+
+/** What was put last: two halves, of which the older one goes when the newer one is full. */
+function createKept<T>(max: number): Kept<T> {
+  let newer = new Map<string, T>()
+  let older = new Map<string, T>()
+  const put = (key: string, value: T): T => {
+    if (newer.size >= max / 2) {
+      older = newer
+      newer = new Map()
+    }
+    older.delete(key)
+    newer.set(key, value)
+    return value
+  }
+  return {
+    find: key => newer.get(key) ?? older.get(key),
+    findRecent: key => newer.get(key),
+    put,
+    size: () => newer.size + older.size,
+  }
+}

@@ -1,0 +1,157 @@
+/** `GET /v1/explain`: why a call would be allowed or denied now, and what was decided for such calls in a past minute. */
+import type { FastifyRequest } from 'fastify'
+import Type, { type Static, type TSchema } from 'typebox'
+import type { Routes } from '../../collector/principal.ts'
+import type { Policy } from '../policy/policy.ts'
+import { DIMENSIONS, type Quota } from '../policy/quota.ts'
+import { subjectMap, subjectOf } from '../policy/subject.ts'
+import type { DecisionSums } from '../usage/decisions.ts'
+import { UNITS } from '../usage/units.ts'
+import { explain, type QuotaExplanation } from './explaining.ts'
+import { type AskDeps, COST_MAX, instant, text, toAsk } from './http.ts'
+import type { Limiter, Prepared } from './limiter.ts'
+
+const MINUTE_MS = 60_000
+
+const orNull = <T extends TSchema>(schema: T, description: string) => Type.Union([schema, Type.Null()], { description })
+
+const CALL_PARAMETERS = {
+  ...Object.fromEntries(DIMENSIONS.map(name => [name, Type.Optional(text('Of the call.'))])),
+  ...Object.fromEntries(
+    UNITS.map(unit => [
+      unit,
+      Type.Optional(Type.Integer({ minimum: 0, maximum: COST_MAX, description: 'What the call takes.' })),
+    ]),
+  ),
+}
+const OWN_PARAMETERS = {
+  clientIp: Type.Optional(text('Address of the client, for blocks of addresses.')),
+  atMs: Type.Optional(
+    Type.Integer({ minimum: 0, description: 'Tells of the minute of this instant, too. Unix milliseconds.' }),
+  ),
+}
+type Query = Record<string, string | number | undefined> & { clientIp?: string; atMs?: number }
+
+const Answer = Type.Object({
+  allowed: Type.Boolean({ description: 'Whether the call would pass now.' }),
+  summary: Type.String({ description: 'Why, in a sentence or two.' }),
+  asOfMs: instant('Call records that arrived before are counted.'),
+  quotas: Type.Array(
+    Type.Object({
+      quota: Type.String(),
+      words: Type.String({ description: 'What it allows, what was adjusted, what is used, whether the call fits.' }),
+      unit: Type.String(),
+      limit: Type.Number({ description: 'With what was adjusted.' }),
+      override: orNull(Type.Number(), "The subject's own limit."),
+      grants: Type.Array(Type.Object({ amount: Type.Number(), untilMs: Type.Number() }), {
+        description: 'Added to the limit now.',
+      }),
+      forgiven: orNull(Type.Number(), 'Units that a reset forgave.'),
+      used: Type.Number(),
+      reserved: Type.Number(),
+      remaining: Type.Number(),
+      resetAtMs: instant('When all that is used now counts no more.'),
+      enforcement: Type.String(),
+      cost: Type.Number({ description: 'What the call takes of it.' }),
+      fits: Type.Boolean(),
+    }),
+    { description: 'Every quota that covers the call.' },
+  ),
+  past: Type.Array(Type.String(), {
+    description: 'What the quotas decided in the minute of `atMs`, one sentence each; sums come some ten seconds late.',
+  }),
+})
+
+export interface ExplainDeps extends AskDeps {
+  limiter: Limiter
+  policy: () => Policy
+  /** Sums of one bucket's decisions in the minute that begins then; rejects when the store does not answer. */
+  readDecisions: (quota: string, subject: string, minuteMs: number) => Promise<DecisionSums[]>
+}
+
+export function createExplainRoutes(deps: ExplainDeps): Routes {
+  const known = { ...CALL_PARAMETERS, ...OWN_PARAMETERS }
+  // A label that is named like a parameter cannot be stated.
+  const labels = deps.labelColumns.filter(name => !(name in known))
+  const parameters = {
+    ...Object.fromEntries(labels.map(name => [name, Type.Optional(text('Of the call.'))])),
+    ...known,
+  }
+  return server => {
+    server.get<{ Querystring: Query }>(
+      '/v1/explain',
+      {
+        schema: {
+          summary: 'Why is this call denied?',
+          description:
+            'Decides for the call without spending anything, and says why: every quota that covers it, overrides, ' +
+            'grants, resets and blocks. With `atMs` it also tells what was decided in a minute that is past.',
+          tags: ['limits'],
+          querystring: Type.Object(parameters, { additionalProperties: false }),
+          response: { 200: Answer },
+        },
+        config: { access: 'read' },
+      },
+      request => answer(deps, labels, request),
+    )
+  }
+}
+
+async function answer(
+  deps: ExplainDeps,
+  labels: readonly string[],
+  request: FastifyRequest<{ Querystring: Query }>,
+): Promise<Static<typeof Answer>> {
+  const { limiter, policy } = deps
+  const prepared = limiter.prepare(toAsk(deps, request, toCall(request.query, labels)))
+  const decision = await limiter.look(prepared)
+  const { isAllowed, summary, quotas } = explain(prepared, decision, policy())
+  const { atMs } = request.query
+  return {
+    allowed: isAllowed,
+    summary,
+    asOfMs: decision.asOfMs,
+    quotas: quotas.map(toQuotaAnswer),
+    past: atMs === undefined ? [] : await pastOf(deps, prepared, Math.floor(atMs / MINUTE_MS) * MINUTE_MS),
+  }
+}
+
+function toCall(query: Query, labels: readonly string[]) {
+  const { tenant, consumer, clientIp } = query
+  const dimensions: Record<string, string> = {}
+  for (const name of [...DIMENSIONS.slice(2), ...labels]) {
+    const value = query[name]
+    if (typeof value === 'string') dimensions[name] = value
+  }
+  const cost: Record<string, number> = {}
+  for (const unit of UNITS) {
+    const amount = query[unit]
+    if (typeof amount === 'number') cost[unit] = amount
+  }
+  const who = Object.entries({ tenant, consumer, clientIp }).filter(([, value]) => value !== undefined)
+  return { ...Object.fromEntries(who), dimensions, cost }
+}
+
+function toQuotaAnswer(explained: QuotaExplanation): Static<typeof Answer>['quotas'][number] {
+  const { grants, reset, countsLongerMs: _longer, ...rest } = explained
+  return {
+    ...rest,
+    grants: grants.map(({ amount, untilMs }) => ({ amount, untilMs })),
+    forgiven: reset?.used ?? null,
+  }
+}
+
+async function pastOf({ readDecisions }: ExplainDeps, { ask, quotas }: Prepared, minuteMs: number): Promise<string[]> {
+  const minute = `${new Date(minuteMs).toISOString().slice(0, 16)}Z`
+  const told = quotas.map(async (quota: Quota) => {
+    const subject = JSON.stringify(subjectMap(quota, subjectOf(quota, ask.dims)))
+    const sums = await readDecisions(quota.name, subject, minuteMs).catch(() => null)
+    if (sums === null) return `What ${quota.name} decided in ${minute} is not known: the store does not answer.`
+    const [sum] = sums
+    if (sum === undefined) return `${quota.name} decided nothing in ${minute}.`
+    const { allowed, spent, deniedCost } = sum
+    const refused = deniedCost === 0 ? 'denied none' : `denied calls that asked for ${deniedCost} ${quota.unit}`
+    return `In ${minute} ${quota.name} let ${allowed} calls pass, which took ${spent} ${quota.unit}, and ${refused}.`
+  })
+  return Promise.all(told)
+}

@@ -1,0 +1,130 @@
+/** Why a call may pass or may not, in words: every quota that covers it, what was adjusted, and blocks. */
+import type { Block } from '../policy/adjustment.ts'
+import type { Adjusted, Policy } from '../policy/policy.ts'
+import type { Quota } from '../policy/quota.ts'
+import type { WindowSpec } from '../usage/window.ts'
+import type { Decision, Prepared, QuotaStanding } from './limiter.ts'
+
+/** One quota's part. */
+export interface QuotaExplanation extends QuotaStanding, Adjusted {
+  /** What the call takes of it; 0 is unknown. */
+  cost: number
+  /** Whether the call fits, without any other quota. */
+  fits: boolean
+  words: string
+}
+
+export interface Explanation {
+  isAllowed: boolean
+  summary: string
+  quotas: QuotaExplanation[]
+}
+
+/** `decision` is what `Limiter.look` answers to `prepared`. */
+export function explain(prepared: Prepared, decision: Decision, policy: Policy): Explanation {
+  const quotas = prepared.quotas.flatMap((quota, index) => {
+    const claim = prepared.claims[index]
+    const standing = decision.quotas[index]
+    if (claim === undefined || standing === undefined) return []
+    const adjusted = policy.adjusted(quota, claim.subject, prepared.nowMs)
+    const fits = claim.cost > 0 ? claim.cost <= standing.remaining : standing.remaining > 0
+    const part = { ...standing, ...adjusted, cost: claim.cost, fits }
+    return [{ ...part, words: quotaWords(quota, part, decision) }]
+  })
+  return {
+    isAllowed: decision.isAllowed && decision.block === null,
+    summary: summaryOf(prepared, decision),
+    quotas,
+  }
+}
+
+function summaryOf({ quotas }: Prepared, decision: Decision): string {
+  const { isAllowed, block, isDegraded, binding, violated, retryAfterMs, nowMs } = decision
+  if (block !== null) return `This call is refused, whatever the quotas say: ${blockWords(block)}.`
+  if (isDegraded) {
+    const why = isAllowed ? 'no quota that covers it denies then' : `${list(violated)} then ${verb(violated)}`
+    return `The limit store is away: this call would be ${isAllowed ? 'allowed' : 'denied'}, as ${why} (onStoreFailure).`
+  }
+  if (quotas.length === 0) return 'This call would be allowed: no quota covers it.'
+  if (isAllowed && binding === null) return 'This call would be allowed: the quotas that cover it are only watched.'
+  if (isAllowed) return `This call would be allowed. Least is left of ${binding}.`
+  const wait =
+    retryAfterMs === null
+      ? 'Waiting does not help'
+      : `It fits again at ${iso(nowMs + retryAfterMs)}, in ${seconds(retryAfterMs)}, if nobody else spends`
+  const others = violated.length > 1 ? ` ${binding} is in the way the longest.` : ''
+  return `This call would be denied by ${list(violated)}.${others} ${wait}.`
+}
+
+const verb = (names: readonly string[]) => (names.length > 1 ? 'deny' : 'denies')
+
+function blockWords({ what, value, untilMs }: Block): string {
+  const until = untilMs === null ? 'until somebody lifts the block' : `until ${iso(untilMs)}`
+  return `the ${what} ${value} is blocked ${until}`
+}
+
+function quotaWords(
+  quota: Quota,
+  part: Omit<QuotaExplanation, 'words'>,
+  { isDegraded }: Pick<Decision, 'isDegraded'>,
+): string {
+  if (isDegraded) return `${quota.name} cannot be counted now: onStoreFailure is ${quota.onStoreFailure}.`
+  return [allowed(quota, part), ...adjustmentWords(quota, part), taken(quota, part), verdict(quota, part)].join(' ')
+}
+
+function allowed({ name, unit, window, per }: Quota, { limit }: Omit<QuotaExplanation, 'words'>): string {
+  const whose = per.length === 0 ? 'all calls together' : `each ${per.map(({ name: one }) => one).join(' and ')}`
+  return `${name} allows ${whose} ${count(limit)} ${unit} ${windowWords(window)}.`
+}
+
+function windowWords(window: WindowSpec): string {
+  switch (window.kind) {
+    case 'fixed':
+      return `per ${seconds(window.everySeconds * 1000)}`
+    case 'calendar':
+      return `per ${window.every} (${window.timezone})`
+    case 'sliding':
+      return `in any ${seconds(window.lengthMs)}`
+    case 'rate': {
+      const burst = window.burst === null ? '' : `, at most ${count(window.burst)} at once`
+      return `per ${seconds(window.periodMs)}, evenly${burst}`
+    }
+    case 'held':
+      return 'at a time'
+  }
+}
+
+function adjustmentWords({ limit }: Quota, { override, grants, reset }: Adjusted): string[] {
+  const words: string[] = []
+  if (override !== null) words.push(`An override gives this one ${count(override)} instead of ${count(limit)}.`)
+  for (const { amount, untilMs, subject } of grants) {
+    words.push(`A grant ${subject === null ? 'for everybody ' : ''}adds ${count(amount)} until ${iso(untilMs)}.`)
+  }
+  if (reset !== null)
+    words.push(`A reset forgave what was used before (${count(reset.used)}), until ${iso(reset.untilMs)}.`)
+  return words
+}
+
+function taken(
+  { window, counts, unit }: Quota,
+  { used, reserved, remaining, resetAtMs }: Omit<QuotaExplanation, 'words'>,
+): string {
+  if (window.kind === 'held') return `${count(reserved)} are under way, ${count(remaining)} more may begin.`
+  const held = reserved > 0 ? `, ${count(reserved)} are held for calls under way` : ''
+  const by = counts === 'records' ? ' by call records' : ''
+  return `${count(used)} ${unit} are used${by}${held}, ${count(remaining)} remain; all of it is free at ${iso(resetAtMs)}.`
+}
+
+function verdict({ enforcement, limit }: Quota, { cost, fits, remaining }: Omit<QuotaExplanation, 'words'>): string {
+  const needs = cost > 0 ? `This call takes ${count(cost)}` : 'What this call takes is not known before it is made'
+  if (fits) return cost > 0 ? `${needs} and fits.` : `${needs}: it passes while anything remains.`
+  const why = limit === 0 ? 'a quota of 0 allows nothing' : `${count(remaining)} are not enough`
+  return enforcement === 'shadow'
+    ? `${needs}: ${why}, but the quota is only watched (shadow) and denies nothing.`
+    : `${needs}: ${why}.`
+}
+
+const count = (amount: number) => amount.toLocaleString('en-US')
+const iso = (atMs: number) => new Date(atMs).toISOString()
+const seconds = (ms: number) => `${count(Math.ceil(ms / 1000))} s`
+const list = (names: readonly string[]) => names.join(' and ')

@@ -1,0 +1,97 @@
+/**
+ * Envoy's rate limit service, and that of Kuadrant (Limitador), on the limiter: each request is one call, and each of
+ * its descriptors a statement about it (`descriptors.ts`).
+ *
+ * - hits above 0: a check; all quotas that concern the call spend, or none
+ * - hits of 0: a look, which spends nothing
+ * - negative hits, or an entry that config marks as a record: given back, or spent, in any case
+ *
+ * https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/ratelimit/v3/rls.proto
+ * https://github.com/Kuadrant/limitador/blob/main/limitador-server/proto/kuadrantrls.proto
+ */
+import { TEXT_CHARACTERS_MAX } from '../../../collector/call-record.ts'
+import type { Principal } from '../../../collector/principal.ts'
+import type { Unit } from '../../usage/units.ts'
+import type { ReadCaller } from '../caller.ts'
+import { answerTo, answerToRefusal, DECISION_ID_HEADER, type DoorAnswer, type DoorAnswerDeps } from '../door-answer.ts'
+import type { Limiter } from '../limiter.ts'
+import { createDescriptorReader, type DescriptorReaderDeps, type Meant, type Statements } from './descriptors.ts'
+import {
+  CODE,
+  type DescriptorStatus,
+  decodeRateLimitRequest,
+  encodeRateLimitResponse,
+  type RateLimitRequest,
+} from './rls-messages.ts'
+import type { GrpcMethod } from './rpc.ts'
+import { createStatusOf, withCosts } from './statuses.ts'
+
+export interface RateLimitServiceDeps extends DoorAnswerDeps, DescriptorReaderDeps {
+  limiter: Limiter
+  readCaller: ReadCaller
+  /** Envoy makes headers of the limits in statuses; where we make them, statuses have none. */
+  hasLimitsInStatuses: boolean
+  /** Of what is reported, where no entry says it. */
+  reportUnit: Unit
+}
+
+/** The methods by their paths. */
+export function createRateLimitMethods(deps: RateLimitServiceDeps): [string, GrpcMethod][] {
+  const readDescriptors = createDescriptorReader(deps)
+  const method = (meant: Meant): GrpcMethod => ({
+    access: 'check',
+    handle(message, principal) {
+      const request = decodeRateLimitRequest(message)
+      return answer(deps, request, principal, readDescriptors(request, meant))
+    },
+  })
+  const kuadrant = '/kuadrant.service.ratelimit.v1.RateLimitService'
+  return [
+    ['/envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit', method({ unit: 'requests', kind: 'as_told' })],
+    [`${kuadrant}/CheckRateLimit`, method({ unit: 'requests', kind: 'look' })],
+    [`${kuadrant}/Report`, method({ unit: deps.reportUnit, kind: 'record' })],
+  ]
+}
+
+async function answer(
+  deps: RateLimitServiceDeps,
+  { domain }: RateLimitRequest,
+  principal: Principal,
+  { each, stated, dims, clientIp, requestId, find }: Statements,
+): Promise<Uint8Array> {
+  const { limiter } = deps
+  const { tenant, consumer, refusal } = deps.readCaller(find, principal.tenant)
+  if (refusal !== null) {
+    return respond(
+      answerToRefusal(refusal),
+      each.map(() => REFUSED),
+    )
+  }
+  dims.tenant = tenant
+  dims.consumer = consumer
+  if (domain !== '') dims.gateway ??= domain.slice(0, TEXT_CHARACTERS_MAX)
+  const prepared = limiter.prepare({ dims, cost: {}, clientIp, requestId, isDryRun: false })
+  const records = each.filter(({ isRecord }) => isRecord)
+  const checks = records.length === 0 ? each : each.filter(({ isRecord }) => !isRecord)
+  const recorded = records.length === 0 ? null : await limiter.record(withCosts(prepared, records, stated))
+  const isOnlyRecorded = recorded !== null && checks.length === 0
+  const decision = isOnlyRecorded ? recorded : await limiter.check(withCosts(prepared, checks, stated))
+  const statusOf = createStatusOf(prepared, stated)
+  const statuses = each.map(statement => {
+    const status = statusOf(statement, statement.isRecord ? (recorded ?? decision) : decision)
+    return deps.hasLimitsInStatuses ? status : { ...status, limit: null }
+  })
+  return respond(answerTo(decision, deps), statuses)
+}
+
+const REFUSED: DescriptorStatus = { code: CODE.overLimit, limit: null }
+
+function respond({ status, headers, decisionId, body }: DoorAnswer, statuses: readonly DescriptorStatus[]): Uint8Array {
+  return encodeRateLimitResponse({
+    code: status === 200 ? CODE.ok : CODE.overLimit,
+    statuses,
+    responseHeaders: headers,
+    requestHeaders: decisionId === null ? {} : { [DECISION_ID_HEADER]: decisionId },
+    body,
+  })
+}

@@ -1,0 +1,129 @@
+-- Which buckets a claim is about (standing.ts), and what drains (draining.ts). Slots are a list of every, length, since
+-- and what is forgiven; what drains, of amount, period, since and kept. Both are false where there are none.
+
+-- Of a level.
+local REST, REST_AT, AMOUNT, PERIOD, KEPT = 1, 2, 3, 4, 5
+
+local function startAt(atMs, everyMs)
+  return math.floor(atMs / everyMs) * everyMs
+end
+
+-- The place of the same series with another begin.
+local function placeAt(place, startMs)
+  return string.format('%.0f', startMs) .. place:match('^%S+(.*)$')
+end
+
+-- Where is spent now: the place, and the end of its window.
+local function addressAt(place, endMs, slots, drains)
+  if not slots and not drains then return place, endMs end
+  local everyMs = slots and slots[1] or drains[4]
+  local startMs = startAt(nowMs, everyMs)
+  return placeAt(place, startMs), startMs + everyMs + (slots and slots[2] or everyMs)
+end
+
+-- The bucket that drains, wherever it was taken along to.
+local function findDraining(place, subject, keptMs)
+  local startMs = startAt(nowMs, keptMs)
+  return find(placeAt(place, startMs), subject) or find(placeAt(place, startMs - keptMs), subject)
+end
+
+-- The level now, in units times milliseconds.
+local function levelAt(values, amount, sinceMs)
+  local level = values[LEVEL]
+  if level[REST_AT] <= sinceMs then return 0 end
+  local drained = math.max(0, nowMs - level[REST_AT]) * amount
+  return math.max(0, usedOf(values) * level[PERIOD] - level[REST] - drained)
+end
+
+-- Takes what has drained out of the bucket. When something is taken out of it and spent in it, `floor` is due at the end.
+local function drain(values, amount, sinceMs)
+  local level = values[LEVEL]
+  level[AMOUNT] = amount
+  if level[REST_AT] >= nowMs and level[REST_AT] > sinceMs then return end
+  local gone = usedOf(values) * level[PERIOD] - levelAt(values, amount, sinceMs)
+  local whole = math.floor(gone / level[PERIOD])
+  values[SETTLED] = values[SETTLED] - whole
+  level[REST] = gone - whole * level[PERIOD]
+  level[REST_AT] = math.max(level[REST_AT], nowMs, sinceMs + 1)
+end
+
+-- What was taken out and had drained already makes no room for others.
+local function floor(values)
+  local level = values[LEVEL]
+  if not level then return end
+  local used = usedOf(values)
+  if used * level[PERIOD] >= level[REST] then return end
+  values[SETTLED] = values[SETTLED] - used
+  level[REST] = 0
+end
+
+-- The bucket to spend in, made if need be; what drains has done so.
+local function obtainBucket(place, endMs, subject, slots, drains)
+  local address, addressEndMs = addressAt(place, endMs, slots, drains)
+  if not drains then return obtain(address, addressEndMs, subject) end
+  local before = findDraining(place, subject, drains[4])
+  local entry = obtain(address, addressEndMs, subject)
+  local values = entry.values
+  if before and before ~= entry then
+    values[SETTLED], values[RESERVED] = before.values[SETTLED], before.values[RESERVED]
+    values[LEVEL] = before.values[LEVEL] and { unpack(before.values[LEVEL]) }
+    for at = SHARES, #before.values do values[at] = before.values[at] end
+  end
+  values[LEVEL] = values[LEVEL] or { 0, nowMs, drains[1], drains[2], drains[4] }
+  drain(values, drains[1], drains[3])
+  return entry
+end
+
+-- False for a window that has ended, and for a subject that would be one more than there may be.
+local function isOpen(place, endMs, subject, drains, bucketsMax)
+  local address, addressEndMs = addressAt(place, endMs, false, drains)
+  return addressEndMs > nowMs and (bucketCount < bucketsMax or find(address, subject))
+end
+
+local function slidingStanding(place, subject, cost, limit, slots)
+  local everyMs, lengthMs, sinceMs, forgiven = unpack(slots)
+  local used, reserved = 0, 0
+  local taken = {}
+  for startMs = startAt(nowMs - lengthMs, everyMs), startAt(nowMs, everyMs), everyMs do
+    local entry = startMs >= sinceMs and find(placeAt(place, startMs), subject)
+    if entry then
+      local usedHere = usedOf(entry.values)
+      if startMs == sinceMs then usedHere = math.max(0, usedHere - forgiven) end
+      used, reserved = used + usedHere, reserved + entry.values[RESERVED]
+      taken[#taken + 1] = { startMs + everyMs + lengthMs, usedHere + entry.values[RESERVED] }
+    end
+  end
+  if fitsLimit(used + reserved, cost, limit) then return used, reserved, 1, 0 end
+  local left = used + reserved
+  for _, slot in ipairs(taken) do
+    left = left - slot[2]
+    if fitsLimit(left, cost, limit) then return used, reserved, 0, slot[1] end
+  end
+  return used, reserved, 0, 0
+end
+
+local function drainingStanding(place, subject, cost, limit, drains)
+  local amount, periodMs, sinceMs, keptMs = unpack(drains)
+  local entry = findDraining(place, subject, keptMs)
+  local level = entry and entry.values[LEVEL] and levelAt(entry.values, amount, sinceMs) or 0
+  local reserved = entry and entry.values[RESERVED] or 0
+  local over = level + (reserved + cost - limit) * periodMs
+  local fits, mayFit, waitMs
+  if cost > 0 then
+    fits, mayFit, waitMs = over <= 0, reserved + cost <= limit, math.ceil(over / amount)
+  else
+    fits, mayFit, waitMs = over < 0, reserved < limit, math.floor(over / amount) + 1
+  end
+  local fitsAtMs = not fits and amount ~= 0 and mayFit and nowMs + waitMs or 0
+  return level / periodMs, reserved, fits and 1 or 0, fitsAtMs
+end
+
+-- What is taken of a claim: used, reserved, 1 when it fits beside that, and when it will (0: its window tells, or never).
+local function standingOf(place, subject, cost, limit, slots, drains)
+  if slots then return slidingStanding(place, subject, cost, limit, slots) end
+  if drains then return drainingStanding(place, subject, cost, limit, drains) end
+  local entry = find(place, subject)
+  local used, reserved = 0, 0
+  if entry then used, reserved = usedOf(entry.values), entry.values[RESERVED] end
+  return used, reserved, fitsLimit(used + reserved, cost, limit) and 1 or 0, 0
+end

@@ -1,0 +1,188 @@
+/** How a limit store in memory learns of true costs: from callers, from call records, and by time. */
+import { shareOf, spendLinked, spendUnlinked } from './bucket.ts'
+import { addPending, type Counters, positionKey, touch } from './counters.ts'
+import { drain, floor } from './draining.ts'
+import { findRequest, findReservation, isHeld, removeEntry, requestKey, takeExpired, unhold } from './ledger.ts'
+import type {
+  Charge,
+  DecisionReference,
+  RecordBatch,
+  RecordCounts,
+  RecordEffect,
+  Reservation,
+  SettleOutcome,
+  Spend,
+} from './limit-store.ts'
+import type { StoredBucket } from './open-windows.ts'
+import { addressAt, findDraining, obtainBucket } from './standing.ts'
+
+const NO_SERIES: ReadonlySet<string> = new Set()
+
+/** Replaces what the decision took by the true costs, unless that has happened. */
+export function settle(
+  counters: Counters,
+  reference: DecisionReference,
+  spends: readonly Spend[],
+  nowMs: number,
+): SettleOutcome {
+  const { epoch, sequence } = reference
+  if (counters.settled.stateOf(epoch, sequence) !== 'open') return 'already_settled'
+  const taken = takeOut(counters, reference, { kept: NO_SERIES, nowMs })
+  for (const spend of spends) {
+    if (spend.amount === 0 || !isOpen(counters, spend, nowMs)) continue
+    const bucket = obtainBucket(counters.windows, spend, nowMs)
+    bucket.settled += spend.amount
+    touch(counters, bucket)
+  }
+  taken.forEach(floor)
+  mark(counters, reference, 'caller', nowMs)
+  // The request id stays known: the call's record still comes, and must not spend again.
+  unhold(counters.ledger, reference)
+  return 'settled'
+}
+
+/** What is known of a reservation. */
+export function reservationOf(
+  { ledger, settled }: Counters,
+  reference: DecisionReference,
+): Reservation | 'settled' | 'unknown' {
+  const found = findReservation(ledger, reference)
+  if (found !== null) return found
+  const state = settled.stateOf(reference.epoch, reference.sequence)
+  return state === 'caller' || state === 'record' ? 'settled' : 'unknown'
+}
+
+/** Applies call records, and moves the position with them. */
+export function applyRecords(counters: Counters, batch: RecordBatch, nowMs: number): RecordCounts {
+  const counts: RecordCounts = { linked: 0, unlinked: 0, repeated: 0 }
+  for (const effect of batch.effects) counts[applyRecord(counters, effect, batch, nowMs)] += 1
+  const key = positionKey(batch.position.logId, batch.position.partition)
+  counters.positions.set(key, batch.position)
+  counters.changes.positions.add(key)
+  return counts
+}
+
+/** Gives back the reservations that have expired; answers how many. */
+export function expireReservations(counters: Counters, nowMs: number): number {
+  const expired = takeExpired(counters.ledger, nowMs)
+  for (const { reference } of expired) {
+    for (const charge of reference.charges) if (charge.isHeld) takeCharge(counters, charge, { kept: NO_SERIES, nowMs })
+  }
+  return expired.length
+}
+
+interface Taking {
+  /** Series whose charges stay. */
+  readonly kept: ReadonlySet<string>
+  readonly nowMs: number
+}
+
+/** Takes out what the decision took, as far as it is in the counters. Answers the buckets whose `floor` is due. */
+function takeOut(counters: Counters, reference: DecisionReference, taking: Taking): readonly StoredBucket[] {
+  if (!counters.settled.isCharged(reference.epoch, reference.sequence)) return []
+  const stillHeld = isHeld(counters.ledger, reference)
+  const draining: StoredBucket[] = []
+  for (const charge of reference.charges) {
+    // What was held and has expired was given back already.
+    const bucket = !charge.isHeld || stillHeld ? takeCharge(counters, charge, taking) : undefined
+    if (bucket !== undefined && bucket.level !== null) draining.push(bucket)
+  }
+  return draining
+}
+
+function takeCharge(counters: Counters, charge: Charge, { kept, nowMs }: Taking): StoredBucket | undefined {
+  const window = counters.windows.byId(charge.window)
+  const charged = window?.list[charge.bucket]
+  if (window === undefined || charged === undefined || window.endMs <= nowMs) return undefined
+  const { series } = window
+  const bucket =
+    charged.level === null
+      ? charged
+      : findDraining(counters.windows, { series, subject: charged.subject }, charged.level.keptMs, nowMs)
+  if (bucket === undefined) return undefined
+  const isKept = kept.has(series)
+  if (charge.isHeld) bucket.reserved = Math.max(0, bucket.reserved - charge.amount)
+  // What is kept is held no longer, but spent.
+  if (charge.isHeld === isKept) {
+    if (bucket.level !== null) drain(bucket, bucket.level, { amount: bucket.level.amount, sinceMs: 0 }, nowMs)
+    addPending(bucket, charge.share, isKept ? charge.amount : -charge.amount)
+  }
+  touch(counters, bucket)
+  return bucket
+}
+
+/** False for a window that has ended, and for a subject that would be one more than there may be. */
+function isOpen({ windows, bucketsMax }: Counters, spend: Spend, nowMs: number): boolean {
+  const address = addressAt(spend, nowMs)
+  return address.endMs > nowMs && (windows.bucketCount() < bucketsMax || windows.find(address) !== undefined)
+}
+
+function applyRecord(counters: Counters, effect: RecordEffect, batch: RecordBatch, nowMs: number): keyof RecordCounts {
+  const reference = effect.reference ?? findByRequest(counters, effect)
+  if (reference === null) {
+    spendRecord(counters, effect, 'unlinked', nowMs)
+    return 'unlinked'
+  }
+  const state = counters.settled.stateOf(reference.epoch, reference.sequence)
+  switch (state) {
+    case 'open':
+      spendInstead(counters, effect, reference, { kept: batch.checksOnly, nowMs })
+      break
+    case 'caller':
+    case 'forgotten':
+      spendRecord(counters, effect, 'noted', nowMs)
+      break
+    case 'record':
+      return 'repeated'
+  }
+  if (state === 'forgotten') return 'repeated'
+  mark(counters, reference, 'record', nowMs)
+  // The request id has found its record; another record with it is another call.
+  removeEntry(counters.ledger, reference)
+  return 'linked'
+}
+
+/** The true cost comes in the place of what the decision took. */
+function spendInstead(counters: Counters, effect: RecordEffect, reference: DecisionReference, taking: Taking): void {
+  const taken = takeOut(counters, reference, taking)
+  spendRecord(counters, effect, 'linked', taking.nowMs)
+  taken.forEach(floor)
+}
+
+/** `noted`: its cost is counted already, only that a record of it exists is new. */
+function spendRecord(
+  counters: Counters,
+  effect: RecordEffect,
+  how: 'unlinked' | 'linked' | 'noted',
+  nowMs: number,
+): void {
+  for (const spend of effect.spends) {
+    if (!isOpen(counters, spend, nowMs)) continue
+    const bucket = obtainBucket(counters.windows, spend, nowMs)
+    if (spend.isRecordsOnly) spendUnlinked(bucket, '', spend.amount, true)
+    else if (how === 'unlinked') spendUnlinked(bucket, effect.gateway, spend.amount, false)
+    else if (how === 'linked') spendLinked(bucket, effect.gateway, spend.amount)
+    else shareOf(bucket, effect.gateway).recorded += spend.amount
+    touch(counters, bucket)
+  }
+}
+
+/** The check that carried the record's request id; one that gave no gateway may be anybody's. */
+function findByRequest({ ledger, settled }: Counters, effect: RecordEffect): DecisionReference | null {
+  if (effect.requestId === null) return null
+  const entry =
+    findRequest(ledger, requestKey(effect.gateway, effect.requestId)) ??
+    findRequest(ledger, requestKey('', effect.requestId))
+  if (entry === undefined) return null
+  const { reference } = entry
+  if (settled.stateOf(reference.epoch, reference.sequence) !== 'record') return reference
+  // Its record came by the decision's id, so this is another call that uses the id again.
+  removeEntry(ledger, reference)
+  return null
+}
+
+function mark(counters: Counters, reference: DecisionReference, by: 'caller' | 'record', nowMs: number): void {
+  for (const changed of counters.settled.mark(reference.epoch, reference.sequence, by, nowMs)) {
+    counters.changes.chunks.set(`${changed.epoch}:${changed.chunk}`, changed)
+  }
+}

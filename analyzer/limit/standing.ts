@@ -1,0 +1,100 @@
+/**
+ * Which buckets a claim is about, and what they say of it. A window is one bucket. A sliding window is a bucket for each
+ * slot, which are added up. What drains is one bucket too, but it has no end: its windows are stretches of time, and
+ * whoever spends takes it along into the present one, so that those where nothing was spent end with their stretch.
+ */
+import { fitsLimit, usedOf } from './bucket.ts'
+import { drain, drainMs, levelAt, newLevel } from './draining.ts'
+import type { BucketAddress, Claim, Drain, Slots, Standing } from './limit-store.ts'
+import type { OpenWindows, StoredBucket } from './open-windows.ts'
+
+type Target = BucketAddress & { readonly slots?: Slots | null; readonly drain: Drain | null }
+
+/** Where the target spends now. */
+export function addressAt(target: Target, nowMs: number): BucketAddress {
+  const { slots, drain: drains, series, subject } = target
+  const everyMs = slots?.everyMs ?? drains?.keptMs
+  if (everyMs === undefined) return target
+  const startMs = Math.floor(nowMs / everyMs) * everyMs
+  return { series, subject, startMs, endMs: startMs + everyMs + (slots?.lengthMs ?? everyMs) }
+}
+
+/** The bucket that drains, wherever it was taken along to. */
+export function findDraining(
+  windows: OpenWindows,
+  { series, subject }: Pick<BucketAddress, 'series' | 'subject'>,
+  keptMs: number,
+  nowMs: number,
+): StoredBucket | undefined {
+  const startMs = Math.floor(nowMs / keptMs) * keptMs
+  const at = { series, subject, endMs: 0 }
+  return windows.find({ ...at, startMs }) ?? windows.find({ ...at, startMs: startMs - keptMs })
+}
+
+/** The bucket to spend in, made if need be; what drains has done so. */
+export function obtainBucket(windows: OpenWindows, target: Target, nowMs: number): StoredBucket {
+  const address = addressAt(target, nowMs)
+  if (target.drain === null) return windows.obtain(address)
+  const before = findDraining(windows, target, target.drain.keptMs, nowMs)
+  const bucket = windows.obtain(address)
+  if (before !== undefined && before !== bucket) {
+    bucket.settled = before.settled
+    bucket.reserved = before.reserved
+    bucket.level = before.level === null ? null : { ...before.level }
+    for (const share of before.shares) bucket.shares.push({ ...share })
+  }
+  bucket.level ??= newLevel(target.drain, nowMs)
+  drain(bucket, bucket.level, target.drain, nowMs)
+  return bucket
+}
+
+/** What is taken of the claim, and whether it fits beside that. */
+export function standingOf(windows: OpenWindows, claim: Claim, nowMs: number): Standing {
+  if (claim.slots !== null) return slidingStanding(windows, claim, claim.slots, nowMs)
+  if (claim.drain !== null) return drainingStanding(windows, claim, claim.drain, nowMs)
+  const bucket = windows.find(claim)
+  const used = bucket === undefined ? 0 : usedOf(bucket)
+  const reserved = bucket === undefined ? 0 : bucket.reserved
+  return { used, reserved, fits: fitsLimit(used + reserved, claim.cost, claim.limit), fitsAtMs: null }
+}
+
+function slidingStanding(windows: OpenWindows, claim: Claim, slots: Slots, nowMs: number): Standing {
+  const { series, subject, cost, limit } = claim
+  const { everyMs, lengthMs, sinceMs } = slots
+  const slotAt = (atMs: number) => Math.floor(atMs / everyMs) * everyMs
+  const fromMs = Math.max(slotAt(nowMs - lengthMs), sinceMs)
+  const toMs = slotAt(nowMs)
+  const timeline = windows.ofSubject(series, subject)
+  let used = 0
+  let reserved = 0
+  for (const bucket of timeline) {
+    const { startMs } = bucket.window
+    if (startMs < fromMs || startMs > toMs) continue
+    used += usedInSlot(bucket, slots)
+    reserved += bucket.reserved
+  }
+  const fits = fitsLimit(used + reserved, cost, limit)
+  if (fits) return { used, reserved, fits, fitsAtMs: null }
+  let left = used + reserved
+  for (const bucket of timeline) {
+    const { startMs } = bucket.window
+    if (startMs < fromMs || startMs > toMs) continue
+    left -= usedInSlot(bucket, slots) + bucket.reserved
+    if (fitsLimit(left, cost, limit)) return { used, reserved, fits, fitsAtMs: startMs + everyMs + lengthMs }
+  }
+  return { used, reserved, fits, fitsAtMs: null }
+}
+
+const usedInSlot = (bucket: StoredBucket, { sinceMs, forgiven }: Slots): number =>
+  bucket.window.startMs === sinceMs ? Math.max(0, usedOf(bucket) - forgiven) : usedOf(bucket)
+
+function drainingStanding(windows: OpenWindows, claim: Claim, drains: Drain, nowMs: number): Standing {
+  const { cost, limit } = claim
+  const bucket = findDraining(windows, claim, drains.keptMs, nowMs)
+  const level = bucket?.level ? levelAt(bucket, bucket.level, drains, nowMs) : 0
+  const reserved = bucket?.reserved ?? 0
+  const over = level + (reserved + cost - limit) * drains.periodMs
+  const fits = cost > 0 ? over <= 0 : over < 0
+  const waitMs = fits ? null : drainMs(level, drains, { reserved, cost, limit })
+  return { used: level / drains.periodMs, reserved, fits, fitsAtMs: waitMs === null ? null : nowMs + waitMs }
+}

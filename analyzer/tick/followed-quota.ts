@@ -1,0 +1,37 @@
+/** Which quotas are followed in series of usage, and which window a forecast of them speaks of. */
+import type { Quota } from '../policy/quota.ts'
+import type { Unit } from '../usage/units.ts'
+import { isResetting, seriesStepMs, type Window, type WindowSpec, windowAt } from '../usage/window.ts'
+
+/** Its use is told by call records. */
+export interface FollowedQuota extends Quota {
+  readonly unit: Unit
+  readonly window: Exclude<WindowSpec, { kind: 'held' }>
+}
+
+/** False for what only the limiter knows: how many calls are under way. */
+export const isFollowed = (quota: Quota): quota is FollowedQuota =>
+  quota.window.kind !== 'held' && quota.unit !== 'concurrent_requests'
+
+/** Length of the window as far as series are concerned. */
+function lengthOf(window: FollowedQuota['window'], nowMs: number): number {
+  if (window.kind === 'sliding') return window.lengthMs
+  if (window.kind === 'rate') return window.periodMs
+  const { startMs, endMs } = windowAt(window, nowMs)
+  return endMs - startMs
+}
+
+/** Step of the quota's series. */
+export const stepOf = ({ window }: FollowedQuota, nowMs: number): number => seriesStepMs(lengthOf(window, nowMs))
+
+/**
+ * The window in which use counts now. Without a reset it is the length, or the period, that has just passed: it ends now,
+ * and begins on the whole step before, so that it is a sum of steps.
+ */
+export function countedWindow(quota: FollowedQuota, nowMs: number): Window {
+  const { window } = quota
+  if (isResetting(window)) return windowAt(window, nowMs)
+  const stepMs = stepOf(quota, nowMs)
+  const lengthMs = Math.max(stepMs, lengthOf(window, nowMs))
+  return { startMs: Math.floor((nowMs - lengthMs) / stepMs) * stepMs, endMs: nowMs }
+}

@@ -1,0 +1,104 @@
+import { afterEach, expect, test } from 'vitest'
+import { NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
+import { quota } from './call-records.ts'
+import { openReserving, type Reserving, START_MS } from './reserving.ts'
+
+const HOUR_MS = 3_600_000
+const tokens = quota({ name: 'tokens', limit: 1_000 })
+const CALL = 'tenant=acme&consumer=web'
+
+let opened: Reserving
+afterEach(() => opened?.close())
+
+const explain = async (query: string) => (await opened.get(`/v1/explain?${query}`)).body
+const spend = (total_tokens: number) =>
+  opened.post('/v1/record', { tenant: 'acme', consumer: 'web', cost: { total_tokens } })
+
+test('names the quota that denies, what is used and held, and when the call fits again; nothing is spent', async () => {
+  opened = await openReserving([tokens, quota({ name: 'watched', limit: 1, enforcement: 'shadow' })])
+  await spend(700)
+  await opened.post('/v1/reservations', { tenant: 'acme', consumer: 'web', cost: { total_tokens: 200 } })
+  for (const _again of [1, 2]) {
+    const { allowed, summary, quotas } = await explain(`${CALL}&total_tokens=150`)
+    expect(allowed).toBe(false)
+    expect(summary).toBe(
+      'This call would be denied by tokens. It fits again at 2026-11-21T13:00:00.000Z, in 3,000 s, if nobody else spends.',
+    )
+    expect(quotas).toMatchObject([
+      { quota: 'tokens', limit: 1_000, used: 700, reserved: 200, remaining: 100, cost: 150, fits: false },
+      { quota: 'watched', fits: false },
+    ])
+    expect(quotas[0].words).toBe(
+      'tokens allows each consumer 1,000 total_tokens per 3,600 s. 700 total_tokens are used, 200 are held for calls ' +
+        'under way, 100 remain; all of it is free at 2026-11-21T13:00:00.000Z. This call takes 150: 100 are not enough.',
+    )
+    expect(quotas[1].words).toContain('only watched (shadow)')
+  }
+})
+
+test('says what allows a call, also when no quota covers it', async () => {
+  opened = await openReserving([tokens])
+  expect(await explain(`${CALL}&total_tokens=1`)).toMatchObject({
+    allowed: true,
+    summary: 'This call would be allowed. Least is left of tokens.',
+    quotas: [{ fits: true, words: expect.stringContaining('This call takes 1 and fits.') }],
+  })
+  await opened.close()
+  opened = await openReserving([quota({ name: 'large', match: { model: 'large' } })])
+  expect((await explain(`${CALL}&model=small`)).summary).toBe('This call would be allowed: no quota covers it.')
+  expect((await explain(`${CALL}&model=large`)).quotas).toHaveLength(1)
+})
+
+test('tells of overrides, grants, resets and blocks by their numbers', async () => {
+  const subject = { consumer: 'web' }
+  const untilMs = START_MS + HOUR_MS
+  opened = await openReserving([tokens], {
+    ...NO_ADJUSTMENTS,
+    overrides: [{ quota: 'tokens', subject, limit: 50 }],
+    grants: [
+      { quota: 'tokens', subject: null, amount: 7, fromMs: 0, untilMs },
+      { quota: 'tokens', subject, amount: 8, fromMs: START_MS + 1, untilMs },
+    ],
+    resets: [{ quota: 'tokens', subject, used: 30, fromMs: START_MS - 10 * 60_000, untilMs: START_MS + 50 * 60_000 }],
+    blocks: [{ what: 'consumer', value: 'web', untilMs }],
+  })
+  await spend(40)
+  const { allowed, summary, quotas } = await explain(`${CALL}&total_tokens=1`)
+  expect(allowed).toBe(false)
+  expect(summary).toBe(
+    'This call is refused, whatever the quotas say: the consumer web is blocked until 2026-11-21T13:10:00.000Z.',
+  )
+  expect(quotas).toMatchObject([{ override: 50, grants: [{ amount: 7, untilMs }], forgiven: 30, limit: 57, used: 10 }])
+  expect(quotas[0].words).toContain('An override gives this one 50 instead of 1,000.')
+  expect(quotas[0].words).toContain('A grant for everybody adds 7 until 2026-11-21T13:10:00.000Z.')
+  expect(quotas[0].words).toContain('A reset forgave what was used before (30)')
+})
+
+test('has words for every kind of window', async () => {
+  const window = (kind: string, fields: object) => quota({ name: kind, window: { kind, ...fields } })
+  opened = await openReserving([
+    window('sliding', { everySeconds: 60 }),
+    window('rate', { everySeconds: 60, burst: 10 }),
+    window('calendar', { every: 'month', timezone: 'Europe/Berlin' }),
+    quota({ name: 'held', unit: 'concurrent_requests', window: undefined, limit: 3 }),
+  ])
+  const { quotas } = await explain(CALL)
+  const words = quotas.map((one: { words: string }) => one.words)
+  expect(words[0]).toContain('in any 60 s')
+  expect(words[1]).toContain('per 60 s, evenly, at most 10 at once')
+  expect(words[2]).toContain('per month (Europe/Berlin)')
+  expect(words[3]).toContain('3 concurrent_requests at a time. 0 are under way, 3 more may begin.')
+})
+
+test('is told to callers of one tenant of their own calls only', async () => {
+  opened = await openReserving([tokens])
+  expect((await opened.get('/v1/explain?tenant=other', 'acme')).status).toBe(403)
+  expect((await opened.get('/v1/explain?consumer=web', 'acme')).status).toBe(200)
+  expect((await opened.get('/v1/explain?nonsense=1')).status).toBe(400)
+})
+
+test('of a minute that is past says what each quota decided', async () => {
+  opened = await openReserving([tokens])
+  const { past } = await explain(`${CALL}&atMs=${START_MS}`)
+  expect(past).toEqual(['tokens decided nothing in 2026-11-21T12:10Z.'])
+})

@@ -1,0 +1,90 @@
+import { afterEach, describe, expect, test } from 'vitest'
+import { testQuota } from '../quotas.ts'
+import { type DoorWorld, type DoorWorldOptions, openDoors } from './door-world.ts'
+
+let doors: DoorWorld
+afterEach(() => doors.close())
+const open = async (options: DoorWorldOptions) => {
+  doors = await openDoors(options)
+}
+
+const requests = testQuota({ name: 'requests', limit: 1 })
+const web = { 'x-quotacast-token': 'gateway', 'x-quotacast-tenant': 'acme', 'x-quotacast-consumer': 'web' }
+const ask = async (path: string, init: RequestInit = {}, headers: Record<string, string> = web) => {
+  const response = await fetch(`${doors.url}${path}`, { ...init, headers: { ...headers, ...init.headers } })
+  return { status: response.status, headers: Object.fromEntries(response.headers), body: await response.text() }
+}
+
+describe('the profile of nginx', () => {
+  test('says 403 for a denial, beside the status that it means', async () => {
+    await open({ quotas: [requests] })
+    const passed = await ask('/v1/auth/nginx')
+    expect(passed).toMatchObject({ status: 200, headers: { 'x-quotacast-status': '200' } })
+    expect(passed.headers['x-quotacast-decision-id']).toMatch(/^1\./)
+    const denied = await ask('/v1/auth/nginx')
+    expect(denied).toMatchObject({
+      status: 403,
+      headers: { 'x-quotacast-status': '429', 'retry-after': '3000', ratelimit: '"requests";r=0;t=3000' },
+    })
+  })
+
+  test('tells a block and an unknown key apart from a denial', async () => {
+    const block = { what: 'consumer', value: 'web', untilMs: null } as const
+    const limiter = { callers: { forwardAuth: { unknownKeys: 'deny' } } }
+    await open({ quotas: [requests], adjustments: { blocks: [block] }, limiter })
+    expect(await ask('/v1/auth/nginx')).toMatchObject({ status: 403, headers: { 'x-quotacast-status': '403' } })
+    const unknown = await ask(
+      '/v1/auth/nginx',
+      {},
+      { 'x-quotacast-token': 'gateway', authorization: 'Bearer sk-12345678901234567890' },
+    )
+    expect(unknown).toMatchObject({ status: 401, headers: { 'www-authenticate': 'Bearer' } })
+  })
+
+  test('reads the URI where nginx and ingress-nginx write it', async () => {
+    await open({ quotas: [testQuota({ name: 'route', per: ['route'], limit: 1 })] })
+    expect((await ask('/v1/auth/nginx', { headers: { 'x-original-uri': '/users/1?x' } })).status).toBe(200)
+    const url = 'https://api.example/users/2?y'
+    expect((await ask('/v1/auth/nginx', { headers: { 'x-original-url': url } })).status).toBe(403)
+  })
+})
+
+describe('the profile of Envoy', () => {
+  test('takes any path behind its prefix, and any method', async () => {
+    await open({ quotas: [testQuota({ name: 'route', per: ['route'], limit: 2 })] })
+    for (const [method, path, status] of [
+      ['PROPFIND', '/users/1?x=%2F', 200],
+      ['OPTIONS', '/users/2', 200],
+      ['SEARCH', '/users/3', 429],
+      ['GET', '/', 200],
+      ['GET', '/nginx', 200],
+    ] as const) {
+      const answer = await ask(`/v1/auth/envoy${path}`, { method })
+      expect([method, path, answer.status]).toEqual([method, path, status])
+    }
+    expect((await ask('/v1/auth/envoy/x', {}, { authorization: 'Bearer gateway' })).status).toBe(401)
+  })
+})
+
+describe('who calls', () => {
+  test('may be in the query of the call, or a key longer than any name', async () => {
+    const limiter = { callers: { forwardAuth: { credential: ['query:api_key', 'bearer'] } } }
+    await open({ quotas: [requests], limiter })
+    const gateway = { 'x-quotacast-token': 'gateway', 'x-quotacast-tenant': 'acme' }
+    const byQuery = (key: string) => ask('/v1/auth', { headers: { 'x-forwarded-uri': `/x?api_key=${key}` } }, gateway)
+    expect([(await byQuery('a')).status, (await byQuery('a')).status, (await byQuery('b')).status]).toEqual([
+      200, 429, 200,
+    ])
+    const token = 'x'.repeat(2_000)
+    const byToken = () => ask('/v1/auth', { headers: { authorization: `Bearer ${token}` } }, gateway)
+    expect([(await byToken()).status, (await byToken()).status]).toEqual([200, 429])
+  })
+})
+
+test('the old header fields come beside the new ones, where config says so', async () => {
+  await open({ quotas: [requests], limiter: { legacyHeaders: true } })
+  expect((await ask('/v1/auth')).headers).toMatchObject({
+    ...{ ratelimit: '"requests";r=0;t=3000', 'x-ratelimit-limit': '1' },
+    ...{ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '3000' },
+  })
+})

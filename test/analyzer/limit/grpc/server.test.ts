@@ -1,0 +1,236 @@
+import { once } from 'node:events'
+import { connect as connectHttp2 } from 'node:http2'
+import { status } from '@grpc/grpc-js'
+import { pino } from 'pino'
+import { afterEach, describe, expect, test } from 'vitest'
+import { DoorError } from '../../../../analyzer/limit/door-error.ts'
+import { frame } from '../../../../analyzer/limit/grpc/framing.ts'
+import { createHealth } from '../../../../analyzer/limit/grpc/health.ts'
+import type { GrpcMethod } from '../../../../analyzer/limit/grpc/rpc.ts'
+import { type GrpcServer, openGrpcServer } from '../../../../analyzer/limit/grpc/server.ts'
+import { silent } from '../call-records.ts'
+import { PRINCIPALS } from '../door-world.ts'
+import { openClient, type TestClient } from './client.ts'
+
+const ECHO = '/test.Echo/Echo'
+const echo: GrpcMethod = { access: 'check', handle: async message => message }
+
+let server: GrpcServer
+let client: TestClient
+afterEach(async () => {
+  client.close()
+  await server.close()
+})
+async function open(methods: Record<string, GrpcMethod> = {}, logger = silent) {
+  const all = new Map(Object.entries({ [ECHO]: echo, ...methods }))
+  server = await openGrpcServer(
+    { host: '127.0.0.1', port: 0 },
+    {
+      methods: all,
+      verify: token => PRINCIPALS[token] ?? null,
+      logger,
+    },
+  )
+  client = openClient(server.port)
+}
+const hello = Buffer.from('hello')
+
+describe('a call', () => {
+  test('is answered, whatever the length of its message within the bound', async () => {
+    await open()
+    // More than a window of HTTP/2's flow control, both ways.
+    for (const length of [0, 1, 70_000, 256 * 1024]) {
+      const { code, bytes } = await client.raw(ECHO, Buffer.alloc(length, 7))
+      expect([code, bytes?.length]).toEqual([status.OK, length])
+    }
+    const tooLong = await client.raw(ECHO, Buffer.alloc(256 * 1024 + 1))
+    expect(tooLong.code).toBe(status.RESOURCE_EXHAUSTED)
+    expect((await client.raw(ECHO, hello)).code).toBe(status.OK)
+  })
+
+  test('of many at once gets its own answer', async () => {
+    await open()
+    const asked = Array.from({ length: 500 }, (_, index) => Buffer.from(`call ${index}`))
+    const answers = await Promise.all(asked.map(message => client.raw(ECHO, message)))
+    expect(answers.map(({ bytes }) => bytes?.toString())).toEqual(asked.map(String))
+  })
+
+  test('needs a token of the scope', async () => {
+    await open()
+    const codeWith = async (headers: Record<string, string>) => (await client.raw(ECHO, hello, { headers })).code
+    expect(await codeWith({})).toBe(status.UNAUTHENTICATED)
+    expect(await codeWith({ 'x-quotacast-token': 'stranger' })).toBe(status.UNAUTHENTICATED)
+    expect(await codeWith({ 'x-quotacast-token': 'reader' })).toBe(status.PERMISSION_DENIED)
+    expect(await codeWith({ authorization: 'Bearer gateway' })).toBe(status.OK)
+    expect(await codeWith({ 'x-quotacast-token': 'admin' })).toBe(status.OK)
+  })
+
+  test('fails with the status of what went wrong; what is our fault is logged and not told', async () => {
+    const logged: string[] = []
+    await open(
+      {
+        '/test.Echo/Wrong': {
+          access: 'check',
+          handle: () => Promise.reject(new DoorError(400, 'header_invalid', 'größer: 100 %')),
+        },
+        '/test.Echo/Bug': { access: 'check', handle: () => Promise.reject(new Error('secret')) },
+      },
+      pino({}, { write: line => logged.push(line) }),
+    )
+    expect(await client.raw('/test.Echo/Nothing', hello)).toMatchObject({ code: status.UNIMPLEMENTED })
+    expect(await client.raw('/test.Echo/Wrong', hello)).toMatchObject({
+      code: status.INVALID_ARGUMENT,
+      details: 'größer: 100 %',
+    })
+    const bug = await client.raw('/test.Echo/Bug', hello)
+    expect([bug.code, bug.details.includes('secret')]).toEqual([status.INTERNAL, false])
+    expect(logged.join()).toContain('secret')
+  })
+
+  test('whose message comes after its deadline is never made', async () => {
+    let calls = 0
+    const count: GrpcMethod = {
+      access: 'check',
+      async handle(message) {
+        calls += 1
+        return message
+      },
+    }
+    await open({ '/test.Echo/Count': count })
+    const session = connectHttp2(`http://127.0.0.1:${server.port}`)
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/test.Echo/Count',
+      'content-type': 'application/grpc',
+      'x-quotacast-token': 'gateway',
+      'grpc-timeout': '20m',
+    })
+    stream.on('error', () => undefined)
+    const [answer] = await once(stream, 'response')
+    expect(answer['grpc-status']).toBe(String(status.DEADLINE_EXCEEDED))
+    stream.end(frame(hello))
+    await new Promise<void>(resolve => session.ping(() => resolve()))
+    session.close()
+    expect(calls).toBe(0)
+  })
+
+  test('is over at its deadline, for its caller and for us', async () => {
+    const { promise: released, resolve: release } = Promise.withResolvers<Uint8Array>()
+    await open({ '/test.Echo/Slow': { access: 'check', handle: () => released } })
+    const headers = { 'x-quotacast-token': 'gateway', 'grpc-timeout': '30m' }
+    const session = connectHttp2(`http://127.0.0.1:${server.port}`)
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/test.Echo/Slow',
+      'content-type': 'application/grpc',
+      ...headers,
+    })
+    stream.end(frame(hello))
+    const [answer] = await once(stream, 'response')
+    expect(answer['grpc-status']).toBe(String(status.DEADLINE_EXCEEDED))
+    // The answer that comes too late is nobody's.
+    release(hello)
+    expect((await client.raw(ECHO, hello)).code).toBe(status.OK)
+    session.close()
+  })
+
+  test('that its caller gives up before its message is there is never made', async () => {
+    let calls = 0
+    await open({
+      '/test.Echo/Count': {
+        access: 'check',
+        handle: async message => {
+          calls += 1
+          return message
+        },
+      },
+    })
+    const session = connectHttp2(`http://127.0.0.1:${server.port}`)
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': '/test.Echo/Count',
+      'content-type': 'application/grpc',
+      'x-quotacast-token': 'gateway',
+    })
+    stream.on('error', () => undefined)
+    stream.write(frame(hello).subarray(0, 7))
+    await new Promise<void>(resolve => session.ping(() => resolve()))
+    stream.close(8)
+    await once(stream, 'close')
+    await new Promise<void>(resolve => session.ping(() => resolve()))
+    session.close()
+    expect((await client.raw('/test.Echo/Count', hello)).code).toBe(status.OK)
+    expect(calls).toBe(1)
+  })
+
+  test('that is none of gRPC is refused, and the port goes on', async () => {
+    await open()
+    const session = connectHttp2(`http://127.0.0.1:${server.port}`)
+    for (const headers of [{ ':method': 'GET' }, { ':method': 'POST', 'content-type': 'text/html' }]) {
+      const stream = session.request({ ':path': ECHO, ...headers })
+      stream.end()
+      const [answer] = await once(stream, 'response')
+      expect(answer['grpc-status']).toBe(String(status.INTERNAL))
+      stream.resume()
+      await once(stream, 'close')
+    }
+    session.close()
+    expect((await client.raw(ECHO, hello)).code).toBe(status.OK)
+  })
+})
+
+describe('the end', () => {
+  test('lets calls under way finish, and takes no new ones', async () => {
+    const { promise: released, resolve: release } = Promise.withResolvers<void>()
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+    await open({
+      '/test.Echo/Slow': {
+        access: 'check',
+        async handle(message) {
+          begin()
+          await released
+          return message
+        },
+      },
+    })
+    const answer = client.raw('/test.Echo/Slow', hello)
+    await begun
+    const closed = server.close()
+    release()
+    expect((await answer).code).toBe(status.OK)
+    await closed
+    expect((await client.raw(ECHO, hello)).code).toBe(status.UNAVAILABLE)
+  })
+
+  test('cuts off what does not end', async () => {
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
+    const never = new Promise<Uint8Array>(() => undefined)
+    await open({
+      '/test.Echo/Never': {
+        access: 'check',
+        handle() {
+          begin()
+          return never
+        },
+      },
+    })
+    const answer = client.raw('/test.Echo/Never', hello)
+    await begun
+    await server.close()
+    expect((await answer).code).not.toBe(status.OK)
+  })
+})
+
+test('health answers for the port and for each service, without a token', async () => {
+  let reasons: string[] = []
+  await open(Object.fromEntries([createHealth(new Map([[ECHO, echo]]), async () => reasons)]))
+  const health = async (service: string) => {
+    const { code, message } = await client.call('health', { service }, { headers: {} })
+    return [code, message?.status]
+  }
+  expect(await health('')).toEqual([status.OK, 1])
+  expect(await health('test.Echo')).toEqual([status.OK, 1])
+  expect(await health('test.Other')).toEqual([status.NOT_FOUND, undefined])
+  reasons = ['counters cannot be written']
+  expect(await health('')).toEqual([status.OK, 2])
+})
