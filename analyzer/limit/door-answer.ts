@@ -10,6 +10,8 @@ import type { Decision } from './limiter.ts'
 import { legacyRateLimitHeaders, rateLimitHeaders, retryAfterSeconds } from './rate-limit-headers.ts'
 
 export const DECISION_ID_HEADER = 'x-quotacast-decision-id'
+/** On denials, so that whoever logs the answer can tell them from the upstream's. */
+const DENIED_HEADER = 'x-quotacast-denied'
 const PROBLEM_TYPES = 'https://iana.org/assignments/http-problem-types'
 
 export interface DoorAnswer {
@@ -79,7 +81,8 @@ function refused(
   headers: Record<string, string>,
 ): DoorAnswer {
   const body = JSON.stringify({ type, title, status, ...rest })
-  return { status, headers: { ...headers, 'content-type': 'application/problem+json' }, decisionId: null, body }
+  const own = { [DENIED_HEADER]: String(status), 'content-type': 'application/problem+json' }
+  return { status, headers: { ...headers, ...own }, decisionId: null, body }
 }
 
 function blockProblem({ what, untilMs }: Block): Problem {

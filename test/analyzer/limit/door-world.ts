@@ -14,6 +14,7 @@ import { type Adjustments, createPolicy, NO_ADJUSTMENTS } from '../../../analyze
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { createIdentity, type KeyEntry } from '../../../collector/identity.ts'
 import { routeOf } from '../../../collector/normalize/route.ts'
+import { createRoutePatterns } from '../../../collector/normalize/route-patterns.ts'
 import type { Principal } from '../../../collector/principal.ts'
 import { createServer, listen } from '../../../deploy/http.ts'
 import { principalOf } from '../../../deploy/http-access.ts'
@@ -81,7 +82,9 @@ export async function openDoors(options: DoorWorldOptions): Promise<DoorWorld> {
   const decisionIds = createDecisionIds(['d'.repeat(32)])
   const quotaHeaders = createQuotaHeaders(() => policy, section.legacyHeaders)
   const verify = (token: string) => PRINCIPALS[token] ?? null
-  const door = { limiter, decisionIds, quotaHeaders, routeOf, labelColumns }
+  const patterns = createRoutePatterns([])
+  const routeOfPath = (path: string) => routeOf(path, '', patterns)
+  const door = { limiter, decisionIds, quotaHeaders, routeOf: routeOfPath, labelColumns }
   const grpc = await openGrpc({
     ...door,
     options: section.grpc,
