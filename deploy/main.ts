@@ -35,6 +35,10 @@ const COMMANDS: Record<string, CommandEntry> = {
     summary: 'Compares the log with the stored calls and reports every difference.',
     load: () => import('./commands/audit.ts'),
   },
+  'forecast-bench': {
+    summary: 'Answers forecasting tasks, to be scored.',
+    load: () => import('./commands/forecast-bench.ts'),
+  },
   'check-config': {
     summary: 'Checks the config and prints the whole of it, secrets masked.',
     load: () => import('./commands/check-config.ts'),

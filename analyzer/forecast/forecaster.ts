@@ -8,8 +8,8 @@ import { demandOf, exhaustionOf, type InstantQuantiles, type Quantiles } from '.
 import { firstUseMs, type History, reachedMs, totalBetween } from './history.ts'
 import { fitMix, type Mix, mixPaths } from './mix.ts'
 
-/** Windows shorter than this get rate and headroom only: calls are logged when they end, which is too late here. */
-export const WINDOW_MS_MIN = 5 * 60_000
+/** Windows of fewer steps get rate and headroom only: what is known comes too late for them. */
+export const WINDOW_STEPS_MIN = 5
 /** Fewer steps of history than this say nothing. */
 const STEPS_MIN = 3
 /** From so many earlier days or windows on, a forecast is as good as its series allows. */
@@ -92,8 +92,9 @@ export function forecast(ask: ForecastAsk, mix: Mix): Forecast {
 
 /** Why nothing can be said about the rest of this window, or `null`. */
 function unknowable({ history, nowMs, windowStartMs, windowEndMs }: ForecastAsk): string | null {
-  if (windowEndMs - windowStartMs < WINDOW_MS_MIN) {
-    return 'Windows under five minutes end before their calls are known: rate and use only.'
+  if (windowEndMs - windowStartMs < WINDOW_STEPS_MIN * history.stepMs) {
+    const shortest = inWords(WINDOW_STEPS_MIN * history.stepMs)
+    return `Windows under ${shortest} end before their calls are known: rate and use only.`
   }
   const knownMs = nowMs - firstUseMs(history)
   if (knownMs <= 0) return 'Nothing was used yet.'

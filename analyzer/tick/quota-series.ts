@@ -4,7 +4,7 @@
  */
 import type { ClickHouseClient } from '@clickhouse/client'
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
-import { WINDOW_MS_MIN } from '../forecast/forecaster.ts'
+import { WINDOW_STEPS_MIN } from '../forecast/forecaster.ts'
 import { DIMENSION_COLUMNS, matchSql, type Quota } from '../policy/quota.ts'
 import { readUsage } from '../usage/current.ts'
 import { type DecisionSums, readDecisions } from '../usage/decisions.ts'
@@ -200,7 +200,7 @@ export function demandTotals(series: QuotaSeries, one: UsageSeries, nowMs: numbe
 function gridOf(window: Window, nowMs: number): Grid {
   const windowMs = window.endMs - window.startMs
   const stepMs = seriesStepMs(windowMs)
-  const steps = windowMs < WINDOW_MS_MIN ? HISTORY_STEPS_SHORT : HISTORY_STEPS_MAX
+  const steps = windowMs < WINDOW_STEPS_MIN * stepMs ? HISTORY_STEPS_SHORT : HISTORY_STEPS_MAX
   const historyMs = Math.min(HISTORY_MS_MAX, steps * stepMs)
   const startMs = window.startMs - Math.ceil((window.startMs - (nowMs - historyMs)) / stepMs) * stepMs
   return { startMs, stepMs, steps: Math.ceil((nowMs + LOAD_EVERY_MS + LATE_LOAD_EVERY_MS - startMs) / stepMs) }

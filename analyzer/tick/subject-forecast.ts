@@ -1,12 +1,12 @@
 /** The forecast of one subject under one quota, as the API answers it and the store keeps it. */
 
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
-import { type Forecast, type ForecastAsk, fitForecast, forecast } from '../forecast/forecaster.ts'
-import type { Mix } from '../forecast/mix.ts'
+import type { Forecast, ForecastAsk } from '../forecast/forecaster.ts'
+import { type ForecastState, forecastNext } from '../forecast/refit.ts'
 import type { DimensionField, Quota } from '../policy/quota.ts'
 import { subjectMap } from '../policy/subject.ts'
 import type { Unit } from '../usage/units.ts'
-import { type Window, windowAt } from '../usage/window.ts'
+import { windowAt } from '../usage/window.ts'
 import { demandTotals, isHeldWhole, type QuotaSeries, usedInWindow } from './quota-series.ts'
 
 export interface SubjectForecast extends Forecast {
@@ -25,23 +25,19 @@ export interface SubjectForecast extends Forecast {
 }
 
 /** What is kept of a subject from one tick to the next. */
-export interface ForecastState {
+export interface FollowedForecast {
   forecast: SubjectForecast
-  mix: Mix
-  /** The weights of the sources are good until then. */
-  mixUntilMs: number
+  state: ForecastState
   /** A forecast without new calls is good until then. */
   dueAtMs: number
 }
 
-/** Parts of a window after which the weights are learnt again, and a forecast is made again without new calls. */
-const MIX_PARTS = 24
+/** Parts of a window after which a forecast is made again without new calls. */
 const DUE_PARTS = 1_440
-const MIX_MS = { min: 60_000, max: 3_600_000 }
 const DUE_MS = { min: 1_000, max: 60_000 }
 
 /** True when the subject must be forecast now: it has new calls, its window ended, or its forecast is old. */
-export const isForecastDue = (state: ForecastState | undefined, nowMs: number, isTouched: boolean): boolean =>
+export const isForecastDue = (state: FollowedForecast | undefined, nowMs: number, isTouched: boolean): boolean =>
   state === undefined || isTouched || nowMs >= state.dueAtMs || nowMs >= state.forecast.windowEndMs
 
 /** Forecasts one subject of the series. `scratch` is at least one longer than the series' grid. */
@@ -49,9 +45,9 @@ export function forecastSubject(
   series: QuotaSeries,
   key: string,
   nowMs: number,
-  previous: ForecastState | undefined,
+  previous: FollowedForecast | undefined,
   scratch: Float64Array,
-): ForecastState | null {
+): FollowedForecast | null {
   const one = series.subjects.get(key)
   if (!one) return null
   const { quota, grid } = series
@@ -70,8 +66,7 @@ export function forecastSubject(
     used,
     limit: quota.limit,
   }
-  const hasMix = previous !== undefined && nowMs < previous.mixUntilMs && nowMs < previous.forecast.windowEndMs
-  const mix = hasMix ? previous.mix : fitForecast(ask)
+  const { forecast, state } = forecastNext(ask, previous?.state ?? null)
   const forecastNow: SubjectForecast = {
     quota: quota.name,
     subject: subjectMap(quota, one.subject),
@@ -83,13 +78,12 @@ export function forecastSubject(
     windowStartMs: window.startMs,
     windowEndMs: window.endMs,
     asOfMs: nowMs,
-    ...(isHeldWhole(window, nowMs) ? forecast(ask, mix) : ofHeldPart(forecast(ask, mix))),
+    ...(isHeldWhole(window, nowMs) ? forecast : ofHeldPart(forecast)),
   }
   return {
     forecast: forecastNow,
-    mix,
-    mixUntilMs: hasMix ? previous.mixUntilMs : nowMs + part(window, MIX_PARTS, MIX_MS),
-    dueAtMs: nowMs + part(window, DUE_PARTS, DUE_MS),
+    state,
+    dueAtMs: nowMs + Math.max(DUE_MS.min, Math.min(DUE_MS.max, (window.endMs - window.startMs) / DUE_PARTS)),
   }
 }
 
@@ -101,10 +95,6 @@ function ofHeldPart(made: Forecast): Forecast {
     confidence,
     why: `${made.why} Of this window only the last ${CALLS_RETENTION_DAYS} days are known.`,
   }
-}
-
-function part(window: Window, parts: number, { min, max }: { min: number; max: number }): number {
-  return Math.max(min, Math.min(max, (window.endMs - window.startMs) / parts))
 }
 
 /** The one value that all calls of the subject have in this dimension, or `null`. */

@@ -1,9 +1,10 @@
 /** `npm run bench` measures everything, `npm run bench -- NAME …` some of it. Every figure of a README comes from here. */
 import { benchCheck } from './check.ts'
+import { benchForecast } from './forecast.ts'
 import { benchIngest } from './ingest.ts'
 import { machineLine } from './machine.ts'
 
-const BENCHES = { ingest: benchIngest, check: benchCheck }
+const BENCHES = { ingest: benchIngest, check: benchCheck, forecast: benchForecast }
 type Name = keyof typeof BENCHES
 
 const isName = (name: string): name is Name => name in BENCHES

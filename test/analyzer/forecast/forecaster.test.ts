@@ -44,11 +44,11 @@ describe('days that all go alike', () => {
 })
 
 describe('what is not known is said', () => {
-  test('a window under five minutes has a rate and no probability', () => {
+  test('a window of fewer than five steps has a rate and no probability', () => {
     const ask = halfADay(3, () => 60, 10)
     const short = { ...ask, windowStartMs: ask.nowMs - MINUTE_MS, windowEndMs: ask.nowMs + MINUTE_MS, used: 1 }
     expect(answer(short)).toMatchObject({ probability: null, headroom: null, confidence: 'none', burnRate: 0.2 })
-    expect(answer(short).why).toContain('under five minutes')
+    expect(answer(short).why).toContain('under 5 hours')
   })
 
   test('a key that was never used has no forecast', () => {
