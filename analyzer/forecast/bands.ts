@@ -1,6 +1,6 @@
 /** What each coming step will ask for, as quantiles: the forecast as a chart shows it. */
 import type { History } from './history.ts'
-import { fitMix, mixPaths } from './mix.ts'
+import { drawAll, fitMix, mixPaths } from './mix.ts'
 import { weightedQuantiles } from './paths.ts'
 
 export interface BandAsk {
@@ -16,7 +16,8 @@ export function demandBands(history: History, { fromMs, stepMs, steps, levels }:
   const leftMs = steps * stepMs
   const ask = { atMs: fromMs, leftMs, windowMs: leftMs, knots: steps }
   const bands = levels.map(() => new Float64Array(steps))
-  const paths = mixPaths(history, ask, fitMix(history, ask))
+  const fit = fitMix(history, ask)
+  const paths = mixPaths(drawAll(fit, ask), fit.weights)
   if (!paths) return bands
   const { totals, weights } = paths
   const perStep = new Float64Array(weights.length)

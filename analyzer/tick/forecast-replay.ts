@@ -5,11 +5,15 @@
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { demandBands } from '../forecast/bands.ts'
+import { CALIBRATOR } from '../forecast/calibrator.ts'
 import { type History, toHistory } from '../forecast/history.ts'
 import { type ForecastState, forecastNext } from '../forecast/refit.ts'
+import type { Forest } from '../forecast/trees.ts'
 
 /** Longest series, in steps. */
 const STEPS_MAX = 4_000_000
+/** What is learnt is good for as long as for a subject in the middle. */
+const PHASE = 0.5
 const DECILES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9] as const
 
 /** Times are Unix seconds. */
@@ -64,7 +68,7 @@ interface Replayed {
 }
 
 /** Takes lines in order and answers those that ask; throws `ReplayError` for a line that makes no sense. */
-export function replayTasks(): (line: unknown) => TaskAnswer | null {
+export function replayTasks(forest: Forest = CALIBRATOR): (line: unknown) => TaskAnswer | null {
   let replayed: Replayed | null = null
   return value => {
     if (!line.Check(value)) throw new ReplayError(`not a line of a replay: ${JSON.stringify(value).slice(0, 200)}`)
@@ -81,7 +85,7 @@ export function replayTasks(): (line: unknown) => TaskAnswer | null {
       return null
     }
     if (replayed?.series !== value.series) throw new ReplayError(`no line began the series ${value.series}`)
-    if (value.kind === 'task') return answerTask(replayed, value)
+    if (value.kind === 'task') return answerTask(replayed, value, forest)
     observe(replayed, value.values)
     return null
   }
@@ -102,7 +106,7 @@ function observe(replayed: Replayed, values: readonly number[]): void {
   }
 }
 
-function answerTask(replayed: Replayed, task: Extract<Line, { kind: 'task' }>): TaskAnswer {
+function answerTask(replayed: Replayed, task: Extract<Line, { kind: 'task' }>, forest: Forest): TaskAnswer {
   const { startMs, stepMs, steps, total, states } = replayed
   const nowMs = task.now * 1000
   const history: History = { startMs, stepMs, endMs: startMs + steps * stepMs, total: total.subarray(0, steps + 1) }
@@ -111,7 +115,7 @@ function answerTask(replayed: Replayed, task: Extract<Line, { kind: 'task' }>): 
   const windowMs = windowEndMs - windowStartMs
   const { used, limit } = task
   const ask = { history, nowMs, windowStartMs, windowEndMs, used, limit }
-  const { forecast, state } = forecastNext(ask, states.get(windowMs) ?? null)
+  const { forecast, state } = forecastNext(ask, states.get(windowMs) ?? null, { forest, phase: PHASE })
   states.set(windowMs, state)
   const { p10, p50, p90 } = forecast.exhaustionAtMs
   const since = (atMs: number | null) => (atMs === null ? null : (atMs - nowMs) / 1000)

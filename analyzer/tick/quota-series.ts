@@ -4,11 +4,14 @@
  */
 import type { ClickHouseClient } from '@clickhouse/client'
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
-import { WINDOW_STEPS_MIN } from '../forecast/forecaster.ts'
+import { type ArrivalDelay, completeEdge, DELAY_EDGES_MS, toArrivalDelay } from '../forecast/arrival.ts'
+import type { History } from '../forecast/history.ts'
+import { WINDOW_STEPS_MIN } from '../forecast/why.ts'
 import { DIMENSION_COLUMNS, matchSql, type Quota } from '../policy/quota.ts'
 import { readUsage } from '../usage/current.ts'
 import { type DecisionSums, readDecisions } from '../usage/decisions.ts'
 import { type Fresh, notFresh, type Seen } from '../usage/fresh.ts'
+import { readLateness } from '../usage/lateness.ts'
 import { keyOfSubject, type Selection, type SubjectValues } from '../usage/selection.ts'
 import {
   addChecks,
@@ -26,6 +29,7 @@ import {
   usedInStep,
 } from '../usage/series.ts'
 import { seriesStepMs, type Window, windowAt } from '../usage/window.ts'
+import { groupPeers, type PeersOf } from './peers.ts'
 
 const HOUR_MS = 3_600_000
 /** Steps of history at most: with hours that is all that `calls` holds, with minutes a day and a half. */
@@ -51,6 +55,10 @@ export interface QuotaSeries {
   readonly usedBefore: ReadonlyMap<string, number>
   readonly subjects: Map<string, UsageSeries>
   readonly budget: SubjectBudget
+  /** Others like a subject, as of the loading. */
+  peersOf: PeersOf
+  /** How late the quota's calls are; `null` while too few are known. */
+  readonly delay: ArrivalDelay | null
   /** Subjects that are not followed because there are too many. */
   subjectsCut: number
   readonly loadedAtMs: number
@@ -96,6 +104,8 @@ export async function loadQuotaSeries(client: ClickHouseClient, quota: Quota, as
     usedBefore: await readUsage(client, top, window.startMs, exactFromMs),
     subjects: new Map(subjects.map(subject => [keyOfSubject(subject), emptySeries(subject, grid)])),
     budget,
+    delay: toArrivalDelay(await readLateness(client, selection, nowMs, DELAY_EDGES_MS)),
+    peersOf: () => null,
     subjectsCut: subjectsInAll - subjects.length,
     loadedAtMs: nowMs,
     hasLateCalls: false,
@@ -113,6 +123,8 @@ export async function loadQuotaSeries(client: ClickHouseClient, quota: Quota, as
     await readDecisions(client, hours, sums => addQuotaDecisions(series, sums, addHourOfChecks))
   }
   await readDecisions(client, { ...decisions, fromMs: rawFromMs, grid }, sums => addQuotaDecisions(series, sums))
+  const windowMs = window.endMs - window.startMs
+  series.peersOf = groupPeers(quota, grid, series.subjects.values(), { nowMs, windowMs })
   return series
 }
 
@@ -180,10 +192,19 @@ export function usedInWindow(series: QuotaSeries, key: string, window: Window): 
   return Math.round(used)
 }
 
-/** Running totals of the subject's demand up to `nowMs`, written into `into` (at least as long as the grid, plus 1). */
-export function demandTotals(series: QuotaSeries, one: UsageSeries, nowMs: number, into: Float64Array): Float64Array {
-  const { grid, quota } = series
-  const steps = Math.min(grid.steps, Math.ceil((nowMs - grid.startMs) / grid.stepMs))
+/**
+ * The subject's demand up to `nowMs`, and how much of the window's is not recorded yet. The totals are written into `into`
+ * (at least as long as the grid, plus 1) and hold until that is used again.
+ */
+export function demandOf(
+  series: QuotaSeries,
+  one: UsageSeries,
+  { nowMs, sinceMs }: { nowMs: number; sinceMs: number },
+  into: Float64Array,
+): { history: History; missing: number } {
+  const { grid, quota, delay } = series
+  const { startMs, stepMs } = grid
+  const steps = Math.min(grid.steps, Math.ceil((nowMs - startMs) / stepMs))
   // Most subjects are never refused anything and never asked for: their records are all that there is to add up.
   const isPlain = !one.refused && !one.checks && quota.counts !== 'checks'
   const callUnits = one.refused ? meanCallUnits(one) : 0
@@ -193,7 +214,10 @@ export function demandTotals(series: QuotaSeries, one: UsageSeries, nowMs: numbe
     total += isPlain ? (one.used[step] ?? 0) : demandInStep(one, quota.counts, step, callUnits)
     into[step + 1] = total
   }
-  return into.subarray(0, steps + 1)
+  const history = { startMs, stepMs, endMs: nowMs, total: into.subarray(0, steps + 1) }
+  // Checks are known when they are made; only records come when their call has ended.
+  const missing = delay && quota.counts !== 'checks' && !one.checks ? completeEdge(history, delay, sinceMs) : 0
+  return { history, missing }
 }
 
 /** Begins on a window's begin, goes back as far as history helps, and ahead until the next complete reading. */

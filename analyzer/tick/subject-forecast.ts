@@ -1,13 +1,14 @@
 /** The forecast of one subject under one quota, as the API answers it and the store keeps it. */
 
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
+import { CALIBRATOR } from '../forecast/calibrator.ts'
 import type { Forecast, ForecastAsk } from '../forecast/forecaster.ts'
 import { type ForecastState, forecastNext } from '../forecast/refit.ts'
 import type { DimensionField, Quota } from '../policy/quota.ts'
 import { subjectMap } from '../policy/subject.ts'
 import type { Unit } from '../usage/units.ts'
 import { windowAt } from '../usage/window.ts'
-import { demandTotals, isHeldWhole, type QuotaSeries, usedInWindow } from './quota-series.ts'
+import { demandOf, isHeldWhole, type QuotaSeries, usedInWindow } from './quota-series.ts'
 
 export interface SubjectForecast extends Forecast {
   quota: string
@@ -34,6 +35,8 @@ export interface FollowedForecast {
 
 /** Parts of a window after which a forecast is made again without new calls. */
 const DUE_PARTS = 1_440
+/** What is left at least of a limit that no record says is reached, as a share of it. */
+const LEAST_NEED = 1e-3
 const DUE_MS = { min: 1_000, max: 60_000 }
 
 /** True when the subject must be forecast now: it has new calls, its window ended, or its forecast is old. */
@@ -50,23 +53,24 @@ export function forecastSubject(
 ): FollowedForecast | null {
   const one = series.subjects.get(key)
   if (!one) return null
-  const { quota, grid } = series
+  const { quota } = series
   const window = windowAt(quota.window, nowMs)
   const used = usedInWindow(series, key, window)
+  const { history, missing } = demandOf(series, one, { nowMs, sinceMs: window.startMs }, scratch)
   const ask: ForecastAsk = {
-    history: {
-      startMs: grid.startMs,
-      stepMs: grid.stepMs,
-      endMs: nowMs,
-      total: demandTotals(series, one, nowMs, scratch),
-    },
+    history,
     nowMs,
     windowStartMs: window.startMs,
     windowEndMs: window.endMs,
-    used,
+    // What has begun and is not recorded yet is as good as used, but only a record says that a limit is reached.
+    used: Math.max(used, Math.min(used + missing, (1 - LEAST_NEED) * quota.limit)),
     limit: quota.limit,
+    peers: series.peersOf(one.subject),
   }
-  const { forecast, state } = forecastNext(ask, previous?.state ?? null)
+  const { forecast, state } = forecastNext(ask, previous?.state ?? null, {
+    forest: CALIBRATOR,
+    phase: phaseOf(key),
+  })
   const forecastNow: SubjectForecast = {
     quota: quota.name,
     subject: subjectMap(quota, one.subject),
@@ -85,6 +89,13 @@ export function forecastSubject(
     state,
     dueAtMs: nowMs + Math.max(DUE_MS.min, Math.min(DUE_MS.max, (window.endMs - window.startMs) / DUE_PARTS)),
   }
+}
+
+/** A number in [0, 1) that is the subject's own, by FNV-1a. */
+function phaseOf(key: string): number {
+  let hash = 0x811c9dc5
+  for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193)
+  return (hash >>> 0) / 2 ** 32
 }
 
 /** What is said of a window that began before the oldest call that is kept: `used` is a lower bound. */

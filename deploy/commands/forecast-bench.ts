@@ -1,4 +1,6 @@
+import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline/promises'
+import { toForest } from '../../analyzer/forecast/trees.ts'
 import { replayPoints, replayTasks } from '../../analyzer/tick/forecast-replay.ts'
 import type { Command } from '../command.ts'
 
@@ -10,10 +12,17 @@ export const command: Command = {
     '`{id, point, lo, hi, deciles}` out. An answer is written before the next line is read.',
   options: {
     m4: { type: 'boolean', description: 'Histories to continue, instead of quotas to watch.' },
+    calibrator: {
+      type: 'string',
+      value: 'FILE',
+      description: 'Another calibrator than the one that ships, as for series that it was trained on.',
+    },
   },
   examples: ['forecast-bench < tasks.jsonl > answers.jsonl', 'forecast-bench --m4 < in.jsonl > out.jsonl'],
   async run(invocation) {
-    const answerOf = invocation.isSet('m4') ? replayPoints() : replayTasks()
+    const file = invocation.text('calibrator')
+    const forest = file === undefined ? undefined : toForest(JSON.parse(await readFile(file, 'utf8')))
+    const answerOf = invocation.isSet('m4') ? replayPoints() : replayTasks(forest)
     for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
       if (line.trim() === '') continue
       const answer = answerOf(JSON.parse(line))

@@ -1,10 +1,18 @@
 /** `npm run bench` measures everything, `npm run bench -- NAME …` some of it. Every figure of a README comes from here. */
+import { benchAnomalies } from './anomalies.ts'
 import { benchCheck } from './check.ts'
 import { benchForecast } from './forecast.ts'
 import { benchIngest } from './ingest.ts'
 import { machineLine } from './machine.ts'
+import { benchTick } from './tick.ts'
 
-const BENCHES = { ingest: benchIngest, check: benchCheck, forecast: benchForecast }
+const BENCHES = {
+  ingest: benchIngest,
+  check: benchCheck,
+  forecast: benchForecast,
+  tick: benchTick,
+  anomalies: benchAnomalies,
+}
 type Name = keyof typeof BENCHES
 
 const isName = (name: string): name is Name => name in BENCHES

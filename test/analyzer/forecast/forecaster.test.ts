@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { CALIBRATOR } from '../../../analyzer/forecast/calibrator.ts'
 import { type ForecastAsk, fitForecast, forecast } from '../../../analyzer/forecast/forecaster.ts'
 import { toHistory } from '../../../analyzer/forecast/history.ts'
 import { describeForecaster } from '../../contract/forecaster.ts'
@@ -8,8 +9,8 @@ const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 const BEGIN_MS = Date.UTC(2026, 0, 5)
 
-const answer = (ask: ForecastAsk) => forecast(ask, fitForecast(ask))
-describeForecaster('analogs and rate, mixed', answer)
+const answer = (ask: ForecastAsk) => forecast(ask, fitForecast(ask), CALIBRATOR)
+describeForecaster('all sources, mixed and calibrated', answer)
 
 /** Half-way through a day, after `days` whole ones, each hour as `perHour` says. */
 function halfADay(days: number, perHour: (hour: number, day: number) => number, limit: number): ForecastAsk {

@@ -33,7 +33,7 @@ describe('tasks', () => {
     const lines = replay()
     const all = answers(lines)
     expect(all).toHaveLength(2 * 36 * 2)
-    for (let end = 1; end <= lines.length; end += 5) {
+    for (const end of [20, 75, 110, 140]) {
       const some = answers(lines.slice(0, end))
       expect(some).toEqual(all.slice(0, some.length))
     }

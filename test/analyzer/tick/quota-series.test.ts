@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
-import { loadQuotaSeries, type QuotaSeries, usedInWindow } from '../../../analyzer/tick/quota-series.ts'
+import { demandOf, loadQuotaSeries, type QuotaSeries, usedInWindow } from '../../../analyzer/tick/quota-series.ts'
 import { readFresh } from '../../../analyzer/usage/fresh.ts'
 import { windowAt } from '../../../analyzer/usage/window.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
@@ -133,4 +133,43 @@ test('a quota of seconds needs no long history', async () => {
   const { grid } = await load(testQuota({ window: { kind: 'fixed', everySeconds: 10 } }))
   expect(nowMs - grid.startMs).toBeLessThan(HOUR_MS)
   expect((await load(testQuota({ window: { kind: 'fixed', everySeconds: 300 } }))).grid.steps).toBeGreaterThan(2_000)
+})
+
+test('demand is raised by the calls that have begun and are not logged yet', async () => {
+  const quota = testQuota({ window: { kind: 'fixed', everySeconds: 7200 } })
+  // One a minute for six hours, each logged when it ends, five minutes after it began.
+  const starts = minutes(360).filter(atMs => atMs + 5 * MINUTE_MS <= nowMs)
+  await storeCalls(
+    testStore.store,
+    starts.map(startedAtMs => ({ startedAtMs, arrivedAtMs: startedAtMs + 5 * MINUTE_MS - 1 })),
+  )
+  const series = await load(quota)
+  const one = series.subjects.get(JSON.stringify(Object.values(subject)))
+  if (!one) throw new Error('the subject is followed')
+  const window = windowAt(quota.window, nowMs)
+  const into = new Float64Array(series.grid.steps + 1)
+  const { history, missing } = demandOf(series, one, { nowMs, sinceMs: window.startMs }, into)
+  expect(missing).toBeGreaterThan(2.5)
+  expect(missing).toBeLessThan(5)
+  expect(history.total.at(-1)).toBeCloseTo(starts.length + missing)
+})
+
+describe('peers', () => {
+  const day = { kind: 'fixed', everySeconds: 86_400 } as const
+  /** Ten hours of one call an hour, of another consumer each, two days ago. */
+  const callsOf = (consumers: number, model: string) =>
+    Array.from({ length: consumers * 10 }, (_, index) => ({
+      startedAtMs: nowMs - 2 * DAY_MS + Math.floor(index / consumers) * HOUR_MS,
+      consumer: `app-${index % consumers}`,
+      model,
+    }))
+
+  test('are those that share all but the consumer, where there are enough of them, else the tenant', async () => {
+    const quota = testQuota({ window: day, per: ['tenant', 'model', 'consumer'] })
+    await storeCalls(testStore.store, [...callsOf(6, 'large'), ...callsOf(2, 'small')])
+    const { peersOf } = await load(quota)
+    expect(peersOf(['acme', 'large', 'new'])).toMatchObject({ count: 6, who: 'subjects with the same tenant, model' })
+    expect(peersOf(['acme', 'small', 'new'])).toMatchObject({ count: 8, who: 'subjects of the same tenant' })
+    expect(peersOf(['other', 'small', 'new'])).toMatchObject({ count: 8, who: 'subjects of this quota' })
+  })
 })
