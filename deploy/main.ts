@@ -26,6 +26,10 @@ const COMMANDS: Record<string, CommandEntry> = {
     summary: 'Shows the roles, what went in and out, and who is about to run out.',
     load: () => import('./commands/status.ts'),
   },
+  forecast: {
+    summary: 'Shows what will run out before its reset, and when.',
+    load: () => import('./commands/forecast.ts'),
+  },
   token: { summary: 'Makes, lists and revokes tokens.', load: () => import('./commands/token.ts') },
   migrate: {
     summary: 'Brings the tables of the store to this version.',

@@ -1,7 +1,15 @@
+import type { Quota } from '../policy/quota.ts'
+
 /** A request that cannot be answered as it is; the server renders it as problem+json. */
 export class RequestError extends Error {
-  readonly statusCode: 400 | 403
-  readonly code: 'PARAMETER_INVALID' | 'CURSOR_INVALID' | 'TOO_MANY_POINTS' | 'TENANT_FORBIDDEN'
+  readonly statusCode: 400 | 403 | 404
+  readonly code:
+    | 'PARAMETER_INVALID'
+    | 'CURSOR_INVALID'
+    | 'TOO_MANY_POINTS'
+    | 'TENANT_FORBIDDEN'
+    | 'QUOTA_UNKNOWN'
+    | 'SUBJECT_UNKNOWN'
 
   constructor(statusCode: RequestError['statusCode'], code: RequestError['code'], message: string) {
     super(message)
@@ -21,4 +29,11 @@ export function tenantAsked(own: string | null, named: string | undefined): stri
     throw new RequestError(403, 'TENANT_FORBIDDEN', 'This token may see its own tenant only.')
   }
   return own
+}
+
+/** The quota of that name. Throws `RequestError` (404) when there is none. */
+export function quotaAsked(quotas: readonly Quota[], name: string): Quota {
+  const quota = quotas.find(one => one.name === name)
+  if (!quota) throw new RequestError(404, 'QUOTA_UNKNOWN', `There is no quota ${name}.`)
+  return quota
 }

@@ -13,11 +13,11 @@ const OFFSET_PER_SCORE = -1
 /** Where the mixed score stands among the features. */
 const MIXED_SCORE = 1
 /** Scores of the mixed paths at which the calibrator is asked: around the quantiles that will be read off. */
-const SCORES_ASKED = [2.2, 1.3, 0.7, 0, -0.7, -1.3, -2.2] as const
+const SCORES_ASKED = [1.8, 0.8, 0, -0.8, -1.8] as const
 /** Instants at which the mixed paths are looked at to find these. */
-const SCAN = 24
+const SCAN = 12
 /** Instants that are asked in any case. */
-const SHARES_ASKED = [0.25, 0.5, 0.75] as const
+const SHARES_ASKED = [0.5] as const
 /** Two instants are at least this share of the time left apart. */
 const APART_MIN = 0.002
 

@@ -13,36 +13,35 @@ export interface ForestJson {
   isMissingLeft: readonly number[]
 }
 
+/** The same in one array, so that a node is one look at the memory. */
 export interface Forest {
   roots: Int32Array
-  feature: Int8Array
-  threshold: Float64Array
-  left: Int32Array
-  isMissingLeft: Uint8Array
+  /** Per node: feature, threshold, left child, 1 where an unknown value goes left. */
+  nodes: Float64Array
 }
 
-export const toForest = (json: ForestJson): Forest => ({
-  roots: Int32Array.from(json.roots),
-  feature: Int8Array.from(json.feature),
-  threshold: Float64Array.from(json.threshold),
-  left: Int32Array.from(json.left),
-  isMissingLeft: Uint8Array.from(json.isMissingLeft),
-})
+const NODE_VALUES = 4
+
+export function toForest({ roots, feature, threshold, left, isMissingLeft }: ForestJson): Forest {
+  const nodes = new Float64Array(feature.length * NODE_VALUES)
+  feature.forEach((looksAt, node) => {
+    nodes.set([looksAt, threshold[node] ?? 0, left[node] ?? -1, isMissingLeft[node] ?? 0], node * NODE_VALUES)
+  })
+  return { roots: Int32Array.from(roots), nodes }
+}
 
 /** The sum of the leaves that the features lead to. */
-export function sumOfLeaves(
-  { roots, feature, threshold, left, isMissingLeft }: Forest,
-  features: Float64Array,
-): number {
+export function sumOfLeaves({ roots, nodes }: Forest, features: Float64Array): number {
   let sum = 0
   for (let tree = 0; tree < roots.length; tree++) {
-    let node = roots[tree] ?? 0
-    for (let at = feature[node] ?? -1; at >= 0; at = feature[node] ?? -1) {
-      const value = features[at] ?? Number.NaN
-      const goesLeft = value <= (threshold[node] ?? 0) || (isMissingLeft[node] === 1 && Number.isNaN(value))
-      node = (left[node] ?? 0) + (goesLeft ? 0 : 1)
+    let at = (roots[tree] ?? 0) * NODE_VALUES
+    for (let feature = nodes[at] ?? -1; feature >= 0; feature = nodes[at] ?? -1) {
+      const value = features[feature] ?? Number.NaN
+      // Nothing is up to a threshold that is unknown.
+      const goesLeft = value <= (nodes[at + 1] ?? 0) || (nodes[at + 3] === 1 && Number.isNaN(value))
+      at = ((nodes[at + 2] ?? 0) + (goesLeft ? 0 : 1)) * NODE_VALUES
     }
-    sum += threshold[node] ?? 0
+    sum += nodes[at + 1] ?? 0
   }
   return sum
 }

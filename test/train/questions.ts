@@ -9,9 +9,10 @@ import { uniform } from '../../analyzer/forecast/random.ts'
 const DAY_MS = 86_400_000
 const SETS = ['servegen-req', 'servegen-tok', 'm4h', 'web', 'long', 'minute'] as const
 const WINDOWS_MS = [60_000, 300_000, 3_600_000, 5 * 3_600_000, DAY_MS, 7 * DAY_MS, 30 * DAY_MS] as const
-/** Windows begin when a series is at least so many days or windows old; some are taken when it is not much older. */
+/** Windows begin when a series is at least so many days or windows old, and some when it has just begun. */
+const OLD_UNITS = 2
 const YOUNG_UNITS = 0.5
-const YOUNG_SHARE = 0.15
+const YOUNG_SHARE = 0.1
 /** From so many steps on a series is long. */
 const LONG_STEPS = 3_000
 /** Fewest steps of a window, and the length of the series' step from which windows of seconds are asked about. */
@@ -139,12 +140,13 @@ export function sampleQuestions({ id, set, history }: Series, { windowsMax, inst
     const steps = windowMs / history.stepMs
     if (steps < STEPS_MIN || steps > WINDOW_STEPS_MAX) continue
     const unitMs = Math.min(windowMs, DAY_MS)
-    const firstMs = Math.ceil((beginMs + YOUNG_UNITS * unitMs) / unitMs) * unitMs
+    const startsFrom = (units: number) => Math.ceil((beginMs + units * unitMs) / unitMs) * unitMs
+    const firstMs = startsFrom(OLD_UNITS)
     const starts = Math.floor((history.endMs - windowMs - firstMs) / unitMs) + 1
     if (starts < 1) continue
     for (let w = 0; w < Math.min(windowsMax, starts); w++) {
       const isYoung = random() < YOUNG_SHARE
-      const windowStartMs = firstMs + Math.floor(random() * (isYoung ? Math.min(2, starts) : starts)) * unitMs
+      const windowStartMs = isYoung ? startsFrom(YOUNG_UNITS) : firstMs + Math.floor(random() * starts) * unitMs
       const windowEndMs = windowStartMs + windowMs
       for (let l = 0; l < limits; l++) {
         const limit = limitOf(history, windowStartMs, windowMs, unitMs, random, gauss)

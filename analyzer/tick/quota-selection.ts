@@ -1,0 +1,10 @@
+/** The calls that a quota covers, by its subjects. */
+import { DIMENSION_COLUMNS, matchSql, type Quota } from '../policy/quota.ts'
+import type { Selection } from '../usage/selection.ts'
+
+/** What a quota adds up. */
+export const selectionOf = (quota: Quota): Selection => ({
+  unit: quota.unit,
+  match: matchSql(quota),
+  columns: quota.per.map(({ field }) => DIMENSION_COLUMNS[field]),
+})
