@@ -3,13 +3,20 @@ import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Routes } from '../collector/principal.ts'
 import type { Store } from '../collector/store/open.ts'
+import { createAccuracyRoutes } from './api/accuracy.ts'
+import { createAnomalyRoutes } from './api/anomalies.ts'
+import { createForecastPathRoutes } from './api/forecast-path.ts'
 import { createForecastRoutes } from './api/forecasts.ts'
+import { createPerformanceTrendRoutes } from './api/performance-trends.ts'
 import { createPolicyRoutes } from './api/policy.ts'
 import { type AnalyzerStatus, createStatusRoutes, toStatus } from './api/status.ts'
+import { createTrendRoutes } from './api/trends.ts'
 import { createUsageRoutes } from './api/usage.ts'
+import { createWhatIfRoutes } from './api/what-if.ts'
 import type { Control } from './control/control.ts'
 import { quotaReadFailed, tickFinished, tickSkipped, ticksResumed } from './events.ts'
 import type { Policy } from './policy/policy.ts'
+import { hasReset } from './tick/followed-quota.ts'
 import { startSchedule } from './tick/schedule.ts'
 import { createTicker, type Ticker } from './tick/ticker.ts'
 
@@ -69,11 +76,19 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
   })
   const schedule = startSchedule(options.tickSeconds * 1000, () => tickOnce(ticker, log))
   const { snapshot } = ticker
+  const quotas = () => policy().quotas.filter(hasReset)
+  const api = { client: store.client, quotas, labelColumns, snapshot, principalOf, now }
   return {
     routes: [
-      createForecastRoutes({ snapshot, principalOf, now }),
-      createUsageRoutes({ client: store.client, labelColumns, principalOf, now }),
-      createStatusRoutes({ snapshot, principalOf, now }),
+      createForecastRoutes(api),
+      createForecastPathRoutes(api),
+      createWhatIfRoutes(api),
+      createAccuracyRoutes(api),
+      createTrendRoutes(api),
+      createPerformanceTrendRoutes(api),
+      createAnomalyRoutes(api),
+      createUsageRoutes(api),
+      createStatusRoutes(api),
       createPolicyRoutes({ control, policy, configured, labelColumns, principalOf }),
     ],
     readiness: async () => {

@@ -42,6 +42,10 @@ const COMMANDS: Record<string, CommandEntry> = {
     summary: 'Shows the roles, what went in and out, and who is about to run out.',
     load: () => import('./commands/status.ts'),
   },
+  forecast: {
+    summary: 'Shows what will run out before its reset, and when.',
+    load: () => import('./commands/forecast.ts'),
+  },
   token: { summary: 'Makes, lists and revokes tokens.', load: () => import('./commands/token.ts') },
   migrate: {
     summary: 'Brings the tables of the store to this version.',
@@ -50,6 +54,10 @@ const COMMANDS: Record<string, CommandEntry> = {
   audit: {
     summary: 'Compares the log with the stored calls and reports every difference.',
     load: () => import('./commands/audit.ts'),
+  },
+  'forecast-bench': {
+    summary: 'Answers forecasting tasks, to be scored.',
+    load: () => import('./commands/forecast-bench.ts'),
   },
   'check-config': {
     summary: 'Checks the config and prints the whole of it, secrets masked.',

@@ -4,16 +4,14 @@ import { CONFIDENCES } from '../forecast/forecaster.ts'
 import type { SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { UNITS } from '../usage/units.ts'
+import { orNull, SubjectAnswer } from './schema.ts'
 
 const instant = (description: string) => Type.Integer({ description: `${description}, Unix milliseconds.` })
-const orNull = <T extends TSchema>(schema: T, description: string) => Type.Union([schema, Type.Null()], { description })
 const quantiles = <T extends TSchema>(value: T) => Type.Object({ p10: value, p50: value, p90: value })
 
 export const ForecastAnswer = Type.Object({
   quota: Type.String({ description: 'Name of the quota.' }),
-  subject: Type.Record(Type.String(), Type.String(), {
-    description: "The dimensions of the quota's `per`; unknown is an empty text.",
-  }),
+  subject: SubjectAnswer,
   unit: Type.Enum(UNITS, { description: 'What the quota counts.' }),
   limit: Type.Number({ description: 'Units that the quota allows per window.' }),
   used: Type.Number({ description: 'Units used since the window began; of a rate, in a period on average.' }),

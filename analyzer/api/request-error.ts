@@ -1,3 +1,5 @@
+import type { ResettingQuota } from '../tick/followed-quota.ts'
+
 /** A request that cannot be answered as it is; the server renders it as problem+json. */
 export class RequestError extends Error {
   readonly statusCode: 400 | 403 | 404 | 409
@@ -10,6 +12,8 @@ export class RequestError extends Error {
     | 'NOT_FOUND'
     | 'TOO_MANY'
     | 'CONFIGURED'
+    | 'QUOTA_UNKNOWN'
+    | 'SUBJECT_UNKNOWN'
 
   constructor(statusCode: RequestError['statusCode'], code: RequestError['code'], message: string) {
     super(message)
@@ -29,4 +33,11 @@ export function tenantAsked(own: string | null, named: string | undefined): stri
     throw new RequestError(403, 'TENANT_FORBIDDEN', 'This token may see its own tenant only.')
   }
   return own
+}
+
+/** The quota of that name. Throws `RequestError` (404) when there is none. */
+export function quotaAsked(quotas: readonly ResettingQuota[], name: string): ResettingQuota {
+  const quota = quotas.find(one => one.name === name)
+  if (!quota) throw new RequestError(404, 'QUOTA_UNKNOWN', `There is no quota ${name} whose window resets.`)
+  return quota
 }

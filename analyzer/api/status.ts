@@ -3,11 +3,11 @@ import Type, { type Static, type TSchema } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { dataAgeMs, ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
+import { orNull } from './schema.ts'
 
 /** Subjects that the status names. */
 const AT_RISK_MAX = 10
 
-const orNull = <T extends TSchema>(schema: T, description: string) => Type.Union([schema, Type.Null()], { description })
 const forAllTenants = <T extends TSchema>(schema: T, description: string) =>
   orNull(schema, `${description} Null for callers of one tenant.`)
 

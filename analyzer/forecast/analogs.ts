@@ -5,7 +5,7 @@
  */
 import { firstUseMs, type History, totalBefore, totalBetween } from './history.ts'
 import { normalScores } from './normal.ts'
-import { knotsOf, type PathAsk, type Paths } from './paths.ts'
+import { knotsOf, type PathAsk, type PathSource, type Paths } from './paths.ts'
 
 const DAY_MS = 86_400_000
 const WEEK_MS = 7 * DAY_MS
@@ -37,6 +37,9 @@ export const periodMsOf = (windowMs: number): number => Math.min(DAY_MS, windowM
 /** How many earlier periods are known before `atMs`. */
 export const periodsKnown = (history: History, atMs: number, windowMs: number): number =>
   Math.floor((atMs - firstUseMs(history)) / periodMsOf(windowMs) + 1e-9)
+
+/** The path source: it has nothing to fit. */
+export const analogs: PathSource = { name: 'analogs', fit: history => ask => analogPaths(history, ask) }
 
 /** Paths by scaled analogs, or `null` when not one earlier period is known. */
 export function analogPaths(history: History, ask: PathAsk): Paths | null {

@@ -1,39 +1,44 @@
 /**
- * "Will this quota run out before its reset, when, and how sure are we?" for one subject and one window: paths of
- * demand are added to what is used now, their first crossings of the limit are the answer. Pure: the same history, the
- * same instant, the same answer.
+ * "Will this quota run out before its reset, when, and how sure are we?" for one subject and one window. What is learnt
+ * of the series (the outlook: paths of demand by several sources, mixed by how each did) is made now and then; a forecast
+ * asks it how the need compares with what is to come, and corrects the answer by the calibrator. Pure: the same history,
+ * the same instant, the same answer.
  */
 import { periodMsOf, periodsKnown } from './analogs.ts'
-import { demandOf, exhaustionOf, type InstantQuantiles, type Quantiles } from './exhaustion.ts'
-import { firstUseMs, type History, reachedMs, totalBetween } from './history.ts'
-import { fitMix, type Mix, mixPaths } from './mix.ts'
-import { aheadOf } from './paths.ts'
+import { calibrated, type Prior, shareAt } from './calibrate.ts'
+import { CURVE_LEVELS, quantilesBetween, scoreOf, valueAt } from './curve.ts'
+import type { Question } from './features.ts'
+import { firstUseMs, reachedMs, totalBetween } from './history.ts'
+import { normalQuantile } from './normal.ts'
+import { mixedCurve, type Outlook, toOutlook } from './outlook.ts'
+import { type Peers, peersProbability, peersWeight } from './peers.ts'
+import type { Forest } from './trees.ts'
+import { type Others, PERIODS_NORMAL, STEPS_MIN, unknowable, whyOf } from './why.ts'
 
-/** Windows shorter than this get rate and headroom only: calls are logged when they end, which is too late here. */
-export const WINDOW_MS_MIN = 5 * 60_000
-/** Fewer steps of history than this say nothing. */
-const STEPS_MIN = 3
-/** From so many earlier days or windows on, a forecast is as good as its series allows. */
-const PERIODS_NORMAL = 3
 /** The burn rate is that of the last so-manieth part of the window. */
 const BURN_RATE_PARTS = 12
-const DAY_MS = 86_400_000
 
 export const CONFIDENCES = ['none', 'low', 'normal'] as const
 type Confidence = (typeof CONFIDENCES)[number]
 
-export interface ForecastAsk {
-  /** Demand up to now: what was used and what was refused. */
-  history: History
-  nowMs: number
-  /** Of a sliding window, now and its length from now. */
-  windowStartMs: number
-  windowEndMs: number
-  /** Units used since the window began; of a sliding one, those that count now. */
-  used: number
-  limit: number
-  /** Of a sliding window: how much of `used` counts no more after so many milliseconds. Null where a reset ends it all. */
-  expiredAfter: ((sinceMs: number) => number) | null
+/** `history` is demand up to now: what was used and what was refused. `used` and `limit` are units of the window. */
+export interface ForecastAsk extends Question {
+  /** Others like this subject, for as long as little is known of it; `null` where there are too few. */
+  peers?: Peers | null
+}
+
+/** Ordered: p10 ≤ p50 ≤ p90. */
+export interface Quantiles {
+  p10: number
+  p50: number
+  p90: number
+}
+
+/** Quantiles of an instant, Unix milliseconds; `null` is "not before the reset", later than any instant. */
+export interface InstantQuantiles {
+  p10: number | null
+  p50: number | null
+  p90: number | null
 }
 
 export interface Forecast {
@@ -51,70 +56,114 @@ export interface Forecast {
   why: string
 }
 
+/** Softens logarithms, as a share of the need. */
+const FLOOR_SHARE = 1e-3
+const LEVELS = [0.1, 0.5, 0.9] as const
+/** Within so many standard deviations of the limit, the distribution of use follows the probability. */
+const MOVED_SCORE_MAX = 2
 const NEVER: InstantQuantiles = { p10: null, p50: null, p90: null }
 
-/** Learns from the past of this series which path sources to trust. Slower than a forecast, and good for a while. */
-export function fitForecast({ history, nowMs, windowStartMs, windowEndMs }: ForecastAsk): Mix {
-  return fitMix(history, { atMs: nowMs, leftMs: windowEndMs - nowMs, windowMs: windowEndMs - windowStartMs })
+/** Learns from the past of this series what is to come until the window's end: slower than a forecast, good for a while. */
+export function fitForecast({ history, nowMs, windowStartMs, windowEndMs }: ForecastAsk): Outlook {
+  return toOutlook(history, { atMs: nowMs, untilMs: windowEndMs, windowMs: windowEndMs - windowStartMs })
 }
 
-/** Forecasts the rest of the window, by the sources as `mix` weighs them. */
-export function forecast(ask: ForecastAsk, mix: Mix): Forecast {
-  const { history, nowMs, windowStartMs, windowEndMs, used, limit, expiredAfter } = ask
-  const windowMs = windowEndMs - windowStartMs
+/** Forecasts the rest of the window from an outlook that reaches to its end. */
+export function forecast(ask: ForecastAsk, outlook: Outlook, forest: Forest): Forecast {
+  const { history, nowMs, windowStartMs, used, limit } = ask
   const burnRate = burnRateOf(ask)
-  const unknown = unknowable(ask)
-  const paths = unknown === null ? mixPaths(history, { atMs: nowMs, leftMs: windowEndMs - nowMs, windowMs }, mix) : null
-  const demand = paths && demandOf(paths)
-  // A length from now, all that a sliding window has used has expired.
-  const kept = expiredAfter === null ? used : 0
-  const usageAtReset = demand && { p10: kept + demand.p10, p50: kept + demand.p50, p90: kept + demand.p90 }
-  const headroom = usageAtReset && {
-    p10: limit - usageAtReset.p90,
-    p50: limit - usageAtReset.p50,
-    p90: limit - usageAtReset.p10,
-  }
+  const others = othersOf(ask, mixedCurve(outlook) === null)
+  const unknown = unknowable(ask, others !== null)
   if (used >= limit) {
     const reachedAtMs = Math.round(limit === 0 ? windowStartMs : reachedMs(history, windowStartMs, limit))
     const atMs = Math.min(nowMs, reachedAtMs)
     const exhaustionAtMs = { p10: atMs, p50: atMs, p90: atMs }
     const why = limit === 0 ? 'The limit is 0.' : 'The limit is reached.'
-    return { probability: 1, exhaustionAtMs, usageAtReset, headroom, burnRate, confidence: 'normal', why }
+    const ahead = unknown === null ? demandAhead(ask, outlook, null) : null
+    return { probability: 1, exhaustionAtMs, ...atReset(ask, ahead), burnRate, confidence: 'normal', why }
   }
-  if (!paths) {
-    const why = unknown ?? 'Nothing was used yet.'
-    return { probability: null, exhaustionAtMs: NEVER, usageAtReset, headroom, burnRate, confidence: 'none', why }
+  if (unknown !== null) {
+    return {
+      probability: null,
+      exhaustionAtMs: NEVER,
+      ...atReset(ask, null),
+      burnRate,
+      confidence: 'none',
+      why: unknown,
+    }
   }
-  const periods = periodsKnown(history, nowMs, windowMs)
+  const crossing = calibrated(ask, outlook, { forest, prior: others && priorOf(ask, others), least: LEVELS[0] })
+  const probability = crossing.probabilities.at(-1) ?? 0
+  const [p10 = null, p50 = null, p90 = null] = LEVELS.map(level => instantAt(ask, shareAt(crossing, level)))
   return {
-    ...exhaustionOf(expiredAfter === null ? paths : aheadOf(paths, expiredAfter), limit - used, nowMs),
-    usageAtReset,
-    headroom,
+    probability,
+    exhaustionAtMs: { p10, p50, p90 },
+    ...atReset(ask, demandAhead(ask, outlook, probability)),
     burnRate,
-    confidence: periods < PERIODS_NORMAL ? 'low' : 'normal',
-    why: whyOf(ask, periods, mix),
+    confidence: periodsKnown(history, nowMs, outlook.windowMs) < PERIODS_NORMAL ? 'low' : 'normal',
+    why: whyOf(ask, outlook, others),
   }
 }
 
-/** What can be said of a rate, which has no reset to forecast for: what is used in a period, and what is left of it. */
-export function describeRate(ask: ForecastAsk): Forecast {
+/** What can be said where nothing resets: what is used in one length of the window, and what is left of it. */
+export function describePassing(ask: ForecastAsk): Forecast {
   const left = ask.limit - ask.used
   return {
     ...{ probability: null, exhaustionAtMs: NEVER, usageAtReset: null, burnRate: burnRateOf(ask), confidence: 'none' },
     headroom: { p10: left, p50: left, p90: left },
-    why: 'A rate has no reset that it could fail to reach: use and rate only.',
+    why: 'There is no reset that it could fail to reach: use and rate only.',
   }
 }
 
-/** Why nothing can be said about the rest of this window, or `null`. */
-function unknowable({ history, nowMs, windowStartMs, windowEndMs }: ForecastAsk): string | null {
-  if (windowEndMs - windowStartMs < WINDOW_MS_MIN) {
-    return 'Windows under five minutes end before their calls are known: rate and use only.'
-  }
+/** The others that count for this subject, and how much; all there is where its own history says nothing yet. */
+function othersOf(
+  { history, nowMs, windowStartMs, windowEndMs, peers }: ForecastAsk,
+  isAllThereIs: boolean,
+): Others | null {
   const knownMs = nowMs - firstUseMs(history)
-  if (knownMs <= 0) return 'Nothing was used yet.'
-  if (knownMs < STEPS_MIN * history.stepMs) return `Its first use was only ${inWords(knownMs)} ago.`
-  return null
+  if (!peers || knownMs <= 0) return null
+  const isYoung = isAllThereIs || knownMs < STEPS_MIN * history.stepMs
+  const weight = isYoung ? 1 : peersWeight(knownMs, periodMsOf(windowEndMs - windowStartMs))
+  return weight === 0 ? null : { peers, weight }
+}
+
+const priorOf = ({ nowMs, windowEndMs, limit, used }: ForecastAsk, { peers, weight }: Others): Prior => ({
+  weight,
+  at: share => peersProbability(peers, limit - used, share * (windowEndMs - nowMs)),
+})
+
+const instantAt = ({ nowMs, windowEndMs }: ForecastAsk, share: number | null): number | null =>
+  share === null ? null : Math.round(nowMs + share * (windowEndMs - nowMs))
+
+/**
+ * Units that the rest of the window asks for, as the mixed paths have it. With a calibrated probability the whole
+ * distribution is moved (in normal scores) until it says the same of the limit.
+ */
+function demandAhead(ask: ForecastAsk, outlook: Outlook, probability: number | null): Quantiles | null {
+  const mixed = mixedCurve(outlook)
+  if (!mixed) return null
+  const { nowMs, windowEndMs, used, limit } = ask
+  const quantiles = new Float64Array(CURVE_LEVELS.length)
+  quantilesBetween(mixed, nowMs, windowEndMs, quantiles)
+  const floor = Math.max(1e-9, FLOOR_SHARE * (limit - used))
+  const score =
+    probability === null
+      ? 0
+      : heldScore(scoreOf(quantiles, limit - used, floor)) + heldScore(normalQuantile(clampProbability(probability)))
+  const [p10 = 0, p50 = 0, p90 = 0] = LEVELS.map(level => valueAt(quantiles, normalQuantile(level) + score, floor))
+  return { p10, p50, p90 }
+}
+
+/** Far from the limit, what is said of it says nothing of the rest of the distribution. */
+const heldScore = (score: number): number => Math.max(-MOVED_SCORE_MAX, Math.min(MOVED_SCORE_MAX, score))
+
+const clampProbability = (probability: number): number => Math.max(1e-4, Math.min(1 - 1e-4, probability))
+
+function atReset({ used, limit }: ForecastAsk, ahead: Quantiles | null): Pick<Forecast, 'usageAtReset' | 'headroom'> {
+  if (!ahead) return { usageAtReset: null, headroom: null }
+  const usageAtReset = { p10: used + ahead.p10, p50: used + ahead.p50, p90: used + ahead.p90 }
+  const { p10, p50, p90 } = usageAtReset
+  return { usageAtReset, headroom: { p10: limit - p90, p50: limit - p50, p90: limit - p10 } }
 }
 
 function burnRateOf({ history, nowMs, windowStartMs, windowEndMs, limit }: ForecastAsk): number | null {
@@ -122,40 +171,4 @@ function burnRateOf({ history, nowMs, windowStartMs, windowEndMs, limit }: Forec
   const windowMs = windowEndMs - windowStartMs
   const recentMs = Math.max(windowMs / BURN_RATE_PARTS, history.stepMs)
   return totalBetween(history, nowMs - recentMs, nowMs) / recentMs / (limit / windowMs)
-}
-
-function whyOf({ history, nowMs, windowStartMs, windowEndMs }: ForecastAsk, periods: number, mix: Mix): string {
-  const windowMs = windowEndMs - windowStartMs
-  const knownMs = nowMs - firstUseMs(history)
-  if (periods === 0) return `Only ${inWords(knownMs)} of history: the recent rate is extended.`
-  const name = windowMs < DAY_MS ? 'window' : 'day'
-  const past = periods === 1 ? `one earlier ${name}` : `${periods} earlier ${name}s`
-  const level = levelInWords(history, nowMs, periodMsOf(windowMs))
-  if (periods < PERIODS_NORMAL) return `Only ${past} known${level}.`
-  const rateShare = Math.round(100 * (mix.weights[1] ?? 0))
-  const learnt = mix.origins > 0 ? ', weighed by how each did before' : ''
-  return `From ${past} (${100 - rateShare} %) and the recent rate (${rateShare} %)${learnt}${level}.`
-}
-
-/** How the last period compares with the one before, where that is worth saying. */
-function levelInWords(history: History, nowMs: number, periodMs: number): string {
-  const recent = totalBetween(history, nowMs - periodMs, nowMs)
-  const before = totalBetween(history, nowMs - 2 * periodMs, nowMs - periodMs)
-  if (recent === 0) return `; idle for the last ${inWords(periodMs)}`
-  const ratio = recent / before
-  if (!(ratio < 0.8 || ratio > 1.25) || !Number.isFinite(ratio)) return ''
-  return `; the last ${inWords(periodMs)} had ${ratio >= 10 ? Math.round(ratio) : ratio.toFixed(1)} times the use of those before`
-}
-
-/** A duration in the largest unit that it fills. */
-function inWords(ms: number): string {
-  const units = [
-    [DAY_MS, 'day'],
-    [3_600_000, 'hour'],
-    [60_000, 'minute'],
-    [1_000, 'second'],
-  ] as const
-  const [unitMs, name] = units.find(([unitMs]) => ms >= unitMs) ?? [1_000, 'second']
-  const count = Math.max(1, Math.round(ms / unitMs))
-  return `${count} ${name}${count === 1 ? '' : 's'}`
 }

@@ -4,7 +4,7 @@
  */
 import { firstUseMs, type History, totalBetween } from './history.ts'
 import { normalScores } from './normal.ts'
-import { knotsOf, type PathAsk, type Paths } from './paths.ts'
+import { knotsOf, type PathAsk, type PathSource, type Paths } from './paths.ts'
 
 const PATHS = 30
 /** The rate is taken over this many times the stretch that it is extended by. */
@@ -18,6 +18,9 @@ const ORIGINS_MAX = 40
 /** Prior of the error of an extension: a standard deviation in logs, and how many independent extensions it weighs. */
 const SPREAD_PRIOR = 0.5
 const SPREAD_PRIOR_COUNT = 2
+
+/** The path source: it has nothing to fit. */
+export const rate: PathSource = { name: 'rate', fit: history => ask => ratePaths(history, ask) }
 
 /** Straight paths at the recent rate times equally likely errors, or `null` when nothing was used yet. */
 export function ratePaths(history: History, ask: PathAsk): Paths | null {

@@ -1,7 +1,14 @@
 /** Which quotas are followed in series of usage, and which window a forecast of them speaks of. */
 import type { Quota } from '../policy/quota.ts'
 import type { Unit } from '../usage/units.ts'
-import { isResetting, seriesStepMs, type Window, type WindowSpec, windowAt } from '../usage/window.ts'
+import {
+  isResetting,
+  type ResettingWindow,
+  seriesStepMs,
+  type Window,
+  type WindowSpec,
+  windowAt,
+} from '../usage/window.ts'
 
 /** Its use is told by call records. */
 export interface FollowedQuota extends Quota {
@@ -12,6 +19,13 @@ export interface FollowedQuota extends Quota {
 /** False for what only the limiter knows: how many calls are under way. */
 export const isFollowed = (quota: Quota): quota is FollowedQuota =>
   quota.window.kind !== 'held' && quota.unit !== 'concurrent_requests'
+
+/** Its window has an end at which a forecast can be scored. */
+export interface ResettingQuota extends FollowedQuota {
+  readonly window: ResettingWindow
+}
+
+export const hasReset = (quota: Quota): quota is ResettingQuota => isFollowed(quota) && isResetting(quota.window)
 
 /** Length of the window as far as series are concerned. */
 function lengthOf(window: FollowedQuota['window'], nowMs: number): number {

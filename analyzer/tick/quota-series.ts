@@ -4,11 +4,14 @@
  */
 import type { ClickHouseClient } from '@clickhouse/client'
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
-import { WINDOW_MS_MIN } from '../forecast/forecaster.ts'
+import { type ArrivalDelay, completeEdge, DELAY_EDGES_MS, toArrivalDelay } from '../forecast/arrival.ts'
+import type { History } from '../forecast/history.ts'
+import { WINDOW_STEPS_MIN } from '../forecast/why.ts'
 import { DIMENSION_COLUMNS, matchSql, type Quota } from '../policy/quota.ts'
 import { readUsage } from '../usage/current.ts'
 import { type DecisionSums, readDecisions } from '../usage/decisions.ts'
 import { type Fresh, notFresh, type Seen } from '../usage/fresh.ts'
+import { readLateness } from '../usage/lateness.ts'
 import { keyOfSubject, type Selection, type SubjectValues } from '../usage/selection.ts'
 import {
   addChecks,
@@ -27,6 +30,7 @@ import {
 } from '../usage/series.ts'
 import { isResetting, type Window } from '../usage/window.ts'
 import { countedWindow, type FollowedQuota, stepOf } from './followed-quota.ts'
+import { groupPeers, type PeersOf } from './peers.ts'
 
 const HOUR_MS = 3_600_000
 /** Steps of history at most: with hours that is all that `calls` holds, with minutes a day and a half. */
@@ -52,6 +56,10 @@ export interface QuotaSeries {
   readonly usedBefore: ReadonlyMap<string, number>
   readonly subjects: Map<string, UsageSeries>
   readonly budget: SubjectBudget
+  /** Others like a subject, as of the loading. */
+  peersOf: PeersOf
+  /** How late the quota's calls are; `null` while too few are known. */
+  readonly delay: ArrivalDelay | null
   /** Subjects that are not followed because there are too many. */
   subjectsCut: number
   readonly loadedAtMs: number
@@ -102,6 +110,8 @@ export async function loadQuotaSeries(
     usedBefore: isResetting(quota.window) ? await readUsage(client, top, window.startMs, exactFromMs) : new Map(),
     subjects: new Map(subjects.map(subject => [keyOfSubject(subject), emptySeries(subject, grid)])),
     budget,
+    delay: toArrivalDelay(await readLateness(client, selection, nowMs, DELAY_EDGES_MS)),
+    peersOf: () => null,
     subjectsCut: subjectsInAll - subjects.length,
     loadedAtMs: nowMs,
     hasLateCalls: false,
@@ -119,6 +129,8 @@ export async function loadQuotaSeries(
     await readDecisions(client, hours, sums => addQuotaDecisions(series, sums, addHourOfChecks))
   }
   await readDecisions(client, { ...decisions, fromMs: rawFromMs, grid }, sums => addQuotaDecisions(series, sums))
+  const windowMs = window.endMs - window.startMs
+  series.peersOf = groupPeers(quota, grid, series.subjects.values(), { nowMs, windowMs })
   return series
 }
 
@@ -186,10 +198,19 @@ export function usedInWindow(series: QuotaSeries, key: string, window: Window): 
   return Math.round(used)
 }
 
-/** Running totals of the subject's demand up to `nowMs`, written into `into` (at least as long as the grid, plus 1). */
-export function demandTotals(series: QuotaSeries, one: UsageSeries, nowMs: number, into: Float64Array): Float64Array {
-  const { grid, quota } = series
-  const steps = Math.min(grid.steps, Math.ceil((nowMs - grid.startMs) / grid.stepMs))
+/**
+ * The subject's demand up to `nowMs`, and how much of the window's is not recorded yet. The totals are written into `into`
+ * (at least as long as the grid, plus 1) and hold until that is used again.
+ */
+export function demandOf(
+  series: QuotaSeries,
+  one: UsageSeries,
+  { nowMs, sinceMs }: { nowMs: number; sinceMs: number },
+  into: Float64Array,
+): { history: History; missing: number } {
+  const { grid, quota, delay } = series
+  const { startMs, stepMs } = grid
+  const steps = Math.min(grid.steps, Math.ceil((nowMs - startMs) / stepMs))
   // Most subjects are never refused anything and never asked for: their records are all that there is to add up.
   const isPlain = !one.refused && !one.checks && quota.counts !== 'checks'
   const callUnits = one.refused ? meanCallUnits(one) : 0
@@ -199,13 +220,16 @@ export function demandTotals(series: QuotaSeries, one: UsageSeries, nowMs: numbe
     total += isPlain ? (one.used[step] ?? 0) : demandInStep(one, quota.counts, step, callUnits)
     into[step + 1] = total
   }
-  return into.subarray(0, steps + 1)
+  const history = { startMs, stepMs, endMs: nowMs, total: into.subarray(0, steps + 1) }
+  // Checks are known when they are made; only records come when their call has ended.
+  const missing = delay && quota.counts !== 'checks' && !one.checks ? completeEdge(history, delay, sinceMs) : 0
+  return { history, missing }
 }
 
 /** Begins on a window's begin, goes back as far as history helps, and ahead until the next complete reading. */
 function gridOf(window: Window, stepMs: number, nowMs: number): Grid {
   const windowMs = window.endMs - window.startMs
-  const steps = windowMs < WINDOW_MS_MIN ? HISTORY_STEPS_SHORT : HISTORY_STEPS_MAX
+  const steps = windowMs < WINDOW_STEPS_MIN * stepMs ? HISTORY_STEPS_SHORT : HISTORY_STEPS_MAX
   const historyMs = Math.min(HISTORY_MS_MAX, steps * stepMs)
   const startMs = window.startMs - Math.ceil((window.startMs - (nowMs - historyMs)) / stepMs) * stepMs
   return { startMs, stepMs, steps: Math.ceil((nowMs + LOAD_EVERY_MS + LATE_LOAD_EVERY_MS - startMs) / stepMs) }

@@ -1,8 +1,9 @@
 /** The forecast of one subject under one quota, as the API answers it and the store keeps it. */
 
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
-import { describeRate, type Forecast, type ForecastAsk, fitForecast, forecast } from '../forecast/forecaster.ts'
-import type { Mix } from '../forecast/mix.ts'
+import { CALIBRATOR } from '../forecast/calibrator.ts'
+import { describePassing, type Forecast, type ForecastAsk } from '../forecast/forecaster.ts'
+import { type ForecastState, forecastNext } from '../forecast/refit.ts'
 import type { DimensionField, Quota } from '../policy/quota.ts'
 import { subjectMap } from '../policy/subject.ts'
 import type { UsageSeries } from '../usage/series.ts'
@@ -10,7 +11,7 @@ import type { Unit } from '../usage/units.ts'
 import { isResetting, type Window } from '../usage/window.ts'
 import { countedWindow } from './followed-quota.ts'
 import { passingUse } from './passing-use.ts'
-import { demandTotals, isHeldWhole, type QuotaSeries, usedInWindow } from './quota-series.ts'
+import { demandOf, isHeldWhole, type QuotaSeries, usedInWindow } from './quota-series.ts'
 
 export interface SubjectForecast extends Forecast {
   quota: string
@@ -29,23 +30,22 @@ export interface SubjectForecast extends Forecast {
 }
 
 /** What is kept of a subject from one tick to the next. */
-export interface ForecastState {
+export interface FollowedForecast {
   forecast: SubjectForecast
-  mix: Mix
-  /** The weights of the sources are good until then. */
-  mixUntilMs: number
+  /** Null where nothing is forecast. */
+  state: ForecastState | null
   /** A forecast without new calls is good until then. */
   dueAtMs: number
 }
 
-/** Parts of a window after which the weights are learnt again, and a forecast is made again without new calls. */
-const MIX_PARTS = 24
+/** Parts of a window after which a forecast is made again without new calls. */
 const DUE_PARTS = 1_440
-const MIX_MS = { min: 60_000, max: 3_600_000 }
+/** What is left at least of a limit that no record says is reached, as a share of it. */
+const LEAST_NEED = 1e-3
 const DUE_MS = { min: 1_000, max: 60_000 }
 
 /** True when the subject must be forecast now: it has new calls, its window ended, or its forecast is old. */
-export const isForecastDue = (state: ForecastState | undefined, nowMs: number, isTouched: boolean): boolean =>
+export const isForecastDue = (state: FollowedForecast | undefined, nowMs: number, isTouched: boolean): boolean =>
   state === undefined || isTouched || nowMs >= state.dueAtMs || nowMs >= state.forecast.windowEndMs
 
 /** Forecasts one subject of the series. `scratch` is at least one longer than the series' grid. */
@@ -53,30 +53,17 @@ export function forecastSubject(
   series: QuotaSeries,
   key: string,
   nowMs: number,
-  previous: ForecastState | undefined,
+  previous: FollowedForecast | undefined,
   scratch: Float64Array,
-): ForecastState | null {
+): FollowedForecast | null {
   const one = series.subjects.get(key)
   if (!one) return null
-  const { quota, grid } = series
-  const counted = countedWindow(quota, nowMs)
-  const ask: ForecastAsk = {
-    ...useNow(series, key, one, counted),
-    history: {
-      startMs: grid.startMs,
-      stepMs: grid.stepMs,
-      endMs: nowMs,
-      total: demandTotals(series, one, nowMs, scratch),
-    },
-    nowMs,
-    limit: quota.limit,
-  }
-  const { used, windowStartMs, windowEndMs } = ask
-  const isRate = quota.window.kind === 'rate'
-  const isMixGood = isRate || (nowMs < (previous?.mixUntilMs ?? 0) && nowMs < (previous?.forecast.windowEndMs ?? 0))
-  const hasMix = previous !== undefined && isMixGood
-  const mix = hasMix ? previous.mix : fitForecast(ask)
-  const made = isRate ? describeRate(ask) : forecast(ask, mix)
+  const { quota } = series
+  const window = countedWindow(quota, nowMs)
+  const { ask, used } = askOf(series, one, { key, nowMs, window }, scratch)
+  const { forecast, state } = isResetting(quota.window)
+    ? forecastNext(ask, previous?.state ?? null, { forest: CALIBRATOR, phase: phaseOf(key) })
+    : { forecast: describePassing(ask), state: null }
   const forecastNow: SubjectForecast = {
     quota: quota.name,
     subject: subjectMap(quota, one.subject),
@@ -85,38 +72,47 @@ export function forecastSubject(
     unit: quota.unit,
     limit: quota.limit,
     used,
-    windowStartMs: counted.startMs,
-    windowEndMs,
+    windowStartMs: window.startMs,
+    windowEndMs: ask.windowEndMs,
     asOfMs: nowMs,
-    ...(isHeldWhole(counted, nowMs) ? made : ofHeldPart(made)),
+    ...(isHeldWhole(window, nowMs) ? forecast : ofHeldPart(forecast)),
   }
-  const window = { startMs: windowStartMs, endMs: windowEndMs }
   return {
     forecast: forecastNow,
-    mix,
-    mixUntilMs: hasMix ? previous.mixUntilMs : nowMs + part(window, MIX_PARTS, MIX_MS),
-    dueAtMs: nowMs + part(window, DUE_PARTS, DUE_MS),
+    state,
+    dueAtMs: nowMs + Math.max(DUE_MS.min, Math.min(DUE_MS.max, (window.endMs - window.startMs) / DUE_PARTS)),
   }
 }
 
-/** What is used now, and the window in which that may reach the limit. */
-function useNow(
+/** What is asked of the forecast, and what records and checks say was used. */
+function askOf(
   series: QuotaSeries,
-  key: string,
   one: UsageSeries,
-  counted: Window,
-): Pick<ForecastAsk, 'used' | 'windowStartMs' | 'windowEndMs' | 'expiredAfter'> {
-  const { window } = series.quota
-  const nowMs = counted.endMs
-  if (isResetting(window)) {
-    const used = usedInWindow(series, key, counted)
-    return { used, windowStartMs: counted.startMs, windowEndMs: counted.endMs, expiredAfter: null }
+  { key, nowMs, window }: { key: string; nowMs: number; window: Window },
+  scratch: Float64Array,
+): { ask: ForecastAsk; used: number } {
+  const { limit, window: spec } = series.quota
+  const { history, missing } = demandOf(series, one, { nowMs, sinceMs: window.startMs }, scratch)
+  const peers = series.peersOf(one.subject)
+  if (isResetting(spec)) {
+    const used = usedInWindow(series, key, window)
+    // What has begun and is not recorded yet is as good as used, but only a record says that a limit is reached.
+    const begun = Math.max(used, Math.min(used + missing, (1 - LEAST_NEED) * limit))
+    const { startMs: windowStartMs, endMs: windowEndMs } = window
+    return { ask: { history, nowMs, windowStartMs, windowEndMs, used: begun, limit, peers }, used }
   }
-  const lengthMs = window.kind === 'sliding' ? window.lengthMs : window.periodMs
-  const { used, expiredAfter } = passingUse(series, one, counted, lengthMs)
+  const lengthMs = spec.kind === 'sliding' ? spec.lengthMs : spec.periodMs
   // Of a rate, the mean of a period: periods are shorter than the steps in which use is known.
-  const share = window.kind === 'sliding' ? 1 : lengthMs / (nowMs - counted.startMs)
-  return { used: Math.round(used * share), windowStartMs: nowMs, windowEndMs: nowMs + lengthMs, expiredAfter }
+  const share = spec.kind === 'sliding' ? 1 : lengthMs / (nowMs - window.startMs)
+  const used = Math.round(passingUse(series, one, window) * share)
+  return { ask: { history, nowMs, windowStartMs: nowMs, windowEndMs: nowMs + lengthMs, used, limit, peers }, used }
+}
+
+/** A number in [0, 1) that is the subject's own, by FNV-1a. */
+function phaseOf(key: string): number {
+  let hash = 0x811c9dc5
+  for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193)
+  return (hash >>> 0) / 2 ** 32
 }
 
 /** What is said of a window that began before the oldest call that is kept: `used` is a lower bound. */
@@ -127,10 +123,6 @@ function ofHeldPart(made: Forecast): Forecast {
     confidence,
     why: `${made.why} Of this window only the last ${CALLS_RETENTION_DAYS} days are known.`,
   }
-}
-
-function part(window: Window, parts: number, { min, max }: { min: number; max: number }): number {
-  return Math.max(min, Math.min(max, (window.endMs - window.startMs) / parts))
 }
 
 /** The one value that all calls of the subject have in this dimension, or `null`. */

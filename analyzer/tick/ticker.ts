@@ -19,7 +19,7 @@ import {
   refreshQuotaSeries,
   type SubjectBudget,
 } from './quota-series.ts'
-import { type ForecastState, forecastSubject, isForecastDue, type SubjectForecast } from './subject-forecast.ts'
+import { type FollowedForecast, forecastSubject, isForecastDue, type SubjectForecast } from './subject-forecast.ts'
 
 /** Quotas that are read from the store at once. */
 const QUERIES_AT_ONCE = 4
@@ -67,7 +67,7 @@ export interface Ticker {
 interface Followed {
   quota: FollowedQuota
   series: QuotaSeries | null
-  states: Map<string, ForecastState>
+  states: Map<string, FollowedForecast>
 }
 
 interface State {

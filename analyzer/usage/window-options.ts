@@ -88,6 +88,9 @@ const RateWindowOptions = Type.Object(
   { additionalProperties: false },
 )
 
+/** Windows that begin and end. */
+export const ResettingWindowOptions = Type.Union([FixedWindowOptions, CalendarWindowOptions])
+
 export const WindowOptions = Type.Union(
   [FixedWindowOptions, CalendarWindowOptions, SlidingWindowOptions, RateWindowOptions],
   {

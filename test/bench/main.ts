@@ -1,11 +1,14 @@
 /** `npm run bench` measures everything, `npm run bench -- NAME …` some of it. Every figure of a README comes from here. */
+import { benchAnomalies } from './anomalies.ts'
 import { benchCheck } from './check.ts'
 import { benchDecode } from './decode.ts'
 import { benchEstimates } from './estimates.ts'
+import { benchForecast } from './forecast.ts'
 import { benchImport } from './import.ts'
 import { benchIngest } from './ingest.ts'
 import { machineLine } from './machine.ts'
 import { benchRls } from './rls.ts'
+import { benchTick } from './tick.ts'
 
 const BENCHES = {
   ingest: benchIngest,
@@ -14,6 +17,9 @@ const BENCHES = {
   decode: benchDecode,
   import: benchImport,
   estimates: benchEstimates,
+  forecast: benchForecast,
+  tick: benchTick,
+  anomalies: benchAnomalies,
 }
 type Name = keyof typeof BENCHES
 

@@ -3,16 +3,22 @@
  * from a projection, and the newest calls must be found without reading the old ones. Both are missed in silence.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { writeKept } from '../../../analyzer/tick/kept-forecasts.ts'
+import { keptForecastsSql, ofSample, sampleSql } from '../../../analyzer/tick/outcomes.ts'
 import { costsSql } from '../../../analyzer/usage/costs.ts'
 import { hourlyUsageSql, rawUsageSql } from '../../../analyzer/usage/current.ts'
 import { decisionsSql } from '../../../analyzer/usage/decisions.ts'
 import { freshSql } from '../../../analyzer/usage/fresh.ts'
+import { latencySql, outcomesSql, PERFORMANCE_COLUMNS } from '../../../analyzer/usage/performance.ts'
 import { pointsSql } from '../../../analyzer/usage/points.ts'
 import type { Selection } from '../../../analyzer/usage/selection.ts'
 import { hoursSql, readTopSubjects, stepsSql, topSubjectsSql } from '../../../analyzer/usage/series.ts'
 import { UNITS } from '../../../analyzer/usage/units.ts'
+import { unseenSql } from '../../../analyzer/usage/unseen.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
+import { resettingQuota } from '../quotas.ts'
 import { storeCalls } from '../store-calls.ts'
+import { forecast } from './forecast-fixture.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -33,6 +39,17 @@ const params = {
   quota: 'quota',
   model: ['large'],
   newMs: nowMs - HOUR_MS,
+  sampleQuota: 'quota',
+  sampleFromMs: nowMs - DAY_MS,
+  sampleToMs: nowMs,
+  subjectsMax: 100,
+  forecastsMax: 10,
+  per0: 'tenant',
+  per1: 'consumer',
+  tenant: 'acme',
+  knownFromSeconds: (nowMs - DAY_MS) / 1000,
+  newFromSeconds: (nowMs - HOUR_MS) / 1000,
+  valuesMax: 10,
 }
 
 const selection = (columns: string[], unit: Selection['unit'] = 'total_tokens'): Selection => ({
@@ -85,6 +102,35 @@ test('so do those of the most used subjects only', async () => {
     const plan = await explain(query(top))
     expect(plan).toContain('ReadFromMergeTree (usage_by_hour)')
     expect(plan).not.toMatch(/ReadFromMergeTree \(quotacast\.calls\)/)
+  }
+})
+
+test('and of the subjects whose forecasts are scored, which are found by their key', async () => {
+  const window = { windowStartMs: nowMs - 2 * HOUR_MS, windowEndMs: nowMs - HOUR_MS }
+  const kept = Array.from({ length: 100 }, (_, app) => ({ ...forecast('quota', `app-${app}`, 0.5), ...window }))
+  await writeKept(
+    testStore.store.client,
+    kept.map(one => ({ mark: '0/12', forecast: one })),
+  )
+  const sample = sampleSql(false)
+  const plan = await explain(hoursSql(ofSample(resettingQuota({}), { sql: sample, params: {} })))
+  expect(plan).toContain('ReadFromMergeTree (usage_by_hour)')
+  expect(plan).not.toMatch(/ReadFromMergeTree \(quotacast\.calls\)/)
+  for (const query of [sample, keptForecastsSql(sample)]) expect(await explain(query)).toContain('PrimaryKey')
+})
+
+test('models that are new come from the hourly projection, networks from the newest calls', async () => {
+  expect(await explain(unseenSql(selection(['tenant', 'consumer']), 'model'))).toContain('usage_by_hour')
+  expect(await explain(unseenSql(selection(['tenant', 'consumer']), 'network'))).toContain('minute_range')
+})
+
+test('latency and errors come from the projection of the routes', async () => {
+  for (const by of PERFORMANCE_COLUMNS) {
+    for (const query of [latencySql(by, false), outcomesSql(by, true)]) {
+      const plan = await explain(query)
+      expect(plan).toMatch(/ReadFromMergeTree \((routes|usage)_by_hour\)/)
+      expect(plan).not.toMatch(/ReadFromMergeTree \(quotacast\.calls\)/)
+    }
   }
 })
 

@@ -2,8 +2,8 @@ import { expect, test } from 'vitest'
 import { analogPaths, periodsKnown } from '../../../analyzer/forecast/analogs.ts'
 import { toHistory } from '../../../analyzer/forecast/history.ts'
 import { SOURCES } from '../../../analyzer/forecast/mix.ts'
-import { totalOf, weightedQuantiles } from '../../../analyzer/forecast/paths.ts'
-import { describePathSource } from '../../contract/forecaster.ts'
+import { weightedQuantiles } from '../../../analyzer/forecast/paths.ts'
+import { describePathSource, totalOf } from '../../contract/forecaster.ts'
 
 for (const source of SOURCES) if (source.name === 'analogs') describePathSource(source)
 

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { describeRate, type ForecastAsk, fitForecast, forecast } from '../../../analyzer/forecast/forecaster.ts'
+import { CALIBRATOR } from '../../../analyzer/forecast/calibrator.ts'
+import { type ForecastAsk, fitForecast, forecast } from '../../../analyzer/forecast/forecaster.ts'
 import { toHistory } from '../../../analyzer/forecast/history.ts'
 import { describeForecaster } from '../../contract/forecaster.ts'
 
@@ -8,8 +9,8 @@ const HOUR_MS = 60 * MINUTE_MS
 const DAY_MS = 24 * HOUR_MS
 const BEGIN_MS = Date.UTC(2026, 0, 5)
 
-const answer = (ask: ForecastAsk) => forecast(ask, fitForecast(ask))
-describeForecaster('analogs and rate, mixed', answer)
+const answer = (ask: ForecastAsk) => forecast(ask, fitForecast(ask), CALIBRATOR)
+describeForecaster('all sources, mixed and calibrated', answer)
 
 /** Half-way through a day, after `days` whole ones, each hour as `perHour` says. */
 function halfADay(days: number, perHour: (hour: number, day: number) => number, limit: number): ForecastAsk {
@@ -18,7 +19,7 @@ function halfADay(days: number, perHour: (hour: number, day: number) => number, 
   const windowStartMs = BEGIN_MS + days * DAY_MS
   const used = hours.slice(days * 24).reduce((sum, units) => sum + units, 0)
   const history = toHistory(hours, BEGIN_MS, HOUR_MS, nowMs)
-  return { history, nowMs, windowStartMs, windowEndMs: windowStartMs + DAY_MS, used, limit, expiredAfter: null }
+  return { history, nowMs, windowStartMs, windowEndMs: windowStartMs + DAY_MS, used, limit }
 }
 
 describe('days that all go alike', () => {
@@ -44,11 +45,11 @@ describe('days that all go alike', () => {
 })
 
 describe('what is not known is said', () => {
-  test('a window under five minutes has a rate and no probability', () => {
+  test('a window of fewer than five steps has a rate and no probability', () => {
     const ask = halfADay(3, () => 60, 10)
     const short = { ...ask, windowStartMs: ask.nowMs - MINUTE_MS, windowEndMs: ask.nowMs + MINUTE_MS, used: 1 }
     expect(answer(short)).toMatchObject({ probability: null, headroom: null, confidence: 'none', burnRate: 0.2 })
-    expect(answer(short).why).toContain('under five minutes')
+    expect(answer(short).why).toContain('under 5 hours')
   })
 
   test('a key that was never used has no forecast', () => {
@@ -85,38 +86,4 @@ describe('a limit that is reached', () => {
 
 test('the burn rate is 1 at exactly the pace that the limit allows', () => {
   expect(answer(halfADay(5, () => 10, 240)).burnRate).toBeCloseTo(1)
-})
-
-describe('a sliding window', () => {
-  /** A day that slides over days of ten an hour: 240 are used, and ten an hour expire. */
-  const sliding = (limit: number, perHour = () => 10): ForecastAsk => {
-    const { history, nowMs } = halfADay(10, perHour, limit)
-    const expiredAfter = (sinceMs: number) => (10 * sinceMs) / HOUR_MS
-    return { history, nowMs, windowStartMs: nowMs, windowEndMs: nowMs + DAY_MS, used: 240, limit, expiredAfter }
-  }
-
-  test('is not used up by demand that only replaces what expires', () => {
-    const { probability, usageAtReset } = answer(sliding(300))
-    expect(probability).toBeLessThan(0.1)
-    expect(usageAtReset?.p50).toBeCloseTo(240, 0)
-    expect(answer({ ...sliding(300), expiredAfter: null }).probability).toBeGreaterThan(0.9)
-  })
-
-  test('is used up by demand that grows faster than that, and says when', () => {
-    // The last half day had three times the use: 20 an hour more than expires, 60 to go.
-    const { history, nowMs } = halfADay(10, (_hour, day) => (day === 10 ? 30 : 10), 0)
-    const { probability, exhaustionAtMs } = answer({ ...sliding(300), history })
-    expect(probability).toBeGreaterThan(0.5)
-    expect((exhaustionAtMs.p50 ?? 0) - nowMs).toBeGreaterThan(HOUR_MS)
-    expect((exhaustionAtMs.p50 ?? 0) - nowMs).toBeLessThan(DAY_MS)
-  })
-})
-
-test('a rate has use, headroom and a burn rate, and says why there is no more', () => {
-  const ask = { ...halfADay(1, () => 60, 2), used: 1 }
-  const rate = { ...ask, windowStartMs: ask.nowMs, windowEndMs: ask.nowMs + MINUTE_MS }
-  expect(describeRate(rate)).toMatchObject({
-    ...{ probability: null, confidence: 'none', burnRate: 0.5, headroom: { p10: 1, p50: 1, p90: 1 } },
-    why: expect.stringContaining('no reset'),
-  })
 })

@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
 import { toHistory } from '../../../analyzer/forecast/history.ts'
 import { SOURCES } from '../../../analyzer/forecast/mix.ts'
-import { totalOf, weightedQuantiles } from '../../../analyzer/forecast/paths.ts'
+import { weightedQuantiles } from '../../../analyzer/forecast/paths.ts'
 import { ratePaths } from '../../../analyzer/forecast/rate.ts'
-import { describePathSource } from '../../contract/forecaster.ts'
+import { describePathSource, totalOf } from '../../contract/forecaster.ts'
 
 for (const source of SOURCES) if (source.name === 'rate') describePathSource(source)
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { countedWindow, isFollowed } from '../../../analyzer/tick/followed-quota.ts'
 import { passingUse } from '../../../analyzer/tick/passing-use.ts'
-import { loadQuotaSeries, type QuotaSeries, usedInWindow } from '../../../analyzer/tick/quota-series.ts'
+import { demandOf, loadQuotaSeries, type QuotaSeries, usedInWindow } from '../../../analyzer/tick/quota-series.ts'
 import { readFresh } from '../../../analyzer/usage/fresh.ts'
 import { bucketAt } from '../../../analyzer/usage/window.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
@@ -139,30 +139,64 @@ test('a quota of seconds needs no long history', async () => {
 })
 
 describe('without a reset', () => {
-  /** What was used in the days that have just passed, and how much of it will have expired after so many. */
-  const passing = async (days: number, counts: 'records' | 'checks' = 'records') => {
-    const window = { kind: 'sliding', everySeconds: days * 86_400 }
-    const series = await load(testQuota({ unit: 'total_tokens', window, counts }))
-    const one = series.subjects.get(JSON.stringify(Object.values(subject)))
-    if (!one) throw new Error('expected the subject to be followed')
-    return passingUse(series, one, countedWindow(series.quota, nowMs), days * DAY_MS)
-  }
-
-  test('what has just passed is used, and expires hour by hour', async () => {
+  test('what has just passed is used', async () => {
     // Whole hours, so that what is read from the hourly projection lies where it was.
     const atMs = (days: number) => nowMs - days * DAY_MS - 30 * MINUTE_MS
     await storeCalls(
       testStore.store,
       [1, 3, 6, 8].map(days => ({ startedAtMs: atMs(days), total_tokens: days })),
     )
-    const { used, expiredAfter } = await passing(7)
-    expect(used).toBe(10)
-    const after = (days: number) => expiredAfter(days * DAY_MS)
-    expect([0, 0.9, 1.1, 3.9, 4.1, 6.1, 7, 8].map(after)).toEqual([0, 0, 6, 6, 9, 10, 10, 10])
-    await expect(passing(2)).resolves.toMatchObject({ used: 1 })
+    const usedIn = async (days: number) => {
+      const window = { kind: 'sliding', everySeconds: days * 86_400 }
+      const series = await load(testQuota({ unit: 'total_tokens', window, counts: 'records' }))
+      const one = series.subjects.get(JSON.stringify(Object.values(subject)))
+      if (!one) throw new Error('expected the subject to be followed')
+      return passingUse(series, one, countedWindow(series.quota, nowMs))
+    }
+    expect(await usedIn(7)).toBe(10)
+    expect(await usedIn(2)).toBe(1)
   })
 
   test('calls under way are not followed: no record tells of them', () => {
     expect(isFollowed(testQuota({ unit: 'concurrent_requests', window: undefined }))).toBe(false)
+  })
+})
+
+test('demand is raised by the calls that have begun and are not logged yet', async () => {
+  const quota = testQuota({ window: { kind: 'fixed', everySeconds: 7200 } })
+  // One a minute for six hours, each logged when it ends, five minutes after it began.
+  const starts = minutes(360).filter(atMs => atMs + 5 * MINUTE_MS <= nowMs)
+  await storeCalls(
+    testStore.store,
+    starts.map(startedAtMs => ({ startedAtMs, arrivedAtMs: startedAtMs + 5 * MINUTE_MS - 1 })),
+  )
+  const series = await load(quota)
+  const one = series.subjects.get(JSON.stringify(Object.values(subject)))
+  if (!one) throw new Error('the subject is followed')
+  const window = bucketAt(quota.window, nowMs)
+  const into = new Float64Array(series.grid.steps + 1)
+  const { history, missing } = demandOf(series, one, { nowMs, sinceMs: window.startMs }, into)
+  expect(missing).toBeGreaterThan(2.5)
+  expect(missing).toBeLessThan(5)
+  expect(history.total.at(-1)).toBeCloseTo(starts.length + missing)
+})
+
+describe('peers', () => {
+  const day = { kind: 'fixed', everySeconds: 86_400 } as const
+  /** Ten hours of one call an hour, of another consumer each, two days ago. */
+  const callsOf = (consumers: number, model: string) =>
+    Array.from({ length: consumers * 10 }, (_, index) => ({
+      startedAtMs: nowMs - 2 * DAY_MS + Math.floor(index / consumers) * HOUR_MS,
+      consumer: `app-${index % consumers}`,
+      model,
+    }))
+
+  test('are those that share all but the consumer, where there are enough of them, else the tenant', async () => {
+    const quota = testQuota({ window: day, per: ['tenant', 'model', 'consumer'] })
+    await storeCalls(testStore.store, [...callsOf(6, 'large'), ...callsOf(2, 'small')])
+    const { peersOf } = await load(quota)
+    expect(peersOf(['acme', 'large', 'new'])).toMatchObject({ count: 6, who: 'subjects with the same tenant, model' })
+    expect(peersOf(['acme', 'small', 'new'])).toMatchObject({ count: 8, who: 'subjects of the same tenant' })
+    expect(peersOf(['other', 'small', 'new'])).toMatchObject({ count: 8, who: 'subjects of this quota' })
   })
 })

@@ -59,6 +59,7 @@ describe('ShouldRateLimit', () => {
     expect(denied).toMatchObject({ overallCode: OVER_LIMIT, statuses: [{ code: OVER_LIMIT, limitRemaining: 0 }] })
     expect(denied.responseHeadersToAdd).toEqual([
       expect.objectContaining({ key: 'retry-after', value: '3000' }),
+      expect.objectContaining({ key: 'x-quotacast-denied', value: '429' }),
       expect.objectContaining({ key: 'content-type', value: 'application/problem+json' }),
     ])
     expect(JSON.parse(Buffer.from(denied.rawBody, 'base64').toString())).toMatchObject({

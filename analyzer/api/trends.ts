@@ -1,0 +1,114 @@
+/** `GET /v1/trends`: where the use of a quota is going in the long run, and when it will be too small. */
+
+import type { ClickHouseClient } from '@clickhouse/client'
+import Type, { type Static } from 'typebox'
+import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import { dailyTotals, outgrownBy, seasonProfile, WEEK_HOURS, weeklyGrowth } from '../forecast/trends.ts'
+import type { ResettingQuota } from '../tick/followed-quota.ts'
+import { hoursKnownUntil, readSubjectHours, type SubjectHours } from '../tick/subject-hours.ts'
+import { UNITS } from '../usage/units.ts'
+import { windowAt } from '../usage/window.ts'
+import { quotaAsked } from './request-error.ts'
+import { orNull, SubjectAnswer } from './schema.ts'
+import { SubjectsQuery, visibleQuota } from './subject-asked.ts'
+import { ChangeAnswer, factorChangesOf, GrowthAnswer } from './trend-schema.ts'
+
+const DAY_MS = 86_400_000
+
+const Outgrown = Type.Object({
+  usage: Type.Number({ description: 'Units that such a window takes now.' }),
+  atMs: orNull(Type.Integer(), 'When that reaches the limit, Unix milliseconds; null is not within two years.'),
+})
+
+const Answer = Type.Object({
+  quota: Type.String(),
+  unit: Type.Enum(UNITS),
+  limit: Type.Number({ description: 'Units that the quota allows per window.' }),
+  asOfMs: Type.Integer({ description: 'Trends are of the four weeks of whole hours before, Unix milliseconds.' }),
+  subjects: Type.Array(
+    Type.Object({
+      subject: SubjectAnswer,
+      days: Type.Array(Type.Number(), {
+        description:
+          'Units asked for in each whole day up to `asOfMs`, oldest first, from the first whole one that was used.',
+      }),
+      growth: orNull(GrowthAnswer, 'Null with less than two weeks of use.'),
+      changes: Type.Array(ChangeAnswer, { description: 'Days on which the level changed for good, units a day.' }),
+      season: orNull(
+        Type.Array(Type.Number(), { minItems: WEEK_HOURS, maxItems: WEEK_HOURS }),
+        'Use by the hour of the week, UTC, from Monday on, as multiples of the mean hour; null with less than a week.',
+      ),
+      outgrown: orNull(
+        Type.Object({ typical: Outgrown, busy: Outgrown }),
+        'The typical window, and the busiest in ten, if growth goes on as it is; null while less than one, or a week, is known.',
+      ),
+    }),
+    { description: 'The most used first.' },
+  ),
+  subjectsInAll: Type.Integer({ description: 'Subjects with calls in this time.' }),
+})
+
+export interface TrendDeps {
+  client: ClickHouseClient
+  /** Those whose windows reset. */
+  quotas: () => readonly ResettingQuota[]
+  principalOf: PrincipalOf
+  now: () => number
+}
+
+export function createTrendRoutes(deps: TrendDeps): Routes {
+  return server => {
+    server.get<{ Querystring: SubjectsQuery }>(
+      '/v1/trends',
+      {
+        schema: {
+          summary: 'Trends of use',
+          description:
+            'For the most used subjects of a quota: growth by the week, days on which the level changed, the shape of ' +
+            'the week, and the date at which the quota will be too small.',
+          tags: ['trends'],
+          querystring: SubjectsQuery,
+          response: { 200: Answer },
+        },
+        config: { access: 'read' },
+      },
+      request => answer(deps, request.query, deps.principalOf(request).tenant),
+    )
+  }
+}
+
+async function answer(deps: TrendDeps, query: SubjectsQuery, own: string | null): Promise<Static<typeof Answer>> {
+  const nowMs = deps.now()
+  const quota = quotaAsked(deps.quotas(), query.quota)
+  const visible = visibleQuota(quota, query, own)
+  const ask = { nowMs, subjectsMax: query.limit }
+  const { subjects, subjectsInAll } = visible
+    ? await readSubjectHours(deps.client, visible, ask)
+    : { subjects: [], subjectsInAll: 0 }
+  const window = windowAt(quota.window, nowMs)
+  return {
+    quota: quota.name,
+    unit: quota.unit,
+    limit: quota.limit,
+    asOfMs: hoursKnownUntil(nowMs),
+    subjects: subjects.map(one => trendOf(one, window.endMs - window.startMs, quota.limit)),
+    subjectsInAll,
+  }
+}
+
+function trendOf({ subject, history }: SubjectHours, windowMs: number, limit: number) {
+  const days = dailyTotals(history)
+  const growth = weeklyGrowth(days)
+  const knownFromMs = history.endMs - days.length * DAY_MS
+  // Days on which the subject was not there yet say nothing of its weeks and windows.
+  const hoursBefore = Math.round((knownFromMs - history.startMs) / history.stepMs)
+  const known = { ...history, startMs: knownFromMs, total: history.total.subarray(hoursBefore) }
+  return {
+    subject,
+    days,
+    growth,
+    changes: factorChangesOf(days, knownFromMs),
+    season: seasonProfile(known),
+    outgrown: outgrownBy(known, { windowMs, limit, growth: growth?.factor ?? 1 }),
+  }
+}

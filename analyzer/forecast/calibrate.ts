@@ -1,0 +1,108 @@
+/**
+ * What the mixed paths say, corrected by what became of such forecasts in public usage series: boosted trees, trained
+ * offline, that are monotone in the limit. They answer at a few instants until the reset; between them the probability
+ * of having run out rises evenly.
+ */
+import { CURVE_LEVELS, quantilesBetween, scoreOf } from './curve.ts'
+import { FEATURE_COUNT, featuresOf, type Question } from './features.ts'
+import { mixedCurve, type Outlook } from './outlook.ts'
+import { type Forest, sumOfLeaves } from './trees.ts'
+
+/** Logits of the probability per standard deviation that the mixed paths are off the limit. */
+const OFFSET_PER_SCORE = -1
+/** Where the mixed score stands among the features. */
+const MIXED_SCORE = 1
+/** Scores of the mixed paths at which the calibrator is asked: around the quantiles that will be read off. */
+const SCORES_ASKED = [1.8, 0.8, 0, -0.8, -1.8] as const
+/** Instants at which the mixed paths are looked at to find these. */
+const SCAN = 12
+/** Instants that are asked in any case. */
+const SHARES_ASKED = [0.5] as const
+/** Two instants are at least this share of the time left apart. */
+const APART_MIN = 0.002
+
+/** The probability of having run out by shares of the time left: both rise, the last share is 1. */
+export interface Crossing {
+  shares: number[]
+  probabilities: number[]
+}
+
+/** The probability of having run out by a share of the time left, from elsewhere than the paths, and how much it counts. */
+export interface Prior {
+  weight: number
+  at: (share: number) => number
+}
+
+export interface CrossingAsk {
+  forest: Forest
+  prior: Prior | null
+  /** Nobody wants to know when, below this probability. */
+  least: number
+}
+
+/** Asks the calibrator. What counts wholly by the prior needs no paths. */
+export function calibrated(question: Question, outlook: Outlook, { forest, prior, least }: CrossingAsk): Crossing {
+  const features = new Float64Array(FEATURE_COUNT)
+  const write = featuresOf(question, outlook)
+  const ownWeight = 1 - (prior?.weight ?? 0)
+  const own = (share: number): number => {
+    write(share, features)
+    return 1 / (1 + Math.exp(-logitOf(features, forest)))
+  }
+  const at = (share: number): number =>
+    (ownWeight > 0 ? ownWeight * own(share) : 0) + (prior ? prior.weight * prior.at(share) : 0)
+  const last = at(1)
+  if (last < least) return { shares: [1], probabilities: [last] }
+  const shares = [...sharesOf(question, outlook), 1]
+  // The trees are monotone in what depends on the instant but for the spreads: what they undo is made good here.
+  let most = 0
+  const probabilities = shares.map(share => {
+    most = Math.max(most, share === 1 ? last : Math.min(last, at(share)))
+    return most
+  })
+  return { shares, probabilities }
+}
+
+/** What the mixed paths say, in logits: where the trees begin. */
+export const offsetOf = (features: Float64Array): number => OFFSET_PER_SCORE * (features[MIXED_SCORE] ?? 0)
+
+/** The logit of the probability, by these features. */
+export const logitOf = (features: Float64Array, forest: Forest): number =>
+  offsetOf(features) + sumOfLeaves(forest, features)
+
+/** Where the probability reaches `level`, as a share of the time left; `null` where it does not. */
+export function shareAt({ shares, probabilities }: Crossing, level: number): number | null {
+  const index = probabilities.findIndex(probability => probability >= level)
+  if (index < 0) return null
+  const share = shares[index] ?? 1
+  const probability = probabilities[index] ?? level
+  const shareBefore = shares[index - 1] ?? 0
+  const probabilityBefore = probabilities[index - 1] ?? 0
+  if (probability === probabilityBefore) return share
+  return shareBefore + ((share - shareBefore) * (level - probabilityBefore)) / (probability - probabilityBefore)
+}
+
+/** Shares of the time left at which to ask, ascending, below 1. */
+export function sharesOf({ nowMs, windowEndMs, limit, used }: Question, outlook: Outlook): number[] {
+  const mixed = mixedCurve(outlook)
+  const shares: number[] = [...SHARES_ASKED]
+  const quantiles = new Float64Array(CURVE_LEVELS.length)
+  const need = limit - used
+  let before = Number.POSITIVE_INFINITY
+  let asked = 0
+  for (let part = 1; mixed && part <= SCAN && asked < SCORES_ASKED.length; part++) {
+    quantilesBetween(mixed, nowMs, nowMs + ((windowEndMs - nowMs) * part) / SCAN, quantiles)
+    const score = scoreOf(quantiles, need, need / 1000)
+    for (; asked < SCORES_ASKED.length && score <= (SCORES_ASKED[asked] ?? 0); asked++) {
+      const within =
+        Number.isFinite(before) && before > score ? (before - (SCORES_ASKED[asked] ?? 0)) / (before - score) : 1
+      shares.push((part - 1 + Math.max(0, Math.min(1, within))) / SCAN)
+    }
+    before = score
+  }
+  shares.sort((a, b) => a - b)
+  return shares.filter((share, index) => {
+    const previous = index === 0 ? 0 : (shares[index - 1] ?? 0)
+    return share - previous >= APART_MIN && share <= 1 - APART_MIN
+  })
+}

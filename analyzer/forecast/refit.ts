@@ -1,0 +1,40 @@
+/** What is learnt of a series slowly is kept from one forecast to the next, and learnt anew when it is old. */
+import { type Forecast, type ForecastAsk, fitForecast, forecast } from './forecaster.ts'
+import type { Outlook } from './outlook.ts'
+import type { Forest } from './trees.ts'
+
+/** Parts of a window after which everything is learnt again: after a step at the soonest, after an hour at the latest. */
+const FIT_PARTS = 24
+const FIT_MS_MAX = 3_600_000
+
+/** What is kept of a subject under one window. */
+export interface ForecastState {
+  readonly outlook: Outlook
+  /** It is good until then. */
+  readonly untilMs: number
+}
+
+export interface ForecastDeps {
+  forest: Forest
+  /** In [0, 1), of the subject: so that not all that were learnt at once are learnt again at once. */
+  phase: number
+}
+
+/** Forecasts the rest of the window with what was learnt before, or learns it first where that is due. */
+export function forecastNext(
+  ask: ForecastAsk,
+  state: ForecastState | null,
+  { forest, phase }: ForecastDeps,
+): { forecast: Forecast; state: ForecastState } {
+  const now = state !== null && isGood(state, ask) ? state : learn(ask, phase)
+  return { forecast: forecast(ask, now.outlook, forest), state: now }
+}
+
+const isGood = ({ outlook, untilMs }: ForecastState, { nowMs, windowEndMs }: ForecastAsk): boolean =>
+  nowMs < untilMs && nowMs >= outlook.atMs && windowEndMs <= outlook.untilMs
+
+function learn(ask: ForecastAsk, phase: number): ForecastState {
+  const { history, nowMs, windowStartMs, windowEndMs } = ask
+  const goodMs = Math.max(history.stepMs, Math.min(FIT_MS_MAX, (windowEndMs - windowStartMs) / FIT_PARTS))
+  return { outlook: fitForecast(ask), untilMs: Math.min(windowEndMs, nowMs + goodMs * (0.5 + phase)) }
+}

@@ -1,0 +1,82 @@
+/** What a forecast rests on, or why there is none, in words. */
+import { periodMsOf, periodsKnown } from './analogs.ts'
+import type { Question } from './features.ts'
+import { firstUseMs, type History, totalBetween } from './history.ts'
+import { type Outlook, originsOf, sourceWeights } from './outlook.ts'
+import type { Peers } from './peers.ts'
+
+const DAY_MS = 86_400_000
+/** Windows of fewer steps get rate and headroom only: what is known comes too late for them. */
+export const WINDOW_STEPS_MIN = 5
+/** Fewer steps of history than this say nothing. */
+export const STEPS_MIN = 3
+/** From so many earlier days or windows on, a forecast is as good as its series allows. */
+export const PERIODS_NORMAL = 3
+
+/** Others like the subject, and how much they count. */
+export interface Others {
+  peers: Peers
+  weight: number
+}
+
+/** Why nothing can be said about the rest of this window, or `null`. */
+export function unknowable(
+  { history, nowMs, windowStartMs, windowEndMs }: Question,
+  hasOthers: boolean,
+): string | null {
+  if (windowEndMs - windowStartMs < WINDOW_STEPS_MIN * history.stepMs) {
+    const shortest = inWords(WINDOW_STEPS_MIN * history.stepMs)
+    return `Windows under ${shortest} end before their calls are known: rate and use only.`
+  }
+  const knownMs = nowMs - firstUseMs(history)
+  if (knownMs <= 0) return 'Nothing was used yet.'
+  if (!hasOthers && knownMs < STEPS_MIN * history.stepMs) return `Its first use was only ${inWords(knownMs)} ago.`
+  return null
+}
+
+/** In words, what the forecast rests on. */
+export function whyOf({ history, nowMs }: Question, outlook: Outlook, others: Others | null): string {
+  const { windowMs } = outlook
+  const knownMs = nowMs - firstUseMs(history)
+  const periods = periodsKnown(history, nowMs, windowMs)
+  const like = others
+    ? `; ${others.peers.count} other ${others.peers.who} count for ${Math.round(100 * others.weight)} %`
+    : ''
+  if (others?.weight === 1) return `Its first use was only ${inWords(knownMs)} ago: ${like.slice(2)}.`
+  if (periods === 0) return `Only ${inWords(knownMs)} of history: the recent rate is extended${like}.`
+  const name = windowMs < DAY_MS ? 'window' : 'day'
+  const past = periods === 1 ? `one earlier ${name}` : `${periods} earlier ${name}s`
+  const level = levelInWords(history, nowMs, periodMsOf(windowMs))
+  if (periods < PERIODS_NORMAL) return `Only ${past} known${level}${like}.`
+  const shares = Array.from(sourceWeights(outlook), weight => Math.round(100 * weight))
+  const said = [`the same time of ${past}`, 'the recent rate', 'the pattern of hours, days and weeks']
+    .map((words, index) => ({ words, share: shares[index] ?? 0 }))
+    .filter(({ share }) => share > 0)
+    .sort((a, b) => b.share - a.share)
+    .map(({ words, share }) => `${words} (${share} %)`)
+  const learnt = originsOf(outlook) > 0 ? ', weighed by how each did before' : ''
+  return `From ${said.join(', ')}${learnt}${level}.`
+}
+
+/** How the last period compares with the one before, where that is worth saying. */
+function levelInWords(history: History, nowMs: number, periodMs: number): string {
+  const recent = totalBetween(history, nowMs - periodMs, nowMs)
+  const before = totalBetween(history, nowMs - 2 * periodMs, nowMs - periodMs)
+  if (recent === 0) return `; idle for the last ${inWords(periodMs)}`
+  const ratio = recent / before
+  if (!(ratio < 0.8 || ratio > 1.25) || !Number.isFinite(ratio)) return ''
+  return `; the last ${inWords(periodMs)} had ${ratio >= 10 ? Math.round(ratio) : ratio.toFixed(1)} times the use of those before`
+}
+
+/** A duration in the largest unit that it fills. */
+function inWords(ms: number): string {
+  const units = [
+    [DAY_MS, 'day'],
+    [3_600_000, 'hour'],
+    [60_000, 'minute'],
+    [1_000, 'second'],
+  ] as const
+  const [unitMs, name] = units.find(([unitMs]) => ms >= unitMs) ?? [1_000, 'second']
+  const count = Math.max(1, Math.round(ms / unitMs))
+  return `${count} ${name}${count === 1 ? '' : 's'}`
+}

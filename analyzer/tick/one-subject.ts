@@ -1,0 +1,69 @@
+/**
+ * One subject of a quota, read from the store when somebody asks about it: whether or not it is followed, and also for
+ * a quota that only might be.
+ */
+
+import type { ClickHouseClient } from '@clickhouse/client'
+import { narrowedTo } from '../policy/narrowing.ts'
+import { subjectMap } from '../policy/subject.ts'
+import { readDecisions } from '../usage/decisions.ts'
+import type { Seen } from '../usage/fresh.ts'
+import { keyOfSubject, type SubjectValues } from '../usage/selection.ts'
+import { addChecks, addHourOfChecks } from '../usage/series.ts'
+import type { ResettingQuota } from './followed-quota.ts'
+import { addQuotaDecisions, loadQuotaSeries, type QuotaSeries } from './quota-series.ts'
+import { type FollowedForecast, forecastSubject } from './subject-forecast.ts'
+
+const HOUR_MS = 3_600_000
+/** All decisions are new to a series that has seen none: they are added here, and only the subject's. */
+const NONE_SEEN: Seen = { positions: [], newestAtMs: 0 }
+
+export interface OneSubject {
+  series: QuotaSeries
+  key: string
+}
+
+/** Reads the subject's series; `null` when nothing is known of it. */
+export async function readSubject(
+  client: ClickHouseClient,
+  quota: ResettingQuota,
+  subject: SubjectValues,
+  nowMs: number,
+): Promise<OneSubject | null> {
+  const alone = narrowedTo(
+    quota,
+    quota.per.map(({ field }, index) => ({ field, value: subject[index] ?? '' })),
+  )
+  if (!alone) return null
+  const ask = { nowMs, budget: { left: 1 }, decisionsSeen: NONE_SEEN }
+  const series = { ...(await loadQuotaSeries(client, alone, ask)), quota }
+  await readSubjectDecisions(client, series, subject)
+  const key = keyOfSubject(subject)
+  return series.subjects.has(key) ? { series, key } : null
+}
+
+/** Its forecast, by the code that the ticks use; nothing of it is kept. `limit` may be another than the quota's. */
+export function forecastOne({ series, key }: OneSubject, nowMs: number, limit: number): FollowedForecast | null {
+  const scratch = new Float64Array(series.grid.steps + 1)
+  return forecastSubject({ ...series, quota: { ...series.quota, limit } }, key, nowMs, undefined, scratch)
+}
+
+/** Checks are added by the step where calls are exact, and by the hour before, as `loadQuotaSeries` does for all. */
+async function readSubjectDecisions(
+  client: ClickHouseClient,
+  series: QuotaSeries,
+  subject: SubjectValues,
+): Promise<void> {
+  const { quota, grid, exactFromMs } = series
+  const params = { oneSubject: JSON.stringify(subjectMap(quota, subject)) }
+  const decisions = { quota: quota.name, condition: { sql: 'subject = {oneSubject:String}', params } }
+  const firstHourMs = Math.ceil(grid.startMs / HOUR_MS) * HOUR_MS
+  const rawFromMs = Math.max(grid.startMs, Math.floor(exactFromMs / HOUR_MS) * HOUR_MS)
+  if (firstHourMs < rawFromMs) {
+    const hours = { fromMs: firstHourMs, toMs: rawFromMs, grid: { startMs: 0, stepMs: HOUR_MS } }
+    await readDecisions(client, { ...decisions, ...hours }, sums => addQuotaDecisions(series, sums, addHourOfChecks))
+  }
+  await readDecisions(client, { ...decisions, fromMs: rawFromMs, grid }, sums =>
+    addQuotaDecisions(series, sums, addChecks),
+  )
+}

@@ -1,0 +1,252 @@
+/**
+ * What became of the forecasts that were kept: the windows of one quota that have ended, with what each subject really
+ * used and asked for in them, added up again from the calls and the decisions. Bounded: some subjects, chosen by a hash
+ * so that they stay the same, and the newest windows.
+ */
+
+import type { ClickHouseClient } from '@clickhouse/client'
+import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
+import { type History, reachedMs, toHistory, totalBetween } from '../forecast/history.ts'
+import type { ScoredForecast } from '../forecast/scoring.ts'
+import { subjectMap } from '../policy/subject.ts'
+import { readDecisions } from '../usage/decisions.ts'
+import { type QueryParams, readRows, type Selection } from '../usage/selection.ts'
+import {
+  addChecks,
+  demandInStep,
+  emptySeries,
+  type Grid,
+  meanCallUnits,
+  readHours,
+  readSteps,
+  type UsageSeries,
+} from '../usage/series.ts'
+import { seriesStepMs, type Window } from '../usage/window.ts'
+import type { ResettingQuota } from './followed-quota.ts'
+import { selectionOf } from './quota-selection.ts'
+
+const HOUR_MS = 3_600_000
+/** Subjects of one quota that are scored. */
+const SUBJECTS_MAX = 100
+/** Kept forecasts of one quota that are scored. */
+const FORECASTS_MAX = 20_000
+/** Windows from here on are read by the hour, with their edges from the calls; shorter ones from the calls alone. */
+const HOURLY_WINDOW_MS_MIN = 20 * HOUR_MS
+
+export interface OutcomesAsk {
+  /** Windows that ended in `(fromMs, toMs]`. */
+  fromMs: number
+  toMs: number
+  /** At most so many of them, the newest. */
+  windowsMax: number
+  /** Only of this tenant, or of all. */
+  tenant: string | undefined
+  nowMs: number
+}
+
+export interface Outcomes {
+  forecasts: ScoredForecast[]
+  /** Subjects with kept forecasts in the time asked for, and how many of them are scored. */
+  subjectsInAll: number
+  subjects: number
+}
+
+interface KeptForecast extends Omit<ScoredForecast, 'exhaustedAtMs' | 'demand'> {
+  subject: string
+  used: number
+  limit: number
+}
+
+/** Reads the kept forecasts of a quota with what became of them. */
+export async function readOutcomes(
+  client: ClickHouseClient,
+  quota: ResettingQuota,
+  ask: OutcomesAsk,
+): Promise<Outcomes> {
+  const sample = sampleOf(quota, ask)
+  const subjects = new Set<string>()
+  let subjectsInAll = 0
+  await readRows<[string, number]>(client, sample.sql, sample.params, ([subject, count]) => {
+    subjects.add(subject)
+    subjectsInAll = count
+  })
+  const kept = await readKeptForecasts(client, sample)
+  const heldFromMs = Math.ceil(ask.nowMs / HOUR_MS) * HOUR_MS - CALLS_RETENTION_DAYS * 24 * HOUR_MS
+  const byWindow = Map.groupBy(kept, ({ windowStartMs, windowEndMs }) => `${windowStartMs} ${windowEndMs}`)
+  const forecasts: ScoredForecast[] = []
+  for (const ones of [...byWindow.values()].slice(0, ask.windowsMax)) {
+    const [first] = ones
+    if (!first || first.windowEndMs <= heldFromMs) continue
+    const window = { startMs: first.windowStartMs, endMs: first.windowEndMs }
+    const demandOf = await readDemand(client, quota, { window, heldFromMs, sample, subjects })
+    for (const [subject, its] of Map.groupBy(ones, one => one.subject)) {
+      const since = beginOf(its, heldFromMs)
+      if (!since) continue
+      for (const { subject: _subject, used: _used, limit, ...one } of its) {
+        forecasts.push({ ...one, ...demandOf(subject, limit, since) })
+      }
+    }
+  }
+  return { forecasts, subjectsInAll, subjects: subjects.size }
+}
+
+/** From when on demand is added up, and what was used in the window before. */
+interface Since {
+  atMs: number
+  used: number
+}
+
+/**
+ * The begin of the window, or, where its first calls are not kept any more, the first forecast that is followed by calls
+ * that are: it says what was used by then.
+ */
+function beginOf(forecasts: readonly KeptForecast[], heldFromMs: number): Since | null {
+  const [first] = forecasts
+  if (first && first.windowStartMs >= heldFromMs) return { atMs: first.windowStartMs, used: 0 }
+  const held = forecasts.find(({ asOfMs }) => asOfMs >= heldFromMs)
+  return held ? { atMs: held.asOfMs, used: held.used } : null
+}
+
+/** The statement that answers the sampled subjects, each with the number of all, and its parameters. */
+interface Sample {
+  sql: string
+  params: QueryParams
+}
+
+const sampleOf = ({ name }: ResettingQuota, { fromMs, toMs, tenant }: OutcomesAsk): Sample => ({
+  sql: sampleSql(tenant !== undefined),
+  params: {
+    sampleQuota: name,
+    sampleFromMs: fromMs,
+    sampleToMs: toMs,
+    subjectsMax: SUBJECTS_MAX,
+    ...(tenant === undefined ? {} : { sampleTenant: tenant }),
+  },
+})
+
+const endedSql = (isOneTenant: boolean): string =>
+  `quota = {sampleQuota:String} AND window_end > fromUnixTimestamp64Milli({sampleFromMs:Int64})
+     AND window_end <= fromUnixTimestamp64Milli({sampleToMs:Int64})
+     ${isOneTenant ? 'AND tenant = {sampleTenant:String}' : ''}`
+
+/** Some subjects with kept forecasts, the same ones each time. */
+export const sampleSql = (isOneTenant: boolean): string =>
+  `SELECT subject, count() OVER () AS subjects_in_all FROM forecasts WHERE ${endedSql(isOneTenant)}
+   GROUP BY subject ORDER BY cityHash64(subject) LIMIT {subjectsMax:UInt32}`
+
+/** The kept forecasts of these subjects, of the newest windows first; what was made after the limit was reached is not. */
+export const keptForecastsSql = (sample: string): string =>
+  `SELECT subject, toUnixTimestamp64Milli(window_start), toUnixTimestamp64Milli(window_end),
+     toUnixTimestamp64Milli(as_of), mark, used, \`limit\`, probability, toUnixTimestamp64Milli(exhaustion_p10),
+     toUnixTimestamp64Milli(exhaustion_p50), toUnixTimestamp64Milli(exhaustion_p90), usage_p10, usage_p50, usage_p90
+   FROM forecasts
+   WHERE ${endedSql(sample.includes('sampleTenant'))} AND used < \`limit\` AND subject IN (SELECT subject FROM (${sample}))
+   ORDER BY window_end DESC, subject, as_of LIMIT {forecastsMax:UInt32}`
+
+type KeptForecastRow = [
+  subject: string,
+  startMs: number,
+  endMs: number,
+  asOfMs: number,
+  mark: string,
+  used: number,
+  limit: number,
+  probability: number,
+  ...exhaustion: (number | null)[],
+]
+
+async function readKeptForecasts(client: ClickHouseClient, { sql, params }: Sample): Promise<KeptForecast[]> {
+  const kept: KeptForecast[] = []
+  await readRows<KeptForecastRow>(
+    client,
+    keptForecastsSql(sql),
+    { ...params, forecastsMax: FORECASTS_MAX },
+    ([subject, windowStartMs, windowEndMs, asOfMs, mark, used, limit, probability, ...quantiles]) => {
+      const [p10 = null, p50 = null, p90 = null, low = null, middle = null, high = null] = quantiles
+      const usageAtReset =
+        low === null || middle === null || high === null ? null : { p10: low, p50: middle, p90: high }
+      kept.push({
+        subject,
+        windowKey: `${subject} ${windowStartMs}`,
+        windowStartMs,
+        windowEndMs,
+        asOfMs,
+        isScheduled: mark.includes('/'),
+        used,
+        limit,
+        probability,
+        exhaustionAtMs: { p10, p50, p90 },
+        usageAtReset,
+      })
+    },
+  )
+  return kept
+}
+
+/** What a subject asked for in a window, and when that reached a limit. */
+type DemandOf = (subject: string, limit: number, since: Since) => Pick<ScoredForecast, 'demand' | 'exhaustedAtMs'>
+
+async function readDemand(
+  client: ClickHouseClient,
+  quota: ResettingQuota,
+  ask: { window: Window; heldFromMs: number; sample: Sample; subjects: ReadonlySet<string> },
+): Promise<DemandOf> {
+  const { window, heldFromMs, sample, subjects } = ask
+  const fromMs = Math.max(window.startMs, heldFromMs)
+  const isHourly = window.endMs - window.startMs >= HOURLY_WINDOW_MS_MIN
+  const stepMs = isHourly ? HOUR_MS : seriesStepMs(window.endMs - window.startMs)
+  const grid: Grid = { startMs: window.startMs, stepMs, steps: Math.ceil((window.endMs - window.startMs) / stepMs) }
+  const series = new Map<string, UsageSeries>()
+  const seriesOf = (subject: string): UsageSeries | null => {
+    if (!subjects.has(subject)) return null
+    const one = series.get(subject) ?? emptySeries([], grid)
+    series.set(subject, one)
+    return one
+  }
+  const ofValues = (values: readonly string[]) => seriesOf(JSON.stringify(subjectMap(quota, values)))
+  const selection = ofSample(quota, sample)
+  const firstHourMs = isHourly ? Math.ceil(fromMs / HOUR_MS) * HOUR_MS : window.endMs
+  const lastHourMs = isHourly ? Math.floor(window.endMs / HOUR_MS) * HOUR_MS : window.endMs
+  await readHours(client, selection, grid, { fromMs: firstHourMs, toMs: lastHourMs }, ofValues)
+  await readSteps(client, selection, grid, { fromMs, toMs: firstHourMs }, ofValues)
+  await readSteps(client, selection, grid, { fromMs: lastHourMs, toMs: window.endMs }, ofValues)
+  const condition = { sql: `subject IN (SELECT subject FROM (${sample.sql}))`, params: sample.params }
+  const decisions = { quota: quota.name, fromMs, toMs: window.endMs, condition, grid }
+  await readDecisions(client, decisions, sums => {
+    const one = sums.unit === quota.unit ? seriesOf(sums.subject) : null
+    if (one) addChecks(one, grid, sums.middleMs, sums)
+  })
+  const histories = new Map(
+    Array.from(series, ([subject, one]) => [subject, historyOf(one, quota, grid, window.endMs)]),
+  )
+  return (subject, limit, since) => {
+    const history = histories.get(subject)
+    // Hours that lie over two steps are shared out, which must not leave a limit reached but for a rounding.
+    const later = history ? Math.round(totalBetween(history, since.atMs, window.endMs)) : 0
+    const isReached = since.used + later >= limit
+    return {
+      demand: since.used + later,
+      exhaustedAtMs: history && isReached ? reachedMs(history, since.atMs, limit - since.used) : null,
+    }
+  }
+}
+
+function historyOf(series: UsageSeries, { counts }: ResettingQuota, grid: Grid, endMs: number): History {
+  const callUnits = meanCallUnits(series)
+  const steps = Array.from({ length: grid.steps }, (_, step) => demandInStep(series, counts, step, callUnits))
+  return toHistory(steps, grid.startMs, grid.stepMs, endMs)
+}
+
+/** The quota's calls of the sampled subjects. */
+export function ofSample(quota: ResettingQuota, { sql, params }: Sample): Selection {
+  const selection = selectionOf(quota)
+  const { match, columns } = selection
+  if (columns.length === 0) return selection
+  const names = Object.fromEntries(quota.per.map(({ name }, index) => [`per${index}`, name]))
+  const values = columns.map((_, index) => `JSONExtractString(subject, {per${index}:String})`)
+  const isOfSample = `(${columns.join(', ')}) IN (SELECT ${values.join(', ')} FROM (${sql}))`
+  return {
+    ...selection,
+    match: { sql: `${match.sql} AND ${isOfSample}`, params: { ...match.params, ...params, ...names } },
+  }
+}

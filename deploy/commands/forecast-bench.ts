@@ -1,0 +1,33 @@
+import { readFile } from 'node:fs/promises'
+import { createInterface } from 'node:readline/promises'
+import { toForest } from '../../analyzer/forecast/trees.ts'
+import { replayPoints, replayTasks } from '../../analyzer/tick/forecast-replay.ts'
+import type { Command } from '../command.ts'
+
+export const command: Command = {
+  usage: '< tasks.jsonl > answers.jsonl',
+  description:
+    'Answers forecasting tasks line by line, one JSON object each, by the code and the state that the analyzer uses: ' +
+    'lines `series`, `obs` and `task` in, `{id, p_exhaust, eta}` per task out. With --m4, histories in and ' +
+    '`{id, point, lo, hi, deciles}` out. An answer is written before the next line is read.',
+  options: {
+    m4: { type: 'boolean', description: 'Histories to continue, instead of quotas to watch.' },
+    calibrator: {
+      type: 'string',
+      value: 'FILE',
+      description: 'Another calibrator than the one that ships, as for series that it was trained on.',
+    },
+  },
+  examples: ['forecast-bench < tasks.jsonl > answers.jsonl', 'forecast-bench --m4 < in.jsonl > out.jsonl'],
+  async run(invocation) {
+    const file = invocation.text('calibrator')
+    const forest = file === undefined ? undefined : toForest(JSON.parse(await readFile(file, 'utf8')))
+    const answerOf = invocation.isSet('m4') ? replayPoints() : replayTasks(forest)
+    for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
+      if (line.trim() === '') continue
+      const answer = answerOf(JSON.parse(line))
+      if (answer !== null) invocation.print(JSON.stringify(answer))
+    }
+    return 0
+  },
+}

@@ -1,0 +1,116 @@
+import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
+import { type Command, type Invocation, UsageError } from '../command.ts'
+import type { Config } from '../config-schema.ts'
+import { getJson, RoleError } from '../role-client.ts'
+import { type SparklinePath, sparkline } from '../sparkline.ts'
+
+const AT_RISK_DEFAULT = 0.1
+const ROWS_DEFAULT = 20
+const ROWS_MAX = 1_000
+/** Forecasts of one request, and requests at most: 100,000 subjects at risk are told no better than these. */
+const PAGE = 1_000
+const PAGES_MAX = 100
+const HEADER = ['quota', 'subject', 'used', 'of', 'risk', 'runs out at', 'until the reset']
+/** Columns of numbers, which are put to the right. */
+const NUMBERS = ['used', 'of', 'risk']
+
+type Path = Pick<SparklinePath, 'history' | 'bands'>
+
+export const command: Command = {
+  usage: '[--quota NAME]',
+  description:
+    'Shows the subjects that may run out before their reset, the most likely first: use, limit, probability, the ' +
+    'likely instant, and a line of bars for the window: use as a share of the limit, so far and (after │) expected.',
+  options: {
+    quota: { type: 'string', value: 'NAME', description: 'Only of this quota.' },
+    tenant: { type: 'string', value: 'NAME', description: 'Only of this tenant.' },
+    risk: {
+      type: 'string',
+      value: 'P',
+      description: `Only with at least this probability, from 0 to 1 (${AT_RISK_DEFAULT}).`,
+    },
+    rows: { type: 'string', value: 'N', description: `Most subjects to show (${ROWS_DEFAULT}).` },
+  },
+  examples: ['forecast', 'forecast --quota tokens-per-hour --risk 0.5', 'forecast --json'],
+  async run(invocation) {
+    const risk = parseNumber(invocation, 'risk', AT_RISK_DEFAULT, 1)
+    const rows = parseNumber(invocation, 'rows', ROWS_DEFAULT, ROWS_MAX)
+    const config = await invocation.config()
+    const forecasts = (await readAtRisk(config, risk, invocation))
+      .sort((a, b) => (b.probability ?? 0) - (a.probability ?? 0))
+      .slice(0, Math.floor(rows))
+    const withPaths: { forecast: ForecastAnswer; path: Path }[] = []
+    for (const forecast of forecasts) withPaths.push({ forecast, path: await readPath(config, forecast) })
+    if (invocation.isJson) {
+      const json = withPaths.map(({ forecast, path }) => ({ ...forecast, ...path }))
+      invocation.print(JSON.stringify(json, null, 2))
+    } else if (withPaths.length === 0) {
+      invocation.print(`No subject has a risk of ${percent(risk)} or more to run out before its reset.`)
+    } else for (const line of toTable([HEADER, ...withPaths.map(toRow)])) invocation.print(line)
+    return 0
+  },
+}
+
+function parseNumber(invocation: Invocation, option: string, absent: number, most: number): number {
+  const text = invocation.text(option)
+  const value = text === undefined ? absent : Number(text)
+  if (text?.trim() === '' || !(value >= 0 && value <= most)) {
+    throw new UsageError(`--${option} is a number from 0 to ${most}, not ${text}`)
+  }
+  return value
+}
+
+async function readAtRisk(config: Config, risk: number, invocation: Invocation): Promise<ForecastAnswer[]> {
+  const forecasts: ForecastAnswer[] = []
+  let cursor: string | null = null
+  for (let page = 0; page < PAGES_MAX; page++) {
+    const query = new URLSearchParams({ atRisk: `${risk}`, limit: `${PAGE}` })
+    for (const name of ['quota', 'tenant']) {
+      const value = invocation.text(name)
+      if (value !== undefined) query.set(name, value)
+    }
+    if (cursor !== null) query.set('cursor', cursor)
+    const answer = (await getJson('analyzer', `/v1/forecasts?${query}`, config)) as {
+      forecasts: ForecastAnswer[]
+      nextCursor: string | null
+    }
+    forecasts.push(...answer.forecasts)
+    cursor = answer.nextCursor
+    if (cursor === null) break
+  }
+  return forecasts
+}
+
+/** The path of a subject that is gone meanwhile is empty. */
+async function readPath(config: Config, { quota, subject }: ForecastAnswer): Promise<Path> {
+  try {
+    const { history, bands } = (await getJson(
+      'analyzer',
+      `/v1/forecasts/path?${new URLSearchParams({ ...subject, quota })}`,
+      config,
+    )) as Path
+    return { history, bands }
+  } catch (error) {
+    if (error instanceof RoleError) return { history: [], bands: [] }
+    throw error
+  }
+}
+
+function toRow({ forecast, path }: { forecast: ForecastAnswer; path: Path }): string[] {
+  const { quota, subject, unit, used, limit, probability, exhaustionAtMs } = forecast
+  const at = used >= limit ? 'used up' : exhaustionAtMs.p50 === null ? '-' : new Date(exhaustionAtMs.p50).toISOString()
+  const who = Object.entries(subject).map(([dimension, value]) => `${dimension}=${value || '(unknown)'}`)
+  const line = path.history.length === 0 ? '' : sparkline({ ...forecast, ...path })
+  return [quota, who.join(' ') || '(all)', `${used}`, `${limit} ${unit}`, percent(probability ?? 0), at, line]
+}
+
+const percent = (share: number): string => `${Math.round(100 * share)} %`
+
+function toTable(rows: readonly string[][]): string[] {
+  const widths = HEADER.map((_, column) => Math.max(...rows.map(row => row[column]?.length ?? 0)))
+  const cell = (text: string, column: number) => {
+    const width = widths[column] ?? 0
+    return NUMBERS.includes(HEADER[column] ?? '') ? text.padStart(width) : text.padEnd(width)
+  }
+  return rows.map(row => row.map(cell).join('  ').trimEnd())
+}

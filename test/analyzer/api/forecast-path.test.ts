@@ -1,0 +1,144 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createForecastPathRoutes } from '../../../analyzer/api/forecast-path.ts'
+import { createWhatIfRoutes } from '../../../analyzer/api/what-if.ts'
+import { EMPTY_SNAPSHOT } from '../../../analyzer/tick/ticker.ts'
+import { openTestStore, type TestStore } from '../../store-fixture.ts'
+import { resettingQuota } from '../quotas.ts'
+import { storeCalls, storeDecisions } from '../store-calls.ts'
+import { principalOf, testServer } from './server.ts'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+/** Half-way through an hour. */
+const nowMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS + HOUR_MS / 2
+const quotas = [
+  resettingQuota({ name: 'hourly', limit: 100 }),
+  resettingQuota({ name: 'acme-only', limit: 100, match: { tenant: 'acme' }, per: ['consumer'] }),
+  resettingQuota({ name: 'everybody', limit: 100, per: [] }),
+  resettingQuota({ name: 'asked', limit: 100, counts: 'checks' }),
+]
+
+let testStore: TestStore
+let server: Awaited<ReturnType<typeof testServer>>
+beforeAll(async () => {
+  testStore = await openTestStore()
+  const { store } = testStore
+  const deps = {
+    client: store.client,
+    quotas: () => quotas,
+    labelColumns: [],
+    snapshot: () => EMPTY_SNAPSHOT,
+    principalOf,
+    now: () => nowMs,
+  }
+  server = await testServer([createForecastPathRoutes(deps), createWhatIfRoutes(deps)])
+  // One call a minute for four and a half hours, and a neighbour that uses more.
+  const calls = Array.from({ length: 270 }, (_, index) => ({ startedAtMs: nowMs - (index + 0.5) * MINUTE_MS }))
+  await storeCalls(store, calls)
+  await storeCalls(
+    store,
+    calls.flatMap(call => [
+      { ...call, consumer: 'loud' },
+      { ...call, consumer: 'loud' },
+    ]),
+  )
+  await storeDecisions(
+    store,
+    calls.flatMap(({ startedAtMs: atMs }) => [
+      { quota: 'asked', subject: { tenant: 'acme', consumer: 'loud' }, atMs, spent: 7 },
+      { quota: 'asked', subject: { tenant: 'acme', consumer: 'asker' }, atMs, spent: 2 },
+    ]),
+  )
+})
+afterAll(() => testStore?.close())
+
+const headers = (tenant?: string) => (tenant === undefined ? {} : { 'x-tenant': tenant })
+async function path(query: string, tenant?: string) {
+  const response = await server.inject({ url: `/v1/forecasts/path?${query}`, headers: headers(tenant) })
+  return { status: response.statusCode, body: response.json() }
+}
+async function whatIf(payload: Record<string, unknown>, tenant?: string) {
+  const response = await server.inject({
+    method: 'POST',
+    url: '/v1/forecasts/what-if',
+    payload,
+    headers: headers(tenant),
+  })
+  return { status: response.statusCode, body: response.json() }
+}
+const app = { tenant: 'acme', consumer: 'app' }
+
+test('the past leads to now, and the bands from there to the reset', async () => {
+  const { body } = await path('quota=hourly&tenant=acme&consumer=app')
+  expect(body.forecast).toMatchObject({ subject: app, used: 30, limit: 100 })
+  expect(body.history[0]).toEqual([nowMs - HOUR_MS / 2, 0])
+  expect(body.history[10]).toEqual([nowMs - 20 * MINUTE_MS, 10])
+  expect(body.history.at(-1)).toEqual([nowMs, 30])
+  expect(body.bands.at(-1).atMs).toBe(nowMs + HOUR_MS / 2)
+  const middle = body.bands[body.bands.length / 2 - 1]
+  expect(middle.p50).toBeGreaterThan(40)
+  expect(middle.p50).toBeLessThan(50)
+})
+
+test('a subject is named by the dimensions of its quota, of which some may be matched', async () => {
+  expect((await path('quota=acme-only&consumer=loud')).body.forecast).toMatchObject({ used: 60 })
+  expect((await path('quota=everybody')).body.forecast).toMatchObject({ used: 90 })
+  expect((await path('quota=hourly&tenant=acme')).status).toBe(400)
+  expect((await path('quota=hourly&tenant=acme&consumer=app&model=large')).status).toBe(400)
+  expect((await path('quota=hourly&tenant=acme&consumer=nobody')).status).toBe(404)
+  expect((await path('quota=nothing')).status).toBe(404)
+})
+
+test('one that only asks is known by its checks, and its neighbours are not counted', async () => {
+  expect((await path('quota=asked&tenant=acme&consumer=asker')).body.forecast).toMatchObject({ used: 60 })
+})
+
+test('a caller of one tenant sees no other', async () => {
+  expect((await path('quota=hourly&tenant=acme&consumer=app', 'acme')).status).toBe(200)
+  expect((await path('quota=hourly&tenant=acme&consumer=app', 'other')).status).toBe(404)
+  expect((await path('quota=everybody', 'acme')).status).toBe(404)
+  expect((await whatIf({ quota: 'hourly', subject: app, limit: 1 }, 'other')).status).toBe(404)
+})
+
+test('another limit has another risk', async () => {
+  const { body } = await whatIf({ quota: 'hourly', subject: app, limit: 40 })
+  expect(body.now).toMatchObject({ limit: 100, used: 30 })
+  expect(body.now.probability).toBeLessThan(0.2)
+  expect(body.whatIf).toMatchObject({ limit: 40, used: 30 })
+  expect(body.whatIf.probability).toBeGreaterThan(0.8)
+  expect((await whatIf({ quota: 'hourly', subject: app, limit: 20 })).body.whatIf.probability).toBe(1)
+})
+
+test('growth is from now on', async () => {
+  const { body } = await whatIf({ quota: 'hourly', subject: app, growth: 4 })
+  const { now, whatIf: grown } = body
+  expect(grown).toMatchObject({ limit: 100, used: 30 })
+  expect(grown.burnRate).toBeCloseTo(4 * now.burnRate)
+  expect(grown.probability).toBeGreaterThan(0.8)
+  expect(grown.usageAtReset.p50).toBeGreaterThan(130)
+  expect((await whatIf({ quota: 'hourly', subject: app, growth: 1 })).body.whatIf).toEqual(now)
+})
+
+test('another window counts what it would have seen', async () => {
+  const window = { kind: 'fixed', everySeconds: 7200, anchor: new Date(nowMs - 1.5 * HOUR_MS).toISOString() }
+  const { body } = await whatIf({ quota: 'hourly', subject: app, window })
+  expect(body.whatIf).toMatchObject({ used: 90, windowEndMs: nowMs + HOUR_MS / 2 })
+  const day = await whatIf({
+    quota: 'hourly',
+    subject: app,
+    window: { kind: 'calendar', every: 'month', timezone: 'Europe/Berlin' },
+  })
+  expect(day.body.whatIf.windowEndMs - day.body.whatIf.windowStartMs).toBeGreaterThan(27 * 24 * HOUR_MS)
+})
+
+test('what cannot be is refused', async () => {
+  for (const wrong of [
+    { window: { kind: 'fixed' } },
+    { window: { kind: 'calendar', every: 'day', timezone: 'Mars/Olympus' } },
+    { limit: -1 },
+    { growth: 0 },
+    { colour: 'red' },
+  ]) {
+    expect((await whatIf({ quota: 'hourly', subject: app, ...wrong })).status, JSON.stringify(wrong)).toBe(400)
+  }
+})

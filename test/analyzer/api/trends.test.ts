@@ -1,0 +1,111 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createPerformanceTrendRoutes } from '../../../analyzer/api/performance-trends.ts'
+import { createTrendRoutes } from '../../../analyzer/api/trends.ts'
+import { openTestStore, type TestStore } from '../../store-fixture.ts'
+import { resettingQuota } from '../quotas.ts'
+import { storeCalls, type TestCall } from '../store-calls.ts'
+import { principalOf, testServer } from './server.ts'
+
+const HOUR_MS = 3_600_000
+const DAY_MS = 24 * HOUR_MS
+const nowMs = Math.floor(Date.now() / DAY_MS) * DAY_MS + 30 * 60_000
+const beginMs = Math.floor(nowMs / DAY_MS) * DAY_MS - 28 * DAY_MS
+
+const quotas = [
+  resettingQuota({ name: 'daily', unit: 'total_tokens', limit: 10_000, window: { kind: 'calendar', every: 'day' } }),
+  resettingQuota({ name: 'everybody', per: [] }),
+]
+
+/** One call in each of 24 hours of 28 days. */
+const hourly = (of: (day: number, hour: number) => Partial<TestCall>): TestCall[] =>
+  Array.from({ length: 28 * 24 }, (_, index) => ({
+    startedAtMs: beginMs + index * HOUR_MS + 60_000,
+    ...of(Math.floor(index / 24), index % 24),
+  }))
+
+let testStore: TestStore
+let server: Awaited<ReturnType<typeof testServer>>
+beforeAll(async () => {
+  testStore = await openTestStore()
+  const deps = { client: testStore.store.client, quotas: () => quotas, principalOf, now: () => nowMs }
+  server = await testServer([createTrendRoutes(deps), createPerformanceTrendRoutes(deps)])
+  await storeCalls(testStore.store, [
+    ...hourly(day => ({
+      consumer: 'growing',
+      total_tokens: Math.round(100 * 1.2 ** (day / 7)),
+      route: '/chat',
+      latency_ms: day < 14 ? 100 : 200,
+    })),
+    ...hourly((day, hour) => ({
+      consumer: 'steady',
+      total_tokens: 10,
+      route: '/list',
+      latency_ms: 10,
+      outcome: day >= 20 && hour % 4 === 0 ? 'server_error' : 'ok',
+    })),
+    ...hourly(() => ({ consumer: 'else', tenant: 'other', total_tokens: 1, route: '/list', outcome: 'limited' })),
+  ])
+})
+afterAll(() => testStore?.close())
+
+async function get(url: string, tenant?: string) {
+  const response = await server.inject({ url, headers: tenant === undefined ? {} : { 'x-tenant': tenant } })
+  return { status: response.statusCode, body: response.json() }
+}
+
+test('growth, its date, and the week are told of the most used first', async () => {
+  const { body } = await get('/v1/trends?quota=daily')
+  expect(body).toMatchObject({ unit: 'total_tokens', limit: 10_000, subjectsInAll: 3 })
+  const [growing, steady] = body.subjects
+  expect(growing.subject).toEqual({ tenant: 'acme', consumer: 'growing' })
+  expect(growing.days).toHaveLength(28)
+  expect(growing.growth.factor).toBeCloseTo(1.2, 1)
+  // 4,800 a day now, 10,000 in four weeks.
+  const weeks = (growing.outgrown.typical.atMs - body.asOfMs) / (7 * DAY_MS)
+  expect(weeks).toBeGreaterThan(3.3)
+  expect(weeks).toBeLessThan(4.7)
+  expect(steady).toMatchObject({
+    growth: { factor: 1 },
+    changes: [],
+    outgrown: { typical: { usage: 240, atMs: null } },
+  })
+  expect(steady.season.every((share: number) => Math.abs(share - 1) < 1e-9)).toBe(true)
+})
+
+test('one consumer, or few', async () => {
+  expect((await get('/v1/trends?quota=daily&consumer=steady')).body.subjects).toHaveLength(1)
+  expect((await get('/v1/trends?quota=daily&limit=1')).body).toMatchObject({ subjects: [{}], subjectsInAll: 3 })
+})
+
+test('a caller of one tenant sees no other', async () => {
+  expect((await get('/v1/trends?quota=daily', 'other')).body).toMatchObject({
+    subjectsInAll: 1,
+    subjects: [{ subject: { tenant: 'other' } }],
+  })
+  expect((await get('/v1/trends?quota=everybody', 'other')).body.subjects).toEqual([])
+  expect((await get('/v1/trends?quota=daily&tenant=acme', 'other')).status).toBe(403)
+  expect((await get('/v1/trends/performance', 'other')).body.values).toEqual([])
+})
+
+test('latency and errors have their trends too', async () => {
+  const { body } = await get('/v1/trends/performance?by=route')
+  const of = (route: string) => body.values.find(({ value }: { value: string }) => value === route)
+  expect(of('/chat').calls).toBe(672)
+  expect(of('/chat').latency.days[0]).toEqual({ p50: 100, p90: 100, p99: 100 })
+  expect(of('/chat').latency.changes).toMatchObject([{ atMs: beginMs + 14 * DAY_MS }])
+  expect(of('/chat').latency.changes[0].after).toBeCloseTo(200)
+  expect(of('/chat').errors).toMatchObject({ recentShare: 0, changes: [] })
+  // What a limit refused is neither a call nor an error of the route.
+  expect(of('/list')).toMatchObject({ calls: 672, latency: { growth: { p90: { factor: 1 } } } })
+  expect(of('/list').errors).toMatchObject({
+    recentShare: 0.25,
+    changes: [{ atMs: beginMs + 20 * DAY_MS, before: 0, after: 0.25 }],
+  })
+  expect((await get('/v1/trends/performance?by=model')).body.values).toHaveLength(1)
+})
+
+test('what cannot be asked is refused', async () => {
+  expect((await get('/v1/trends')).status).toBe(400)
+  expect((await get('/v1/trends?quota=unknown')).status).toBe(404)
+  expect((await get('/v1/trends/performance?by=consumer')).status).toBe(400)
+})

@@ -1,0 +1,87 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import { expectedHours, UNUSUAL_SCORE, unseenScore, unusualUse } from '../../../analyzer/forecast/anomalies.ts'
+import { toHistory } from '../../../analyzer/forecast/history.ts'
+
+const HOUR_MS = 3_600_000
+const HOURS = 28 * 24
+
+/** Busy days, quiet nights, and noise that is the same each time: a factor from 0.8 to 1.2. */
+const usual = (hour: number) =>
+  (hour % 24 < 8 ? 10 : 100) * (1 + 0.2 * Math.sin(hour * 12.9898) * Math.cos(hour * 78.233))
+const historyOf = (of: (hour: number) => number, count = HOURS) =>
+  toHistory(
+    Array.from({ length: count }, (_, hour) => of(hour)),
+    0,
+    HOUR_MS,
+    count * HOUR_MS,
+  )
+
+describe('what a day is like', () => {
+  test('is not unusual', () => {
+    expect(unusualUse(historyOf(usual), 0)).toEqual([])
+  })
+
+  test('too much and too little are, with what was expected', () => {
+    const history = historyOf(hour => (hour === 600 || hour === 601 ? 6 * usual(hour) : hour === 660 ? 0 : usual(hour)))
+    const [much, little, ...others] = unusualUse(history, 590 * HOUR_MS)
+    expect(others).toEqual([])
+    expect(much).toMatchObject({ fromMs: 600 * HOUR_MS, toMs: 602 * HOUR_MS })
+    expect(much?.used).toBeGreaterThan(much?.expected.high ?? Number.POSITIVE_INFINITY)
+    expect(much?.score).toBeGreaterThan(UNUSUAL_SCORE)
+    expect(little).toMatchObject({ fromMs: 660 * HOUR_MS, used: 0 })
+    expect(little?.expected.low).toBeGreaterThan(0)
+    expect(little?.score).toBeLessThan(-UNUSUAL_SCORE)
+  })
+
+  test('includes the spikes that it always has', () => {
+    const spiky = historyOf(hour => (hour % 31 === 0 ? 20 : 1) * usual(hour))
+    expect(unusualUse(spiky, 300 * HOUR_MS)).toEqual([])
+  })
+
+  test('is what it has become, a day after it changed', () => {
+    const changed = historyOf(hour => (hour < 500 ? 1 : 3) * usual(hour))
+    expect(unusualUse(changed, 550 * HOUR_MS)).toEqual([])
+  })
+})
+
+test('an hour is judged by what came before it, and by nothing else', () => {
+  const hours = fc.array(fc.nat(1000), { minLength: 180, maxLength: 260 })
+  fc.assert(
+    fc.property(hours, fc.array(fc.nat(100_000), { maxLength: 30 }), (values, later) => {
+      const known = expectedHours(
+        historyOf(hour => values[hour] ?? 0, values.length),
+        0,
+      )
+      const longer = [...values, ...later]
+      const all = expectedHours(
+        historyOf(hour => longer[hour] ?? 0, longer.length),
+        0,
+      )
+      expect(all.slice(0, known.length)).toEqual(known)
+      for (const { used, low, high, score } of all) {
+        expect(low).toBeLessThanOrEqual(high)
+        expect(Math.abs(score) > UNUSUAL_SCORE + 1e-9).toBe(used < low - 1e-6 || used > high + 1e-6)
+      }
+    }),
+    { numRuns: 20 },
+  )
+})
+
+test('of a week or less, and of nothing, nothing is said', () => {
+  expect(expectedHours(historyOf(usual, 6 * 24), 0)).toEqual([])
+  expect(
+    expectedHours(
+      historyOf(() => 0),
+      0,
+    ),
+  ).toEqual([])
+})
+
+test('what was never seen is as unusual as new things have been rare', () => {
+  expect(unseenScore(0, 0)).toBeCloseTo(0)
+  expect(unseenScore(1_000, 1)).toBeGreaterThan(unseenScore(100, 1))
+  expect(unseenScore(1_000, 500)).toBeLessThan(unseenScore(1_000, 1))
+  // Two in a thousand and two.
+  expect(unseenScore(1_000, 1)).toBeCloseTo(2.88, 2)
+})

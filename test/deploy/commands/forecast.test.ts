@@ -1,0 +1,92 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { forecast, NOW_MS } from '../../analyzer/api/forecast-fixture.ts'
+import { freePorts } from '../../free-ports.ts'
+
+const REPOSITORY = new URL('../../..', import.meta.url).pathname
+const dataDir = mkdtempSync(join(tmpdir(), 'quotacast-'))
+const asked: string[] = []
+const path = {
+  history: [
+    [NOW_MS - 1_000_000, 0],
+    [NOW_MS, 40],
+  ],
+  bands: [{ atMs: NOW_MS + 1_000_000, p50: 120 }],
+}
+
+/** Answers as an analyzer with three subjects at risk, one to a page, of which one is gone when it is asked for. */
+const analyzer = createServer((request, response) => {
+  const url = new URL(request.url ?? '/', 'http://analyzer')
+  asked.push(`${url.pathname}${url.search}`)
+  const page = Number(url.searchParams.get('cursor') ?? 0)
+  const all = [
+    forecast('hourly', 'late', 0.2),
+    forecast('hourly', 'soon', 0.94),
+    { ...forecast('hourly', '', 1), used: 100 },
+  ]
+  const isPath = url.pathname === '/v1/forecasts/path'
+  const isGone = isPath && url.searchParams.get('consumer') === 'late'
+  response.writeHead(isGone ? 404 : 200, { 'content-type': 'application/json' })
+  const list = {
+    forecasts: url.searchParams.get('quota') === 'none' ? [] : [all[page]],
+    nextCursor: page < 2 ? `${page + 1}` : null,
+  }
+  response.end(JSON.stringify(isPath ? path : list))
+})
+
+let port = 0
+beforeAll(async () => {
+  writeFileSync(join(dataDir, 'token'), 'secret')
+  port = (await freePorts(1))[0] ?? 0
+  await new Promise<void>(resolve => analyzer.listen(port, '127.0.0.1', resolve))
+})
+afterAll(() => {
+  analyzer.close()
+  rmSync(dataDir, { recursive: true, force: true })
+})
+
+const run = (...args: string[]) =>
+  new Promise<{ code: number; stdout: string; stderr: string }>(resolve => {
+    const flags = ['--data', dataDir, '--set', `analyzer.port=${port}`]
+    const command = [join(REPOSITORY, 'deploy/main.ts'), 'forecast', ...args, ...flags]
+    const child = execFile(process.execPath, command, (_error, stdout, stderr) =>
+      resolve({ code: child.exitCode ?? -1, stdout, stderr }),
+    )
+  })
+
+test('the most likely to run out come first, each with a line of its window', async () => {
+  const { code, stdout } = await run('--risk', '0.2')
+  expect(code).toBe(0)
+  const [header, usedUp, soon, late, ...rest] = stdout.trimEnd().split('\n')
+  expect(header).toMatch(/^quota +subject +used +of +risk +runs out at +until the reset$/)
+  expect(usedUp).toContain('consumer=(unknown)')
+  expect(usedUp).toContain('used up')
+  expect(soon).toMatch(/consumer=soon +40 +100 requests +94 % .*│.*█$/)
+  expect(late).toMatch(/consumer=late .* 20 %/)
+  expect(late).not.toContain('│')
+  expect(rest).toEqual([])
+  expect(asked[0]).toBe('/v1/forecasts?atRisk=0.2&limit=1000')
+})
+
+test('machines get everything', async () => {
+  const { stdout } = await run('--json', '--rows', '1')
+  expect(JSON.parse(stdout)).toMatchObject([
+    { quota: 'hourly', probability: 1, history: path.history, bands: path.bands },
+  ])
+})
+
+test('nobody at risk is good news', async () => {
+  expect((await run('--quota', 'none')).stdout).toBe(
+    'No subject has a risk of 10 % or more to run out before its reset.\n',
+  )
+})
+
+test.each(['2', 'high', ''])('--risk %j is a mistake of the user', async risk => {
+  const { code, stderr } = await run('--risk', risk)
+  expect(stderr).toContain('--risk is a number from 0 to 1')
+  expect(code).toBe(2)
+})

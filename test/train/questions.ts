@@ -1,0 +1,185 @@
+/** Public usage series, and questions about them whose answers are known: what the calibrator is trained on. */
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import type { Question } from '../../analyzer/forecast/features.ts'
+import { firstUseMs, type History, reachedMs, toHistory, totalBetween } from '../../analyzer/forecast/history.ts'
+import { uniform } from '../../analyzer/forecast/random.ts'
+
+const DAY_MS = 86_400_000
+const SETS = ['servegen-req', 'servegen-tok', 'm4h', 'web', 'long', 'minute'] as const
+const WINDOWS_MS = [60_000, 300_000, 3_600_000, 5 * 3_600_000, DAY_MS, 7 * DAY_MS, 30 * DAY_MS] as const
+/** Windows begin when a series is at least so many days or windows old, and some when it has just begun. */
+const OLD_UNITS = 2
+const YOUNG_UNITS = 0.5
+const YOUNG_SHARE = 0.1
+/** From so many steps on a series is long. */
+const LONG_STEPS = 3_000
+/** Fewest steps of a window, and the length of the series' step from which windows of seconds are asked about. */
+const STEPS_MIN = 12
+const WINDOW_STEPS_MAX = 8_640
+
+export interface Series {
+  id: string
+  set: string
+  /** Series of one fold are scored by what was trained on the others; those of one client are in the same. */
+  fold: number
+  values: Float64Array
+  history: History
+}
+
+/** Folds that the series are dealt into. */
+export const FOLDS = 4
+/** Sums of clients that are made, and of how many clients each. */
+const SUMS = 200
+const SUMMED = { min: 2, max: 6 }
+/** Steps of the copies that are told faster, and the sets that they are made of. */
+const FASTER_STEPS_MS = [1_000, 60_000] as const
+const FASTER_SETS = ['servegen-req', 'servegen-tok', 'm4h']
+
+export interface Asked extends Question {
+  /** The public set and the window: what is weighed alike. */
+  group: string
+  /** When the limit was reached; at or after the window's end when it was not. */
+  reachedAtMs: number
+}
+
+/** Reads the prepared series of `folder`, in their order. */
+export function readSeries(folder: string): Series[] {
+  return SETS.flatMap(set =>
+    gunzipSync(readFileSync(join(folder, 'prepared', `${set}.jsonl.gz`)))
+      .toString('utf8')
+      .trim()
+      .split('\n')
+      .map(line => {
+        const { id, step, start, values } = JSON.parse(line) as {
+          id: string
+          step: number
+          start: number
+          values: number[]
+        }
+        return toSeries(id, set, foldOf(id), Float64Array.from(values), { startMs: start * 1000, stepMs: step * 1000 })
+      }),
+  )
+}
+
+/** Requests and tokens of one client are in the same fold. */
+export const foldOf = (id: string): number => (seedOf(`${id.replace(/-(req|tok)\b/, '')} fold`) >>> 3) % FOLDS
+
+function toSeries(
+  id: string,
+  set: string,
+  fold: number,
+  values: Float64Array,
+  grid: { startMs: number; stepMs: number },
+): Series {
+  const { startMs, stepMs } = grid
+  return { id, set, fold, values, history: toHistory(values, startMs, stepMs, startMs + values.length * stepMs) }
+}
+
+/**
+ * More series of the same kinds, so that what is learnt is not about single ones: sums of clients, as teams and tenants
+ * are, and copies that are told faster, so that short windows are known from more than a few series.
+ */
+export function moreSeries(series: readonly Series[]): Series[] {
+  const faster = series
+    .filter(({ set }) => FASTER_SETS.includes(set))
+    .flatMap(({ id, set, fold, values }) =>
+      FASTER_STEPS_MS.map(stepMs =>
+        toSeries(`${id} by ${stepMs}`, `${set} by ${stepMs}`, fold, values, { startMs: 0, stepMs }),
+      ),
+    )
+  const random = uniform(seedOf('sums'))
+  const sums = Array.from({ length: SUMS }, (_, index) => {
+    const fold = index % FOLDS
+    const set = index % 3 === 0 ? 'servegen-tok' : 'servegen-req'
+    const clients = series.filter(one => one.set === set && one.fold === fold)
+    const count = SUMMED.min + Math.floor(random() * (SUMMED.max - SUMMED.min + 1))
+    const values = new Float64Array(clients[0]?.values.length ?? 0)
+    for (let k = 0; k < count; k++) {
+      const one = clients[Math.floor(random() * clients.length)]
+      const mean = (one?.values.reduce((sum, value) => sum + value, 0) ?? 0) / values.length
+      const weight = (100 * Math.exp(2 * random())) / mean
+      one?.values.forEach((value, step) => {
+        values[step] = (values[step] ?? 0) + weight * value
+      })
+    }
+    return toSeries(`sum ${index}`, `${set} sum`, fold, values, { startMs: 0, stepMs: 600_000 })
+  })
+  return [...faster, ...sums]
+}
+
+/** A number from a text, by FNV-1a: what a text is seeded with. */
+export function seedOf(text: string): number {
+  let hash = 0x811c9dc5
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193)
+  return hash >>> 0
+}
+
+/** Most windows of one length that are asked about in a series, and questions in each. */
+export interface Sampling {
+  windowsMax: number
+  instants: number
+  limits: number
+}
+
+/** How much is asked of a series: of the few long ones more. */
+export function samplingOf({ set, values }: Series): Sampling {
+  if (set.includes(' by ')) return { windowsMax: 3, instants: 2, limits: 2 }
+  if (values.length > LONG_STEPS) return { windowsMax: 40, instants: 4, limits: 2 }
+  return set === 'm4h' ? { windowsMax: 4, instants: 2, limits: 2 } : { windowsMax: 8, instants: 3, limits: 2 }
+}
+
+/** Asks about random windows of the series, at random instants, with limits near what earlier windows used. */
+export function sampleQuestions({ id, set, history }: Series, { windowsMax, instants, limits }: Sampling): Asked[] {
+  const random = uniform(seedOf(id))
+  const gauss = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
+  const beginMs = firstUseMs(history)
+  const asked: Asked[] = []
+  for (const windowMs of WINDOWS_MS) {
+    const steps = windowMs / history.stepMs
+    if (steps < STEPS_MIN || steps > WINDOW_STEPS_MAX) continue
+    const unitMs = Math.min(windowMs, DAY_MS)
+    const startsFrom = (units: number) => Math.ceil((beginMs + units * unitMs) / unitMs) * unitMs
+    const firstMs = startsFrom(OLD_UNITS)
+    const starts = Math.floor((history.endMs - windowMs - firstMs) / unitMs) + 1
+    if (starts < 1) continue
+    for (let w = 0; w < Math.min(windowsMax, starts); w++) {
+      const isYoung = random() < YOUNG_SHARE
+      const windowStartMs = isYoung ? startsFrom(YOUNG_UNITS) : firstMs + Math.floor(random() * starts) * unitMs
+      const windowEndMs = windowStartMs + windowMs
+      for (let l = 0; l < limits; l++) {
+        const limit = limitOf(history, windowStartMs, windowMs, unitMs, random, gauss)
+        if (limit < 20) continue
+        const reachedAtMs = Math.min(windowEndMs, reachedMs(history, windowStartMs, limit))
+        for (let k = 0; k < instants; k++) {
+          const part = (Math.floor(random() * 12) / 12) * windowMs
+          const nowMs = windowStartMs + Math.round(part / history.stepMs) * history.stepMs
+          const used = totalBetween(history, windowStartMs, nowMs)
+          if (used >= limit) continue
+          const ask = { history, nowMs, windowStartMs, windowEndMs, used, limit, reachedAtMs }
+          asked.push({ ...ask, group: `${set} ${windowMs / 1000}` })
+        }
+      }
+    }
+  }
+  return asked
+}
+
+/** A limit that could have been set from the past alone: near what a random earlier window used. */
+function limitOf(
+  history: History,
+  startMs: number,
+  windowMs: number,
+  unitMs: number,
+  random: () => number,
+  gauss: () => number,
+): number {
+  const windows = Math.floor((startMs - windowMs - history.startMs) / unitMs) + 1
+  if (windows < 3) {
+    const knownMs = startMs - history.startMs
+    return Math.round((totalBetween(history, history.startMs, startMs) / knownMs) * windowMs * Math.exp(0.4 * gauss()))
+  }
+  const toMs = startMs - Math.floor(random() * windows) * unitMs
+  return Math.round(totalBetween(history, toMs - windowMs, toMs) * Math.exp(0.15 * gauss()))
+}
