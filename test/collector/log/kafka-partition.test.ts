@@ -169,11 +169,11 @@ test('notices another log at once, and a log that ends below it only when that l
 
 test('cuts what is too much for one delivery', async () => {
   const { partition, batches } = await begin()
-  await partition.deliver(payload(range(0, 45_000)).delivery)
+  await partition.deliver(payload(range(0, 25_000)).delivery)
   expect(batches.map(batch => [batch.entries.length, batch.nextOffset])).toEqual([
-    [20_000, 20_000],
-    [20_000, 40_000],
-    [5_000, 45_000],
+    [10_000, 10_000],
+    [10_000, 20_000],
+    [5_000, 25_000],
   ])
 })
 
