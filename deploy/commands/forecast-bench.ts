@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline/promises'
 import { toForest } from '../../analyzer/forecast/trees.ts'
@@ -26,8 +27,10 @@ export const command: Command = {
     for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
       if (line.trim() === '') continue
       const answer = answerOf(JSON.parse(line))
-      if (answer !== null) invocation.print(JSON.stringify(answer))
+      // A pipe takes what its reader takes, and what is still on its way when the process ends is lost.
+      if (answer !== null && !process.stdout.write(`${JSON.stringify(answer)}\n`)) await once(process.stdout, 'drain')
     }
+    await new Promise(resolve => process.stdout.write('', resolve))
     return 0
   },
 }

@@ -1,0 +1,44 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect, test } from 'vitest'
+
+const MAIN = new URL('../../../deploy/main.ts', import.meta.url).pathname
+const HISTORIES = 60
+
+/** What the command answers, read by somebody who takes his time. */
+async function answers(lines: readonly object[], ...flags: string[]): Promise<{ code: number; lines: unknown[] }> {
+  const child = spawn(process.execPath, [MAIN, 'forecast-bench', ...flags], { stdio: ['pipe', 'pipe', 'ignore'] })
+  const ended = once(child, 'exit')
+  child.stdin.end(lines.map(line => `${JSON.stringify(line)}\n`).join(''))
+  await sleep(1_000)
+  let text = ''
+  for await (const chunk of child.stdout.setEncoding('utf8')) text += chunk
+  const [code] = await ended
+  return {
+    code,
+    lines: text
+      .split('\n')
+      .filter(Boolean)
+      .map(line => JSON.parse(line)),
+  }
+}
+
+test('every answer arrives, however slowly it is read', async () => {
+  const history = Array.from({ length: 100 }, (_, hour) => 50 + (hour % 24))
+  const asked = Array.from({ length: HISTORIES }, (_, index) => ({
+    id: `H${index}`,
+    step: 3600,
+    horizon: 200,
+    level: 0.95,
+    history,
+  }))
+  const { code, lines } = await answers(asked, '--m4')
+  expect(code).toBe(0)
+  expect(lines).toHaveLength(HISTORIES)
+  expect(lines.at(-1)).toMatchObject({ id: `H${HISTORIES - 1}` })
+})
+
+test('a line that makes no sense ends it with a failure', async () => {
+  expect((await answers([{ kind: 'task' }])).code).toBe(1)
+})
