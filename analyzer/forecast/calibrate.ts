@@ -14,6 +14,8 @@ const OFFSET_PER_SCORE = -1
 const MIXED_SCORE = 1
 /** Scores of the mixed paths at which the calibrator is asked: around the quantiles that will be read off. */
 const SCORES_ASKED = [1.8, 0.8, 0, -0.8, -1.8] as const
+/** The same, and where the paths are as good as sure: a key that is always alike goes from never to always at once. */
+const SCORES_ANSWERED = [...SCORES_ASKED, -3.5] as const
 /** Instants at which the mixed paths are looked at to find these. */
 const SCAN = 12
 /** Instants that are asked in any case. */
@@ -53,7 +55,7 @@ export function calibrated(question: Question, outlook: Outlook, { forest, prior
     (ownWeight > 0 ? ownWeight * own(share) : 0) + (prior ? prior.weight * prior.at(share) : 0)
   const last = at(1)
   if (last < least) return { shares: [1], probabilities: [last] }
-  const shares = [...sharesOf(question, outlook), 1]
+  const shares = [...sharesOf(question, outlook, SCORES_ANSWERED), 1]
   // The trees are monotone in what depends on the instant but for the spreads: what they undo is made good here.
   let most = 0
   const probabilities = shares.map(share => {
@@ -83,19 +85,22 @@ export function shareAt({ shares, probabilities }: Crossing, level: number): num
 }
 
 /** Shares of the time left at which to ask, ascending, below 1. */
-export function sharesOf({ nowMs, windowEndMs, limit, used }: Question, outlook: Outlook): number[] {
+export function sharesOf(
+  { nowMs, windowEndMs, limit, used }: Question,
+  outlook: Outlook,
+  scores: readonly number[] = SCORES_ASKED,
+): number[] {
   const mixed = mixedCurve(outlook)
   const shares: number[] = [...SHARES_ASKED]
   const quantiles = new Float64Array(CURVE_LEVELS.length)
   const need = limit - used
   let before = Number.POSITIVE_INFINITY
   let asked = 0
-  for (let part = 1; mixed && part <= SCAN && asked < SCORES_ASKED.length; part++) {
+  for (let part = 1; mixed && part <= SCAN && asked < scores.length; part++) {
     quantilesBetween(mixed, nowMs, nowMs + ((windowEndMs - nowMs) * part) / SCAN, quantiles)
     const score = scoreOf(quantiles, need, need / 1000)
-    for (; asked < SCORES_ASKED.length && score <= (SCORES_ASKED[asked] ?? 0); asked++) {
-      const within =
-        Number.isFinite(before) && before > score ? (before - (SCORES_ASKED[asked] ?? 0)) / (before - score) : 1
+    for (; asked < scores.length && score <= (scores[asked] ?? 0); asked++) {
+      const within = Number.isFinite(before) && before > score ? (before - (scores[asked] ?? 0)) / (before - score) : 1
       shares.push((part - 1 + Math.max(0, Math.min(1, within))) / SCAN)
     }
     before = score

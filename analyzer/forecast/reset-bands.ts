@@ -28,6 +28,8 @@ export function bandsUntilReset(curve: Curve, { nowMs, windowEndMs, used, usageA
   quantilesBetween(curve, nowMs, windowEndMs, atReset)
   const ends = [usageAtReset.p10, usageAtReset.p50, usageAtReset.p90].map(units => units - used)
   const knots = curve.totals.length / CURVE_LEVELS.length
+  // Quantiles of weighted paths may sink a little where paths change places; what is used does not.
+  const before = { p10: used, p50: used, p90: used }
   return Array.from({ length: knots }, (_, knot) => {
     const timeShare = (knot + 1) / knots
     const atMs = nowMs + timeShare * (windowEndMs - nowMs)
@@ -36,6 +38,9 @@ export function bandsUntilReset(curve: Curve, { nowMs, windowEndMs, used, usageA
       const end = atReset[level] ?? 0
       return used + (ends[index] ?? 0) * (end > 0 ? (paths[level] ?? 0) / end : timeShare)
     })
-    return { atMs: Math.round(atMs), p10, p50: Math.max(p10, p50), p90: Math.max(p10, p50, p90) }
+    before.p10 = Math.max(before.p10, Math.min(p10, usageAtReset.p10))
+    before.p50 = Math.max(before.p50, before.p10, Math.min(p50, usageAtReset.p50))
+    before.p90 = Math.max(before.p90, before.p50, Math.min(p90, usageAtReset.p90))
+    return { atMs: Math.round(atMs), ...before }
   })
 }

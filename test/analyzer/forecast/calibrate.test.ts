@@ -58,10 +58,8 @@ describe('a question', () => {
       expect(shares).toEqual(shares.toSorted((a, b) => a - b))
       expect(probabilities).toEqual(probabilities.toSorted((a, b) => a - b))
     }
-    // 80 are left: two thirds of the time are needed, and series like this one have taught it to be wary.
-    const median = shareAt(answer(200, null, CALIBRATOR), 0.5)
-    expect(median).toBeGreaterThan(0.5)
-    expect(median).toBeLessThan(0.95)
+    // 80 are left: two thirds of the time are needed.
+    for (const forest of [none, CALIBRATOR]) expect(shareAt(answer(200, null, forest), 0.5)).toBeCloseTo(0.67, 1)
   })
 
   test('is answered by the prior as far as it counts', () => {
