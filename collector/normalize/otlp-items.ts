@@ -63,7 +63,7 @@ interface Span {
   service: string | null
   parent: Span | null
   children: Span[]
-  parentKey: string
+  parentKey: string | null
 }
 
 /** The items of a document; a document that is none of OTLP's is an item itself. */
@@ -121,12 +121,13 @@ function joinedSpans(resourceSpans: unknown): Span[] {
         const genAi = genAiOf(item.attributes)
         const span: Span = { item, genAi, kind, service, parent: null, children: [], parentKey: parentKeyOf(raw) }
         spans.push(span)
-        byKey.set(keyOf(raw.traceId, raw.spanId), span)
+        const key = keyOf(raw.traceId, raw.spanId)
+        if (key !== null) byKey.set(key, span)
       }
     }
   }
   for (const span of spans) {
-    const parent = byKey.get(span.parentKey)
+    const parent = span.parentKey === null ? undefined : byKey.get(span.parentKey)
     if (parent === undefined || parent === span) continue
     span.parent = parent
     parent.children.push(span)
@@ -135,13 +136,17 @@ function joinedSpans(resourceSpans: unknown): Span[] {
 }
 
 /** agentgateway links its inner spans to what should be their parent. */
-function parentKeyOf(raw: Fields): string {
+function parentKeyOf(raw: Fields): string | null {
   const parentId = textOf(raw.parentSpanId)
   const [link] = parentId === null ? listOf(raw.links) : []
   return link === undefined ? keyOf(raw.traceId, parentId) : keyOf(link.traceId, link.spanId)
 }
 
-const keyOf = (traceId: unknown, spanId: unknown) => `${textOf(traceId)} ${textOf(spanId)}`
+/** `null` for a span without an id, which no other one names. */
+function keyOf(traceId: unknown, spanId: unknown): string | null {
+  const id = textOf(spanId)
+  return id === null ? null : `${textOf(traceId)} ${id}`
+}
 
 function spanItem(raw: Fields, resource: Fields): OtlpItem {
   const item = itemOf('span', raw, resource)
