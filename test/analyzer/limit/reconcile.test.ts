@@ -95,9 +95,9 @@ async function used(store: LimitStore, one: Quota, subject: string[]) {
   return standings[0]?.used
 }
 const isStored = async (settler: Settler) => {
-  await expect.poll(() => settler.lagEntries(), { timeout: 10_000 }).toBe(0)
+  await expect.poll(() => settler.lagEntries(), { timeout: 30_000 }).toBe(0)
   await expect
-    .poll(async () => (await writer.lag()).every(({ entries }) => entries === 0), { timeout: 10_000 })
+    .poll(async () => (await writer.lag()).every(({ entries }) => entries === 0), { timeout: 30_000 })
     .toBe(true)
 }
 /** Compares until nothing differs; the first comparison, made at once, may have come too early. */
@@ -272,7 +272,7 @@ test('what was stored from a log that is gone and was never applied is added', a
   await first.close()
   await appendCalls(log, [callRecord({ totalTokens: 7 })])
   await expect
-    .poll(async () => (await writer.lag()).every(({ entries }) => entries === 0), { timeout: 10_000 })
+    .poll(async () => (await writer.lag()).every(({ entries }) => entries === 0), { timeout: 30_000 })
     .toBe(true)
   await writer.close()
   await log.close()

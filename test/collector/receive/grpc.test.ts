@@ -117,7 +117,7 @@ describe("Envoy's access log service", () => {
     await sleep(50)
     expect(await testLog.calls()).toEqual([])
     isAway = false
-    await expect.poll(async () => (await testLog.calls()).length, { timeout: 5000 }).toBe(2)
+    await expect.poll(async () => (await testLog.calls()).length, { timeout: 30_000 }).toBe(2)
     end()
     expect(await ended).toMatchObject({ code: status.OK })
   })
@@ -225,7 +225,7 @@ test('a port that is taken is told of, and listened on as soon as it is free', a
   const { receiving } = await open({ limits: { grpc: { host: '127.0.0.1', port } } })
   await expect.poll(() => receiving.readiness()).toEqual([expect.stringContaining(`127.0.0.1:${port}`)])
   await new Promise(resolve => other.close(resolve))
-  await expect.poll(() => receiving.readiness(), { timeout: 10_000 }).toEqual([])
+  await expect.poll(() => receiving.readiness(), { timeout: 30_000 }).toEqual([])
 })
 
 test('closing cuts off streams that never end', async () => {
