@@ -1,13 +1,11 @@
 /** `GET /v1/forecasts/accuracy`: whether the forecasts of this very installation were right. */
-
-import type { ClickHouseClient } from '@clickhouse/client'
 import Type, { type Static } from 'typebox'
-import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import type { Routes } from '../../collector/principal.ts'
 import { type Lead, leadOf, type ScoredForecast, type Scores, scoresOf } from '../forecast/scoring.ts'
-import type { ResettingQuota } from '../tick/followed-quota.ts'
 import { type Outcomes, readOutcomes } from '../tick/outcomes.ts'
 import { quotaAsked, RequestError, tenantAsked } from './request-error.ts'
 import { dimensionValue, orNull, quotaName } from './schema.ts'
+import type { QuotaQueryDeps } from './subject-asked.ts'
 import { parseInstant } from './times.ts'
 
 const HOUR_MS = 3_600_000
@@ -101,15 +99,7 @@ const Answer = Type.Object({
   quotasLeftOut: Type.Integer({ description: 'Further quotas, not scored: ask for them by name.' }),
 })
 
-export interface AccuracyDeps {
-  client: ClickHouseClient
-  /** Those whose windows reset. */
-  quotas: () => readonly ResettingQuota[]
-  principalOf: PrincipalOf
-  now: () => number
-}
-
-export function createAccuracyRoutes(deps: AccuracyDeps): Routes {
+export function createAccuracyRoutes(deps: QuotaQueryDeps): Routes {
   return server => {
     server.get<{ Querystring: Query }>(
       '/v1/forecasts/accuracy',
@@ -131,7 +121,7 @@ export function createAccuracyRoutes(deps: AccuracyDeps): Routes {
   }
 }
 
-async function answer(deps: AccuracyDeps, query: Query, own: string | null): Promise<Static<typeof Answer>> {
+async function answer(deps: QuotaQueryDeps, query: Query, own: string | null): Promise<Static<typeof Answer>> {
   const { client } = deps
   const quotas = deps.quotas()
   const nowMs = deps.now()

@@ -1,8 +1,6 @@
 /** `GET /v1/anomalies`: what the past of a quota's subjects does not explain. */
-
-import type { ClickHouseClient } from '@clickhouse/client'
 import Type, { type Static } from 'typebox'
-import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import type { Routes } from '../../collector/principal.ts'
 import { UNSEEN_SCORE, type UnusualUse, unseenScore, unusualUse } from '../forecast/anomalies.ts'
 import { subjectMap } from '../policy/subject.ts'
 import type { ResettingQuota } from '../tick/followed-quota.ts'
@@ -10,7 +8,7 @@ import { readSubjectHours, type SubjectHours } from '../tick/subject-hours.ts'
 import { readUnseen, type Trait, type Unseen } from '../usage/unseen.ts'
 import { quotaAsked, RequestError } from './request-error.ts'
 import { orNull, SubjectAnswer } from './schema.ts'
-import { SubjectsQuery, visibleQuota } from './subject-asked.ts'
+import { type QuotaQueryDeps, SubjectsQuery, visibleQuota } from './subject-asked.ts'
 import { parseInstant } from './times.ts'
 
 const HOUR_MS = 3_600_000
@@ -71,15 +69,7 @@ const Answer = Type.Object({
   }),
 })
 
-export interface AnomalyDeps {
-  client: ClickHouseClient
-  /** Those whose windows reset. */
-  quotas: () => readonly ResettingQuota[]
-  principalOf: PrincipalOf
-  now: () => number
-}
-
-export function createAnomalyRoutes(deps: AnomalyDeps): Routes {
+export function createAnomalyRoutes(deps: QuotaQueryDeps): Routes {
   return server => {
     server.get<{ Querystring: Query }>(
       '/v1/anomalies',
@@ -100,7 +90,7 @@ export function createAnomalyRoutes(deps: AnomalyDeps): Routes {
   }
 }
 
-async function answer(deps: AnomalyDeps, query: Query, own: string | null): Promise<Static<typeof Answer>> {
+async function answer(deps: QuotaQueryDeps, query: Query, own: string | null): Promise<Static<typeof Answer>> {
   const nowMs = deps.now()
   const fromMs = Math.floor(parseInstant('from', query.from, nowMs) / HOUR_MS) * HOUR_MS
   if (fromMs < nowMs - LOOK_BACK_MS_MAX - HOUR_MS || fromMs > nowMs) {

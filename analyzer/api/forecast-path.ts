@@ -1,20 +1,16 @@
 /** `GET /v1/forecasts/path`: how a subject came to where it is in its window, and where it may go until the reset. */
-
-import type { ClickHouseClient } from '@clickhouse/client'
 import Type, { type Static } from 'typebox'
-import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import type { Routes } from '../../collector/principal.ts'
 import { mixedCurve } from '../forecast/outlook.ts'
 import { bandsUntilReset } from '../forecast/reset-bands.ts'
 import { DIMENSIONS } from '../policy/quota.ts'
-import type { ResettingQuota } from '../tick/followed-quota.ts'
 import { forecastOne, type OneSubject } from '../tick/one-subject.ts'
 import type { FollowedForecast, SubjectForecast } from '../tick/subject-forecast.ts'
-import type { Snapshot } from '../tick/ticker.ts'
 import { usedInStep } from '../usage/series.ts'
 import { ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
 import { quotaAsked } from './request-error.ts'
 import { dimensionValue, quotaName } from './schema.ts'
-import { subjectAsked, visibleForecast } from './subject-asked.ts'
+import { type SubjectQueryDeps, subjectAsked, visibleForecast } from './subject-asked.ts'
 
 /** Points of the past that are answered at most: as many as a chart has room for. */
 const POINTS_MAX = 240
@@ -36,18 +32,7 @@ const Answer = Type.Object({
   }),
 })
 
-export interface ForecastPathDeps {
-  client: ClickHouseClient
-  /** Those whose windows reset. */
-  quotas: () => readonly ResettingQuota[]
-  /** Configured labels that are columns. */
-  labelColumns: readonly string[]
-  snapshot: () => Snapshot
-  principalOf: PrincipalOf
-  now: () => number
-}
-
-export function createForecastPathRoutes(deps: ForecastPathDeps): Routes {
+export function createForecastPathRoutes(deps: SubjectQueryDeps): Routes {
   const dimensions = [...DIMENSIONS, ...deps.labelColumns].map(name => {
     const value = dimensionValue(`The subject's ${name}, where the quota is per ${name}; unknown is an empty text.`)
     return [name, Type.Optional(value)]
@@ -77,7 +62,7 @@ export function createForecastPathRoutes(deps: ForecastPathDeps): Routes {
   }
 }
 
-async function answer(deps: ForecastPathDeps, query: Query, own: string | null): Promise<Static<typeof Answer>> {
+async function answer(deps: SubjectQueryDeps, query: Query, own: string | null): Promise<Static<typeof Answer>> {
   const nowMs = deps.now()
   const { quota: name, ...named } = query
   const quota = quotaAsked(deps.quotas(), name)

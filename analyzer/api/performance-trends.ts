@@ -14,7 +14,7 @@ const DAYS = 28
 const VALUES_MAX = 100
 /** Smaller changes of the share of errors are not reported. */
 const SHARE_CHANGE_MIN = 0.01
-/** The newest days that stand for now. */
+/** The newest days: what they were like is what it is like at present. */
 const RECENT_DAYS = 7
 
 const Query = Type.Object(

@@ -7,6 +7,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import Type, { type Static, type TSchema } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
 import type { Control } from '../control/control.ts'
+import type { Wish } from '../control/fold.ts'
 import { isAddressRange } from '../limit/blocks.ts'
 import { Block, Grant, Override } from '../policy/adjustment.ts'
 import { keyOf, type Policy } from '../policy/policy.ts'
@@ -125,6 +126,10 @@ function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps
     value: schema,
   })
   const Body = Type.Object({ version: Version, reason: Reason, value: schema }, { additionalProperties: false })
+  const change = async (request: FastifyRequest, wish: Pick<Wish, 'key' | 'version' | 'value' | 'reason'>) => {
+    await deps.control.change({ kind, ...wish, by: deps.principalOf(request).name })
+    return { key: wish.key, version: wish.version + 1 }
+  }
   server.get(
     path,
     {
@@ -161,8 +166,7 @@ function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps
       checkChange(editable, key, deps)
       const problem = editable.problemOf(key, value as never, deps)
       if (problem !== null) throw new RequestError(400, 'VALUE_INVALID', problem)
-      await deps.control.change({ kind, key, version, value, by: deps.principalOf(request).name, reason })
-      return { key, version: version + 1 }
+      return change(request, { key, version, value, reason })
     },
   )
   server.delete<{ Params: Static<typeof Params>; Querystring: Static<typeof DeleteQuery> }>(
@@ -185,8 +189,7 @@ function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps
       if (kind === 'quota') refuseConfigured(key, deps)
       if (deps.control.current(kind, key).value === null)
         throw new RequestError(404, 'NOT_FOUND', `There is no ${singular} ${key}.`)
-      await deps.control.change({ kind, key, version, value: null, by: deps.principalOf(request).name, reason })
-      return { key, version: version + 1 }
+      return change(request, { key, version, value: null, reason })
     },
   )
 }

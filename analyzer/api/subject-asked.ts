@@ -1,13 +1,30 @@
 /** The subjects that a request is about: one by name, or some of a quota, as far as its caller may see them. */
-
 import type { ClickHouseClient } from '@clickhouse/client'
 import Type, { type Static } from 'typebox'
+import type { PrincipalOf } from '../../collector/principal.ts'
 import { narrowedTo, ofTenant } from '../policy/narrowing.ts'
 import type { ResettingQuota } from '../tick/followed-quota.ts'
 import { type OneSubject, readSubject } from '../tick/one-subject.ts'
 import type { FollowedForecast } from '../tick/subject-forecast.ts'
+import type { Snapshot } from '../tick/ticker.ts'
 import { RequestError, tenantAsked } from './request-error.ts'
 import { dimensionValue, quotaName } from './schema.ts'
+
+/** What answers about one quota are made from. */
+export interface QuotaQueryDeps {
+  client: ClickHouseClient
+  /** Those whose windows reset. */
+  quotas: () => readonly ResettingQuota[]
+  principalOf: PrincipalOf
+  now: () => number
+}
+
+/** The same about one subject, beside its forecast. */
+export interface SubjectQueryDeps extends QuotaQueryDeps {
+  /** Configured labels that are columns. */
+  labelColumns: readonly string[]
+  snapshot: () => Snapshot
+}
 
 /**
  * Reads the subject, named by all dimensions of the quota's `per` and no others (an unknown one is an empty text).

@@ -1,16 +1,13 @@
 /** `GET /v1/trends`: where the use of a quota is going in the long run, and when it will be too small. */
-
-import type { ClickHouseClient } from '@clickhouse/client'
 import Type, { type Static } from 'typebox'
-import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import type { Routes } from '../../collector/principal.ts'
 import { dailyTotals, outgrownBy, seasonProfile, WEEK_HOURS, weeklyGrowth } from '../forecast/trends.ts'
-import type { ResettingQuota } from '../tick/followed-quota.ts'
 import { hoursKnownUntil, readSubjectHours, type SubjectHours } from '../tick/subject-hours.ts'
 import { UNITS } from '../usage/units.ts'
 import { windowAt } from '../usage/window.ts'
 import { quotaAsked } from './request-error.ts'
 import { orNull, SubjectAnswer } from './schema.ts'
-import { SubjectsQuery, visibleQuota } from './subject-asked.ts'
+import { type QuotaQueryDeps, SubjectsQuery, visibleQuota } from './subject-asked.ts'
 import { ChangeAnswer, factorChangesOf, GrowthAnswer } from './trend-schema.ts'
 
 const DAY_MS = 86_400_000
@@ -48,15 +45,7 @@ const Answer = Type.Object({
   subjectsInAll: Type.Integer({ description: 'Subjects with calls in this time.' }),
 })
 
-export interface TrendDeps {
-  client: ClickHouseClient
-  /** Those whose windows reset. */
-  quotas: () => readonly ResettingQuota[]
-  principalOf: PrincipalOf
-  now: () => number
-}
-
-export function createTrendRoutes(deps: TrendDeps): Routes {
+export function createTrendRoutes(deps: QuotaQueryDeps): Routes {
   return server => {
     server.get<{ Querystring: SubjectsQuery }>(
       '/v1/trends',
@@ -77,7 +66,7 @@ export function createTrendRoutes(deps: TrendDeps): Routes {
   }
 }
 
-async function answer(deps: TrendDeps, query: SubjectsQuery, own: string | null): Promise<Static<typeof Answer>> {
+async function answer(deps: QuotaQueryDeps, query: SubjectsQuery, own: string | null): Promise<Static<typeof Answer>> {
   const nowMs = deps.now()
   const quota = quotaAsked(deps.quotas(), query.quota)
   const visible = visibleQuota(quota, query, own)

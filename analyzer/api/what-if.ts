@@ -1,22 +1,19 @@
 /** `POST /v1/forecasts/what-if`: the same subject under another limit, another window, or with more to do. */
-
 import assert from 'node:assert/strict'
-import type { ClickHouseClient } from '@clickhouse/client'
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
-import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import type { Routes } from '../../collector/principal.ts'
 import { limitBeforeGrowth, toGrown } from '../forecast/growth.ts'
 import { parseQuota, QuotaError } from '../policy/quota.ts'
 import { hasReset, type ResettingQuota } from '../tick/followed-quota.ts'
 import { forecastOne } from '../tick/one-subject.ts'
 import type { SubjectForecast } from '../tick/subject-forecast.ts'
-import type { Snapshot } from '../tick/ticker.ts'
 import { ResettingWindowOptions } from '../usage/window-options.ts'
 import { ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
 import { quotaAsked, RequestError } from './request-error.ts'
 import { dimensionValue, quotaName } from './schema.ts'
-import { subjectAsked, visibleForecast } from './subject-asked.ts'
+import { type SubjectQueryDeps, subjectAsked, visibleForecast } from './subject-asked.ts'
 
 const GROWTH_MAX = 1_000
 const windowOptions = Compile(ResettingWindowOptions)
@@ -50,18 +47,7 @@ const Answer = Type.Object({
   whatIf: Type.Object(ForecastAnswer.properties, { description: 'The same instant, if it were as asked.' }),
 })
 
-export interface WhatIfDeps {
-  client: ClickHouseClient
-  /** Those whose windows reset. */
-  quotas: () => readonly ResettingQuota[]
-  /** Configured labels that are columns. */
-  labelColumns: readonly string[]
-  snapshot: () => Snapshot
-  principalOf: PrincipalOf
-  now: () => number
-}
-
-export function createWhatIfRoutes(deps: WhatIfDeps): Routes {
+export function createWhatIfRoutes(deps: SubjectQueryDeps): Routes {
   return server => {
     server.post<{ Body: Body }>(
       '/v1/forecasts/what-if',
@@ -82,7 +68,7 @@ export function createWhatIfRoutes(deps: WhatIfDeps): Routes {
   }
 }
 
-async function answer(deps: WhatIfDeps, body: Body, own: string | null): Promise<Static<typeof Answer>> {
+async function answer(deps: SubjectQueryDeps, body: Body, own: string | null): Promise<Static<typeof Answer>> {
   const nowMs = deps.now()
   const quota = quotaAsked(deps.quotas(), body.quota)
   const changed = changedQuota(quota, body, deps.labelColumns)

@@ -2,7 +2,6 @@
  * Simulated futures. A path is the running total of demand from now on, at equally spaced knots up to the end of the
  * stretch; its first crossing of what is left of a limit is an instant of exhaustion. One set serves every limit.
  */
-
 import type { History } from './history.ts'
 
 /** Knots of a path: finer than the minute hand of any window, and the bound of the work per path. */

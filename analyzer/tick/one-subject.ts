@@ -2,7 +2,6 @@
  * One subject of a quota, read from the store when somebody asks about it: whether or not it is followed, and also for
  * a quota that only might be.
  */
-
 import type { ClickHouseClient } from '@clickhouse/client'
 import { narrowedTo } from '../policy/narrowing.ts'
 import { subjectMap } from '../policy/subject.ts'

@@ -3,7 +3,6 @@
  * used and asked for in them, added up again from the calls and the decisions. Bounded: some subjects, chosen by a hash
  * so that they stay the same, and the newest windows.
  */
-
 import type { ClickHouseClient } from '@clickhouse/client'
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
 import { type History, reachedMs, toHistory, totalBetween } from '../forecast/history.ts'

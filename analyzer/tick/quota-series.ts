@@ -7,7 +7,7 @@ import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
 import { type ArrivalDelay, completeEdge, DELAY_EDGES_MS, toArrivalDelay } from '../forecast/arrival.ts'
 import type { History } from '../forecast/history.ts'
 import { WINDOW_STEPS_MIN } from '../forecast/why.ts'
-import { DIMENSION_COLUMNS, matchSql, type Quota } from '../policy/quota.ts'
+import type { Quota } from '../policy/quota.ts'
 import { readUsage } from '../usage/current.ts'
 import { type DecisionSums, readDecisions } from '../usage/decisions.ts'
 import { type Fresh, notFresh, type Seen } from '../usage/fresh.ts'
@@ -31,6 +31,7 @@ import {
 import { isResetting, type Window } from '../usage/window.ts'
 import { countedWindow, type FollowedQuota, stepOf } from './followed-quota.ts'
 import { groupPeers, type PeersOf } from './peers.ts'
+import { selectionOf } from './quota-selection.ts'
 
 const HOUR_MS = 3_600_000
 /** Steps of history at most: with hours that is all that `calls` holds, with minutes a day and a half. */
@@ -87,11 +88,7 @@ export async function loadQuotaSeries(
   ask: LoadAsk,
 ): Promise<QuotaSeries> {
   const { nowMs, budget } = ask
-  const selection: Selection = {
-    unit: quota.unit,
-    match: matchSql(quota),
-    columns: quota.per.map(({ field }) => DIMENSION_COLUMNS[field]),
-  }
+  const selection = selectionOf(quota)
   const window = countedWindow(quota, nowMs)
   const grid = gridOf(window, stepOf(quota, nowMs), nowMs)
   const endMs = grid.startMs + grid.steps * grid.stepMs

@@ -1,5 +1,4 @@
 /** The forecast of one subject under one quota, as the API answers it and the store keeps it. */
-
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
 import { CALIBRATOR } from '../forecast/calibrator.ts'
 import { describePassing, type Forecast, type ForecastAsk } from '../forecast/forecaster.ts'

@@ -1,5 +1,4 @@
 /** The demand of a quota's most used subjects, hour by hour over the last weeks, from the hourly projection. */
-
 import type { ClickHouseClient } from '@clickhouse/client'
 import { type History, toHistory } from '../forecast/history.ts'
 import { subjectMap } from '../policy/subject.ts'

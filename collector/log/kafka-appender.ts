@@ -152,7 +152,7 @@ function createSender({ topic, openProducer, compression, appendTimeoutMs, log, 
         return fail(error)
       }
     },
-    /** Why nothing is sent for now. */
+    /** Why nothing is sent until the next attempt, or `null`. */
     refusal: (): LogError | null => (refused !== null && performance.now() < refused.untilMs ? refused.error : null),
     discard,
   }

@@ -17,7 +17,7 @@ import {
   encodeAnswer,
   encodeStatus,
 } from './otlp-messages.ts'
-import { allButBody, fitting, ReceiveError, type RequestBodies } from './request-body.ts'
+import { allButBody, type FailedRequest, fitting, ReceiveError, type RequestBodies } from './request-body.ts'
 import { rpcCodeOf } from './rpc.ts'
 import { mediaTypeOf, SOURCE_HEADER, SourceParams, sourceOf } from './source-request.ts'
 import type { Sources } from './sources.ts'
@@ -128,11 +128,6 @@ function jsonDocument(bytes: Buffer): unknown {
   const { parsed } = parseBody(bytes)
   if (parsed.kind === 'value') return parsed.value
   throw new ReceiveError('BODY_UNREADABLE', parsed.message)
-}
-
-interface FailedRequest extends Error {
-  statusCode?: number
-  retryAfterSeconds?: number
 }
 
 /** OTLP has failures in its own words; what is our fault is left to whoever writes it into the log. */

@@ -68,6 +68,12 @@ const STATUSES: Partial<Record<ReceiveErrorCode, 404 | 413 | 415>> = {
   TYPE_UNSUPPORTED: 415,
 }
 
+/** What an error handler is given: of an error without a status nobody but us is at fault. */
+export interface FailedRequest extends Error {
+  statusCode?: number
+  retryAfterSeconds?: number
+}
+
 /** A request that cannot be answered with a verdict on each call. */
 export class ReceiveError extends Error {
   readonly statusCode: 400 | 404 | 413 | 415

@@ -11,7 +11,14 @@ import { type Acceptance, reasonCounts } from './accept.ts'
 import { ENCODINGS, parseBody } from './body.ts'
 import { binaryEventId, eventLines, isBinaryEvent, isCloudEvents, structuredEvent } from './cloud-events.ts'
 import { firehoseAnswer, firehoseId, openFirehose } from './firehose.ts'
-import { allButBody, ReceiveError, type ReceiveOptions, type RequestBodies, type TakenBody } from './request-body.ts'
+import {
+  allButBody,
+  type FailedRequest,
+  ReceiveError,
+  type ReceiveOptions,
+  type RequestBodies,
+  type TakenBody,
+} from './request-body.ts'
 import type { CallSource } from './source.ts'
 import { mediaTypeOf, SourceParams, sourceOf } from './source-request.ts'
 import type { Sources } from './sources.ts'
@@ -97,10 +104,6 @@ export function createSourceRoutes(deps: SourceRoutesDeps): Routes {
       },
     })
   }
-}
-
-interface FailedRequest extends Error {
-  statusCode?: number
 }
 
 const receive = (request: FastifyRequest, source: CallSource, deps: SourceRoutesDeps): Promise<Acceptance> =>

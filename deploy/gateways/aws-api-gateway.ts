@@ -1,5 +1,5 @@
 /** Amazon API Gateway. https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html */
-import type { Guide } from './guide.ts'
+import { type Guide, secureUrlOf } from './guide.ts'
 
 /** The variables that both kinds of API have under the same name. */
 const COMMON = {
@@ -44,16 +44,12 @@ export const awsApiGatewayGuide: Guide = {
           text: 'Create a stream whose name begins with `amazon-apigateway-`. Firehose needs an HTTPS endpoint on port 443, a bucket for what it could not deliver, and a role that may write there. Quotacast takes the access key as the token.',
           snippet: {
             language: 'sh',
-            of: ({
-              url,
-              source,
-              token,
-            }) => `aws firehose create-delivery-stream --delivery-stream-name amazon-apigateway-quotacast \\
+            of: to => `aws firehose create-delivery-stream --delivery-stream-name amazon-apigateway-quotacast \\
   --delivery-stream-type DirectPut --http-endpoint-destination-configuration '{
     "EndpointConfiguration": {
       "Name": "quotacast",
-      "Url": "${url.replace(/^http:/, 'https:')}/v1/sources/${source}",
-      "AccessKey": "${token}"
+      "Url": "${secureUrlOf(to)}",
+      "AccessKey": "${to.token}"
     },
     "RequestConfiguration": { "ContentEncoding": "GZIP" },
     "BufferingHints": { "SizeInMBs": 1, "IntervalInSeconds": 5 },

@@ -14,7 +14,7 @@ const LOG = `<log-to-eventhub logger-id="quotacast">@{
         if (context.Response.Headers.GetValueOrDefault("Content-Type", "").StartsWith("application/json")) {
             body = context.Response.Body?.As<JObject>(preserveContent: true);
         }
-    } catch {}
+    } catch { } // A body that is no JSON tells no tokens; the call is logged all the same.
     var limits = new JObject();
     foreach (var name in new[] { ${LIMITS.map(name => `"${name}"`).join(', ')} }) {
         var value = context.Response.Headers.GetValueOrDefault(name, "");

@@ -1,5 +1,5 @@
 /** Cloudflare AI Gateway. https://developers.cloudflare.com/ai-gateway/observability/otel-integration/ */
-import type { Guide } from './guide.ts'
+import { type Guide, secureUrlOf } from './guide.ts'
 
 export const cloudflareAiGatewayGuide: Guide = {
   name: 'cloudflare-ai-gateway',
@@ -14,8 +14,8 @@ export const cloudflareAiGatewayGuide: Guide = {
           text: 'In the settings of the gateway add an OpenTelemetry exporter with this URL, this header and the content type `json`:',
           snippet: {
             language: 'text',
-            of: ({ url, source, token }) => `URL:    ${url.replace(/^http:/, 'https:')}/v1/sources/${source}/v1/traces
-Header: Authorization: Bearer ${token}`,
+            of: to => `URL:    ${secureUrlOf(to)}/v1/traces
+Header: Authorization: Bearer ${to.token}`,
           },
         },
         {
@@ -53,8 +53,7 @@ curl -sS ${url}/v1/sources/${source} -H 'Authorization: Bearer ${token}' --data-
           text: 'A job of the dataset `ai_gateway_events` can send to Quotacast as other jobs do. Its metadata and bodies are encrypted with your key, so that neither callers nor tokens are known.',
           snippet: {
             language: 'text',
-            of: ({ url, source, token }) =>
-              `${url.replace(/^http:/, 'https:')}/v1/sources/${source}?header_Authorization=Bearer%20${token}`,
+            of: to => `${secureUrlOf(to)}?header_Authorization=Bearer%20${to.token}`,
           },
         },
       ],

@@ -1,5 +1,5 @@
 /** Cloudflare Logpush. https://developers.cloudflare.com/logs/logpush/logpush-job/enable-destinations/http/ */
-import type { Guide } from './guide.ts'
+import { type Guide, secureUrlOf } from './guide.ts'
 
 const FIELDS = [
   ...['EdgeStartTimestamp', 'EdgeEndTimestamp', 'RayID', 'ClientIP', 'ClientRequestMethod', 'ClientRequestHost'],
@@ -21,15 +21,11 @@ export const cloudflareGuide: Guide = {
           text: 'Create a job for the zone. Cloudflare needs an HTTPS endpoint with a trusted certificate, and uploads a test at once. Headers are parameters of its URL.',
           snippet: {
             language: 'sh',
-            of: ({
-              url,
-              source,
-              token,
-            }) => `curl -sS "https://api.cloudflare.com/client/v4/zones/$ZONE_ID/logpush/jobs" \\
+            of: to => `curl -sS "https://api.cloudflare.com/client/v4/zones/$ZONE_ID/logpush/jobs" \\
   -H "Authorization: Bearer $CLOUDFLARE_API_TOKEN" -H 'Content-Type: application/json' --data '{
     "name": "quotacast",
     "dataset": "http_requests",
-    "destination_conf": "${url.replace(/^http:/, 'https:')}/v1/sources/${source}?header_Authorization=Bearer%20${token}",
+    "destination_conf": "${secureUrlOf(to)}?header_Authorization=Bearer%20${to.token}",
     "output_options": {
       "timestamp_format": "rfc3339",
       "field_names": ${JSON.stringify(FIELDS)}

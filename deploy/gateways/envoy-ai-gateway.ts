@@ -1,9 +1,20 @@
 /** Envoy AI Gateway. https://aigateway.envoyproxy.io/docs/capabilities/observability/accesslogs */
-import { formatMap } from './envoy-format.ts'
+import { envoyProxyOf } from './envoy-format.ts'
 import type { Guide } from './guide.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
 
 const METADATA = 'DYNAMIC_METADATA(io.envoy.ai_gateway:'
+
+/** What the gateway learns of the tokens of a call. */
+const TOKENS: readonly (readonly [name: string, operator: string])[] = [
+  ['gen_ai.request.model', '%REQ(X-AI-EG-MODEL)%'],
+  ['gen_ai.response.model', `%${METADATA}model_name_override)%`],
+  ['gen_ai.provider.name', `%${METADATA}backend_name)%`],
+  ['gen_ai.usage.input_tokens', `%${METADATA}llm_input_token)%`],
+  ['gen_ai.usage.cache_read.input_tokens', `%${METADATA}llm_cached_input_token)%`],
+  ['gen_ai.usage.output_tokens', `%${METADATA}llm_output_token)%`],
+  ['gen_ai.usage.total_tokens', `%${METADATA}llm_total_token)%`],
+]
 
 const CONTAINER_LOGS = '/var/log/containers/envoy-*_envoy-gateway-system_envoy-*.log'
 const SOURCE = { dialect: 'envoy-ai-gateway' }
@@ -37,31 +48,7 @@ spec:
           text: 'Attach this to the Gateway (`spec.infrastructure.parametersRef`):',
           snippet: {
             language: 'yaml',
-            of: ({ source }) => `apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: EnvoyProxy
-metadata:
-  name: ${source}
-  namespace: default
-spec:
-  telemetry:
-    accessLog:
-      settings:
-        - sinks:
-            - type: File
-              file:
-                path: /dev/stdout
-          format:
-            type: JSON
-            json:
-${formatMap(14, [
-  ['gen_ai.request.model', '%REQ(X-AI-EG-MODEL)%'],
-  ['gen_ai.response.model', `%${METADATA}model_name_override)%`],
-  ['gen_ai.provider.name', `%${METADATA}backend_name)%`],
-  ['gen_ai.usage.input_tokens', `%${METADATA}llm_input_token)%`],
-  ['gen_ai.usage.cache_read.input_tokens', `%${METADATA}llm_cached_input_token)%`],
-  ['gen_ai.usage.output_tokens', `%${METADATA}llm_output_token)%`],
-  ['gen_ai.usage.total_tokens', `%${METADATA}llm_total_token)%`],
-])}`,
+            of: ({ source }) => envoyProxyOf(source, 'default', TOKENS),
           },
         },
         fileStep(SOURCE, CONTAINER_LOGS),

@@ -1,4 +1,5 @@
 /** The values that gateways on Envoy log, by the names that the dialects know. Neither headers with keys nor queries are among them. */
+import type { Destination } from './guide.ts'
 import { LIMIT_HEADERS } from './limit-headers.ts'
 
 /** Operators of Envoy that need no formatter of its own. */
@@ -23,9 +24,7 @@ const CALL: readonly (readonly [name: string, operator: string])[] = [
 ]
 
 /** Without the ones of no unit, which Envoy's own limits write too. */
-export const UPSTREAM_LIMIT_HEADERS: readonly string[] = LIMIT_HEADERS.filter(
-  name => !/^x-ratelimit-[a-z]+$/.test(name),
-)
+const UPSTREAM_LIMIT_HEADERS: readonly string[] = LIMIT_HEADERS.filter(name => !/^x-ratelimit-[a-z]+$/.test(name))
 
 type Value = readonly [name: string, operator: string]
 
@@ -45,3 +44,64 @@ export const formatAttributes = (indent: number): string =>
   VALUES.map(
     ([name, operator]) => `${' '.repeat(indent)}- { key: ${name}, value: { string_value: "${operator}" } }`,
   ).join('\n')
+
+const indented = (indent: number, yaml: string): string => yaml.replace(/^(?=.)/gm, ' '.repeat(indent))
+
+/** The cluster of the collector's gRPC port, named `quotacast`. */
+export const clusterOf = ({ host, grpcPort }: Destination, indent: number): string =>
+  indented(
+    indent,
+    `name: quotacast
+type: STRICT_DNS
+connect_timeout: 1s
+typed_extension_protocol_options:
+  envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+    "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+    explicit_http_config: { http2_protocol_options: {} }
+load_assignment:
+  cluster_name: quotacast
+  endpoints:
+    - lb_endpoints:
+        - endpoint: { address: { socket_address: { address: ${host}, port_value: ${grpcPort} } } }`,
+  )
+
+/** The member of an HTTP connection manager that sends calls to the access log service. */
+export const accessLogServiceOf = ({ source, token }: Destination, indent: number): string =>
+  indented(
+    indent,
+    `access_log:
+  - name: envoy.access_loggers.http_grpc
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig
+      common_config:
+        log_name: calls
+        transport_api_version: V3
+        buffer_flush_interval: 1s
+        grpc_service:
+          envoy_grpc: { cluster_name: quotacast }
+          initial_metadata:
+            - { key: authorization, value: "Bearer ${token}" }
+            - { key: x-quotacast-source, value: "${source}" }
+      additional_request_headers_to_log: [x-quotacast-decision-id]
+      additional_response_headers_to_log: [${UPSTREAM_LIMIT_HEADERS.join(', ')}]`,
+  )
+
+/** Envoy Gateway's resource that makes its pods write calls as JSON. */
+export const envoyProxyOf = (name: string, namespace: string, more: readonly Value[] = []): string =>
+  `apiVersion: gateway.envoyproxy.io/v1alpha1
+kind: EnvoyProxy
+metadata:
+  name: ${name}
+  namespace: ${namespace}
+spec:
+  telemetry:
+    accessLog:
+      settings:
+        - sinks:
+            - type: File
+              file:
+                path: /dev/stdout
+          format:
+            type: JSON
+            json:
+${formatMap(14, more)}`

@@ -1,5 +1,5 @@
 /** Envoy itself, Envoy Gateway, Contour, Gloo. https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage */
-import { formatAttributes, formatMap, UPSTREAM_LIMIT_HEADERS } from './envoy-format.ts'
+import { accessLogServiceOf, clusterOf, envoyProxyOf, formatAttributes, formatMap } from './envoy-format.ts'
 import type { Guide } from './guide.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
 
@@ -19,40 +19,15 @@ export const envoyGuide: Guide = {
           text: 'Into every HTTP connection manager:',
           snippet: {
             language: 'yaml',
-            of: ({ source, token }) => `access_log:
-  - name: envoy.access_loggers.http_grpc
-    typed_config:
-      "@type": type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig
-      common_config:
-        log_name: calls
-        transport_api_version: V3
-        buffer_flush_interval: 1s
-        grpc_service:
-          envoy_grpc: { cluster_name: quotacast }
-          initial_metadata:
-            - { key: authorization, value: "Bearer ${token}" }
-            - { key: x-quotacast-source, value: "${source}" }
-      additional_request_headers_to_log: [x-quotacast-decision-id]
-      additional_response_headers_to_log: [${UPSTREAM_LIMIT_HEADERS.join(', ')}]`,
+            of: to => accessLogServiceOf(to, 0),
           },
         },
         {
           text: 'Among the clusters:',
           snippet: {
             language: 'yaml',
-            of: ({ host, grpcPort }) => `clusters:
-  - name: quotacast
-    type: STRICT_DNS
-    connect_timeout: 1s
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: { http2_protocol_options: {} }
-    load_assignment:
-      cluster_name: quotacast
-      endpoints:
-        - lb_endpoints:
-            - endpoint: { address: { socket_address: { address: ${host}, port_value: ${grpcPort} } } }`,
+            of: to => `clusters:
+  - ${clusterOf(to, 4).trimStart()}`,
           },
         },
       ],
@@ -88,23 +63,7 @@ ${formatMap(10)}`,
           text: 'Attach this to the Gateway (`spec.infrastructure.parametersRef`) or to its class:',
           snippet: {
             language: 'yaml',
-            of: ({ source }) => `apiVersion: gateway.envoyproxy.io/v1alpha1
-kind: EnvoyProxy
-metadata:
-  name: ${source}
-  namespace: envoy-gateway-system
-spec:
-  telemetry:
-    accessLog:
-      settings:
-        - sinks:
-            - type: File
-              file:
-                path: /dev/stdout
-          format:
-            type: JSON
-            json:
-${formatMap(14)}`,
+            of: ({ source }) => envoyProxyOf(source, 'envoy-gateway-system'),
           },
         },
         fileStep(SOURCE, CONTAINER_LOGS),

@@ -22,6 +22,10 @@ export interface Destination {
   token: string
 }
 
+/** Of the source, over TLS: cloud services send to nothing else. */
+export const secureUrlOf = ({ url, source }: Destination): string =>
+  `${url.replace(/^http:/, 'https:')}/v1/sources/${source}`
+
 export interface Step {
   /** What to do, in Markdown. */
   text: string

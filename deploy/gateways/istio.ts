@@ -1,5 +1,5 @@
 /** Istio's gateways. https://istio.io/latest/docs/tasks/observability/logs/access-log/ */
-import { formatMap, UPSTREAM_LIMIT_HEADERS } from './envoy-format.ts'
+import { accessLogServiceOf, clusterOf, formatMap } from './envoy-format.ts'
 import type { Guide } from './guide.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
 
@@ -57,7 +57,7 @@ spec:
           text: "Istio's own provider `envoyHttpAls` sends no token, so Envoy is told by itself:",
           snippet: {
             language: 'yaml',
-            of: ({ host, grpcPort, source, token }) => `apiVersion: networking.istio.io/v1alpha3
+            of: to => `apiVersion: networking.istio.io/v1alpha3
 kind: EnvoyFilter
 metadata:
   name: quotacast
@@ -72,18 +72,7 @@ spec:
       patch:
         operation: ADD
         value:
-          name: quotacast
-          type: STRICT_DNS
-          connect_timeout: 1s
-          typed_extension_protocol_options:
-            envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-              "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-              explicit_http_config: { http2_protocol_options: {} }
-          load_assignment:
-            cluster_name: quotacast
-            endpoints:
-              - lb_endpoints:
-                  - endpoint: { address: { socket_address: { address: ${host}, port_value: ${grpcPort} } } }
+${clusterOf(to, 10)}
     - applyTo: NETWORK_FILTER
       match:
         context: GATEWAY
@@ -93,20 +82,7 @@ spec:
         value:
           typed_config:
             "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
-            access_log:
-              - name: envoy.access_loggers.http_grpc
-                typed_config:
-                  "@type": type.googleapis.com/envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig
-                  common_config:
-                    log_name: calls
-                    transport_api_version: V3
-                    grpc_service:
-                      envoy_grpc: { cluster_name: quotacast }
-                      initial_metadata:
-                        - { key: authorization, value: "Bearer ${token}" }
-                        - { key: x-quotacast-source, value: "${source}" }
-                  additional_request_headers_to_log: [x-quotacast-decision-id]
-                  additional_response_headers_to_log: [${UPSTREAM_LIMIT_HEADERS.join(', ')}]`,
+${accessLogServiceOf(to, 12)}`,
           },
         },
       ],

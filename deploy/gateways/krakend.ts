@@ -1,5 +1,5 @@
 import type { Guide } from './guide.ts'
-import { fileStep, shipperSetup } from './line-setups.ts'
+import { collectorPipeline, fileStep, shipperSetup } from './line-setups.ts'
 
 const SOURCE = { dialect: 'krakend', hasLocalTimes: true } as const
 const LOG_FILE = '/var/log/krakend/access.log'
@@ -31,15 +31,9 @@ export const krakendGuide: Guide = {
           text: 'The Collector.',
           snippet: {
             language: 'yaml',
-            of: ({ url, source, token }) => `receivers:
+            of: to => `receivers:
   otlp: { protocols: { grpc: { endpoint: '127.0.0.1:4317' } } }
-exporters:
-  otlphttp/quotacast:
-    endpoint: ${url}/v1/sources/${source}
-    headers: { Authorization: 'Bearer ${token}' }
-service:
-  pipelines:
-    traces: { receivers: [otlp], exporters: [otlphttp/quotacast] }`,
+${collectorPipeline(to, 'traces', 'otlp')}`,
           },
         },
       ],

@@ -71,6 +71,19 @@ ruleset(name="quotacast") {
   ],
 })
 
+/** What makes an OpenTelemetry Collector send what a receiver of it hears. */
+export const collectorPipeline = (
+  { url, source, token }: Destination,
+  signal: 'logs' | 'traces',
+  receiver: string,
+): string => `exporters:
+  otlphttp/quotacast:
+    endpoint: ${url}/v1/sources/${source}
+    headers: { Authorization: 'Bearer ${token}' }
+service:
+  pipelines:
+    ${signal}: { receivers: [${receiver}], exporters: [otlphttp/quotacast] }`
+
 /** For files on other machines and in containers. */
 export const shipperSetup = (path: string): Setup => ({
   title: 'From another machine: an OpenTelemetry Collector',
@@ -79,17 +92,11 @@ export const shipperSetup = (path: string): Setup => ({
       text: 'Any shipper that puts each line into the body of a log record will do; this is the contrib distribution of the Collector. In Kubernetes add the operator `container` to the receiver, which removes what the runtime puts before each line.',
       snippet: {
         language: 'yaml',
-        of: ({ url, source, token }) => `receivers:
+        of: to => `receivers:
   filelog:
     include: ['${path}']
     start_at: beginning
-exporters:
-  otlphttp/quotacast:
-    endpoint: ${url}/v1/sources/${source}
-    headers: { Authorization: 'Bearer ${token}' }
-service:
-  pipelines:
-    logs: { receivers: [filelog], exporters: [otlphttp/quotacast] }`,
+${collectorPipeline(to, 'logs', 'filelog')}`,
       },
     },
   ],

@@ -1,5 +1,4 @@
 /** Calls for the tests of the analyzer, written straight into the table as the collector's writer would. */
-
 import type { Store } from '../../collector/store/open.ts'
 import type { CallRow } from '../../collector/store/tables.ts'
 

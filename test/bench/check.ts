@@ -3,7 +3,7 @@ import { startQuotacast } from '../e2e/quotacast.ts'
 import { EMBEDDED, ON_REDIS, type StartedWorld } from '../e2e/world.ts'
 import { whatIsMissing } from '../servers/missing.ts'
 import { type BareRedis, measureBareRedis } from './bare-redis.ts'
-import { type Load, measureLoad, startBare } from './load.ts'
+import { type Measured, measureLoad, printLoads, startBare } from './load.ts'
 import { fixed, printTable, thousands } from './table.ts'
 
 export const CONSUMERS = 10_000
@@ -64,8 +64,6 @@ function auths(token: string): autocannon.Request[] {
     },
   }))
 }
-
-type Measured = [name: string, full: Load, half: Load]
 
 async function measure(
   name: string,
@@ -131,28 +129,7 @@ export async function benchCheck(): Promise<void> {
   const { bare, limiter } = await measureOnRedis()
   rows.push(...limiter)
   const bareCpu = rows[1]?.[1].cpuMicros ?? Number.NaN
-  printTable(
-    [
-      'server',
-      'per second',
-      'p50 ms',
-      'p99 ms',
-      'CPU µs each',
-      'CPU to bare Fastify',
-      `p99 ms at ${thousands(HALF_LOAD_PER_SECOND)}/s`,
-      'failed',
-    ],
-    rows.map(([name, full, half]) => [
-      name,
-      thousands(full.perSecond),
-      fixed(full.p50Ms, 1),
-      fixed(full.p99Ms, 1),
-      fixed(full.cpuMicros, 1),
-      fixed(full.cpuMicros / bareCpu, 2),
-      fixed(half.p99Ms, 1),
-      String(full.failures + half.failures),
-    ]),
-  )
+  printLoads(rows, { name: 'bare Fastify', cpuMicros: bareCpu, halfPerSecond: HALF_LOAD_PER_SECOND })
   if (bare.length === 0) return
   printTable(
     ['ioredis, one connection', 'per second', 'p50 ms', 'p99 ms', 'CPU µs each, Redis included'],

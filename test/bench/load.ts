@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import autocannon from 'autocannon'
 import { cpuSeconds } from './machine.ts'
+import { fixed, printTable, thousands } from './table.ts'
 
 const MICROSECONDS = 1e6
 const WARM_UP_SECONDS = 2
@@ -64,4 +65,36 @@ async function firstLine(child: ChildProcess): Promise<string> {
   if (child.stdout === null) throw new Error('the child has no output')
   for await (const line of createInterface({ input: child.stdout })) return line
   throw new Error('the bare server ended before it listened')
+}
+
+/** A server at full load, and at half of what it is expected to carry. */
+export type Measured = readonly [name: string, full: Load, half: Load]
+
+/** Prints servers beside the baseline that costs `cpuMicros` an answer. */
+export function printLoads(
+  rows: readonly Measured[],
+  baseline: { name: string; cpuMicros: number; halfPerSecond: number },
+): void {
+  printTable(
+    [
+      'server',
+      'per second',
+      'p50 ms',
+      'p99 ms',
+      'CPU µs each',
+      `CPU to ${baseline.name}`,
+      `p99 ms at ${thousands(baseline.halfPerSecond)}/s`,
+      'failed',
+    ],
+    rows.map(([name, full, half]) => [
+      name,
+      thousands(full.perSecond),
+      fixed(full.p50Ms, 1),
+      fixed(full.p99Ms, 1),
+      fixed(full.cpuMicros, 1),
+      fixed(full.cpuMicros / baseline.cpuMicros, 2),
+      fixed(half.p99Ms, 1),
+      String(full.failures + half.failures),
+    ]),
+  )
 }
