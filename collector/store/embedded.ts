@@ -6,6 +6,7 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdir, writeFile } from 'node:fs/promises'
+import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
@@ -120,6 +121,7 @@ const startEngine = async (
   credentials: StoreCredentials,
   signal?: AbortSignal,
 ): Promise<Engine> => {
+  await assertPortIsFree(options)
   const child = fork(join(import.meta.dirname, 'engine.ts'), [dir, options.host, String(options.port)], {
     execArgv: [],
     // Nothing of our environment, secrets among it, is the engine's business.
@@ -146,6 +148,21 @@ const startEngine = async (
     throw died ?? error
   }
   return engine
+}
+
+/** An engine that cannot listen crashes without a word of the port. Throws `STORE_UNAVAILABLE`. */
+const assertPortIsFree = async ({ host, port }: EmbeddedStoreOptions): Promise<void> => {
+  const server = createServer()
+  try {
+    await once(server.listen(port, host), 'listening')
+  } catch (cause) {
+    throw new StoreError(
+      'STORE_UNAVAILABLE',
+      `the store cannot listen on ${host}:${port} (${messageOf(cause)}): stop what does, or set another \`store.port\``,
+      { cause },
+    )
+  }
+  await new Promise(resolve => server.close(resolve))
 }
 
 const whenGone = (child: ChildProcess): Promise<StoreError> => {
