@@ -120,5 +120,10 @@ process.removeAllListeners('warning').on('warning', ({ name, message }) => {
 })
 // Compiling is most of the time that a role takes to start, and to start again.
 enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/quotacast'))
+// Whoever reads our output may stop reading, as `head` does; then there is nothing more to say.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => process.exit(EXIT_FAILURE))
+const exitCode = await main(process.argv.slice(2))
+// A pipe takes what its reader takes: what is still on its way when the process ends is lost.
+for (const stream of [process.stdout, process.stderr]) await new Promise(resolve => stream.write('', resolve))
 // Ends here and now: a handle that somebody left open must not keep a finished command alive.
-process.exit(await main(process.argv.slice(2)))
+process.exit(exitCode)

@@ -27,10 +27,9 @@ export const command: Command = {
     for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
       if (line.trim() === '') continue
       const answer = answerOf(JSON.parse(line))
-      // A pipe takes what its reader takes, and what is still on its way when the process ends is lost.
+      // A pipe takes what its reader takes; we wait for him rather than hold all answers.
       if (answer !== null && !process.stdout.write(`${JSON.stringify(answer)}\n`)) await once(process.stdout, 'drain')
     }
-    await new Promise(resolve => process.stdout.write('', resolve))
     return 0
   },
 }
