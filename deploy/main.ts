@@ -21,6 +21,10 @@ const COMMANDS: Record<string, CommandEntry> = {
     summary: 'Runs one role: store, collector, limiter or analyzer.',
     load: () => import('./commands/serve.ts'),
   },
+  demo: {
+    summary: 'Makes the synthetic calls of `up --demo`.',
+    load: () => import('./commands/demo.ts'),
+  },
   import: { summary: 'Imports recorded call logs from files.', load: () => import('./commands/import.ts') },
   sources: {
     summary: 'Lists what can be shipped, and shows what to paste into each gateway.',

@@ -19,24 +19,37 @@ export class RoleError extends Error {
 /** The JSON that a role answers to a GET. Throws `RoleError` when there is none, or its status is neither 2xx nor 503. */
 export const getJson = (role: Role, path: string, config: Config): Promise<unknown> => ask('GET', role, path, config)
 
-/** The same to a POST that has no body. */
-export const postJson = (role: Role, path: string, config: Config): Promise<unknown> => ask('POST', role, path, config)
+/** The same to a POST, with a JSON body or none. */
+export const postJson = (role: Role, path: string, config: Config, body?: unknown): Promise<unknown> =>
+  ask('POST', role, path, config, body)
 
-async function ask(method: 'GET' | 'POST', role: Role, path: string, config: Config): Promise<unknown> {
+/** The same to a PUT. */
+export const putJson = (role: Role, path: string, config: Config, body: unknown): Promise<unknown> =>
+  ask('PUT', role, path, config, body)
+
+async function ask(
+  method: 'GET' | 'POST' | 'PUT',
+  role: Role,
+  path: string,
+  config: Config,
+  body?: unknown,
+): Promise<unknown> {
   const url = `${roleUrl(role, config)}${path}`
+  const authorization = `Bearer ${readToken(config)}`
   let response: Response
   try {
     response = await fetch(url, {
       method,
-      headers: { authorization: `Bearer ${readToken(config)}` },
+      headers: { authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      body: body === undefined ? null : JSON.stringify(body),
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     })
   } catch (error) {
     throw new RoleError(`the ${role} does not answer at ${url}: is it running?`, { cause: error })
   }
-  const body = (await response.json().catch(() => null)) as { detail?: string } | null
-  if (response.ok || (response.status === 503 && path === '/readyz')) return body
-  throw new RoleError(`the ${role} answers ${response.status} to ${path}: ${body?.detail ?? response.statusText}`)
+  const answer = (await response.json().catch(() => null)) as { detail?: string } | null
+  if (response.ok || (response.status === 503 && path === '/readyz')) return answer
+  throw new RoleError(`the ${role} answers ${response.status} to ${path}: ${answer?.detail ?? response.statusText}`)
 }
 
 function readToken(config: Config): string {

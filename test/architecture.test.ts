@@ -160,7 +160,7 @@ const FOLDERS: Record<string, readonly string[]> = {
   collector: ['receive', 'normalize', 'log', 'store', 'store/schema'],
   analyzer: ['usage', 'forecast', 'policy', 'control', 'tick', 'limit', 'limit/grpc', 'alert', 'api'],
   dashboards: ['json', 'console'],
-  deploy: ['commands', 'gateways', 'grafana', 'kubernetes'],
+  deploy: ['commands', 'demo', 'gateways', 'grafana', 'kubernetes'],
 }
 
 interface Import {
@@ -235,7 +235,7 @@ const read = (file: string) => readFileSync(join(REPOSITORY, file), 'utf8')
 
 describe('the tree', () => {
   test('has no other folder at its top', () => {
-    const known = [...TOP_LEVEL, 'node_modules', 'data']
+    const known = [...TOP_LEVEL, 'node_modules', 'data', 'data-demo']
     expect(folders.map(entry => entry.name).filter(name => !name.startsWith('.') && !known.includes(name))).toEqual([])
   })
 

@@ -12,6 +12,7 @@ import { type CallSource, plainSource } from '../../collector/receive/source.ts'
 import { createSources } from '../../collector/receive/sources.ts'
 import { type Command, type Invocation, UsageError } from '../command.ts'
 import type { Config } from '../config-schema.ts'
+import { refuseDemoFolder } from '../demo/folder.ts'
 import { type ImportRun, runFollow, runStream } from '../import-live.ts'
 import { createProgressDisplay, thousands } from '../import-progress.ts'
 import { createLogger } from '../logging.ts'
@@ -58,6 +59,7 @@ export const command: Command = {
     const shiftToMs = readShift(invocation)
     const way = readWay(invocation)
     const config = await invocation.config()
+    refuseDemoFolder(config.dataDir)
     const origin = readOrigin(invocation, config)
     const stop = new AbortController()
     const onInterrupt = () => stop.abort()

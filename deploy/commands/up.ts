@@ -1,10 +1,13 @@
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { storeUrl } from '../../collector/store/open.ts'
 import { type Role, rolesOf, roleUrl } from '../addresses.ts'
-import { type Command, UsageError } from '../command.ts'
+import { type Command, type Invocation, UsageError } from '../command.ts'
 import type { Config } from '../config-schema.ts'
-import { createLifecycle, STOP_DEADLINE_MS } from '../lifecycle.ts'
+import { openDemoFolder, refuseDemoFolder } from '../demo/folder.ts'
+import { createLifecycle, type Lifecycle, STOP_DEADLINE_MS } from '../lifecycle.ts'
 import { createLogger } from '../logging.ts'
 import { openAdminToken, tokenFile } from '../secrets.ts'
 import { superviseRole } from '../up.ts'
@@ -13,48 +16,87 @@ import { superviseRole } from '../up.ts'
 const START_DEADLINE_MS = 60_000
 const POLL_MS = 100
 const REQUEST_TIMEOUT_MS = 2_000
+const MAIN = join(import.meta.dirname, '../main.ts')
+const DEMO_CONFIG = join(import.meta.dirname, '../demo/demo.yaml')
 
 export const command: Command = {
   usage: '',
   description:
     'Starts the store (where it is embedded), the collector, the limiter and the analyzer, each in a process of its ' +
-    'own, and starts again whichever dies. Stops all of them on SIGTERM or Ctrl-C.',
+    'own, and starts again whichever dies. Stops all of them on SIGTERM or Ctrl-C. With --demo it fills a folder of its ' +
+    'own (./data-demo) with two weeks of synthetic calls, and goes on making some.',
   options: {
     roles: {
       type: 'string',
       value: 'ROLE,…',
       description: 'Only these; the others run on other machines, with the same log and store.',
     },
+    demo: { type: 'boolean', description: 'Synthetic calls of invented tenants, with quotas; takes no --config.' },
   },
   examples: [
     'up',
+    'up --demo',
     'up --roles collector,limiter --config quotacast.yaml',
     'up --data /var/lib/quotacast',
     'up --config quotacast.yaml --set limiter.port=8012',
   ],
   async run(invocation) {
-    const config = await invocation.config()
+    const isDemo = invocation.isSet('demo')
+    const configFlags = [...(isDemo ? ['--config', DEMO_CONFIG] : []), ...invocation.configFlags]
+    const config = isDemo ? await demoConfig(invocation) : await invocation.config()
+    if (!isDemo) refuseDemoFolder(config.dataDir)
     const roles = rolesToRun(config, invocation.text('roles'))
     openAdminToken(config.dataDir)
     const log = createLogger({ role: 'supervisor' }, config.logging.level)
     // Two rounds, each as long as a role may take: first whoever needs the store, then the store.
     const lifecycle = createLifecycle({ log, process, deadlineMs: 3 * STOP_DEADLINE_MS })
-    const start = (name: Role) => {
-      const args = ['serve', name, ...invocation.configFlags]
-      return superviseRole({ name, module: join(import.meta.dirname, '../main.ts'), args, log })
+    const start = (...commands: string[][]) => {
+      const started = commands.map(args =>
+        superviseRole({ name: args.at(-1) ?? '', module: MAIN, args: [...args, ...configFlags], log }),
+      )
+      lifecycle.onStop(commands.join(), async () => void (await Promise.all(started.map(role => role.stop()))))
     }
-    if (roles.includes('store')) {
-      const store = start('store')
-      lifecycle.onStop('store', () => store.stop())
-    }
-    const others = roles.filter(role => role !== 'store').map(start)
-    lifecycle.onStop('roles', async () => void (await Promise.all(others.map(role => role.stop()))))
+    const serve = (names: readonly Role[]) => start(...names.map(name => ['serve', name]))
+    serve(roles.filter(role => role === 'store'))
+    const others = roles.filter(role => role !== 'store')
+    if (isDemo) {
+      // The analyzer comes when the past is there, or it would forecast from half of it.
+      serve(others.filter(role => role !== 'analyzer'))
+      if (!(await fillDemo(configFlags, lifecycle))) return lifecycle.stopped
+      serve(['analyzer'])
+      start(['demo'])
+    } else serve(others)
 
     const waiting = await Promise.race([rolesNotReady(config, roles), lifecycle.stopped])
     if (typeof waiting !== 'number')
-      invocation.print(invocation.isJson ? toJson(config, roles, waiting) : toText(config, roles, waiting))
+      invocation.print(invocation.isJson ? toJson(config, roles, waiting) : toText(config, roles, { waiting, isDemo }))
     return lifecycle.stopped
   },
+}
+
+/** Throws `UsageError` for what a demo cannot have, and `DemoFolderError` for a folder with other data. */
+async function demoConfig(invocation: Invocation): Promise<Config> {
+  const excluded = ['config', 'roles'].find(option => invocation.isSet(option))
+  if (excluded !== undefined) throw new UsageError(`--demo and --${excluded} exclude each other`)
+  const { loadConfig } = await import('../config.ts')
+  const [dataDir, overrides] = [invocation.text('data'), invocation.texts('set')]
+  const config = await loadConfig({ file: DEMO_CONFIG, dataDir, overrides })
+  openDemoFolder(config, Date.now())
+  return config
+}
+
+/** Answers whether the past of the demo is there; if not, everything stops. */
+async function fillDemo(configFlags: readonly string[], lifecycle: Lifecycle): Promise<boolean> {
+  const filling = fork(MAIN, ['demo', '--fill-only', ...configFlags], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  })
+  const exited = once(filling, 'exit')
+  lifecycle.onStop('filling', async () => {
+    if (filling.kill('SIGTERM')) await exited
+  })
+  const [code] = await exited
+  if (code !== 0) lifecycle.stop('the past of the demo could not be filled')
+  return code === 0
 }
 
 /** What `--roles` asks for, in the order in which they start; all that the config has when it does not. */
@@ -95,7 +137,11 @@ async function notReady(url: string): Promise<string | null> {
   }
 }
 
-function toText(config: Config, roles: readonly Role[], waiting: ReadonlyMap<Role, string>): string {
+function toText(
+  config: Config,
+  roles: readonly Role[],
+  { waiting, isDemo }: { waiting: ReadonlyMap<Role, string>; isDemo: boolean },
+): string {
   const url = (role: Role) => roleUrl(role, config)
   const token = tokenFile(config.dataDir)
   const state =
@@ -120,9 +166,12 @@ function toText(config: Config, roles: readonly Role[], waiting: ReadonlyMap<Rol
     `  data            ${config.dataDir}`,
     `  admin token     ${token}`,
     '',
-    ...(roles.includes('collector') ? first : []),
+    ...(isDemo ? [DEMO_TEXT, ''] : roles.includes('collector') ? first : []),
   ].join('\n')
 }
+
+const DEMO_TEXT =
+  'All calls here are synthetic: tenants, keys and models are invented. Delete the data folder to begin anew.'
 
 const clickHouseUrl = ({ store }: Config) => (store.kind === 'embedded' ? storeUrl(store) : store.url)
 

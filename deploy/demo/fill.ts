@@ -1,0 +1,77 @@
+/** Fills the log with the calls of the past, through the path that every way into the collector takes. */
+import type { Logger } from 'pino'
+import type { Quota } from '../../analyzer/policy/quota.ts'
+import { createIdentity } from '../../collector/identity.ts'
+import type { CallLog } from '../../collector/log/call-log.ts'
+import { canonical } from '../../collector/normalize/canonical.ts'
+import { NO_CONTEXT } from '../../collector/normalize/draft.ts'
+import { createNormalizer } from '../../collector/normalize/normalize.ts'
+import { createPrices } from '../../collector/prices.ts'
+import { createIntake } from '../../collector/receive/intake.ts'
+import { valueBatch } from '../../collector/receive/raw-batch.ts'
+import { plainSource } from '../../collector/receive/source.ts'
+import type { Config } from '../config-schema.ts'
+import { callsOfMinute, MINUTE_MS } from './calls.ts'
+import { createEnforcement } from './enforcement.ts'
+
+/** Minutes whose calls are on their way to the disk at once. */
+const MINUTES_AT_ONCE = 120
+
+export interface FillDeps {
+  config: Config
+  quotas: readonly Quota[]
+  fingerprintKeys: readonly string[]
+  log: CallLog
+  logger: Logger
+  signal: AbortSignal
+}
+
+/** The minutes to fill, and when the demo was first started. Unix milliseconds, whole minutes the first two. */
+export interface FillRange {
+  fromMs: number
+  toMs: number
+  originMs: number
+}
+
+/**
+ * Appends the calls, the rejections and the sums of decisions of these minutes, each minute as if it came just then.
+ * Repeated, it appends the same ids. Answers how many calls; rejects with the log's `LogError`.
+ */
+export async function fillLog({ fromMs, toMs, originMs }: FillRange, deps: FillDeps): Promise<number> {
+  const { config, log, signal } = deps
+  let nowMs = fromMs
+  // Lines that cannot be read are meant here.
+  const logger = deps.logger.child({}, { level: 'error' })
+  const intake = createIntake({ log, normalizer: openNormalizer(deps), logger, now: () => nowMs })
+  const enforcement = createEnforcement(deps.quotas, createPrices(config.prices))
+  const source = plainSource(canonical)
+  const decode = canonical.open(NO_CONTEXT)
+  let calls = 0
+  const takeMinute = async (minuteMs: number) => {
+    const values = callsOfMinute(minuteMs, originMs).map(planned => planned.broken ?? enforcement.decide(planned))
+    if (values.length === 0) return
+    nowMs = minuteMs + MINUTE_MS
+    const acceptance = await intake.take(source, valueBatch(values, decode), {
+      receiver: 'file',
+      restriction: null,
+      keyAt: position => `demo ${minuteMs} ${position}`,
+    })
+    calls += acceptance.accepted
+  }
+  for (let beginMs = fromMs; beginMs < toMs && !signal.aborted; beginMs += MINUTES_AT_ONCE * MINUTE_MS) {
+    const count = Math.min(MINUTES_AT_ONCE, (toMs - beginMs) / MINUTE_MS)
+    await Promise.all(Array.from({ length: count }, (_, index) => takeMinute(beginMs + index * MINUTE_MS)))
+    const sums = enforcement.takeSums()
+    if (sums.length > 0) await log.append('decisions', sums)
+  }
+  return calls
+}
+
+const openNormalizer = ({ config, fingerprintKeys }: FillDeps) =>
+  createNormalizer({
+    identity: createIdentity({ fingerprintKeys, keys: config.keys }),
+    prices: createPrices(config.prices),
+    clientIp: config.collector.clientIp,
+    mappings: config.mappings,
+    routes: config.collector.routes,
+  })
