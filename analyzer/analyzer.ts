@@ -70,14 +70,14 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
   const log = logger.child({ part: 'tick' })
   const ticker = createTicker({
     client: store.client,
-    quotas: () => policy().quotas,
+    policy,
     subjectsMax: options.subjectsMax,
     now,
   })
   const schedule = startSchedule(options.tickSeconds * 1000, () => tickOnce(ticker, log))
   const { snapshot } = ticker
   const quotas = () => policy().quotas.filter(hasReset)
-  const api = { client: store.client, quotas, labelColumns, snapshot, principalOf, now }
+  const api = { client: store.client, quotas, policy, labelColumns, snapshot, principalOf, now }
   return {
     routes: [
       createForecastRoutes(api),
@@ -98,7 +98,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
       else if (asOfMs === null) reasons.push('the first tick has not ended yet')
       return reasons
     },
-    status: () => toStatus(snapshot(), null, now()),
+    status: () => toStatus({ snapshot: snapshot(), policy: policy(), nowMs: now() }, null),
     close: () => schedule.close(),
   }
 }

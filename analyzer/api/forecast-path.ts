@@ -1,19 +1,15 @@
 /** `GET /v1/forecasts/path`: how a subject came to where it is in its window, and where it may go until the reset. */
 import Type, { type Static } from 'typebox'
 import type { Routes } from '../../collector/principal.ts'
-import { mixedCurve } from '../forecast/outlook.ts'
-import { bandsUntilReset } from '../forecast/reset-bands.ts'
 import { DIMENSIONS } from '../policy/quota.ts'
-import { forecastOne, type OneSubject } from '../tick/one-subject.ts'
-import type { FollowedForecast, SubjectForecast } from '../tick/subject-forecast.ts'
-import { usedInStep } from '../usage/series.ts'
+import { allowedBy } from '../tick/allowed.ts'
+import { isFollowed } from '../tick/followed-quota.ts'
+import { forecastOne } from '../tick/one-subject.ts'
+import { pathOf } from '../tick/subject-path.ts'
 import { ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
 import { quotaAsked } from './request-error.ts'
 import { dimensionValue, quotaName } from './schema.ts'
 import { type SubjectQueryDeps, subjectAsked, visibleForecast } from './subject-asked.ts'
-
-/** Points of the past that are answered at most: as many as a chart has room for. */
-const POINTS_MAX = 240
 
 const Query = Type.Object({ quota: quotaName('Name of the quota.') })
 /** The subject's dimensions, by name. */
@@ -23,11 +19,12 @@ const Answer = Type.Object({
   forecast: ForecastAnswer,
   history: Type.Array(Type.Array(Type.Number(), { minItems: 2, maxItems: 2 }), {
     description:
-      '`[atMs, used]`: units used from the begin of the window until then, Unix milliseconds; the last is now.',
+      '`[atMs, used]`: units used from the begin of the window until then (without a reset: what counted then), Unix ' +
+      'milliseconds; the last is now.',
   }),
   bands: Type.Array(Type.Object({ atMs: Type.Integer(), p10: Type.Number(), p50: Type.Number(), p90: Type.Number() }), {
     description:
-      'Units used and asked for until then, as quantiles, up to the reset; they may be above the limit. Empty where ' +
+      'Units used and asked for until then, as quantiles, up to `windowEndMs`; they may be above the limit. Empty where ' +
       'nothing can be said.',
   }),
 })
@@ -65,37 +62,11 @@ export function createForecastPathRoutes(deps: SubjectQueryDeps): Routes {
 async function answer(deps: SubjectQueryDeps, query: Query, own: string | null): Promise<Static<typeof Answer>> {
   const nowMs = deps.now()
   const { quota: name, ...named } = query
-  const quota = quotaAsked(deps.quotas(), name)
+  const policy = deps.policy()
+  const quota = quotaAsked(policy.quotas.filter(isFollowed), name)
   const one = await subjectAsked(deps.client, quota, named, nowMs)
-  const made = visibleForecast(quota, forecastOne(one, nowMs, quota.limit), own)
-  return {
-    forecast: toForecastAnswer(made.forecast, deps.snapshot(), nowMs),
-    history: historyOf(one, made.forecast),
-    bands: bandsOf(made),
-  }
-}
-
-function bandsOf({ forecast, state }: FollowedForecast): Static<typeof Answer>['bands'] {
-  const curve = state && mixedCurve(state.outlook)
-  const { asOfMs: nowMs, windowEndMs, used, usageAtReset } = forecast
-  return curve && usageAtReset ? bandsUntilReset(curve, { nowMs, windowEndMs, used, usageAtReset }) : []
-}
-
-/** Use step by step; what hours share out is made to end at what is used now. */
-function historyOf({ series, key }: OneSubject, forecast: SubjectForecast): [number, number][] {
-  const { grid, quota, subjects } = series
-  const { windowStartMs, asOfMs, used } = forecast
-  const one = subjects.get(key)
-  const first = Math.max(0, Math.round((windowStartMs - grid.startMs) / grid.stepMs))
-  const last = Math.min(grid.steps, Math.ceil((asOfMs - grid.startMs) / grid.stepMs))
-  const every = Math.max(1, Math.ceil((last - first) / POINTS_MAX))
-  const points: [number, number][] = [[windowStartMs, 0]]
-  let sum = 0
-  for (let step = first; one && step < last; step++) {
-    sum = Math.min(used, sum + usedInStep(one, quota.counts, step))
-    const endMs = grid.startMs + (step + 1) * grid.stepMs
-    if ((step + 1 - first) % every === 0 && endMs < asOfMs) points.push([endMs, Math.round(sum)])
-  }
-  points.push([asOfMs, used])
-  return points
+  const allowedOf = allowedBy(policy)
+  const made = visibleForecast(quota, forecastOne(one, { nowMs, allowedOf }), own)
+  const forecast = toForecastAnswer(made.forecast, { snapshot: deps.snapshot(), policy, nowMs })
+  return { forecast, ...pathOf(one, made, allowedOf) }
 }

@@ -1,6 +1,9 @@
 /** A forecast as the API answers it. */
 import Type, { type Static, type TSchema } from 'typebox'
 import { CONFIDENCES } from '../forecast/forecaster.ts'
+import { createBlocks, type FindBlock } from '../limit/blocks.ts'
+import { Block } from '../policy/adjustment.ts'
+import type { Policy } from '../policy/policy.ts'
 import type { SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { UNITS } from '../usage/units.ts'
@@ -13,8 +16,18 @@ export const ForecastAnswer = Type.Object({
   quota: Type.String({ description: 'Name of the quota.' }),
   subject: SubjectAnswer,
   unit: Type.Enum(UNITS, { description: 'What the quota counts.' }),
-  limit: Type.Number({ description: 'Units that the quota allows per window.' }),
-  used: Type.Number({ description: 'Units used since the window began; of a rate, in a period on average.' }),
+  limit: Type.Number({
+    description: 'Units that the subject may use per window now: its own limit and grants included.',
+  }),
+  limitChanges: Type.Array(Type.Object({ fromMs: instant('Begin'), limit: Type.Number() }), {
+    description: 'Limits that will hold later until `windowEndMs`, as far as grants that begin or end tell.',
+  }),
+  blocked: orNull(Block, 'The block under which the tenant or consumer may not pass at all, whatever is left.'),
+  used: Type.Number({
+    description:
+      'Units used since the window began, without what a reset by hand forgave. Of a rate: what has not drained yet, or ' +
+      'what a period takes on average where it is under five minutes.',
+  }),
   windowStartMs: instant('Begin of the window; of a sliding one, what was used before counts no more'),
   windowEndMs: instant('The reset; without one, when all that is used now will count no more'),
   asOfMs: instant('When this was forecast'),
@@ -32,7 +45,10 @@ export const ForecastAnswer = Type.Object({
     { description: 'When the limit is reached; null is "not before `windowEndMs`".' },
   ),
   usageAtReset: orNull(quantiles(Type.Number()), 'Units used and asked for at the reset; null when unknown.'),
-  headroom: orNull(quantiles(Type.Number()), 'The limit less `usageAtReset`; may be negative.'),
+  headroom: orNull(
+    quantiles(Type.Number()),
+    'The limit at `windowEndMs` (of a rate, its burst) less `usageAtReset`; may be negative.',
+  ),
   burnRate: orNull(Type.Number(), 'Recent demand over the rate that uses exactly the limit in a window.'),
   confidence: Type.Enum(CONFIDENCES, {
     description: '`none`: nothing can be said; `low`: too little history to trust.',
@@ -41,10 +57,31 @@ export const ForecastAnswer = Type.Object({
 })
 export type ForecastAnswer = Static<typeof ForecastAnswer>
 
-/** The forecast without what is only ours, and with the age of the data it could see. */
-export function toForecastAnswer(forecast: SubjectForecast, snapshot: Snapshot, nowMs: number): ForecastAnswer {
-  const { tenant: _tenant, consumer: _consumer, ...answer } = forecast
-  return { ...answer, dataAgeMs: dataAgeMs(snapshot, nowMs) }
+/** What of a forecast answer is looked up when it is asked for. */
+export interface Answering {
+  snapshot: Snapshot
+  policy: Policy
+  nowMs: number
+}
+
+/** The forecast without what is only ours, with the age of the data it could see and with what refuses its calls anyway. */
+export function toForecastAnswer(forecast: SubjectForecast, { snapshot, policy, nowMs }: Answering): ForecastAnswer {
+  const { tenant, consumer, crossing: _crossing, limitChanges, ...answer } = forecast
+  return {
+    ...answer,
+    limitChanges: [...limitChanges],
+    dataAgeMs: dataAgeMs(snapshot, nowMs),
+    blocked: blocksOf(policy)({ tenant, consumer, clientIp: null, nowMs }),
+  }
+}
+
+/** By policy, which is replaced as a whole by each change. */
+const finders = new WeakMap<Policy, FindBlock>()
+
+function blocksOf(policy: Policy): FindBlock {
+  const find = finders.get(policy) ?? createBlocks(policy.blocks)
+  finders.set(policy, find)
+  return find
 }
 
 /** Age of the newest call in the store, or `null` while there is none. */

@@ -2,10 +2,11 @@
 import type { FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import type { Policy } from '../policy/policy.ts'
 import type { SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { keyOfSubject } from '../usage/selection.ts'
-import { ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
+import { type Answering, ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
 import { RequestError, tenantAsked } from './request-error.ts'
 
 const LIMIT_MAX = 1_000
@@ -44,11 +45,12 @@ const Answer = Type.Object({
 
 export interface ForecastDeps {
   snapshot: () => Snapshot
+  policy: () => Policy
   principalOf: PrincipalOf
   now: () => number
 }
 
-export function createForecastRoutes({ snapshot, principalOf, now }: ForecastDeps): Routes {
+export function createForecastRoutes({ snapshot, policy, principalOf, now }: ForecastDeps): Routes {
   return server => {
     server.get<{ Querystring: Query }>(
       '/v1/forecasts',
@@ -64,19 +66,19 @@ export function createForecastRoutes({ snapshot, principalOf, now }: ForecastDep
         },
         config: { access: 'read' },
       },
-      request => answer(request, snapshot(), principalOf, now()),
+      request => answer(request, { snapshot: snapshot(), policy: policy(), nowMs: now() }, principalOf(request).tenant),
     )
   }
 }
 
 function answer(
   request: FastifyRequest<{ Querystring: Query }>,
-  snapshot: Snapshot,
-  principalOf: PrincipalOf,
-  nowMs: number,
+  answering: Answering,
+  own: string | null,
 ): Static<typeof Answer> {
+  const { snapshot } = answering
   const { quota, consumer, atRisk, limit, cursor } = request.query
-  const tenant = tenantAsked(principalOf(request).tenant, request.query.tenant)
+  const tenant = tenantAsked(own, request.query.tenant)
   const after = cursor === undefined ? null : parseCursor(cursor)
   const page = snapshot.forecasts
     .filter(
@@ -93,7 +95,7 @@ function answer(
   const last = page.length > limit ? page[limit - 1] : undefined
   return {
     asOfMs: snapshot.asOfMs,
-    forecasts: page.slice(0, limit).map(({ forecast }) => toForecastAnswer(forecast, snapshot, nowMs)),
+    forecasts: page.slice(0, limit).map(({ forecast }) => toForecastAnswer(forecast, answering)),
     nextCursor: last ? Buffer.from(JSON.stringify(last.place)).toString('base64url') : null,
   }
 }

@@ -1,4 +1,4 @@
-import type { ResettingQuota } from '../tick/followed-quota.ts'
+import type { Quota } from '../policy/quota.ts'
 
 /** A request that cannot be answered as it is; the server renders it as problem+json. */
 export class RequestError extends Error {
@@ -36,8 +36,8 @@ export function tenantAsked(own: string | null, named: string | undefined): stri
 }
 
 /** The quota of that name. Throws `RequestError` (404) when there is none. */
-export function quotaAsked(quotas: readonly ResettingQuota[], name: string): ResettingQuota {
+export function quotaAsked<Q extends Quota>(quotas: readonly Q[], name: string): Q {
   const quota = quotas.find(one => one.name === name)
-  if (!quota) throw new RequestError(404, 'QUOTA_UNKNOWN', `There is no quota ${name} whose window resets.`)
+  if (!quota) throw new RequestError(404, 'QUOTA_UNKNOWN', `There is no quota ${name} of which this can be said.`)
   return quota
 }

@@ -1,8 +1,9 @@
 /** `GET /v1/status` of the analyzer: how fresh its forecasts are, and who is most at risk. */
 import Type, { type Static, type TSchema } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import type { Policy } from '../policy/policy.ts'
 import type { Snapshot } from '../tick/ticker.ts'
-import { dataAgeMs, ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
+import { type Answering, dataAgeMs, ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
 import { orNull } from './schema.ts'
 
 /** Subjects that the status names. */
@@ -31,11 +32,12 @@ export type AnalyzerStatus = Static<typeof AnalyzerStatus>
 
 export interface StatusDeps {
   snapshot: () => Snapshot
+  policy: () => Policy
   principalOf: PrincipalOf
   now: () => number
 }
 
-export function createStatusRoutes({ snapshot, principalOf, now }: StatusDeps): Routes {
+export function createStatusRoutes({ snapshot, policy, principalOf, now }: StatusDeps): Routes {
   return server => {
     server.get(
       '/v1/status',
@@ -48,13 +50,14 @@ export function createStatusRoutes({ snapshot, principalOf, now }: StatusDeps): 
         },
         config: { access: 'read' },
       },
-      request => toStatus(snapshot(), principalOf(request).tenant, now()),
+      request => toStatus({ snapshot: snapshot(), policy: policy(), nowMs: now() }, principalOf(request).tenant),
     )
   }
 }
 
 /** The status as a caller may see it who is bound to `tenant`, or to none (`null`). */
-export function toStatus(snapshot: Snapshot, tenant: string | null, nowMs: number): AnalyzerStatus {
+export function toStatus(answering: Answering, tenant: string | null): AnalyzerStatus {
+  const { snapshot, nowMs } = answering
   const seesAll = tenant === null
   const seen = snapshot.forecasts.filter(forecast => seesAll || forecast.tenant === tenant)
   return {
@@ -71,6 +74,6 @@ export function toStatus(snapshot: Snapshot, tenant: string | null, nowMs: numbe
       .filter(({ probability }) => probability !== null)
       .sort((a, b) => (b.probability ?? 0) - (a.probability ?? 0))
       .slice(0, AT_RISK_MAX)
-      .map(forecast => toForecastAnswer(forecast, snapshot, nowMs)),
+      .map(forecast => toForecastAnswer(forecast, answering)),
   }
 }

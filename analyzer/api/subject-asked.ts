@@ -3,7 +3,8 @@ import type { ClickHouseClient } from '@clickhouse/client'
 import Type, { type Static } from 'typebox'
 import type { PrincipalOf } from '../../collector/principal.ts'
 import { narrowedTo, ofTenant } from '../policy/narrowing.ts'
-import type { ResettingQuota } from '../tick/followed-quota.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { FollowedQuota, ResettingQuota } from '../tick/followed-quota.ts'
 import { type OneSubject, readSubject } from '../tick/one-subject.ts'
 import type { FollowedForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
@@ -19,8 +20,9 @@ export interface QuotaQueryDeps {
   now: () => number
 }
 
-/** The same about one subject, beside its forecast. */
-export interface SubjectQueryDeps extends QuotaQueryDeps {
+/** What answers about one subject are made from, beside its forecast. */
+export interface SubjectQueryDeps extends Omit<QuotaQueryDeps, 'quotas'> {
+  policy: () => Policy
   /** Configured labels that are columns. */
   labelColumns: readonly string[]
   snapshot: () => Snapshot
@@ -32,7 +34,7 @@ export interface SubjectQueryDeps extends QuotaQueryDeps {
  */
 export async function subjectAsked(
   client: ClickHouseClient,
-  quota: ResettingQuota,
+  quota: FollowedQuota,
   named: Readonly<Record<string, string>>,
   nowMs: number,
 ): Promise<OneSubject> {
@@ -54,7 +56,7 @@ export async function subjectAsked(
 
 /** The forecast if there is one that a caller of this tenant (`null`: of all) may see. Throws `RequestError` (404). */
 export function visibleForecast(
-  quota: ResettingQuota,
+  quota: FollowedQuota,
   made: FollowedForecast | null,
   own: string | null,
 ): FollowedForecast {
@@ -62,7 +64,7 @@ export function visibleForecast(
   return made
 }
 
-const unknownSubject = ({ name }: ResettingQuota): RequestError =>
+const unknownSubject = ({ name }: FollowedQuota): RequestError =>
   new RequestError(404, 'SUBJECT_UNKNOWN', `Nothing is known of this subject of the quota ${name}.`)
 
 const SUBJECTS_MAX = 100

@@ -6,17 +6,19 @@ import Value from 'typebox/value'
 import type { Routes } from '../../collector/principal.ts'
 import { limitBeforeGrowth, toGrown } from '../forecast/growth.ts'
 import { parseQuota, QuotaError } from '../policy/quota.ts'
-import { hasReset, type ResettingQuota } from '../tick/followed-quota.ts'
+import { type AllowedOf, allowedBy, withLimits } from '../tick/allowed.ts'
+import { type FollowedQuota, isFollowed } from '../tick/followed-quota.ts'
 import { forecastOne } from '../tick/one-subject.ts'
 import type { SubjectForecast } from '../tick/subject-forecast.ts'
-import { ResettingWindowOptions } from '../usage/window-options.ts'
+import { isResetting } from '../usage/window.ts'
+import { WindowOptions } from '../usage/window-options.ts'
 import { ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
 import { quotaAsked, RequestError } from './request-error.ts'
 import { dimensionValue, quotaName } from './schema.ts'
 import { type SubjectQueryDeps, subjectAsked, visibleForecast } from './subject-asked.ts'
 
 const GROWTH_MAX = 1_000
-const windowOptions = Compile(ResettingWindowOptions)
+const windowOptions = Compile(WindowOptions)
 
 const Body = Type.Object(
   {
@@ -70,40 +72,49 @@ export function createWhatIfRoutes(deps: SubjectQueryDeps): Routes {
 
 async function answer(deps: SubjectQueryDeps, body: Body, own: string | null): Promise<Static<typeof Answer>> {
   const nowMs = deps.now()
-  const quota = quotaAsked(deps.quotas(), body.quota)
+  const policy = deps.policy()
+  const quota = quotaAsked(policy.quotas.filter(isFollowed), body.quota)
   const changed = changedQuota(quota, body, deps.labelColumns)
   const one = await subjectAsked(deps.client, quota, body.subject, nowMs)
-  const { forecast } = visibleForecast(quota, forecastOne(one, nowMs, quota.limit), own)
+  const allowed = allowedBy(policy)
+  const { forecast } = visibleForecast(quota, forecastOne(one, { nowMs, allowedOf: allowed }), own)
   const other = body.window === undefined ? one : await subjectAsked(deps.client, changed, body.subject, nowMs)
-  const forecastUnder = (limit: number): SubjectForecast =>
-    visibleForecast(quota, forecastOne(other, nowMs, limit), own).forecast
-  const { limit } = changed
-  const { growth = 1 } = body
-  const plain = forecastUnder(limit)
-  const grown = { used: plain.used, limit, growth }
-  const whatIf = growth === 1 ? plain : { ...toGrown(forecastUnder(limitBeforeGrowth(grown)), grown), limit }
-  const snapshot = deps.snapshot()
-  return { now: toForecastAnswer(forecast, snapshot, nowMs), whatIf: toForecastAnswer(whatIf, snapshot, nowMs) }
+  const { limit, growth = 1 } = body
+  const allowedOf = limit === undefined ? allowed : withLimits(allowed, () => limit)
+  const forecastUnder = (under: AllowedOf) =>
+    visibleForecast(quota, forecastOne(other, { nowMs, allowedOf: under, growth }), own).forecast
+  const plain = forecastUnder(allowedOf)
+  const whatIf = growth === 1 || !isResetting(changed.window) ? plain : grownBy(growth, plain, allowedOf, forecastUnder)
+  const answered = { snapshot: deps.snapshot(), policy, nowMs }
+  return { now: toForecastAnswer(forecast, answered), whatIf: toForecastAnswer(whatIf, answered) }
+}
+
+/** The forecast of demand that grows, from that of demand as it is (`plain`) under limits that are smaller instead. */
+function grownBy(
+  growth: number,
+  { used, limit, limitChanges }: SubjectForecast,
+  allowedOf: AllowedOf,
+  forecastUnder: (allowedOf: AllowedOf) => SubjectForecast,
+): SubjectForecast {
+  const under = withLimits(allowedOf, each => limitBeforeGrowth({ used, limit: each, growth }))
+  const limitAtReset = limitChanges.at(-1)?.limit ?? limit
+  return { ...toGrown(forecastUnder(under), { used, limit, limitAtReset, growth }), limit, limitChanges }
 }
 
 /** The quota as it would be. Throws `RequestError` (400) for a window that cannot be. */
 function changedQuota(
-  quota: ResettingQuota,
+  quota: FollowedQuota,
   { limit = quota.limit, window }: Body,
   labelColumns: readonly string[],
-): ResettingQuota {
+): FollowedQuota {
   if (window === undefined) return { ...quota, limit }
-  const options: unknown = Value.Default(ResettingWindowOptions, structuredClone(window))
+  const options: unknown = Value.Default(WindowOptions, structuredClone(window))
   if (!windowOptions.Check(options)) {
-    throw new RequestError(
-      400,
-      'PARAMETER_INVALID',
-      "window: expected a window as a quota's, of kind fixed or calendar",
-    )
+    throw new RequestError(400, 'PARAMETER_INVALID', "window: expected a window as a quota's")
   }
   try {
     const changed = parseQuota({ ...quota.options, limit, window: options }, labelColumns)
-    assert(hasReset(changed), 'windows of these kinds reset')
+    assert(isFollowed(changed), 'what is counted in a window is followed')
     return changed
   } catch (error) {
     if (!(error instanceof QuotaError)) throw error

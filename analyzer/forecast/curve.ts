@@ -14,6 +14,8 @@ const CURVE_SCORES = Float64Array.from(CURVE_LEVELS, normalQuantile)
 export const CURVE_MEDIAN = 3
 /** Scores are held within this: five in a hundred thousand. */
 const SCORE_MAX = 4
+/** Logits per normal score at which the logistic curve is nearest to the normal one (within 0.01). */
+const LOGITS_PER_SCORE = 1.702
 /** Beyond the outer quantiles, and where they are equal, a standard deviation is taken to be at least this, in logs. */
 const DEVIATION_MIN = 0.02
 
@@ -91,6 +93,10 @@ export function scoreOf(quantiles: ArrayLike<number>, value: number, floor: numb
   const score = above > last ? lowerScore + scores + (x - upperX) / perScore : lowerScore + (x - lowerX) / perScore
   return Math.max(-SCORE_MAX, Math.min(SCORE_MAX, score))
 }
+
+/** The chance of a value or more, among quantiles at `CURVE_LEVELS`. */
+export const chanceAbove = (quantiles: ArrayLike<number>, value: number, floor: number): number =>
+  1 / (1 + Math.exp(LOGITS_PER_SCORE * scoreOf(quantiles, value, floor)))
 
 /** The value that stands so many standard deviations above the median among quantiles at `CURVE_LEVELS`. */
 export function valueAt(quantiles: ArrayLike<number>, score: number, floor: number): number {

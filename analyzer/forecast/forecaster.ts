@@ -5,10 +5,11 @@
  * the same instant, the same answer.
  */
 import { periodMsOf, periodsKnown } from './analogs.ts'
-import { calibrated, type Prior, shareAt } from './calibrate.ts'
+import { type Crossing, calibrated, type Prior, shareAt } from './calibrate.ts'
 import { CURVE_LEVELS, quantilesBetween, scoreOf, valueAt } from './curve.ts'
 import type { Question } from './features.ts'
 import { firstUseMs, reachedMs, totalBetween } from './history.ts'
+import { crossingOfSteps, type LimitStep } from './limit-steps.ts'
 import { normalQuantile } from './normal.ts'
 import { mixedCurve, type Outlook, toOutlook } from './outlook.ts'
 import { type Peers, peersProbability, peersWeight } from './peers.ts'
@@ -25,6 +26,8 @@ type Confidence = (typeof CONFIDENCES)[number]
 export interface ForecastAsk extends Question {
   /** Others like this subject, for as long as little is known of it; `null` where there are too few. */
   peers?: Peers | null
+  /** Limits that hold instead of `limit` from later instants of the window on, ascending. */
+  changes?: readonly LimitStep[]
 }
 
 /** Ordered: p10 ≤ p50 ≤ p90. */
@@ -47,21 +50,25 @@ export interface Forecast {
   exhaustionAtMs: InstantQuantiles
   /** Units used and asked for when the window ends; may be above the limit. `null` when that cannot be said. */
   usageAtReset: Quantiles | null
-  /** The limit less `usageAtReset`: its p10 is the pessimist's. */
+  /** The limit at the reset less `usageAtReset`: its p10 is the pessimist's. */
   headroom: Quantiles | null
   /** Recent demand over the rate that would use exactly the limit in a window; `null` for a limit of 0. */
   burnRate: number | null
   confidence: Confidence
   /** In words, what the forecast rests on. */
   why: string
+  /** The chance of having run out by shares of the time from now to the window's end; null where nothing is forecast. */
+  crossing: Crossing | null
 }
 
 /** Softens logarithms, as a share of the need. */
 const FLOOR_SHARE = 1e-3
-const LEVELS = [0.1, 0.5, 0.9] as const
+export const LEVELS = [0.1, 0.5, 0.9] as const
 /** Within so many standard deviations of the limit, the distribution of use follows the probability. */
 const MOVED_SCORE_MAX = 2
-const NEVER: InstantQuantiles = { p10: null, p50: null, p90: null }
+export const NEVER: InstantQuantiles = { p10: null, p50: null, p90: null }
+/** The limit is reached from the first instant on. */
+export const REACHED: Crossing = { shares: [0, 1], probabilities: [1, 1] }
 
 /** Learns from the past of this series what is to come until the window's end: slower than a forecast, good for a while. */
 export function fitForecast({ history, nowMs, windowStartMs, windowEndMs }: ForecastAsk): Outlook {
@@ -80,7 +87,15 @@ export function forecast(ask: ForecastAsk, outlook: Outlook, forest: Forest): Fo
     const exhaustionAtMs = { p10: atMs, p50: atMs, p90: atMs }
     const why = limit === 0 ? 'The limit is 0.' : 'The limit is reached.'
     const ahead = unknown === null ? demandAhead(ask, outlook, null) : null
-    return { probability: 1, exhaustionAtMs, ...atReset(ask, ahead), burnRate, confidence: 'normal', why }
+    return {
+      probability: 1,
+      exhaustionAtMs,
+      ...atReset(ask, ahead),
+      burnRate,
+      confidence: 'normal',
+      why,
+      crossing: REACHED,
+    }
   }
   if (unknown !== null) {
     return {
@@ -90,30 +105,49 @@ export function forecast(ask: ForecastAsk, outlook: Outlook, forest: Forest): Fo
       burnRate,
       confidence: 'none',
       why: unknown,
+      crossing: null,
     }
   }
-  const crossing = calibrated(ask, outlook, { forest, prior: others && priorOf(ask, others), least: LEVELS[0] })
-  const probability = crossing.probabilities.at(-1) ?? 0
+  const { crossing, probabilityAtReset } = crossingUnder(ask, outlook, forest, others)
   const [p10 = null, p50 = null, p90 = null] = LEVELS.map(level => instantAt(ask, shareAt(crossing, level)))
   return {
-    probability,
+    probability: crossing.probabilities.at(-1) ?? 0,
     exhaustionAtMs: { p10, p50, p90 },
-    ...atReset(ask, demandAhead(ask, outlook, probability)),
+    ...atReset(ask, demandAhead(underLimitAtReset(ask), outlook, probabilityAtReset)),
     burnRate,
     confidence: periodsKnown(history, nowMs, outlook.windowMs) < PERIODS_NORMAL ? 'low' : 'normal',
     why: whyOf(ask, outlook, others),
+    crossing,
   }
 }
 
-/** What can be said where nothing resets: what is used in one length of the window, and what is left of it. */
-export function describePassing(ask: ForecastAsk): Forecast {
-  const left = ask.limit - ask.used
+/** Asks the calibrator for each limit that will hold, and what it says of the use at the reset. */
+function crossingUnder(
+  ask: ForecastAsk,
+  outlook: Outlook,
+  forest: Forest,
+  others: Others | null,
+): { crossing: Crossing; probabilityAtReset: number | null } {
+  const { nowMs, used, limit, changes = [] } = ask
+  const crossingOf = (of: number): Crossing => {
+    if (used >= of) return REACHED
+    const under = { ...ask, limit: of }
+    return calibrated(under, outlook, { forest, prior: others && priorOf(under, others), least: LEVELS[0] })
+  }
+  const last = crossingOf(underLimitAtReset(ask).limit)
+  const steps = [{ fromMs: nowMs, limit }, ...changes]
   return {
-    ...{ probability: null, exhaustionAtMs: NEVER, usageAtReset: null, burnRate: burnRateOf(ask), confidence: 'none' },
-    headroom: { p10: left, p50: left, p90: left },
-    why: 'There is no reset that it could fail to reach: use and rate only.',
+    crossing: changes.length === 0 ? last : crossingOfSteps({ ...ask, steps }, crossingOf),
+    // Of what is passed already nothing is learnt about the rest.
+    probabilityAtReset: last === REACHED ? null : (last.probabilities.at(-1) ?? 0),
   }
 }
+
+/** The question as the reset will find it: what is left then is left of the limit that holds then. */
+const underLimitAtReset = (ask: ForecastAsk): ForecastAsk => ({
+  ...ask,
+  limit: ask.changes?.at(-1)?.limit ?? ask.limit,
+})
 
 /** The others that count for this subject, and how much; all there is where its own history says nothing yet. */
 function othersOf(
@@ -159,14 +193,15 @@ const heldScore = (score: number): number => Math.max(-MOVED_SCORE_MAX, Math.min
 
 const clampProbability = (probability: number): number => Math.max(1e-4, Math.min(1 - 1e-4, probability))
 
-function atReset({ used, limit }: ForecastAsk, ahead: Quantiles | null): Pick<Forecast, 'usageAtReset' | 'headroom'> {
+function atReset(ask: ForecastAsk, ahead: Quantiles | null): Pick<Forecast, 'usageAtReset' | 'headroom'> {
   if (!ahead) return { usageAtReset: null, headroom: null }
+  const { used, limit } = underLimitAtReset(ask)
   const usageAtReset = { p10: used + ahead.p10, p50: used + ahead.p50, p90: used + ahead.p90 }
   const { p10, p50, p90 } = usageAtReset
   return { usageAtReset, headroom: { p10: limit - p90, p50: limit - p50, p90: limit - p10 } }
 }
 
-function burnRateOf({ history, nowMs, windowStartMs, windowEndMs, limit }: ForecastAsk): number | null {
+export function burnRateOf({ history, nowMs, windowStartMs, windowEndMs, limit }: Question): number | null {
   if (limit === 0) return null
   const windowMs = windowEndMs - windowStartMs
   const recentMs = Math.max(windowMs / BURN_RATE_PARTS, history.stepMs)

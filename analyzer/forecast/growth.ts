@@ -4,6 +4,8 @@ import type { Forecast, Quantiles } from './forecaster.ts'
 export interface Grown {
   used: number
   limit: number
+  /** Where that changes on the way. */
+  limitAtReset?: number
   /** Demand from now on, as a multiple of what is expected. */
   growth: number
 }
@@ -12,12 +14,12 @@ export interface Grown {
  * The limit under which demand as it is has the chances that grown demand has under `limit`: what is left of it lasts as
  * long as a `growth`-th of it lasts now. (Nearly: the calibrator also looks at how much of the limit is used up.)
  */
-export const limitBeforeGrowth = ({ used, limit, growth }: Grown): number =>
+export const limitBeforeGrowth = ({ used, limit, growth }: Omit<Grown, 'limitAtReset'>): number =>
   used >= limit ? limit : used + (limit - used) / growth
 
 /** Restates a forecast that was made under `limitBeforeGrowth` for the limit itself. */
 export function toGrown<T extends Forecast>(forecast: T, grown: Grown): T {
-  const { used, limit, growth } = grown
+  const { used, limit, limitAtReset = limit, growth } = grown
   const { usageAtReset, burnRate } = forecast
   const later = (units: number) => used + growth * (units - used)
   const usage: Quantiles | null = usageAtReset && {
@@ -28,7 +30,7 @@ export function toGrown<T extends Forecast>(forecast: T, grown: Grown): T {
   return {
     ...forecast,
     usageAtReset: usage,
-    headroom: usage && { p10: limit - usage.p90, p50: limit - usage.p50, p90: limit - usage.p10 },
+    headroom: usage && { p10: limitAtReset - usage.p90, p50: limitAtReset - usage.p50, p90: limitAtReset - usage.p10 },
     burnRate: burnRate && (burnRate * growth * limitBeforeGrowth(grown)) / limit,
   }
 }

@@ -2,7 +2,7 @@
  * What a key of which little is known may be expected to ask for: what others like it ask for. The less is known of the
  * key itself, the more they count; after a few days they do not.
  */
-import { CURVE_LEVELS, scoreOf } from './curve.ts'
+import { CURVE_LEVELS, chanceAbove } from './curve.ts'
 import { weightedQuantiles } from './paths.ts'
 
 /** Fewer others say nothing. */
@@ -13,8 +13,6 @@ const OWN_WEIGHT = 8
 const WEIGHT_MIN = 0.04
 /** Softens the logarithms of rates, as a share of what is needed. */
 const FLOOR_SHARE = 1e-3
-/** Logits per normal score at which the logistic curve is nearest to the normal one (within 0.01). */
-const LOGITS_PER_SCORE = 1.702
 
 export interface Peers {
   /** Quantiles at `CURVE_LEVELS` of their mean rates, units per millisecond. */
@@ -41,5 +39,5 @@ export function peersWeight(knownMs: number, periodMs: number): number {
 /** The probability that one of them asks for `need` units within `aheadMs`. */
 export function peersProbability({ rates }: Peers, need: number, aheadMs: number): number {
   const ahead = rates.map(rate => rate * aheadMs)
-  return 1 / (1 + Math.exp(LOGITS_PER_SCORE * scoreOf(ahead, need, FLOOR_SHARE * need)))
+  return chanceAbove(ahead, need, FLOOR_SHARE * need)
 }

@@ -1,6 +1,7 @@
 /** What is learnt of a series slowly is kept from one forecast to the next, and learnt anew when it is old. */
 import { type Forecast, type ForecastAsk, fitForecast, forecast } from './forecaster.ts'
-import type { Outlook } from './outlook.ts'
+import { type Outlook, toOutlook } from './outlook.ts'
+import { forecastPassing, type PassingAsk, passingUnknowable } from './passing.ts'
 import type { Forest } from './trees.ts'
 
 /** Parts of a window after which everything is learnt again: after a step at the soonest, after an hour at the latest. */
@@ -30,11 +31,32 @@ export function forecastNext(
   return { forecast: forecast(ask, now.outlook, forest), state: now }
 }
 
-const isGood = ({ outlook, untilMs }: ForecastState, { nowMs, windowEndMs }: ForecastAsk): boolean =>
-  nowMs < untilMs && nowMs >= outlook.atMs && windowEndMs <= outlook.untilMs
+/** The same where nothing resets: one length of the window from now on, which moves on until it is learnt anew. */
+export function passingNext(
+  ask: PassingAsk,
+  state: ForecastState | null,
+  phase: number,
+): { forecast: Forecast; state: ForecastState | null } {
+  const { history, nowMs, lengthMs } = ask
+  if (passingUnknowable(ask) !== null) return { forecast: forecastPassing(ask, null), state }
+  if (state !== null && isGood(state, { nowMs, windowEndMs: nowMs + lengthMs })) {
+    return { forecast: forecastPassing(ask, state.outlook), state }
+  }
+  const goodUntilMs = nowMs + goodMs(history.stepMs, lengthMs) * (0.5 + phase)
+  const outlook = toOutlook(history, { atMs: nowMs, untilMs: goodUntilMs + lengthMs, windowMs: lengthMs })
+  return { forecast: forecastPassing(ask, outlook), state: { outlook, untilMs: goodUntilMs } }
+}
+
+const isGood = (
+  { outlook, untilMs }: ForecastState,
+  { nowMs, windowEndMs }: Pick<ForecastAsk, 'nowMs' | 'windowEndMs'>,
+) => nowMs < untilMs && nowMs >= outlook.atMs && windowEndMs <= outlook.untilMs
+
+const goodMs = (stepMs: number, windowMs: number): number =>
+  Math.max(stepMs, Math.min(FIT_MS_MAX, windowMs / FIT_PARTS))
 
 function learn(ask: ForecastAsk, phase: number): ForecastState {
   const { history, nowMs, windowStartMs, windowEndMs } = ask
-  const goodMs = Math.max(history.stepMs, Math.min(FIT_MS_MAX, (windowEndMs - windowStartMs) / FIT_PARTS))
-  return { outlook: fitForecast(ask), untilMs: Math.min(windowEndMs, nowMs + goodMs * (0.5 + phase)) }
+  const untilMs = nowMs + goodMs(history.stepMs, windowEndMs - windowStartMs) * (0.5 + phase)
+  return { outlook: fitForecast(ask), untilMs: Math.min(windowEndMs, untilMs) }
 }

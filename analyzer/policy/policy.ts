@@ -2,6 +2,7 @@
  * What holds now: the quotas, and what was adjusted for single subjects. One value that is replaced as a whole by each
  * change, so that a decision sees all of a change or nothing of it.
  */
+import type { LimitStep } from '../forecast/limit-steps.ts'
 import type { Block, Grant, Override, Reset } from './adjustment.ts'
 import type { Quota } from './quota.ts'
 import { indexQuotas } from './quota-index.ts'
@@ -25,9 +26,14 @@ export interface Policy {
   readonly blocks: readonly Block[]
   /** What a subject may use now. */
   allowance(quota: Quota, subject: string, nowMs: number): Allowance
+  /** The subject's limits from `fromMs` to before `toMs`, ascending: the first one holds at `fromMs`, the next changes follow. */
+  limits(quota: Quota, subject: string, range: { fromMs: number; toMs: number }): readonly LimitStep[]
   /** Why that is not the quota's limit. */
   adjusted(quota: Quota, subject: string, nowMs: number): Adjusted
 }
+
+/** Changes of a limit that are looked ahead to; each asks the calibrator once more. */
+const CHANGES_MAX = 8
 
 /** What was adjusted for a subject and holds now. */
 export interface Adjusted {
@@ -71,9 +77,23 @@ export function createPolicy(quotas: readonly Quota[], adjustments: Adjustments 
     allowance(quota, subject, nowMs) {
       const ofQuota = adjusted.get(quota.name)
       if (ofQuota === undefined) return { limit: quota.limit, forgiven: 0, sinceMs: 0 }
-      const { override, grants, reset } = adjustedNow(ofQuota, subject, nowMs)
-      const limit = grants.reduce((sum, { amount }) => sum + amount, override ?? quota.limit)
-      return { limit, forgiven: reset?.used ?? 0, sinceMs: reset?.fromMs ?? 0 }
+      const now = adjustedNow(ofQuota, subject, nowMs)
+      const { reset } = now
+      return { limit: limitUnder(quota, now), forgiven: reset?.used ?? 0, sinceMs: reset?.fromMs ?? 0 }
+    },
+    limits(quota, subject, { fromMs, toMs }) {
+      const ofQuota = adjusted.get(quota.name)
+      if (ofQuota === undefined) return [{ fromMs, limit: quota.limit }]
+      const grants = [...ofQuota.grants, ...(ofQuota.bySubject.get(subject)?.grants ?? [])]
+      const instants = new Set(grants.flatMap(grant => [grant.fromMs, grant.untilMs]))
+      const later = [...instants].filter(atMs => atMs > fromMs && atMs < toMs).toSorted((a, b) => a - b)
+      const steps: LimitStep[] = []
+      for (const atMs of [fromMs, ...later]) {
+        const limit = limitUnder(quota, adjustedNow(ofQuota, subject, atMs))
+        if (limit !== steps.at(-1)?.limit) steps.push({ fromMs: atMs, limit })
+        if (steps.length > CHANGES_MAX) break
+      }
+      return steps
     },
     adjusted(quota, subject, nowMs) {
       const ofQuota = adjusted.get(quota.name)
@@ -81,6 +101,9 @@ export function createPolicy(quotas: readonly Quota[], adjustments: Adjustments 
     },
   }
 }
+
+const limitUnder = (quota: Quota, { override, grants }: Adjusted): number =>
+  grants.reduce((sum, { amount }) => sum + amount, override ?? quota.limit)
 
 function adjustedNow({ bySubject, grants }: OfQuota, subject: string, nowMs: number): Adjusted {
   const own = bySubject.get(subject)

@@ -100,7 +100,8 @@ function toRow({ mark, forecast }: { mark: string; forecast: SubjectForecast }):
     as_of: toInstant(forecast.asOfMs),
     mark,
     used: forecast.used,
-    limit: forecast.limit,
+    // What it will be judged by.
+    limit: forecast.limitChanges.at(-1)?.limit ?? forecast.limit,
     probability: forecast.probability ?? 0,
     exhaustion_p10: toInstantOrNull(exhaustionAtMs.p10),
     exhaustion_p50: toInstantOrNull(exhaustionAtMs.p50),

@@ -9,7 +9,8 @@ import { readDecisions } from '../usage/decisions.ts'
 import type { Seen } from '../usage/fresh.ts'
 import { keyOfSubject, type SubjectValues } from '../usage/selection.ts'
 import { addChecks, addHourOfChecks } from '../usage/series.ts'
-import type { ResettingQuota } from './followed-quota.ts'
+import type { AllowedOf } from './allowed.ts'
+import type { FollowedQuota } from './followed-quota.ts'
 import { addQuotaDecisions, loadQuotaSeries, type QuotaSeries } from './quota-series.ts'
 import { type FollowedForecast, forecastSubject } from './subject-forecast.ts'
 
@@ -25,7 +26,7 @@ export interface OneSubject {
 /** Reads the subject's series; `null` when nothing is known of it. */
 export async function readSubject(
   client: ClickHouseClient,
-  quota: ResettingQuota,
+  quota: FollowedQuota,
   subject: SubjectValues,
   nowMs: number,
 ): Promise<OneSubject | null> {
@@ -41,10 +42,13 @@ export async function readSubject(
   return series.subjects.has(key) ? { series, key } : null
 }
 
-/** Its forecast, by the code that the ticks use; nothing of it is kept. `limit` may be another than the quota's. */
-export function forecastOne({ series, key }: OneSubject, nowMs: number, limit: number): FollowedForecast | null {
+/** Its forecast, by the code that the ticks use; nothing of it is kept. */
+export function forecastOne(
+  { series, key }: OneSubject,
+  ask: { nowMs: number; allowedOf: AllowedOf; growth?: number },
+): FollowedForecast | null {
   const scratch = new Float64Array(series.grid.steps + 1)
-  return forecastSubject({ ...series, quota: { ...series.quota, limit } }, key, nowMs, undefined, scratch)
+  return forecastSubject(series, key, { ...ask, previous: undefined, scratch })
 }
 
 /** Checks are added by the step where calls are exact, and by the hour before, as `loadQuotaSeries` does for all. */

@@ -1,14 +1,66 @@
-/** What a subject used in the time that has just passed. */
+/** What a subject used in the time that has just passed, and for how long it counts. */
 import { type UsageSeries, usedInStep } from '../usage/series.ts'
-import type { Window } from '../usage/window.ts'
+import type { RateWindow, SlidingWindow } from '../usage/window.ts'
+import type { Allowed } from './allowed.ts'
 import type { QuotaSeries } from './quota-series.ts'
 
-/** Units in the steps that the window covers, the first one whole: at most a step's use too much. */
-export function passingUse({ grid, quota }: QuotaSeries, one: UsageSeries, { startMs, endMs }: Window): number {
-  const stepAt = (atMs: number) => (atMs - grid.startMs) / grid.stepMs
-  const first = Math.max(0, Math.round(stepAt(startMs)))
-  const last = Math.min(grid.steps, Math.ceil(stepAt(endMs)))
+/** Units that count in a sliding window now and at later instants. */
+export interface SlidingUse {
+  used: number
+  /** Units of what is used now that still count at an instant. */
+  counts: (atMs: number) => number
+}
+
+/** By the limiter's slots. The first step that counts does so whole: at most a step's use is too much. */
+export function slidingUse(
+  { grid, quota }: QuotaSeries,
+  one: UsageSeries,
+  { slotMs, lengthMs }: SlidingWindow,
+  { nowMs, sinceMs, forgiven }: Pick<Allowed, 'sinceMs' | 'forgiven'> & { nowMs: number },
+): SlidingUse {
+  const stepAt = (atMs: number) => Math.floor((atMs - grid.startMs) / grid.stepMs)
+  const countsFromMs = (atMs: number) => Math.max(sinceMs, Math.floor((atMs - lengthMs) / slotMs) * slotMs)
+  const first = Math.max(0, stepAt(countsFromMs(nowMs)))
+  const last = Math.min(grid.steps, Math.ceil((nowMs - grid.startMs) / grid.stepMs))
+  // What the steps from each one on have used.
+  const since = new Float64Array(Math.max(0, last - first) + 1)
+  for (let step = last - 1; step >= first; step--) {
+    since[step - first] = (since[step - first + 1] ?? 0) + usedInStep(one, quota.counts, step)
+  }
+  const counts = (atMs: number) => {
+    const fromMs = countsFromMs(atMs)
+    const units = since[Math.max(0, stepAt(fromMs) - first)] ?? 0
+    // A reset forgives a part of the slot in which it came, for as long as that slot counts.
+    return Math.max(0, units - (fromMs === sinceMs ? forgiven : 0))
+  }
+  return { used: Math.round(counts(nowMs)), counts }
+}
+
+/** What has not drained yet of a rate, as its limit is now: the steps are filled in one after the other. */
+export function rateLevel(
+  { grid, quota }: QuotaSeries,
+  one: UsageSeries,
+  { periodMs }: RateWindow,
+  { nowMs, sinceMs, limit }: { nowMs: number; sinceMs: number; limit: number },
+): number {
+  const last = Math.min(grid.steps, Math.ceil((nowMs - grid.startMs) / grid.stepMs))
+  let level = 0
+  for (let step = Math.max(0, Math.ceil((sinceMs - grid.startMs) / grid.stepMs)); step < last; step++) {
+    const heldMs = Math.min(grid.stepMs, nowMs - (grid.startMs + step * grid.stepMs))
+    level = Math.max(0, level + usedInStep(one, quota.counts, step) - (limit * heldMs) / periodMs)
+  }
+  return level
+}
+
+/** Units that a length takes on average, in the steps that cover the last one: for lengths shorter than these. */
+export function meanUse(
+  { grid, quota }: QuotaSeries,
+  one: UsageSeries,
+  { nowMs, lengthMs }: { nowMs: number; lengthMs: number },
+): number {
+  const first = Math.max(0, Math.floor((nowMs - Math.max(grid.stepMs, lengthMs) - grid.startMs) / grid.stepMs))
+  const last = Math.min(grid.steps, Math.ceil((nowMs - grid.startMs) / grid.stepMs))
   let used = 0
   for (let step = first; step < last; step++) used += usedInStep(one, quota.counts, step)
-  return used
+  return Math.round((used * lengthMs) / (nowMs - (grid.startMs + first * grid.stepMs)))
 }

@@ -1,15 +1,17 @@
 /** The forecast of one subject under one quota, as the API answers it and the store keeps it. */
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
 import { CALIBRATOR } from '../forecast/calibrator.ts'
-import { describePassing, type Forecast, type ForecastAsk } from '../forecast/forecaster.ts'
-import { type ForecastState, forecastNext } from '../forecast/refit.ts'
+import type { Forecast, ForecastAsk, Quantiles } from '../forecast/forecaster.ts'
+import type { LimitStep } from '../forecast/limit-steps.ts'
+import { type ForecastState, forecastNext, passingNext } from '../forecast/refit.ts'
 import type { DimensionField, Quota } from '../policy/quota.ts'
 import { subjectMap } from '../policy/subject.ts'
 import type { UsageSeries } from '../usage/series.ts'
 import type { Unit } from '../usage/units.ts'
 import { isResetting, type Window } from '../usage/window.ts'
+import type { Allowed, AllowedOf } from './allowed.ts'
 import { countedWindow } from './followed-quota.ts'
-import { passingUse } from './passing-use.ts'
+import { type PassingWindow, passingAskOf } from './passing-ask.ts'
 import { demandOf, isHeldWhole, type QuotaSeries, usedInWindow } from './quota-series.ts'
 
 export interface SubjectForecast extends Forecast {
@@ -20,7 +22,10 @@ export interface SubjectForecast extends Forecast {
   tenant: string | null
   consumer: string | null
   unit: Unit
+  /** The subject's, now. */
   limit: number
+  /** How that will change until the window's end, as far as is known. */
+  limitChanges: readonly LimitStep[]
   used: number
   windowStartMs: number
   /** Without a reset: when all that is used now will count no more. */
@@ -33,8 +38,22 @@ export interface FollowedForecast {
   forecast: SubjectForecast
   /** Null where nothing is forecast. */
   state: ForecastState | null
+  /** What it was forecast under. */
+  allowed: Allowed
   /** A forecast without new calls is good until then. */
   dueAtMs: number
+}
+
+/** How a subject is forecast. */
+export interface SubjectAsk {
+  nowMs: number
+  allowedOf: AllowedOf
+  /** What was kept of it. */
+  previous: FollowedForecast | undefined
+  /** At least one longer than the series' grid. */
+  scratch: Float64Array
+  /** Demand from now on where nothing resets, as a multiple of what is expected; 1 when absent. */
+  growth?: number
 }
 
 /** Parts of a window after which a forecast is made again without new calls. */
@@ -47,64 +66,101 @@ const DUE_MS = { min: 1_000, max: 60_000 }
 export const isForecastDue = (state: FollowedForecast | undefined, nowMs: number, isTouched: boolean): boolean =>
   state === undefined || isTouched || nowMs >= state.dueAtMs || nowMs >= state.forecast.windowEndMs
 
-/** Forecasts one subject of the series. `scratch` is at least one longer than the series' grid. */
-export function forecastSubject(
+/** True when the subject was forecast under something else than what it may use now, and is known to be allowed later. */
+export function isAllowedOtherwise(
   series: QuotaSeries,
   key: string,
-  nowMs: number,
-  previous: FollowedForecast | undefined,
-  scratch: Float64Array,
-): FollowedForecast | null {
+  { forecast, allowed: before }: FollowedForecast,
+  { nowMs, allowedOf }: Pick<SubjectAsk, 'nowMs' | 'allowedOf'>,
+): boolean {
+  const one = series.subjects.get(key)
+  if (!one) return false
+  const now = allowedOf(series.quota, one.subject, { nowMs, endMs: forecast.windowEndMs })
+  // The first limit holds, whenever that was asked.
+  const isSame = ({ fromMs, limit }: LimitStep, index: number) =>
+    limit === now.steps[index]?.limit && (index === 0 || fromMs === now.steps[index]?.fromMs)
+  return (
+    before.forgiven !== now.forgiven ||
+    before.sinceMs !== now.sinceMs ||
+    before.steps.length !== now.steps.length ||
+    !before.steps.every(isSame)
+  )
+}
+
+/** Forecasts one subject of the series. */
+export function forecastSubject(series: QuotaSeries, key: string, ask: SubjectAsk): FollowedForecast | null {
   const one = series.subjects.get(key)
   if (!one) return null
   const { quota } = series
+  const { nowMs } = ask
   const window = countedWindow(quota, nowMs)
-  const { ask, used } = askOf(series, one, { key, nowMs, window }, scratch)
-  const { forecast, state } = isResetting(quota.window)
-    ? forecastNext(ask, previous?.state ?? null, { forest: CALIBRATOR, phase: phaseOf(key) })
-    : { forecast: describePassing(ask), state: null }
+  const { windowEndMs, ...made } = isResetting(quota.window)
+    ? untilReset(series, one, { ...ask, key, window })
+    : passing(series, one, { ...ask, key, window, spec: quota.window })
+  const [{ limit } = { limit: quota.limit }, ...limitChanges] = made.allowed.steps
   const forecastNow: SubjectForecast = {
     quota: quota.name,
     subject: subjectMap(quota, one.subject),
     tenant: ownerOf(quota, one.subject, 'tenant'),
     consumer: ownerOf(quota, one.subject, 'consumer'),
     unit: quota.unit,
-    limit: quota.limit,
-    used,
+    limit,
+    limitChanges,
+    used: made.used,
     windowStartMs: window.startMs,
-    windowEndMs: ask.windowEndMs,
+    windowEndMs,
     asOfMs: nowMs,
-    ...(isHeldWhole(window, nowMs) ? forecast : ofHeldPart(forecast)),
+    ...(isHeldWhole(window, nowMs) ? made.forecast : ofHeldPart(made.forecast)),
   }
   return {
     forecast: forecastNow,
-    state,
+    state: made.state,
+    allowed: made.allowed,
     dueAtMs: nowMs + Math.max(DUE_MS.min, Math.min(DUE_MS.max, (window.endMs - window.startMs) / DUE_PARTS)),
   }
 }
 
-/** What is asked of the forecast, and what records and checks say was used. */
-function askOf(
-  series: QuotaSeries,
-  one: UsageSeries,
-  { key, nowMs, window }: { key: string; nowMs: number; window: Window },
-  scratch: Float64Array,
-): { ask: ForecastAsk; used: number } {
-  const { limit, window: spec } = series.quota
-  const { history, missing } = demandOf(series, one, { nowMs, sinceMs: window.startMs }, scratch)
+interface Made {
+  forecast: Forecast
+  state: ForecastState | null
+  allowed: Allowed
+  used: number
+  windowEndMs: number
+}
+
+type MakeAsk = SubjectAsk & { key: string; window: Window }
+
+function untilReset(series: QuotaSeries, one: UsageSeries, made: MakeAsk): Made {
+  const { nowMs, previous, scratch, key, window } = made
+  const { startMs: windowStartMs, endMs: windowEndMs } = window
+  const { history, missing } = demandOf(series, one, { nowMs, sinceMs: windowStartMs }, scratch)
+  const allowed = made.allowedOf(series.quota, one.subject, { nowMs, endMs: windowEndMs })
+  // What a reset forgave is allowed on top while the window is forecast, and taken from what is told of it.
+  const { forgiven } = allowed
+  const [{ limit } = { limit: 0 }, ...changes] = allowed.steps.map(step => ({ ...step, limit: step.limit + forgiven }))
+  const used = usedInWindow(series, key, window)
+  // What has begun and is not recorded yet is as good as used, but only a record says that a limit is reached.
+  const begun = Math.max(used, Math.min(used + missing, (1 - LEAST_NEED) * limit))
   const peers = series.peersOf(one.subject)
-  if (isResetting(spec)) {
-    const used = usedInWindow(series, key, window)
-    // What has begun and is not recorded yet is as good as used, but only a record says that a limit is reached.
-    const begun = Math.max(used, Math.min(used + missing, (1 - LEAST_NEED) * limit))
-    const { startMs: windowStartMs, endMs: windowEndMs } = window
-    return { ask: { history, nowMs, windowStartMs, windowEndMs, used: begun, limit, peers }, used }
+  const ask: ForecastAsk = { history, nowMs, windowStartMs, windowEndMs, used: begun, limit, changes, peers }
+  const { forecast, state } = forecastNext(ask, previous?.state ?? null, { forest: CALIBRATOR, phase: phaseOf(key) })
+  const usageAtReset = forecast.usageAtReset && lessForgiven(forecast.usageAtReset, forgiven)
+  return {
+    ...{ forecast: { ...forecast, usageAtReset }, state, allowed, windowEndMs },
+    used: Math.max(0, used - forgiven),
   }
-  const lengthMs = spec.kind === 'sliding' ? spec.lengthMs : spec.periodMs
-  // Of a rate, the mean of a period: periods are shorter than the steps in which use is known.
-  const share = spec.kind === 'sliding' ? 1 : lengthMs / (nowMs - window.startMs)
-  const used = Math.round(passingUse(series, one, window) * share)
-  return { ask: { history, nowMs, windowStartMs: nowMs, windowEndMs: nowMs + lengthMs, used, limit, peers }, used }
+}
+
+const lessForgiven = ({ p10, p50, p90 }: Quantiles, forgiven: number): Quantiles => {
+  const less = (units: number) => Math.max(0, units - forgiven)
+  return { p10: less(p10), p50: less(p50), p90: less(p90) }
+}
+
+/** One length of a window that never resets, from now on. */
+function passing(series: QuotaSeries, one: UsageSeries, made: MakeAsk & { spec: PassingWindow }): Made {
+  const { ask, allowed } = passingAskOf(series, one, made)
+  const next = passingNext(ask, made.previous?.state ?? null, phaseOf(made.key))
+  return { ...next, allowed, used: Math.round(ask.used), windowEndMs: made.nowMs + ask.lengthMs }
 }
 
 /** A number in [0, 1) that is the subject's own, by FNV-1a. */

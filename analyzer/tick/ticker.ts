@@ -4,10 +4,12 @@
  */
 import { setImmediate } from 'node:timers/promises'
 import type { ClickHouseClient } from '@clickhouse/client'
+import type { Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import { type DecisionSums, readDecisions } from '../usage/decisions.ts'
 import { type Fresh, readFresh, type Seen } from '../usage/fresh.ts'
 import { isResetting } from '../usage/window.ts'
+import { allowedBy } from './allowed.ts'
 import { type FollowedQuota, isFollowed } from './followed-quota.ts'
 import { type Kept, keptKey, markOf, readKept, writeKept } from './kept-forecasts.ts'
 import {
@@ -19,7 +21,13 @@ import {
   refreshQuotaSeries,
   type SubjectBudget,
 } from './quota-series.ts'
-import { type FollowedForecast, forecastSubject, isForecastDue, type SubjectForecast } from './subject-forecast.ts'
+import {
+  type FollowedForecast,
+  forecastSubject,
+  isAllowedOtherwise,
+  isForecastDue,
+  type SubjectForecast,
+} from './subject-forecast.ts'
 
 /** Quotas that are read from the store at once. */
 const QUERIES_AT_ONCE = 4
@@ -51,8 +59,8 @@ export interface Snapshot {
 
 export interface TickerDeps {
   client: ClickHouseClient
-  /** Those that hold now. */
-  quotas: () => readonly Quota[]
+  /** As it holds now. */
+  policy: () => Policy
   /** Most subjects over all quotas; the most used ones of each quota are followed. */
   subjectsMax: number
   now: () => number
@@ -76,6 +84,8 @@ interface State {
   calls: Seen | null
   decisions: Seen | null
   kept: Map<string, Kept> | null
+  /** Under which the last forecasts were made. */
+  policy: Policy | null
   budget: SubjectBudget
   snapshot: Snapshot
 }
@@ -97,6 +107,7 @@ export function createTicker(deps: TickerDeps): Ticker {
     calls: null,
     decisions: null,
     kept: null,
+    policy: null,
     budget: { left: deps.subjectsMax },
     snapshot: EMPTY_SNAPSHOT,
   }
@@ -119,7 +130,8 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   const startedAt = performance.now()
   const nowMs = deps.now()
   const { client } = deps
-  follow(state, deps.quotas())
+  const policy = deps.policy()
+  follow(state, policy.quotas)
   state.kept ??= await readKept(client, nowMs)
   const { touched, seen: decisionsSeen } = await takeFreshDecisions(client, state)
   const calls = await readFresh(client, 'calls', state.calls)
@@ -127,7 +139,7 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   const quotasFailed = await readQuotas(deps, state, news, nowMs)
   // What a clock gone wrong dated ahead must not make all that follows look old.
   state.calls = { ...calls.seen, newestAtMs: Math.min(calls.seen.newestAtMs, nowMs) }
-  const forecastsMade = await makeForecasts(state, nowMs, touched)
+  const forecastsMade = await makeForecasts(state, { nowMs, touched, policy })
   const all = [...state.followed.values()]
   return {
     asOfMs: nowMs,
@@ -231,7 +243,11 @@ function dropSeries(state: State, followed: Followed): void {
   followed.series = null
 }
 
-async function makeForecasts(state: State, nowMs: number, touched: Touched): Promise<number> {
+async function makeForecasts(
+  state: State,
+  { nowMs, touched, policy }: { nowMs: number; touched: Touched; policy: Policy },
+): Promise<number> {
+  const ask = { nowMs, allowedOf: allowedBy(policy) }
   const scratch = new Float64Array(2 * HISTORY_STEPS_MAX)
   let made = 0
   let sliceEndsAt = performance.now() + SLICE_MS
@@ -240,8 +256,9 @@ async function makeForecasts(state: State, nowMs: number, touched: Touched): Pro
     for (const key of states.keys()) if (!series.subjects.has(key)) states.delete(key)
     for (const key of series.subjects.keys()) {
       const known = states.get(key)
-      if (!isForecastDue(known, nowMs, touched.get(quota.name)?.has(key) ?? false)) continue
-      const next = forecastSubject(series, key, nowMs, known, scratch)
+      const isDue = isForecastDue(known, nowMs, touched.get(quota.name)?.has(key) ?? false)
+      if (!isDue && !(known && policy !== state.policy && isAllowedOtherwise(series, key, known, ask))) continue
+      const next = forecastSubject(series, key, { ...ask, previous: known, scratch })
       if (next) states.set(key, next)
       made++
       if (performance.now() < sliceEndsAt) continue
@@ -249,6 +266,7 @@ async function makeForecasts(state: State, nowMs: number, touched: Touched): Pro
       sliceEndsAt = performance.now() + SLICE_MS
     }
   }
+  state.policy = policy
   return made
 }
 

@@ -88,9 +88,6 @@ const RateWindowOptions = Type.Object(
   { additionalProperties: false },
 )
 
-/** Windows that begin and end. */
-export const ResettingWindowOptions = Type.Union([FixedWindowOptions, CalendarWindowOptions])
-
 export const WindowOptions = Type.Union(
   [FixedWindowOptions, CalendarWindowOptions, SlidingWindowOptions, RateWindowOptions],
   {

@@ -16,6 +16,7 @@ export const forecast = (
   consumer,
   unit: 'requests',
   limit: 100,
+  limitChanges: [],
   used: 40,
   windowStartMs: NOW_MS - 1_000_000,
   windowEndMs: NOW_MS + 1_000_000,
@@ -27,4 +28,5 @@ export const forecast = (
   burnRate: 1.5,
   confidence: 'normal',
   why: 'because',
+  crossing: null,
 })

@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createForecastPathRoutes } from '../../../analyzer/api/forecast-path.ts'
 import { createWhatIfRoutes } from '../../../analyzer/api/what-if.ts'
+import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import { EMPTY_SNAPSHOT } from '../../../analyzer/tick/ticker.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
-import { resettingQuota } from '../quotas.ts'
+import { resettingQuota, testQuota } from '../quotas.ts'
 import { storeCalls, storeDecisions } from '../store-calls.ts'
 import { principalOf, testServer } from './server.ts'
 
@@ -16,7 +17,10 @@ const quotas = [
   resettingQuota({ name: 'acme-only', limit: 100, match: { tenant: 'acme' }, per: ['consumer'] }),
   resettingQuota({ name: 'everybody', limit: 100, per: [] }),
   resettingQuota({ name: 'asked', limit: 100, counts: 'checks' }),
+  testQuota({ name: 'sliding', limit: 100, window: { kind: 'sliding', everySeconds: 3600 } }),
 ]
+
+const policy = createPolicy(quotas)
 
 let testStore: TestStore
 let server: Awaited<ReturnType<typeof testServer>>
@@ -25,7 +29,7 @@ beforeAll(async () => {
   const { store } = testStore
   const deps = {
     client: store.client,
-    quotas: () => quotas,
+    policy: () => policy,
     labelColumns: [],
     snapshot: () => EMPTY_SNAPSHOT,
     principalOf,
@@ -78,6 +82,17 @@ test('the past leads to now, and the bands from there to the reset', async () =>
   const middle = body.bands[body.bands.length / 2 - 1]
   expect(middle.p50).toBeGreaterThan(40)
   expect(middle.p50).toBeLessThan(50)
+})
+
+test('a sliding window has what counted at each instant, and what will', async () => {
+  const { body } = await path('quota=sliding&tenant=acme&consumer=app')
+  expect(body.history).toHaveLength(60)
+  expect(body.history.at(-1)).toEqual([nowMs, body.forecast.used])
+  expect(body.bands.at(-1).atMs).toBe(nowMs + HOUR_MS)
+  for (const { p50 } of body.bands) expect(p50).toBeCloseTo(60, -1.5)
+  const { body: asked } = await whatIf({ quota: 'sliding', subject: app, limit: 130, growth: 3 })
+  expect(asked.now.probability).toBeLessThan(0.1)
+  expect(asked.whatIf.probability).toBeGreaterThan(0.8)
 })
 
 test('a subject is named by the dimensions of its quota, of which some may be matched', async () => {

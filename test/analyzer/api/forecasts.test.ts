@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { createForecastRoutes } from '../../../analyzer/api/forecasts.ts'
+import { createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../../analyzer/tick/ticker.ts'
 import { forecast, NOW_MS } from './forecast-fixture.ts'
 import { principalOf, testServer } from './server.ts'
@@ -16,7 +17,11 @@ const snapshot: Snapshot = {
     forecast('a', 'x', 0.8, 'other'),
   ],
 }
-const deps = { snapshot: () => snapshot, principalOf, now: () => NOW_MS }
+const policy = createPolicy([], {
+  ...NO_ADJUSTMENTS,
+  blocks: [{ what: 'consumer', value: 'z', untilMs: NOW_MS + 1 }],
+})
+const deps = { snapshot: () => snapshot, policy: () => policy, principalOf, now: () => NOW_MS }
 const server = await testServer([createForecastRoutes(deps)])
 
 async function get(url: string, tenant?: string) {
@@ -28,8 +33,14 @@ const names = (forecasts: { quota: string; subject: Record<string, string> }[]) 
 
 test('a forecast is answered whole', async () => {
   const { body } = await get('/v1/forecasts?quota=b')
-  const { tenant: _tenant, consumer: _consumer, ...rest } = forecast('b', 'x', 0.9)
-  expect(body).toEqual({ asOfMs: NOW_MS - 2_000, forecasts: [{ ...rest, dataAgeMs: 7_000 }], nextCursor: null })
+  const { tenant: _tenant, consumer: _consumer, crossing: _crossing, ...rest } = forecast('b', 'x', 0.9)
+  const answered = { ...rest, dataAgeMs: 7_000, blocked: null }
+  expect(body).toEqual({ asOfMs: NOW_MS - 2_000, forecasts: [answered], nextCursor: null })
+})
+
+test('whoever is blocked is said to be', async () => {
+  const { body } = await get('/v1/forecasts?consumer=z')
+  expect(body.forecasts).toMatchObject([{ blocked: { what: 'consumer', value: 'z', untilMs: NOW_MS + 1 } }])
 })
 
 describe('filters', () => {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { createStatusRoutes } from '../../../analyzer/api/status.ts'
+import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../../analyzer/tick/ticker.ts'
 import { forecast, NOW_MS } from './forecast-fixture.ts'
 import { principalOf, testServer } from './server.ts'
@@ -20,7 +21,10 @@ const snapshot: Snapshot = {
 }
 
 async function status(published: Snapshot, tenant?: string) {
-  const server = await testServer([createStatusRoutes({ snapshot: () => published, principalOf, now: () => NOW_MS })])
+  const policy = createPolicy([])
+  const server = await testServer([
+    createStatusRoutes({ snapshot: () => published, policy: () => policy, principalOf, now: () => NOW_MS }),
+  ])
   const response = await server.inject({
     url: '/v1/status',
     headers: tenant === undefined ? {} : { 'x-tenant': tenant },

@@ -37,6 +37,25 @@ test('an override replaces the limit, grants that are in force add to it, and a 
   expect(allowance(testQuota({ name: 'other', limit: 3 }), key, 1_000)).toEqual({ limit: 3, forgiven: 0, sinceMs: 0 })
 })
 
+test('the limits to come are told in order, as often as they change, until the window ends', () => {
+  const grants = [
+    { quota: 'q', subject, amount: 10, fromMs: 1_000, untilMs: 3_000 },
+    { quota: 'q', subject: null, amount: 5, fromMs: 2_000, untilMs: 9_000 },
+    { quota: 'q', subject, amount: 0, fromMs: 2_500, untilMs: 2_600 },
+  ]
+  const overrides = [{ quota: 'q', subject, limit: 50 }]
+  const { limits, allowance } = createPolicy([quota], { ...NO_ADJUSTMENTS, overrides, grants })
+  const steps = [
+    { fromMs: 500, limit: 50 },
+    { fromMs: 1_000, limit: 60 },
+    { fromMs: 2_000, limit: 65 },
+    { fromMs: 3_000, limit: 55 },
+  ]
+  expect(limits(quota, key, { fromMs: 500, toMs: 9_000 })).toEqual(steps)
+  for (const { fromMs, limit } of steps) expect(allowance(quota, key, fromMs).limit).toBe(limit)
+  expect(limits(quota, 'somebody else', { fromMs: 500, toMs: 1_500 })).toEqual([{ fromMs: 500, limit: 100 }])
+})
+
 test('what is adjusted for nobody there is has no effect', () => {
   const { allowance } = createPolicy([quota], {
     ...NO_ADJUSTMENTS,

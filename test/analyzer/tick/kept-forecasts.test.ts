@@ -11,6 +11,7 @@ const at = (asOfMs: number, probability: number | null, windowStartMs = 0): Subj
   consumer: null,
   unit: 'requests',
   limit: 1,
+  limitChanges: [],
   used: 0,
   windowStartMs,
   windowEndMs: windowStartMs + WINDOW_MS,
@@ -22,6 +23,7 @@ const at = (asOfMs: number, probability: number | null, windowStartMs = 0): Subj
   burnRate: null,
   confidence: 'normal',
   why: '',
+  crossing: null,
 })
 
 /** Marks of a series of forecasts. */

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
-import { countedWindow, isFollowed } from '../../../analyzer/tick/followed-quota.ts'
-import { passingUse } from '../../../analyzer/tick/passing-use.ts'
+import { isFollowed } from '../../../analyzer/tick/followed-quota.ts'
+import { rateLevel, slidingUse } from '../../../analyzer/tick/passing-use.ts'
 import { demandOf, loadQuotaSeries, type QuotaSeries, usedInWindow } from '../../../analyzer/tick/quota-series.ts'
 import { readFresh } from '../../../analyzer/usage/fresh.ts'
 import { bucketAt } from '../../../analyzer/usage/window.ts'
@@ -151,10 +151,35 @@ describe('without a reset', () => {
       const series = await load(testQuota({ unit: 'total_tokens', window, counts: 'records' }))
       const one = series.subjects.get(JSON.stringify(Object.values(subject)))
       if (!one) throw new Error('expected the subject to be followed')
-      return passingUse(series, one, countedWindow(series.quota, nowMs))
+      const { window: spec } = series.quota
+      if (spec.kind !== 'sliding') throw new Error('expected a sliding window')
+      return slidingUse(series, one, spec, { nowMs, sinceMs: 0, forgiven: 0 })
     }
-    expect(await usedIn(7)).toBe(10)
-    expect(await usedIn(2)).toBe(1)
+    const week = await usedIn(7)
+    expect(week.used).toBe(10)
+    // What was used six days ago counts for another day, and a slot (a 32nd of the week) at most.
+    expect([0.9, 1.3, 3.9, 4.3, 7.3].map(days => week.counts(nowMs + days * DAY_MS))).toEqual([10, 4, 4, 1, 0])
+    expect((await usedIn(2)).used).toBe(1)
+  })
+
+  test('a rate has a level: what came, less what drained since', async () => {
+    const minute = Math.floor(nowMs / MINUTE_MS) * MINUTE_MS
+    await storeCalls(
+      testStore.store,
+      Object.entries({ 20: 7, 10: 60, 1: 4 }).map(([ago, units]) => ({
+        startedAtMs: minute - Number(ago) * MINUTE_MS,
+        total_tokens: units,
+      })),
+    )
+    const window = { kind: 'rate', everySeconds: 3600 }
+    const series = await load(testQuota({ unit: 'total_tokens', window, counts: 'records' }))
+    const one = series.subjects.get(JSON.stringify(Object.values(subject)))
+    const { window: spec } = series.quota
+    if (!one || spec.kind !== 'rate') throw new Error('expected a rate that is followed')
+    const level = (sinceMs: number) => rateLevel(series, one, spec, { nowMs: minute, sinceMs, limit: 120 })
+    // Two a minute drain: the first 7 have, of the 60 there are 40 left, of the 4 there are 2.
+    expect(level(0)).toBeCloseTo(60 + 4 - 20)
+    expect(level(minute - 5 * MINUTE_MS)).toBeCloseTo(2)
   })
 
   test('calls under way are not followed: no record tells of them', () => {

@@ -5,6 +5,7 @@
 import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import { createTicker } from '../../../analyzer/tick/ticker.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
 import { testQuota } from '../quotas.ts'
@@ -37,9 +38,10 @@ test.skipIf(!existsSync(TRACE))(
     const tight = testQuota({ name: 'tight', limit: Math.floor(starts.length * 0.95), window })
     const roomy = testQuota({ name: 'roomy', limit: starts.length * 2, window })
     let nowMs = anchorMs
+    const policy = createPolicy([tight, roomy])
     const ticker = createTicker({
       client: testStore.store.client,
-      quotas: () => [tight, roomy],
+      policy: () => policy,
       subjectsMax: 10,
       now: () => nowMs,
     })

@@ -1,5 +1,6 @@
 import pino from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type Adjustments, createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { createTicker } from '../../../analyzer/tick/ticker.ts'
 import { bucketAt } from '../../../analyzer/usage/window.ts'
@@ -29,8 +30,10 @@ beforeEach(async () => {
   }
 })
 
-const tickerOf = (quotas: readonly Quota[], subjectsMax = 100) =>
-  createTicker({ client: testStore.store.client, quotas: () => quotas, subjectsMax, now: () => nowMs })
+const tickerOf = (quotas: readonly Quota[], subjectsMax = 100) => {
+  const policy = createPolicy(quotas)
+  return createTicker({ client: testStore.store.client, policy: () => policy, subjectsMax, now: () => nowMs })
+}
 
 /** One call a minute from `fromMs` on. */
 const minutely = (fromMs: number, toMs: number, consumer = 'app') =>
@@ -133,6 +136,48 @@ test('demand that was refused is forecast, though it was not used', async () => 
   expect(forecast?.probability).toBeGreaterThan(0.9)
 })
 
+test('what is changed for a subject holds in its forecast, in the next tick and without new calls', async () => {
+  await storeCalls(testStore.store, minutely(nowMs - 20 * MINUTE_MS, nowMs))
+  const quota = testQuota({ limit: 30 })
+  const subject = { tenant: 'acme', consumer: 'app' }
+  let policy = createPolicy([quota])
+  const client = testStore.store.client
+  const ticker = createTicker({ client, policy: () => policy, subjectsMax: 10, now: () => nowMs })
+  const forecastUnder = async (adjustments: Partial<Adjustments>) => {
+    policy = createPolicy([quota], { ...NO_ADJUSTMENTS, ...adjustments })
+    return (await ticker.tick()).forecasts[0]
+  }
+  expect(await forecastUnder({})).toMatchObject({ used: 20, limit: 30, limitChanges: [] })
+  const grant = { quota: 'quota', subject, amount: 500, fromMs: nowMs + MINUTE_MS, untilMs: nowMs + DAY_MS }
+  const granted = await forecastUnder({ grants: [grant] })
+  expect(granted).toMatchObject({ limit: 30, limitChanges: [{ fromMs: nowMs + MINUTE_MS, limit: 530 }] })
+  expect(granted?.probability).toBeLessThan(0.2)
+  expect((await forecastUnder({ overrides: [{ quota: 'quota', subject, limit: 20 }] }))?.probability).toBe(1)
+  const { startMs, endMs } = bucketAt(quota.window, nowMs)
+  const reset = { quota: 'quota', subject, used: 15, fromMs: startMs, untilMs: endMs }
+  const forgiven = await forecastUnder({ overrides: [{ quota: 'quota', subject, limit: 20 }], resets: [reset] })
+  expect(forgiven).toMatchObject({ limit: 20, used: 20 - 15 })
+  expect(forgiven?.headroom?.p50).toBeCloseTo(20 - (forgiven?.usageAtReset?.p50 ?? 0))
+})
+
+test('a sliding window and a rate are forecast as far as their length goes', async () => {
+  await storeCalls(testStore.store, minutely(nowMs - 20 * HOUR_MS, nowMs))
+  const windows = { sliding: { kind: 'sliding', everySeconds: 7_200 }, rate: { kind: 'rate', everySeconds: 7_200 } }
+  const quotas = Object.entries(windows).flatMap(([name, window]) =>
+    [90, 400].map(limit => testQuota({ name: `${name}-${limit}`, window, limit })),
+  )
+  const { forecasts } = await tickerOf(quotas).tick()
+  const found = Object.fromEntries(forecasts.map(one => [one.quota, one]))
+  expect(found['sliding-90']).toMatchObject({ probability: 1, exhaustionAtMs: { p50: nowMs } })
+  expect(found['sliding-400']?.used).toBeGreaterThanOrEqual(120)
+  expect(found['sliding-400']?.used).toBeLessThan(126)
+  expect(found['sliding-400']?.usageAtReset?.p50).toBeCloseTo(120, -1.5)
+  expect(found['sliding-400']?.probability).toBeLessThan(0.05)
+  expect(found['rate-400']).toMatchObject({ windowEndMs: nowMs + 2 * HOUR_MS, confidence: 'normal' })
+  expect(found['rate-400']?.probability).toBeLessThan(0.05)
+  expect(found['rate-90']?.probability).toBe(1)
+})
+
 test('the most used subjects are followed, the others counted', async () => {
   const calls = ['a', 'b', 'c', 'd'].flatMap((consumer, index) =>
     minutely(nowMs - (index + 1) * 5 * MINUTE_MS, nowMs, consumer),
@@ -224,7 +269,8 @@ describe('a store that fails', () => {
         }
       },
     })
-    const ticker = createTicker({ client: failing, quotas: () => [testQuota({})], subjectsMax: 1, now: () => nowMs })
+    const policy = createPolicy([testQuota({})])
+    const ticker = createTicker({ client: failing, policy: () => policy, subjectsMax: 1, now: () => nowMs })
     await expect(ticker.tick()).rejects.toThrow('gone')
     await expect(ticker.tick()).rejects.toThrow('gone')
     isFailing = false
@@ -235,9 +281,10 @@ describe('a store that fails', () => {
     const log = pino({ level: 'silent' })
     const [port = 0] = await freePorts(1)
     const away = await openStore({ ...testStore.options, port }, { dir: testStore.dir, log })
+    const policy = createPolicy([testQuota({})])
     const ticker = createTicker({
       client: away.client,
-      quotas: () => [testQuota({})],
+      policy: () => policy,
       subjectsMax: 1,
       now: () => nowMs,
     })

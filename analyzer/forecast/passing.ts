@@ -1,0 +1,179 @@
+/**
+ * Forecasts of what never resets: will a sliding window or a rate refuse calls within one length of it? The paths of
+ * demand are run through the limiter's own rule. Of a sliding window, what is used now counts for less and less while new
+ * use comes on top; of a rate, what comes fills a level that drains. The quantiles of demand stand for the paths: one that
+ * is ahead is taken to stay ahead. Bursts that are shorter than a knot are not seen.
+ */
+import { periodsKnown } from './analogs.ts'
+import { type Crossing, shareAt } from './calibrate.ts'
+import { CURVE_LEVELS, type Curve, chanceAbove, quantilesBetween } from './curve.ts'
+import {
+  burnRateOf,
+  type Forecast,
+  type InstantQuantiles,
+  LEVELS,
+  NEVER,
+  type Quantiles,
+  REACHED,
+} from './forecaster.ts'
+import type { History } from './history.ts'
+import type { LimitStep } from './limit-steps.ts'
+import { mixedCurve, type Outlook } from './outlook.ts'
+import type { Band } from './reset-bands.ts'
+import { PERIODS_NORMAL, unknowable, whyOf } from './why.ts'
+
+/** Instants at which what is taken is compared with the limit: more than a sliding window usually has slots. */
+const KNOTS = 48
+/** Softens logarithms, as a share of the limit. */
+const FLOOR_SHARE = 1e-3
+const [LOW, MIDDLE, HIGH] = LEVELS.map(level => CURVE_LEVELS.indexOf(level as (typeof CURVE_LEVELS)[number]))
+
+/** How what was used goes away again. */
+export type PassingRule =
+  /** `counts` has the units of what is used now that still count at a later instant; it only falls. */
+  | { kind: 'sliding'; counts: (atMs: number) => number }
+  /** `limit` units drain in the length, evenly, and at most `burst` (null: the limit) are held. */
+  | { kind: 'rate'; burst: number | null }
+
+export interface PassingAsk {
+  /** Demand up to now. */
+  history: History
+  nowMs: number
+  lengthMs: number
+  /** Units that count now; of a rate, its level. */
+  used: number
+  /** Ascending; the first one holds now. */
+  limits: readonly LimitStep[]
+  rule: PassingRule
+  /** Demand from now on, as a multiple of what is expected; 1 when absent. */
+  growth?: number
+}
+
+/** What will have been taken at an instant, as quantiles at `CURVE_LEVELS`. */
+interface Taken {
+  atMs: number
+  units: Float64Array
+}
+
+/** Why nothing can be said of the next length, or `null`. */
+export const passingUnknowable = (ask: PassingAsk): string | null => unknowable(questionOf(ask), false)
+
+/** Forecasts one length of the window from an outlook that reaches to its end; null where `passingUnknowable`. */
+export function forecastPassing(ask: PassingAsk, outlook: Outlook | null): Forecast {
+  const { history, nowMs, lengthMs, used } = ask
+  const question = questionOf(ask)
+  const burnRate = burnRateOf({ ...question, windowStartMs: nowMs - lengthMs, windowEndMs: nowMs })
+  const curve = outlook && mixedCurve(outlook)
+  if (!outlook || !curve) return describePassing(ask, burnRate, passingUnknowable(ask) ?? 'Nothing was used yet.')
+  const path = takenAhead(ask, curve)
+  const confidence = periodsKnown(history, nowMs, lengthMs) < PERIODS_NORMAL ? 'low' : 'normal'
+  const common = { ...atEnd(ask, path), burnRate, confidence } as const
+  if (used >= mostAt(ask, nowMs)) {
+    return { ...reached(nowMs), ...common, why: 'The limit is reached.' }
+  }
+  const crossing = crossingOf(ask, path)
+  const instantAt = (level: number) => {
+    const share = shareAt(crossing, level)
+    return share === null ? null : Math.round(nowMs + share * lengthMs)
+  }
+  const [p10 = null, p50 = null, p90 = null] = LEVELS.map(instantAt)
+  return {
+    probability: crossing.probabilities.at(-1) ?? 0,
+    exhaustionAtMs: { p10, p50, p90 },
+    ...common,
+    why: `${whyOf(question, outlook, null)} As the paths say it: what has no reset is not scored, so nothing corrects them.`,
+    crossing,
+  }
+}
+
+/** What can be said of a length that is over before its calls are known. */
+function describePassing(ask: PassingAsk, burnRate: number | null, reason: string): Forecast {
+  const { nowMs, used, rule } = ask
+  const most = mostAt(ask, nowMs)
+  const left = most - used
+  const state = most > 0 && used >= most ? reached(nowMs) : { probability: null, exhaustionAtMs: NEVER, crossing: null }
+  return {
+    ...{ ...state, usageAtReset: null, headroom: { p10: left, p50: left, p90: left }, burnRate, confidence: 'none' },
+    why: `${reason} ${inWords(ask, burnRate)} ${Math.max(0, Math.round(left))} ${rule.kind === 'rate' ? 'may be taken at once' : 'are left'}.`,
+  }
+}
+
+function inWords({ lengthMs, limits }: PassingAsk, burnRate: number | null): string {
+  const [{ limit } = { limit: 0 }] = limits
+  if (burnRate === null) return 'Nothing is allowed.'
+  const perSecond = (units: number) => `${Number(((units * 1000) / lengthMs).toPrecision(2))}/s`
+  return `Lately ${perSecond(burnRate * limit)} were asked for, and ${perSecond(limit)} are allowed.`
+}
+
+const reached = (nowMs: number) => {
+  const exhaustionAtMs: InstantQuantiles = { p10: nowMs, p50: nowMs, p90: nowMs }
+  return { probability: 1, exhaustionAtMs, crossing: REACHED }
+}
+
+const questionOf = ({ history, nowMs, lengthMs, used, limits }: PassingAsk) => ({
+  ...{ history, nowMs, windowStartMs: nowMs, windowEndMs: nowMs + lengthMs, used, limit: limits[0]?.limit ?? 0 },
+})
+
+const limitAt = ({ limits }: PassingAsk, atMs: number): number =>
+  (limits.findLast(({ fromMs }) => fromMs <= atMs) ?? limits[0])?.limit ?? 0
+
+/** The most that may be held at once. */
+function mostAt(ask: PassingAsk, atMs: number): number {
+  const limit = limitAt(ask, atMs)
+  const burst = ask.rule.kind === 'rate' ? ask.rule.burst : null
+  return limit === 0 ? 0 : (burst ?? limit)
+}
+
+/** What is taken from now to the end of the length, knot by knot. Without demand it only falls. */
+function takenAhead(ask: PassingAsk, curve: Curve): Taken[] {
+  const { nowMs, lengthMs, used, rule, growth = 1 } = ask
+  const knotMs = lengthMs / KNOTS
+  const demand = new Float64Array(CURVE_LEVELS.length)
+  let before = new Float64Array(CURVE_LEVELS.length)
+  let level = new Float64Array(CURVE_LEVELS.length).fill(used)
+  return Array.from({ length: KNOTS }, (_, knot) => {
+    const atMs = nowMs + (knot + 1) * knotMs
+    quantilesBetween(curve, nowMs, atMs, demand)
+    demand.forEach((units, index) => {
+      demand[index] = growth * units
+    })
+    if (rule.kind === 'sliding') {
+      const counted = rule.counts(atMs)
+      return { atMs, units: demand.map(units => counted + units) }
+    }
+    const drained = (limitAt(ask, atMs - knotMs) * knotMs) / lengthMs
+    level = level.map((units, index) =>
+      Math.max(0, units + Math.max(0, (demand[index] ?? 0) - (before[index] ?? 0)) - drained),
+    )
+    before = demand.slice()
+    return { atMs, units: level }
+  })
+}
+
+function crossingOf(ask: PassingAsk, path: readonly Taken[]): Crossing {
+  let most = 0
+  const probabilities = path.map(({ atMs, units }) => {
+    const limit = mostAt(ask, atMs)
+    most = Math.max(most, limit === 0 ? 1 : chanceAbove(units, limit, FLOOR_SHARE * limit))
+    return most
+  })
+  return { shares: path.map(({ atMs }) => (atMs - ask.nowMs) / ask.lengthMs), probabilities }
+}
+
+/** What is taken ahead as a chart shows it. */
+export const bandsAhead = (ask: PassingAsk, curve: Curve): Band[] =>
+  takenAhead(ask, curve).map(({ atMs, units }) => ({ atMs: Math.round(atMs), ...quantilesOf(units) }))
+
+const quantilesOf = (units: Float64Array): Quantiles => ({
+  p10: units[LOW ?? 0] ?? 0,
+  p50: units[MIDDLE ?? 0] ?? 0,
+  p90: units[HIGH ?? 0] ?? 0,
+})
+
+function atEnd(ask: PassingAsk, path: readonly Taken[]): Pick<Forecast, 'usageAtReset' | 'headroom'> {
+  const last = path.at(-1)
+  if (!last) return { usageAtReset: null, headroom: null }
+  const { p10, p50, p90 } = quantilesOf(last.units)
+  const most = mostAt(ask, last.atMs)
+  return { usageAtReset: { p10, p50, p90 }, headroom: { p10: most - p90, p50: most - p50, p90: most - p10 } }
+}

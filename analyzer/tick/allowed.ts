@@ -1,0 +1,34 @@
+/** What a subject may use until its window ends, as everything that was changed at run time has it. */
+import type { LimitStep } from '../forecast/limit-steps.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { Quota } from '../policy/quota.ts'
+import { subjectKey } from '../policy/subject.ts'
+import type { SubjectValues } from '../usage/selection.ts'
+
+export interface Allowed {
+  /** Ascending; the first one holds now. */
+  steps: readonly LimitStep[]
+  /** As of an allowance: what counts no more after a reset by hand. */
+  forgiven: number
+  sinceMs: number
+}
+
+/** Tells what a subject may use from `nowMs` until `endMs`. */
+export type AllowedOf = (quota: Quota, subject: SubjectValues, range: { nowMs: number; endMs: number }) => Allowed
+
+/** As the policy says: the subject's own limit, and grants that hold or are to come. */
+export const allowedBy =
+  (policy: Policy): AllowedOf =>
+  (quota, subject, { nowMs, endMs }) => {
+    const key = subjectKey(subject)
+    const { forgiven, sinceMs } = policy.allowance(quota, key, nowMs)
+    return { steps: policy.limits(quota, key, { fromMs: nowMs, toMs: endMs }), forgiven, sinceMs }
+  }
+
+/** The same with other limits. */
+export const withLimits =
+  (allowedOf: AllowedOf, limitOf: (limit: number) => number): AllowedOf =>
+  (quota, subject, range) => {
+    const allowed = allowedOf(quota, subject, range)
+    return { ...allowed, steps: allowed.steps.map(step => ({ ...step, limit: limitOf(step.limit) })) }
+  }

@@ -1,0 +1,58 @@
+/** What is asked of the forecast where nothing resets: what counts now, for how long, and what is allowed. */
+import type { PassingAsk, PassingRule } from '../forecast/passing.ts'
+import { WINDOW_STEPS_MIN } from '../forecast/why.ts'
+import type { UsageSeries } from '../usage/series.ts'
+import type { RateWindow, SlidingWindow } from '../usage/window.ts'
+import type { Allowed, AllowedOf } from './allowed.ts'
+import { meanUse, rateLevel, slidingUse } from './passing-use.ts'
+import { demandOf, type QuotaSeries } from './quota-series.ts'
+
+export type PassingWindow = SlidingWindow | RateWindow
+
+const lengthOf = (spec: PassingWindow): number => (spec.kind === 'sliding' ? spec.lengthMs : spec.periodMs)
+
+export interface PassingAsked {
+  spec: PassingWindow
+  nowMs: number
+  allowedOf: AllowedOf
+  /** At least one longer than the series' grid. */
+  scratch: Float64Array
+  growth?: number
+}
+
+/** The question of one subject from now on, and what it may use meanwhile. */
+export function passingAskOf(
+  series: QuotaSeries,
+  one: UsageSeries,
+  { spec, nowMs, allowedOf, scratch, growth = 1 }: PassingAsked,
+): { ask: PassingAsk; allowed: Allowed } {
+  const lengthMs = lengthOf(spec)
+  const { history } = demandOf(series, one, { nowMs, sinceMs: nowMs - lengthMs }, scratch)
+  const allowed = allowedOf(series.quota, one.subject, { nowMs, endMs: nowMs + lengthMs })
+  const { rule, used } = ruleOf(series, one, { spec, nowMs, allowed })
+  return { ask: { history, nowMs, lengthMs, used, limits: allowed.steps, rule, growth }, allowed }
+}
+
+/** What counted at an instant of the past, under what is allowed now. */
+export const usedAt = (
+  series: QuotaSeries,
+  one: UsageSeries,
+  asked: { spec: PassingWindow; nowMs: number; allowed: Allowed },
+): number => ruleOf(series, one, asked).used
+
+function ruleOf(
+  series: QuotaSeries,
+  one: UsageSeries,
+  { spec, nowMs, allowed }: { spec: PassingWindow; nowMs: number; allowed: Allowed },
+): { rule: PassingRule; used: number } {
+  if (spec.kind === 'sliding') {
+    const { used, counts } = slidingUse(series, one, spec, { nowMs, ...allowed })
+    return { rule: { kind: 'sliding', counts }, used }
+  }
+  const rule: PassingRule = { kind: 'rate', burst: spec.burst }
+  const lengthMs = spec.periodMs
+  // Of a period that is shorter than the steps in which use is known there is no level, only what it takes on average.
+  if (lengthMs < WINDOW_STEPS_MIN * series.grid.stepMs) return { rule, used: meanUse(series, one, { nowMs, lengthMs }) }
+  const limit = allowed.steps[0]?.limit ?? 0
+  return { rule, used: rateLevel(series, one, spec, { nowMs, sinceMs: allowed.sinceMs, limit }) }
+}
