@@ -3,6 +3,7 @@
  * each from what was used until then.
  */
 import type { Quota } from '../../analyzer/policy/quota.ts'
+import type { AllowedOf } from '../../analyzer/tick/allowed.ts'
 import { hasReset, type ResettingQuota } from '../../analyzer/tick/followed-quota.ts'
 import { type Kept, markOf, writeKept } from '../../analyzer/tick/kept-forecasts.ts'
 import { HISTORY_STEPS_MAX, loadQuotaSeries, type QuotaSeries } from '../../analyzer/tick/quota-series.ts'
@@ -15,6 +16,13 @@ const FRACTIONS = 12
 const SUBJECTS_MAX = 100
 /** Of each quota so many windows, the newest. */
 const WINDOWS_MAX = 12
+
+/** In the demo's past nobody changed a limit. */
+const allowedOf: AllowedOf = ({ limit }, _subject, { nowMs }) => ({
+  steps: [{ fromMs: nowMs, limit }],
+  forgiven: 0,
+  sinceMs: 0,
+})
 
 export interface HistoryRange {
   /** Forecasts made after this are missing. */
@@ -51,7 +59,8 @@ function pastForecasts(series: QuotaSeries, quota: ResettingQuota, key: string, 
   let state: FollowedForecast | undefined
   let kept: Kept | undefined
   for (const asOfMs of instantsOf(series, quota, range)) {
-    const next = forecastSubject(seriesUntil(series, key, asOfMs), key, asOfMs, state, scratch)
+    const ask = { nowMs: asOfMs, allowedOf, previous: state, scratch }
+    const next = forecastSubject(seriesUntil(series, key, asOfMs), key, ask)
     if (!next) continue
     state = next
     // A forecast that crosses the threshold may be that of a twelfth too.
