@@ -2,6 +2,7 @@
 import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { alignedRows, type Command, commandHelp, parseInvocation, UsageError } from './command.ts'
+import { ensureEngineFlags } from './engine-flags.ts'
 
 const NODE_MAJOR_MIN = 24
 const EXIT_FAILURE = 1
@@ -122,11 +123,13 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
 process.removeAllListeners('warning').on('warning', ({ name, message }) => {
   if (name !== 'TimeoutNegativeWarning') process.stderr.write(`${name}: ${message}\n`)
 })
+const args = process.argv.slice(2)
+ensureEngineFlags(args)
 // Compiling is most of the time that a role takes to start, and to start again.
 enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/quotacast'))
 // Whoever reads our output may stop reading, as `head` does; then there is nothing more to say.
 for (const stream of [process.stdout, process.stderr]) stream.on('error', () => process.exit(EXIT_FAILURE))
-const exitCode = await main(process.argv.slice(2))
+const exitCode = await main(args)
 // A pipe takes what its reader takes: what is still on its way when the process ends is lost.
 for (const stream of [process.stdout, process.stderr]) await new Promise(resolve => stream.write('', resolve))
 // Ends here and now: a handle that somebody left open must not keep a finished command alive.

@@ -8,7 +8,7 @@ import type { Store } from './open.ts'
 import type { RowKey } from './topic-rows.ts'
 
 /** Most ids that are read from the store at the start: some seconds' worth. */
-const FILL_ROWS_MAX = 2_000_000
+const FILL_ROWS_MAX = 700_000
 /** Minutes whose counts are looked at to find how far back that reaches. */
 const FILL_MINUTES_MAX = 100_000
 /** Ids of one look-up; they travel as one parameter, which may have 128 KiB. */

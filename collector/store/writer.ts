@@ -24,7 +24,8 @@ const FLUSH_MS = 500
 const LARGE_BATCH_ENTRIES = 8_000
 /** How often what is stored is dropped from the log, whether or not calls arrive: a full log takes none. */
 const TRIM_MS = 10_000
-const DUPLICATES_BYTES_MAX = 128 * 2 ** 20
+/** Some 700,000 calls, minutes at full speed; what is older is looked up in the store. */
+const DUPLICATES_BYTES_MAX = 32 * 2 ** 20
 /** Sums of decisions come again within minutes, when the limiter could not know whether the log had taken them. */
 const DUPLICATE_SUMS_BYTES_MAX = 16 * 2 ** 20
 const DUPLICATE_SUMS_FILL_ROWS_MAX = 250_000

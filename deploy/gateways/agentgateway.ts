@@ -1,5 +1,6 @@
 /** agentgateway. https://agentgateway.dev/docs/ */
 import type { Guide } from './guide.ts'
+import { DENIED_HEADER } from './limit-headers.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
 
 const LIMITS = [
@@ -7,6 +8,7 @@ const LIMITS = [
   'x-ratelimit-remaining-requests',
   'x-ratelimit-remaining-tokens',
   'x-ratelimit-reset-tokens',
+  DENIED_HEADER,
 ]
 const CONTAINER_LOGS = '/var/log/containers/agentgateway-*.log'
 

@@ -1,5 +1,5 @@
 import type { Guide } from './guide.ts'
-import { LIMIT_HEADERS } from './limit-headers.ts'
+import { DENIED_HEADER, LIMIT_HEADERS } from './limit-headers.ts'
 import { fileStep, rsyslogSetup, shipperSetup, syslogStep } from './line-setups.ts'
 
 const SOURCE = { dialect: 'apache' }
@@ -9,7 +9,7 @@ const LOG_FILES = '/var/log/apache2/quotacast.log*'
 /** `%m %U %H` is the request line without its query. */
 const LOG_FORMAT = String.raw`LogFormat "%a - %u %t \"%m %U %H\" %>s %b started_us=%{usec}t latency_us=%D request_id=%{UNIQUE_ID}e request_bytes=%I response_bytes=%O host=\"%{Host}i\" upstream_status=%{proxy-status}n connection=%X consumer=\"%{QUOTACAST_CONSUMER}e\" LIMITS" quotacast`
 
-const limitPairs = LIMIT_HEADERS.map(name => String.raw`${name}=\"%{${name}}o\"`).join(' ')
+const limitPairs = [...LIMIT_HEADERS, DENIED_HEADER].map(name => String.raw`${name}=\"%{${name}}o\"`).join(' ')
 
 const formatStep = {
   text: 'Put this into the config of the server; it needs `mod_logio` and `mod_unique_id` (`a2enmod unique_id`).',

@@ -1,5 +1,6 @@
 /** Google Apigee. https://cloud.google.com/apigee/docs/api-platform/reference/policies/message-logging-policy */
 import type { Guide } from './guide.ts'
+import { DENIED_HEADER } from './limit-headers.ts'
 import { syslogStep } from './line-setups.ts'
 
 const VARIABLES: Readonly<Record<string, string>> = {
@@ -28,6 +29,7 @@ const VARIABLES: Readonly<Record<string, string>> = {
   'x-ratelimit-remaining-requests': 'response.header.x-ratelimit-remaining-requests',
   'x-ratelimit-remaining-tokens': 'response.header.x-ratelimit-remaining-tokens',
   'x-ratelimit-reset-tokens': 'response.header.x-ratelimit-reset-tokens',
+  [DENIED_HEADER]: `message.header.${DENIED_HEADER}`,
 }
 
 const MESSAGE = `{${Object.entries(VARIABLES)

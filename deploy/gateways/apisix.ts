@@ -24,6 +24,7 @@ const LOG_FORMAT = [
   'request_llm_model',
   'llm_prompt_tokens',
   'llm_completion_tokens',
+  'sent_http_x_quotacast_denied',
   ...LIMIT_HEADERS.map(name => `upstream_http_${name.replaceAll('-', '_')}`),
 ]
 

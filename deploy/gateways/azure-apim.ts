@@ -1,11 +1,13 @@
 /** Azure API Management. https://learn.microsoft.com/azure/api-management/api-management-howto-log-event-hubs */
 import type { Destination, Guide, Step } from './guide.ts'
+import { DENIED_HEADER } from './limit-headers.ts'
 
 const LIMITS = [
   'x-ratelimit-remaining-tokens',
   'x-ratelimit-remaining-requests',
   'x-ratelimit-reset-tokens',
   'retry-after',
+  DENIED_HEADER,
 ]
 
 const LOG = `<log-to-eventhub logger-id="quotacast">@{

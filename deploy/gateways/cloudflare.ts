@@ -47,7 +47,7 @@ export const cloudflareGuide: Guide = {
       "expression": "true",
       "action_parameters": {
         "request_fields": [{ "name": "x-consumer-id" }],
-        "response_fields": [{ "name": "retry-after" }, { "name": "x-ratelimit-remaining-requests" }, { "name": "x-ratelimit-remaining-tokens" }]
+        "response_fields": [{ "name": "retry-after" }, { "name": "x-ratelimit-remaining-requests" }, { "name": "x-ratelimit-remaining-tokens" }, { "name": "x-quotacast-denied" }]
       }
     }]
   }'`,

@@ -1,6 +1,6 @@
 /** The values that gateways on Envoy log, by the names that the dialects know. Neither headers with keys nor queries are among them. */
 import type { Destination } from './guide.ts'
-import { LIMIT_HEADERS } from './limit-headers.ts'
+import { DENIED_HEADER, LIMIT_HEADERS } from './limit-headers.ts'
 
 /** Operators of Envoy that need no formatter of its own. */
 const CALL: readonly (readonly [name: string, operator: string])[] = [
@@ -23,8 +23,11 @@ const CALL: readonly (readonly [name: string, operator: string])[] = [
   ['decision_id', '%REQ(X-QUOTACAST-DECISION-ID)%'],
 ]
 
-/** Without the ones of no unit, which Envoy's own limits write too. */
-const UPSTREAM_LIMIT_HEADERS: readonly string[] = LIMIT_HEADERS.filter(name => !/^x-ratelimit-[a-z]+$/.test(name))
+/** Without the limits of no unit, which Envoy's own limits write too. */
+const ANSWER_HEADERS: readonly string[] = [
+  ...LIMIT_HEADERS.filter(name => !/^x-ratelimit-[a-z]+$/.test(name)),
+  DENIED_HEADER,
+]
 
 type Value = readonly [name: string, operator: string]
 
@@ -32,7 +35,7 @@ const VALUES: readonly Value[] = [
   ...CALL,
   // Without the query, in which keys may be.
   ['path', '%REQ_WITHOUT_QUERY(X-ENVOY-ORIGINAL-PATH?:PATH)%'],
-  ...UPSTREAM_LIMIT_HEADERS.map((name): Value => [name, `%RESP(${name})%`]),
+  ...ANSWER_HEADERS.map((name): Value => [name, `%RESP(${name})%`]),
 ]
 
 /** Members of a map in YAML, indented by as many spaces. */
@@ -83,7 +86,7 @@ export const accessLogServiceOf = ({ source, token }: Destination, indent: numbe
             - { key: authorization, value: "Bearer ${token}" }
             - { key: x-quotacast-source, value: "${source}" }
       additional_request_headers_to_log: [x-quotacast-decision-id]
-      additional_response_headers_to_log: [${UPSTREAM_LIMIT_HEADERS.join(', ')}]`,
+      additional_response_headers_to_log: [${ANSWER_HEADERS.join(', ')}]`,
   )
 
 /** Envoy Gateway's resource that makes its pods write calls as JSON. */

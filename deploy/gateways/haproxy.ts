@@ -1,9 +1,12 @@
 import type { Guide } from './guide.ts'
-import { LIMIT_HEADERS } from './limit-headers.ts'
+import { DENIED_HEADER, LIMIT_HEADERS } from './limit-headers.ts'
 import { fileStep, shipperSetup, syslogStep } from './line-setups.ts'
 
 const SOURCE = { dialect: 'haproxy', hasLocalTimes: true } as const
 const LOG_FILES = '/var/log/haproxy.log*'
+
+/** Of the answer, whoever gave it. */
+const ANSWER_HEADERS = [...LIMIT_HEADERS, DENIED_HEADER]
 
 const variableOf = (header: string) => `txn.quotacast_${header.replaceAll('-', '_')}`
 
@@ -15,8 +18,8 @@ http-request set-var(txn.quotacast_path) path
 http-request set-var(txn.quotacast_host) req.hdr(host)
 # A line for each key: the key and a name.
 http-request set-var(txn.quotacast_consumer) req.hdr(x-api-key),map_str(/etc/haproxy/consumers.map)
-${LIMIT_HEADERS.map(name => `http-response set-var(${variableOf(name)}) res.hdr(${name})`).join('\n')}
-log-format '{"trg":"%trg","tr":"%tr","ID":"%ID","ci":"%ci","consumer":"%[var(txn.quotacast_consumer),json(utf8s)]","HM":"%HM","host":"%[var(txn.quotacast_host),json(utf8s)]","path":"%[var(txn.quotacast_path),json(utf8s)]","ST":%ST,"Tc":%Tc,"Tr":%Tr,"Ta":%Ta,"U":%U,"B":%B,"ft":"%ft","b":"%b","s":"%s","tsc":"%tsc",${LIMIT_HEADERS.map(name => `"${name}":"%[var(${variableOf(name)}),json(utf8s)]"`).join(',')}}'`
+${ANSWER_HEADERS.map(name => `http-response set-var(${variableOf(name)}) res.hdr(${name})`).join('\n')}
+log-format '{"trg":"%trg","tr":"%tr","ID":"%ID","ci":"%ci","consumer":"%[var(txn.quotacast_consumer),json(utf8s)]","HM":"%HM","host":"%[var(txn.quotacast_host),json(utf8s)]","path":"%[var(txn.quotacast_path),json(utf8s)]","ST":%ST,"Tc":%Tc,"Tr":%Tr,"Ta":%Ta,"U":%U,"B":%B,"ft":"%ft","b":"%b","s":"%s","tsc":"%tsc",${ANSWER_HEADERS.map(name => `"${name}":"%[var(${variableOf(name)}),json(utf8s)]"`).join(',')}}'`
 
 export const haproxyGuide: Guide = {
   name: 'haproxy',

@@ -35,6 +35,7 @@ data:
     "request_time":$request_time,"request_length":$request_length,"bytes_sent":$bytes_sent,
     "service_name":"$service_name","namespace":"$namespace","ingress_name":"$ingress_name",
     "upstream_status":"$upstream_status","upstream_response_time":"$upstream_response_time",
+    "sent_http_x_quotacast_denied":"$sent_http_x_quotacast_denied",
     "limit_req_status":"$limit_req_status","limit_conn_status":"$limit_conn_status",
     "upstream_http_retry_after":"$upstream_http_retry_after",
     "upstream_http_x_ratelimit_remaining_requests":"$upstream_http_x_ratelimit_remaining_requests",

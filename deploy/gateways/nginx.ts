@@ -17,7 +17,8 @@ log_format quotacast escape=json '{"msec":$msec,"request_id":"$request_id","remo
   '"status":"$status","request_completion":"$request_completion","request_time":$request_time,"request_length":$request_length,"bytes_sent":$bytes_sent,'
   '"proxy_host":"$proxy_host","upstream_status":"$upstream_status","upstream_response_time":"$upstream_response_time",'
   '"upstream_cache_status":"$upstream_cache_status","limit_req_status":"$limit_req_status",'
-  '"limit_conn_status":"$limit_conn_status","upstream_http_retry_after":"$upstream_http_retry_after"}';`
+  '"limit_conn_status":"$limit_conn_status","upstream_http_retry_after":"$upstream_http_retry_after",'
+  '"sent_http_x_quotacast_denied":"$sent_http_x_quotacast_denied"}';`
 
 const limitVariables = LIMIT_HEADERS.filter(name => name !== 'retry-after').map(
   name => `upstream_http_${name.replaceAll('-', '_')}`,

@@ -1,12 +1,12 @@
 import type { Guide } from './guide.ts'
-import { LIMIT_HEADERS } from './limit-headers.ts'
+import { DENIED_HEADER, LIMIT_HEADERS } from './limit-headers.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
 
 const SOURCE = { dialect: 'traefik' }
 const LOG_FILE = '/var/log/traefik/quotacast.log'
 const LOG_FILES = '/var/log/traefik/quotacast.log*'
 
-const headerNames = LIMIT_HEADERS.map(name => `        ${name}: keep`).join('\n')
+const headerNames = [...LIMIT_HEADERS, DENIED_HEADER].map(name => `        ${name}: keep`).join('\n')
 
 export const traefikGuide: Guide = {
   name: 'traefik',

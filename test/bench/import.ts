@@ -9,18 +9,17 @@ import { nginxFixture } from '../fixtures/sources/nginx.ts'
 import { anonymousMiB } from './machine.ts'
 import { fixed, printTable, thousands } from './table.ts'
 
-const FILE_BYTES = 2 ** 29
 const CHUNK_LINES = 1000
 const SAMPLE_MS = 250
 /** Gateway of calls that somebody else sends meanwhile. */
 const OTHER = 'other'
 
 /** Lines of the log_format of our guide, each of another call. */
-async function writeLog(file: string): Promise<number> {
+async function writeLog(file: string, fileBytes: number): Promise<number> {
   const variables = nginxFixture.calls[0]?.input as Record<string, unknown>
   let lines = 0
   function* chunks() {
-    for (let bytes = 0; bytes < FILE_BYTES; ) {
+    for (let bytes = 0; bytes < fileBytes; ) {
       const chunk = Array.from({ length: CHUNK_LINES }, () => {
         const line = {
           ...variables,
@@ -89,13 +88,13 @@ async function storedLines(quotacast: Quotacast): Promise<number> {
 }
 
 /** One big file, by `quotacast import` and as a source that the collector follows: how fast, and in how much memory. */
-export async function benchImport(): Promise<void> {
+export async function benchImport({ fileBytes }: { fileBytes: number }): Promise<void> {
   const dir = mkdtempSync(join(tmpdir(), 'quotacast-import-'))
   try {
     const file = join(dir, 'calls.log')
-    const lines = await writeLog(file)
+    const lines = await writeLog(file, fileBytes)
     process.stdout.write(
-      `Import: a file of ${FILE_BYTES / 2 ** 30} GiB, ${thousands(lines)} lines of nginx in JSON\n\n`,
+      `Import: a file of ${fixed(fileBytes / 2 ** 30, 2)} GiB, ${thousands(lines)} lines of nginx in JSON\n\n`,
     )
     const followed = join(dir, 'followed.log')
     // The collector is not ready before it is there.

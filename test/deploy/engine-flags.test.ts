@@ -1,0 +1,33 @@
+import { execFileSync } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { engineFlags } from '../../deploy/engine-flags.ts'
+
+const dir = mkdtempSync(join(tmpdir(), 'quotacast-flags-'))
+afterAll(() => rmSync(dir, { recursive: true, force: true }))
+const script = join(dir, 'command.mjs')
+writeFileSync(
+  script,
+  `import { getHeapStatistics } from 'node:v8'
+import { ensureEngineFlags } from '${new URL('../../deploy/engine-flags.ts', import.meta.url).href}'
+ensureEngineFlags(process.argv.slice(2))
+console.log(JSON.stringify([process.execArgv, process.argv.slice(2), getHeapStatistics().heap_size_limit]))`,
+)
+const run = (...args: string[]) => JSON.parse(execFileSync(process.execPath, [script, ...args], { encoding: 'utf8' }))
+const MiB = 2 ** 20
+
+test.each([[['serve', 'collector', '--data', 'a folder']], [['import', 'calls.log']]])(
+  '%j runs in a bounded heap, with its arguments',
+  args => {
+    const [flags, own, heapBytes] = run(...args)
+    expect(flags).toEqual(engineFlags(args))
+    expect(own).toEqual(args)
+    expect(heapBytes).toBeLessThan(300 * MiB)
+  },
+)
+
+test.each([[['serve', 'limiter']], [['status']], [[]]])('%j runs as it was started', args => {
+  expect(run(...args).slice(0, 2)).toEqual([[], args])
+})
