@@ -106,6 +106,17 @@ export function decisionDegraded(log: Logger, reason: string, isNew: boolean): v
   if (isNew) log.error({ reason }, 'decisions are given without the limit store')
 }
 
+/** The counters that limiters share are away: this one decides by what it knows. Logged when the reason changes. */
+export function decidedAlone(log: Logger, reason: string, isNew: boolean): void {
+  decisionsDegraded.add(1)
+  if (isNew) log.error({ reason }, 'decisions are approximate: the shared counters are away')
+}
+
+/** What was let pass without the shared counters is counted there. */
+export function decisionsHandedOver(log: Logger, buckets: number): void {
+  log.info({ buckets }, 'what was let pass meanwhile is counted')
+}
+
 /** The sums of some decisions went to the log. */
 export function decisionsSummed(
   log: Logger,

@@ -28,6 +28,7 @@ import { createReservationRoutes } from './limit/reservation-routes.ts'
 import { createReservations } from './limit/reservations.ts'
 import { createResetRoutes } from './limit/resets.ts'
 import { startSettler } from './limit/settler.ts'
+import { DEADLINE_MS } from './limit/shared-limit-store.ts'
 import { createLimiterStatusRoutes, type LimiterStatus, limiterStatus } from './limit/status.ts'
 import type { Policy } from './policy/policy.ts'
 import type { Quota } from './policy/quota.ts'
@@ -55,6 +56,14 @@ export const LimiterOptions = Type.Object(
       description:
         'Share of earlier calls that the estimate of a call covers whose cost is not stated. The higher, the less a ' +
         'quota can overshoot and the more calls are denied that would have fitted.',
+    }),
+    deadlineMs: Type.Integer({
+      default: DEADLINE_MS,
+      minimum: 1,
+      maximum: 1_000,
+      description:
+        'Within which a decision is given. Where Redis has not answered by then, quotas answer as `onStoreFailure` says: ' +
+        '`deny`, or `allow` what was left when Redis last told.',
     }),
     callers: CallerOptions,
     legacyHeaders: Type.Boolean({
@@ -113,6 +122,7 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
   const store = await openLimitStore(deps.limits, {
     dir: deps.dir,
     log: logger.child({ part: 'limits' }),
+    deadlineMs: options.deadlineMs,
     // Unless a test gives one, each store knows best what its clock is.
     ...(deps.now === undefined ? {} : { now: deps.now }),
   })

@@ -5,11 +5,13 @@ import type { Decision, Prepared, QuotaStanding } from './limiter.ts'
 
 /** What has expired is given back by the next sweep. */
 const SWEEP_MS = 1_000
+/** How long a caller should wait for a limit store that is away. */
+export const AWAY_RETRY_MS = 1_000
 
 /** The decision as of `asOfMs`, up to which call records are counted. */
 export function toDecision(
   { quotas, claims, allowances, nowMs }: Prepared,
-  { isAllowed, reference, standings }: StoreDecision,
+  { isAllowed, reference, standings, isApproximate = false }: StoreDecision,
   asOfMs: number,
 ): Decision {
   const answers: QuotaStanding[] = []
@@ -37,13 +39,14 @@ export function toDecision(
     if (standing.fits) continue
     violated.push(quota.name)
     // What never fits binds more than what fits again late.
-    const fitsAtMs = fitsAt(quota, { claim, standing, limit: allowance.limit, resetAtMs: answer.resetAtMs, nowMs })
+    const judged = { claim, standing, limit: allowance.limit, resetAtMs: answer.resetAtMs, nowMs }
+    const fitsAtMs = isApproximate && claim.isDeniedWhenAway ? nowMs + AWAY_RETRY_MS : fitsAt(quota, judged)
     if (fitsAtMs <= retryAtMs) continue
     retryAtMs = fitsAtMs
     binding = quota.name
   }
   const retryAfterMs = isAllowed || retryAtMs === Number.POSITIVE_INFINITY ? null : retryAtMs - nowMs
-  const rest = { quotas: answers, violated, isDegraded: false, block: null }
+  const rest = { quotas: answers, violated, isDegraded: isApproximate, block: null }
   return { isAllowed, reference, asOfMs, nowMs, binding, retryAfterMs, ...rest }
 }
 
@@ -68,7 +71,14 @@ function toQuotaStanding(quota: Quota, judged: Judged): QuotaStanding {
     remaining: Math.floor(Math.max(0, claim.limit - standing.used - reserved)),
     resetAtMs: resetAt(quota, judged),
     countsLongerMs: window.kind === 'sliding' ? window.slotMs : 0,
+    overshootMax: standing.overshootMax ?? (isExact(quota, reserved) ? 0 : null),
   }
+}
+
+/** True where what was let pass costs what it was said to: nothing but calls, or no call record and nothing held. */
+function isExact({ unit, counts, enforcement }: Quota, reserved: number): boolean {
+  if (enforcement === 'shadow' || counts === 'records') return false
+  return unit === 'requests' || unit === 'concurrent_requests' || (counts === 'checks' && reserved === 0)
 }
 
 /** When all that is used now counts no more. */

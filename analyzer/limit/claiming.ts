@@ -20,6 +20,7 @@ export function claimOf(
     ...{ series, subject, startMs: bucket.startMs, endMs: bucket.endMs, limit, cost },
     isSpent: quota.counts !== 'records',
     isEnforced: quota.enforcement === 'deny',
+    isDeniedWhenAway: quota.onStoreFailure === 'deny',
     ...{ isHeld: false, slots: null, drain: null },
   }
   switch (window.kind) {

@@ -12,6 +12,8 @@ import { legacyRateLimitHeaders, rateLimitHeaders, retryAfterSeconds } from './r
 export const DECISION_ID_HEADER = 'x-quotacast-decision-id'
 /** On denials, so that whoever logs the answer can tell them from the upstream's. */
 const DENIED_HEADER = 'x-quotacast-denied'
+/** On answers that were given without the limit store. */
+const DEGRADED_HEADER = 'x-quotacast-degraded'
 const PROBLEM_TYPES = 'https://iana.org/assignments/http-problem-types'
 
 export interface DoorAnswer {
@@ -42,8 +44,9 @@ export function createQuotaHeaders(policy: () => Policy, hasLegacy: boolean): Qu
 }
 
 export function answerTo(decision: Decision, { decisionIds, quotaHeaders }: DoorAnswerDeps): DoorAnswer {
-  const { block, isAllowed, reference } = decision
+  const { block, isAllowed, isDegraded, reference } = decision
   const headers = quotaHeaders(decision)
+  if (isDegraded) headers[DEGRADED_HEADER] = 'true'
   if (block !== null) return refused(403, blockProblem(block), headers)
   if (!isAllowed) {
     const seconds = retryAfterSeconds(decision)
@@ -96,7 +99,7 @@ function denialProblem({ isDegraded, binding, violated }: Decision, seconds: num
     ? {
         type: `${PROBLEM_TYPES}#temporary-reduced-capacity`,
         title: 'Quotas cannot be counted now',
-        detail: `The limit store is away, and ${binding} denies without it; ${wait}.`,
+        detail: `The limit store is away, and ${binding} lets nothing more pass without it; ${wait}.`,
       }
     : {
         type: `${PROBLEM_TYPES}#quota-exceeded`,

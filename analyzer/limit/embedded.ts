@@ -16,6 +16,7 @@ import { createLedger, heldAfter, type LedgerEntry, restoreEntry } from './ledge
 import { type AppliedPosition, type LimitStore, type LimitStoreDeps, LimitStoreError } from './limit-store.ts'
 import type { EmbeddedLimitsOptions } from './limits-options.ts'
 import { createOpenWindows, type OpenWindow } from './open-windows.ts'
+import { raise } from './raising.ts'
 import { createSettledBits, type Epoch } from './settled-bits.ts'
 import { applyRecords, reservationOf, settle } from './settling.ts'
 import { type PendingWrite, startWriteBehind } from './write-behind.ts'
@@ -86,6 +87,8 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
       if (comparisonId !== comparison.id) return { buckets: 0, added: 0, removed: 0 }
       return correctAll(ifAvailable(), comparison.cut, truths, nowMs())
     },
+    raise: async floors => raise(ifAvailable(), floors, nowMs()),
+    losses: () => (head === null ? 1 : 0),
     bucketCount: () => counters.windows.bucketCount(),
     unavailable: () => behind.takenOver() ?? behind.failure(),
     close: async () => {

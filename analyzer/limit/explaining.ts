@@ -39,21 +39,27 @@ export function explain(prepared: Prepared, decision: Decision, policy: Policy):
 }
 
 function summaryOf({ quotas }: Prepared, decision: Decision): string {
-  const { isAllowed, block, isDegraded, binding, violated, retryAfterMs, nowMs } = decision
+  const { isAllowed, block, isDegraded, binding, violated } = decision
   if (block !== null) return `This call is refused, whatever the quotas say: ${blockWords(block)}.`
-  if (isDegraded) {
+  if (isDegraded && decision.quotas.length === 0) {
     const why = isAllowed ? 'no quota that covers it denies then' : `${list(violated)} then ${verb(violated)}`
     return `The limit store is away: this call would be ${isAllowed ? 'allowed' : 'denied'}, as ${why} (onStoreFailure).`
   }
+  const alone = isDegraded ? 'The limit store is away, and this limiter decides by what it knows alone. ' : ''
   if (quotas.length === 0) return 'This call would be allowed: no quota covers it.'
-  if (isAllowed && binding === null) return 'This call would be allowed: the quotas that cover it are only watched.'
-  if (isAllowed) return `This call would be allowed. Least is left of ${binding}.`
+  if (isAllowed && binding === null)
+    return `${alone}This call would be allowed: the quotas that cover it are only watched.`
+  if (isAllowed) return `${alone}This call would be allowed. Least is left of ${binding}.`
+  return `${alone}This call would be denied by ${list(violated)}. ${waitWords(decision)}`
+}
+
+function waitWords({ binding, violated, retryAfterMs, nowMs }: Decision): string {
   const wait =
     retryAfterMs === null
       ? 'Waiting does not help'
       : `It fits again at ${iso(nowMs + retryAfterMs)}, in ${seconds(retryAfterMs)}, if nobody else spends`
-  const others = violated.length > 1 ? ` ${binding} is in the way the longest.` : ''
-  return `This call would be denied by ${list(violated)}.${others} ${wait}.`
+  const others = violated.length > 1 ? `${binding} is in the way the longest. ` : ''
+  return `${others}${wait}.`
 }
 
 const verb = (names: readonly string[]) => (names.length > 1 ? 'deny' : 'denies')
@@ -68,7 +74,9 @@ function quotaWords(
   part: Omit<QuotaExplanation, 'words'>,
   { isDegraded }: Pick<Decision, 'isDegraded'>,
 ): string {
-  if (isDegraded) return `${quota.name} cannot be counted now: onStoreFailure is ${quota.onStoreFailure}.`
+  if (isDegraded && quota.onStoreFailure === 'deny') {
+    return `${quota.name} cannot be counted now, and denies then (onStoreFailure).`
+  }
   return [allowed(quota, part), ...adjustmentWords(quota, part), taken(quota, part), verdict(quota, part)].join(' ')
 }
 

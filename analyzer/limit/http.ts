@@ -71,7 +71,11 @@ export const CheckAnswer = Type.Object(
     retryAfterMs: Type.Union([Type.Number(), Type.Null()], {
       description: 'The same call passes after so long, if nobody else spends; null: now, or never.',
     }),
-    degraded: Type.Boolean({ description: 'The limit store was away: `onStoreFailure` decided.' }),
+    degraded: Type.Boolean({
+      description:
+        'The limit store was away. The answer is approximate: by what this limiter last knew and has let pass since, or ' +
+        'by `onStoreFailure: deny`.',
+    }),
     blocked: Type.Union([Type.String(), Type.Null()], {
       description: 'What of the caller is blocked (consumer, tenant, address), whatever quotas say.',
     }),
@@ -86,6 +90,11 @@ export const CheckAnswer = Type.Object(
         resetAtMs: instant('When all that is used now counts no more: the end of the window, if there is one.'),
         countsLongerMs: Type.Number({
           description: 'What is used counts at most so much longer than the window: a slot of a sliding one, else 0.',
+        }),
+        overshootMax: Type.Union([Type.Number(), Type.Null()], {
+          description:
+            'How far what was let pass can exceed the limit; null where nothing bounds it, as true costs are known ' +
+            'afterwards. While the limit store is away: what each limiter may let pass that no other one knows of.',
         }),
         enforcement: Type.String(),
       }),

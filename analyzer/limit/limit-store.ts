@@ -49,6 +49,8 @@ export interface Claim extends BucketAddress {
   readonly drain: Drain | null
   /** False for shadow quotas: whether the claim fits is answered and has no effect. */
   readonly isEnforced: boolean
+  /** Nothing fits while the counters that all limiters share are away. */
+  readonly isDeniedWhenAway: boolean
 }
 
 /**
@@ -102,6 +104,8 @@ export interface Standing {
    * Null: it fits, waiting does not help, or the window's end tells.
    */
   readonly fitsAtMs: number | null
+  /** Of an approximate decision: what was left when the shared counters were last seen, which each limiter may let pass. */
+  readonly overshootMax?: number
 }
 
 export interface StoreDecision {
@@ -111,6 +115,8 @@ export interface StoreDecision {
   readonly reference: DecisionReference | null
   /** One for each claim, in their order. */
   readonly standings: readonly Standing[]
+  /** Made by this limiter alone, as the counters that all of them share are away. */
+  readonly isApproximate?: boolean
 }
 
 /** True cost for one bucket. Buckets of windows that have ended are passed over. */
@@ -241,6 +247,13 @@ export interface LimitStore {
    * nothing when another comparison has begun or `forgetComparisons` came between.
    */
   correct(comparisonId: number, truths: readonly WindowTruth[]): Promise<Corrections>
+  /**
+   * Has each bucket hold at least its amount: what is missing of it is spent as by checks of nobody in particular. For
+   * counters that were lost and of which somebody else knows what they held.
+   */
+  raise(floors: readonly Spend[]): Promise<void>
+  /** How often counters were found empty or older than they had been, opening included. */
+  losses(): number
   /** Buckets in open windows. */
   bucketCount(): number
   /** Why decisions are not counted now, or `null`. */
@@ -268,5 +281,7 @@ export interface LimitStoreDeps {
   /** The limit store's own folder. */
   dir: string
   log: Logger
+  /** Within which a decision is given, milliseconds; absent for `DEADLINE_MS` of shared-limit-store.ts. Counters in this process need none. */
+  deadlineMs?: number
   now?: () => number
 }

@@ -9,7 +9,7 @@ import type { Allowance, Policy } from '../policy/policy.ts'
 import { type Dimensions, matches, type Quota } from '../policy/quota.ts'
 import { subjectKeyOf } from '../policy/subject.ts'
 import type { QuotaUnit, Unit } from '../usage/units.ts'
-import { toDecision } from './answering.ts'
+import { AWAY_RETRY_MS, toDecision } from './answering.ts'
 import { createBlocks, type FindBlock } from './blocks.ts'
 import { claimOf } from './claiming.ts'
 import type { DecisionSumming } from './decision-summing.ts'
@@ -63,6 +63,11 @@ export interface QuotaStanding {
   resetAtMs: number
   /** What is used counts at most so much longer than the window: a slot of a sliding one, else 0. */
   countsLongerMs: number
+  /**
+   * How far what was let pass can exceed the limit; null where nothing bounds it, as true costs are known afterwards.
+   * Without the shared counters: what each limiter may still let pass of its own, of which no other one knows.
+   */
+  overshootMax: number | null
   enforcement: 'deny' | 'shadow'
 }
 
@@ -81,7 +86,7 @@ export interface Decision {
   quotas: QuotaStanding[]
   /** Quotas that were in the way, shadow ones not among them. */
   violated: string[]
-  /** The limit store was away, the quotas' `onStoreFailure` decided. */
+  /** Decided without the counters that all limiters share: by what this one knows, or by `onStoreFailure` alone. */
   isDegraded: boolean
   /** The caller may not pass, whatever quotas say. */
   block: Block | null
@@ -124,9 +129,6 @@ export interface LimiterDeps {
   logger: Logger
 }
 
-/** How long a caller should wait for a limit store that is away. */
-const DEGRADED_RETRY_MS = 1_000
-
 export function createLimiter(deps: LimiterDeps): Limiter {
   const { store, summing, asOfMs } = deps
   let blocksOf: { policy: Policy; find: FindBlock } | null = null
@@ -144,7 +146,7 @@ export function createLimiter(deps: LimiterDeps): Limiter {
     const denying = quotas.filter(quota => quota.enforcement === 'deny' && quota.onStoreFailure === 'deny')
     const violated = denying.map(quota => quota.name)
     const isAllowed = violated.length === 0
-    const retryAfterMs = isAllowed ? null : DEGRADED_RETRY_MS
+    const retryAfterMs = isAllowed ? null : AWAY_RETRY_MS
     const rest = { asOfMs: asOfMs(nowMs), nowMs, reference: null, quotas: [], isDegraded: true, block: null }
     return { ...rest, isAllowed, binding: violated[0] ?? null, retryAfterMs, violated }
   }
@@ -171,7 +173,8 @@ export function createLimiter(deps: LimiterDeps): Limiter {
     }
     lastFailure = null
     // A reservation that is allowed is counted with its true cost, when it is settled.
-    if (!ask.isDryRun && !(verb === 'reserve' && decided.isAllowed)) sumUp(summing, prepared, decided)
+    const isHeld = verb === 'reserve' && decided.isAllowed && decided.isApproximate !== true
+    if (!ask.isDryRun && !isHeld) sumUp(summing, prepared, decided)
     return toDecision(prepared, decided, asOfMs(nowMs))
   }
 

@@ -1,8 +1,9 @@
 -- Joins the epoch of the counters, or begins one: when there are none, when the server has been started anew since, or
--- when the settler's positions are behind what somebody has seen.
+-- when the settler's positions or the decisions are behind what somebody has seen.
 -- ARGV: clock; the server's run id; the last epoch that was seen; the positions that were seen, each of them the
--- partition's name and the next offset.
--- Answers the instant (with its fraction), epoch, buckets, and 1 when it has begun with this.
+-- partition's name and the next offset; the last sequence that was seen in that epoch.
+-- Answers the instant (with its fraction), epoch, buckets, 1 when it has begun with this, the instant, 1 when something is
+-- known to be lost.
 
 local call = redis.call
 local clockMs = tonumber(ARGV[1])
@@ -27,11 +28,13 @@ local epoch, sequence, latestMs, bucketCount, nextWindow, comparison, forgottenE
 if packed then
   epoch, sequence, latestMs, bucketCount, nextWindow, comparison, forgottenEpoch = cmsgpack.unpack(packed)
 end
+local lastEpoch, lastSequence = tonumber(ARGV[3]), tonumber(ARGV[5])
+if packed and (epoch < lastEpoch or epoch == lastEpoch and sequence < lastSequence) then isBehind = true end
 local nowMs = math.floor(clockMs)
 if nowMs < latestMs and latestMs - nowMs <= STEP_BACK_MS_MAX then nowMs = latestMs end
 
 local function answer(isNew)
-  return struct.pack('<ddddd', math.max(nowMs, clockMs), epoch, bucketCount, isNew, nowMs)
+  return struct.pack('<dddddd', math.max(nowMs, clockMs), epoch, bucketCount, isNew, nowMs, (isBehind or not packed) and 1 or 0)
 end
 if packed and not isBehind and call('HGET', LIFE, 'run') == ARGV[2] then return answer(0) end
 
@@ -57,7 +60,7 @@ for at, number in ipairs(known) do
 end
 
 -- A number that no life before had, also none that a restored copy does not know of.
-epoch = math.max(nowMs, epoch + 1, tonumber(ARGV[3]) + 1)
+epoch = math.max(nowMs, epoch + 1, lastEpoch + 1)
 call('HSET', EPOCHS, epoch, cmsgpack.pack(0, 0, 0))
 call('HSET', LIFE, 'format', FORMAT, 'run', ARGV[2])
 call('SET', HEAD, cmsgpack.pack(epoch, sequence, nowMs, bucketCount, nextWindow, comparison, forgottenEpoch))

@@ -1,5 +1,6 @@
 import type { LimitStore, LimitStoreDeps } from './limit-store.ts'
 import type { LimitsOptions } from './limits-options.ts'
+import { createStandIn } from './stand-in.ts'
 
 /** Opens the configured limit store. Throws `LimitStoreError`. */
 export async function openLimitStore(options: LimitsOptions, deps: LimitStoreDeps): Promise<LimitStore> {
@@ -10,7 +11,7 @@ export async function openLimitStore(options: LimitsOptions, deps: LimitStoreDep
     }
     case 'redis': {
       const { openRedisLimits } = await import('./redis.ts')
-      return openRedisLimits(options, deps)
+      return createStandIn(await openRedisLimits(options, deps), deps)
     }
   }
 }

@@ -9,6 +9,7 @@ import { LimitStoreError } from './limit-store.ts'
 import type { RedisClock } from './redis-clock.ts'
 import { toNumbers } from './redis-encoding.ts'
 import type { Script, ScriptName } from './redis-scripts.ts'
+import type { Seen } from './redis-seen.ts'
 import { parseServerInfo } from './redis-server.ts'
 
 /** How long anything but a decision may take. */
@@ -36,8 +37,8 @@ export interface RedisConnectionDeps {
   /** The clock that scripts are given instead of Redis' own; only tests have one. */
   now: (() => number) | undefined
   log: Logger
-  /** Next offsets of the settler's partitions, as far as they were seen; forgotten when an epoch begins. */
-  seenOffsets: Map<string, number>
+  /** Forgotten when an epoch begins. */
+  seen: Seen
   onBucketCount: (count: number) => void
 }
 
@@ -51,6 +52,8 @@ export interface RedisConnection {
   unavailable(): string | null
   /** Why this server will not do, or `null`; it is looked at again all the same. */
   refusal(): string | null
+  /** How often counters were found empty or behind what was seen. */
+  losses(): number
   /** Has the epoch looked at again: the counters were seen to have gone back. */
   rejoin(): Promise<void>
   /** To be told by the client: the connection can be used, or it is gone. */
@@ -103,6 +106,7 @@ export function createRedisConnection(deps: RedisConnectionDeps): RedisConnectio
     rejoin: life.join,
     unavailable: life.unavailable,
     refusal: life.refusal,
+    losses: life.losses,
     connected: life.connected,
     disconnected: life.disconnected,
     close: life.close,
@@ -124,7 +128,8 @@ const createCall =
     }
   }
 
-interface Life extends Pick<RedisConnection, 'unavailable' | 'refusal' | 'connected' | 'disconnected' | 'close'> {
+interface Life
+  extends Pick<RedisConnection, 'unavailable' | 'refusal' | 'losses' | 'connected' | 'disconnected' | 'close'> {
   /** Joins the epoch anew, one at a time; never rejects. */
   join(): Promise<void>
 }
@@ -137,6 +142,7 @@ function createLife(deps: RedisConnectionDeps, call: Call): Life {
   let isClosed = false
   let connections = 0
   let epoch = 0
+  let losses = 0
   let retry: NodeJS.Timeout | undefined
 
   const becomeUnavailable = (why: string) => {
@@ -145,15 +151,16 @@ function createLife(deps: RedisConnectionDeps, call: Call): Life {
   }
   const tryToJoin = async () => {
     let connection: number
-    let joined: number | string
+    let joined: Joined | string
     do {
       connection = connections
       joined = await within(joinEpoch(deps, call, epoch), CALL_MS_MAX).catch(messageOf)
       // Made anew meanwhile: what was joined is not what is there.
     } while (connection !== connections && isConnected)
     if (!isConnected || isClosed) return
-    if (typeof joined === 'number') {
-      epoch = joined
+    if (typeof joined !== 'string') {
+      epoch = joined.epoch
+      if (joined.isLost) losses += 1
       reason = null
       refusal = null
       return
@@ -173,6 +180,7 @@ function createLife(deps: RedisConnectionDeps, call: Call): Life {
     join,
     unavailable: () => reason,
     refusal: () => refusal,
+    losses: () => losses,
     connected() {
       connections += 1
       isConnected = true
@@ -192,20 +200,25 @@ function createLife(deps: RedisConnectionDeps, call: Call): Life {
   }
 }
 
-/** Answers the epoch. */
-async function joinEpoch(deps: RedisConnectionDeps, call: Call, lastEpoch: number): Promise<number> {
+interface Joined {
+  readonly epoch: number
+  readonly isLost: boolean
+}
+
+async function joinEpoch(deps: RedisConnectionDeps, call: Call, lastEpoch: number): Promise<Joined> {
   const server = parseServerInfo(await deps.commands.info())
   if (server.refusal !== null) throw new Error(REFUSED + server.refusal)
   const sentMs = performance.now()
-  const seen = JSON.stringify([...deps.seenOffsets].flat())
-  const answer = toBytes(await call('open', [server.runId, String(lastEpoch), seen]))
-  const [redisMs = 0, epoch = 0, buckets = 0, isNew = 0, reachedMs = 0] = toNumbers(answer)
+  const seen = [JSON.stringify([...deps.seen.offsets].flat()), String(deps.seen.sequenceIn(lastEpoch))]
+  const answer = toBytes(await call('open', [server.runId, String(lastEpoch), ...seen]))
+  const [redisMs = 0, epoch = 0, buckets = 0, isNew = 0, reachedMs = 0, isLost = 0] = toNumbers(answer)
   deps.clock.note(redisMs, sentMs, performance.now())
   deps.clock.reach(reachedMs)
   deps.onBucketCount(buckets)
-  if (isNew === 1) deps.seenOffsets.clear()
+  if (isNew === 1) deps.seen.offsets.clear()
   redisJoined(deps.log, { epoch, buckets, isNew: isNew === 1 })
-  return epoch
+  // Of a life before ours nobody knows how far it had come.
+  return { epoch, isLost: isNew === 1 && (isLost === 1 || lastEpoch === 0) }
 }
 
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))

@@ -5,13 +5,18 @@
  */
 import { type DecideRequest, type DecisionReference, LimitStoreError, type StoreDecision } from './limit-store.ts'
 import { decodeDecisions, encodeRequests } from './redis-encoding.ts'
+import type { Seen } from './redis-seen.ts'
 
 /** Decisions of one call: about a millisecond in which Redis does nothing else. */
 const REQUESTS_PER_CALL_MAX = 64
+/** Of the deadline; the rest is for our own timers, and for whoever decides instead. */
+const WAITING_SHARE = 0.8
 
 export interface DecidingDeps {
+  /** From asking to the answer. */
   deadlineMs: number
   nowMs: () => number
+  seen: Pick<Seen, 'decided'>
   /** Runs the script; rejects with `LimitStoreError`, and may take as long as it likes. */
   run: (requests: string, notAfterMs: number) => Promise<Buffer>
   /** Takes back what was spent for nobody. */
@@ -32,12 +37,28 @@ export interface Deciding {
   isOverdue(): boolean
 }
 
+/** Has `giveUp` called after so long, unless the answer stops it. */
+function wait(ms: number, giveUp: () => void): () => void {
+  let lastCheck: NodeJS.Immediate | undefined
+  // An answer that is there already, as it was our own loop that was busy, is read before the loop comes to this.
+  const timer = setTimeout(() => {
+    lastCheck = setImmediate(giveUp)
+  }, ms)
+  return () => {
+    clearTimeout(timer)
+    clearImmediate(lastCheck)
+  }
+}
+
 export function createDeciding(deps: DecidingDeps): Deciding {
+  const { deadlineMs } = deps
+  const waitMs = deadlineMs * WAITING_SHARE
   let queue: Waiting[] = []
+  let askedMs = 0
   let overdueCalls = 0
 
   const send = (batch: readonly Waiting[]) => {
-    const { deadlineMs } = deps
+    const leftMs = Math.max(0, waitMs - (performance.now() - askedMs))
     let isOverdue = false
     const giveUp = () => {
       isOverdue = true
@@ -45,47 +66,23 @@ export function createDeciding(deps: DecidingDeps): Deciding {
       const error = new LimitStoreError('LIMITS_UNAVAILABLE', `Redis did not answer within ${deadlineMs} ms`)
       for (const { reject } of batch) reject(error)
     }
-    let lastCheck: NodeJS.Immediate | undefined
-    // An answer that is there already, as it was our own loop that was busy, is read before the loop comes to this.
-    const timer = setTimeout(() => {
-      lastCheck = setImmediate(giveUp)
-    }, deadlineMs)
+    const stopWaiting = wait(leftMs, giveUp)
     const end = () => {
-      clearTimeout(timer)
-      clearImmediate(lastCheck)
+      stopWaiting()
       if (isOverdue) overdueCalls -= 1
     }
     const requests = batch.map(({ request }) => request)
-    deps.run(encodeRequests(requests), deps.nowMs() + deadlineMs).then(
+    deps.run(encodeRequests(requests), deps.nowMs() + leftMs).then(
       answer => {
         end()
-        if (!isOverdue) settleAll(batch, requests, answer)
-        else if (answer.length > 0) giveBackAll(requests, answer)
+        if (!isOverdue) settleAll(deps, batch, answer)
+        else if (answer.length > 0) giveBackAll(deps, requests, answer)
       },
       error => {
         end()
         if (!isOverdue) for (const { reject } of batch) reject(error)
       },
     )
-  }
-  const settleAll = (batch: readonly Waiting[], requests: readonly DecideRequest[], answer: Buffer) => {
-    if (answer.length === 0) {
-      const error = new LimitStoreError('LIMITS_UNAVAILABLE', 'Redis was too late')
-      for (const { reject } of batch) reject(error)
-      return
-    }
-    const { bucketCount, decisions } = decodeDecisions(answer, requests)
-    deps.onBucketCount(bucketCount)
-    for (const [index, { resolve, reject }] of batch.entries()) {
-      const decision = decisions[index]
-      if (decision instanceof LimitStoreError) reject(decision)
-      else if (decision !== undefined) resolve(decision)
-    }
-  }
-  const giveBackAll = (requests: readonly DecideRequest[], answer: Buffer) => {
-    for (const decision of decodeDecisions(answer, requests).decisions) {
-      if (!(decision instanceof LimitStoreError) && decision.reference !== null) deps.giveBack(decision.reference)
-    }
   }
   const flush = () => {
     const waiting = queue
@@ -102,9 +99,39 @@ export function createDeciding(deps: DecidingDeps): Deciding {
           reject(new LimitStoreError('LIMITS_UNAVAILABLE', 'Redis does not answer'))
           return
         }
-        if (queue.length === 0) setImmediate(flush)
+        if (queue.length === 0) {
+          askedMs = performance.now()
+          setImmediate(flush)
+        }
         queue.push({ request, resolve, reject })
       }),
     isOverdue: () => overdueCalls > 0,
+  }
+}
+
+function settleAll(deps: DecidingDeps, batch: readonly Waiting[], answer: Buffer): void {
+  if (answer.length === 0) {
+    const error = new LimitStoreError('LIMITS_UNAVAILABLE', 'Redis was too late')
+    for (const { reject } of batch) reject(error)
+    return
+  }
+  const { bucketCount, decisions } = decodeDecisions(
+    answer,
+    batch.map(({ request }) => request),
+  )
+  deps.onBucketCount(bucketCount)
+  for (const [index, { resolve, reject }] of batch.entries()) {
+    const decision = decisions[index]
+    if (decision instanceof LimitStoreError) reject(decision)
+    else if (decision !== undefined) {
+      if (decision.reference !== null) deps.seen.decided(decision.reference)
+      resolve(decision)
+    }
+  }
+}
+
+function giveBackAll(deps: DecidingDeps, requests: readonly DecideRequest[], answer: Buffer): void {
+  for (const decision of decodeDecisions(answer, requests).decisions) {
+    if (!(decision instanceof LimitStoreError) && decision.reference !== null) deps.giveBack(decision.reference)
   }
 }

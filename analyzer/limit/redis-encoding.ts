@@ -21,6 +21,7 @@ import {
   type WindowTruth,
 } from './limit-store.ts'
 import { DECIDED } from './redis-scripts.ts'
+import type { Addition } from './shared-limit-store.ts'
 
 const DOUBLE_BYTES = 8
 /** Numbers that a decision is answered with, before its claims and for each claim. */
@@ -161,6 +162,17 @@ export function encodeSpends(spends: readonly Spend[]): string {
     fields.push(toPlace(spend), toText(spend.subject), spend.endMs, spend.amount, encodeDrain(spend.drain))
   }
   return JSON.stringify(fields)
+}
+
+/** The places, and the costs with who asked. */
+export function encodeAdditions(additions: readonly Addition[]): string {
+  const places = createPlaces()
+  const fields: Json[] = []
+  for (const addition of additions) {
+    const { subject, endMs, amount, gateway, drain } = addition
+    fields.push(places.numberOf(addition), toText(subject), endMs, amount, toText(gateway), encodeDrain(drain))
+  }
+  return JSON.stringify([places.list(), fields])
 }
 
 /** The places, and the effects. */

@@ -27,12 +27,6 @@ export const RedisLimitsOptions = Type.Object(
         { additionalProperties: false, description: 'Details of TLS, with `rediss://` only.' },
       ),
     ),
-    deadlineMs: Type.Integer({
-      default: 10,
-      minimum: 1,
-      maximum: 1_000,
-      description: 'How long a decision waits for Redis; then quotas answer as `onStoreFailure` says.',
-    }),
     bucketsMax: Type.Integer({
       default: 2_000_000,
       minimum: 1_000,

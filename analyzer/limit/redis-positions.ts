@@ -7,6 +7,7 @@ import { positionKey } from './counters.ts'
 import { type LimitStore, LimitStoreError, type RecordBatch, type RecordCounts } from './limit-store.ts'
 import { CALL_MS_MAX, type RedisConnection } from './redis-connection.ts'
 import { encodeEffects, encodePosition, parsePosition, toNumbers } from './redis-encoding.ts'
+import type { Seen } from './redis-seen.ts'
 
 /** Where no position is kept. */
 const NONE = '-'
@@ -17,8 +18,7 @@ export interface PositionsDeps {
   connection: RedisConnection
   /** The hash in which they are kept. */
   key: string
-  /** Next offsets by partition, noted here. */
-  seenOffsets: Map<string, number>
+  seen: Seen
   bucketsMax: number
   onBucketCount: (count: number) => void
 }
@@ -29,7 +29,8 @@ export interface Positions extends Pick<LimitStore, 'position' | 'recordsAtOnceM
 }
 
 export function createPositions(deps: PositionsDeps): Positions {
-  const { connection, key, seenOffsets, bucketsMax, onBucketCount } = deps
+  const { connection, key, bucketsMax, onBucketCount } = deps
+  const { offsets } = deps.seen
   /** As they are written. */
   const seen = new Map<string, string>()
 
@@ -40,9 +41,9 @@ export function createPositions(deps: PositionsDeps): Positions {
       const text = await connection.hashField(key, field)
       const position = text === null ? null : parsePosition(text)
       // Behind what was seen: somebody has put an older copy of the counters in place.
-      if ((position?.nextOffset ?? 0) < (seenOffsets.get(field) ?? 0)) await connection.rejoin()
+      if ((position?.nextOffset ?? 0) < (offsets.get(field) ?? 0)) await connection.rejoin()
       seen.set(field, text ?? NONE)
-      if (position !== null) seenOffsets.set(field, position.nextOffset)
+      if (position !== null) offsets.set(field, position.nextOffset)
       return position
     },
     async applyRecords(batch) {
@@ -56,7 +57,7 @@ export function createPositions(deps: PositionsDeps): Positions {
         throw new LimitStoreError('LIMITS_UNAVAILABLE', 'the settler of another limiter has gone on from there')
       }
       seen.set(field, text)
-      seenOffsets.set(field, nextOffset)
+      offsets.set(field, nextOffset)
       const [linked = 0, unlinked = 0, repeated = 0, buckets = 0] = toNumbers(answer)
       onBucketCount(buckets)
       return { linked, unlinked, repeated }

@@ -9,6 +9,7 @@
  * | `buckets:<place>`, `names:<place>` | subject → bucket, index → subject; they expire with their window |
  * | `requests`, `request-order`, `held`, `held-ends`, `notes`, `noted`, `expired` | the ledger |
  * | `epochs`, `chunks`, `bits:<epoch>:<chunk>` | which decisions have been settled |
+ * | `added:<id>` | that it has been added, for a day |
  * | `positions`, `positions-cut`, `compared` | the settler's positions, those of the comparison under way and of each window |
  *
  * A place is a window's begin and its series.
@@ -50,6 +51,7 @@ const KEYS = {
   POSITIONS: 'positions',
   POSITIONS_CUT: 'positions-cut',
   COMPARED: 'compared',
+  ADDED: 'added:',
 } as const
 
 const CONSTANTS = {
@@ -73,6 +75,8 @@ const CONSTANTS = {
   ENDED_MS: 5_000,
   /** After this they go by themselves, should nobody sweep. */
   EXPIRY_MS: 60_000,
+  /** Who has not been told by then that something was added does not ask again. */
+  ADDED_MS: 86_400_000,
   /** Numbers that are put on Lua's stack at once. */
   PIECE: 1_000,
 } as const
@@ -85,6 +89,7 @@ const PARTS = {
   decide: [STATE, STANDING, 'decide'],
   settle: [STATE, STANDING, LEDGER, 'settle'],
   apply: [STATE, STANDING, LEDGER, 'apply'],
+  add: [STATE, STANDING, 'add'],
   sweep: [STATE, STANDING, LEDGER, 'sweep'],
   reservations: [STATE, STANDING, LEDGER, 'reservations'],
   compare: [STATE, 'compare'],
@@ -116,14 +121,15 @@ export async function loadScripts(keyPrefix: string): Promise<Record<ScriptName,
     const text = [...used, ...parts].join('\n')
     return { text, sha: createHash('sha1').update(text).digest('hex') }
   }
-  const [open, decide, settle, apply, sweep, reservations, compare] = await Promise.all([
+  const [open, decide, settle, apply, add, sweep, reservations, compare] = await Promise.all([
     load('open'),
     load('decide'),
     load('settle'),
     load('apply'),
+    load('add'),
     load('sweep'),
     load('reservations'),
     load('compare'),
   ])
-  return { open, decide, settle, apply, sweep, reservations, compare }
+  return { open, decide, settle, apply, add, sweep, reservations, compare }
 }

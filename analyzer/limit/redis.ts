@@ -8,12 +8,12 @@ import { Redis } from 'ioredis'
 import { reservationsExpired } from '../events.ts'
 import {
   type DecisionReference,
-  type LimitStore,
   type LimitStoreDeps,
   LimitStoreError,
   type SettleOutcome,
   type Spend,
 } from './limit-store.ts'
+import { type Adding, createAdding } from './redis-adding.ts'
 import { createRedisClock, type RedisClock } from './redis-clock.ts'
 import { correctInSteps, parseComparison } from './redis-comparing.ts'
 import { CALL_MS_MAX, createRedisConnection, type RedisCommands, type RedisConnection } from './redis-connection.ts'
@@ -23,6 +23,8 @@ import type { RedisLimitsOptions } from './redis-options.ts'
 import { createPositions, type Positions } from './redis-positions.ts'
 import { createReservationReading } from './redis-reservations.ts'
 import { loadScripts, positionsKey } from './redis-scripts.ts'
+import { createSeen, type Seen } from './redis-seen.ts'
+import { DEADLINE_MS, type SharedLimitStore } from './shared-limit-store.ts'
 
 /** How often windows that have ended and reservations that have expired are looked for, and the clock is compared. */
 const SWEEP_MS = 500
@@ -40,10 +42,10 @@ const RECONNECT_MS_MAX = 2_000
  * `LimitStoreError` when a server answers that cannot hold limits (Redis Cluster, a replica, one that evicts keys, one
  * that does not let us in).
  */
-export async function openRedisLimits(options: RedisLimitsOptions, deps: LimitStoreDeps): Promise<LimitStore> {
+export async function openRedisLimits(options: RedisLimitsOptions, deps: LimitStoreDeps): Promise<SharedLimitStore> {
   const client = await createClient(options)
   const clock = createRedisClock(deps.now)
-  const seenOffsets = new Map<string, number>()
+  const seen = createSeen()
   const buckets: BucketCount = { now: 0 }
   const onBucketCount = (count: number) => {
     buckets.now = count
@@ -54,11 +56,12 @@ export async function openRedisLimits(options: RedisLimitsOptions, deps: LimitSt
     clock,
     now: deps.now,
     log: deps.log,
-    seenOffsets,
+    seen,
     onBucketCount,
   })
+  const { bucketsMax } = options
   const key = positionsKey(options.keyPrefix)
-  const positions = createPositions({ connection, key, seenOffsets, bucketsMax: options.bucketsMax, onBucketCount })
+  const positions = createPositions({ connection, key, seen, bucketsMax, onBucketCount })
   const sweeping = startSweeping({ connection, clock, log: deps.log, onBucketCount })
   const close = async () => {
     clearInterval(sweeping)
@@ -71,7 +74,9 @@ export async function openRedisLimits(options: RedisLimitsOptions, deps: LimitSt
     await close()
     throw new LimitStoreError('LIMITS_UNAVAILABLE', refusal)
   }
-  return { ...createVerbs(options, { connection, clock, buckets }), ...positions, close }
+  const adding = createAdding({ connection, bucketsMax, onBucketCount })
+  const verbs = createVerbs(options, { connection, clock, seen, buckets, deadlineMs: deps.deadlineMs ?? DEADLINE_MS })
+  return { ...verbs, ...positions, ...adding, close }
 }
 
 interface BucketCount {
@@ -81,13 +86,15 @@ interface BucketCount {
 interface Parts {
   connection: RedisConnection
   clock: RedisClock
+  seen: Seen
   buckets: BucketCount
+  deadlineMs: number
 }
 
 function createVerbs(
-  { deadlineMs, bucketsMax, requestsMax }: RedisLimitsOptions,
-  { connection, clock, buckets }: Parts,
-): Omit<LimitStore, keyof Positions | 'close'> {
+  { bucketsMax, requestsMax }: RedisLimitsOptions,
+  { connection, clock, seen, buckets, deadlineMs }: Parts,
+): Omit<SharedLimitStore, keyof Positions | keyof Adding | 'close'> {
   const settle = async (
     reference: DecisionReference,
     spends: readonly Spend[],
@@ -105,6 +112,7 @@ function createVerbs(
   const deciding = createDeciding({
     deadlineMs,
     nowMs: clock.nowMs,
+    seen,
     run: (requests, notAfterMs) => connection.runForBytes('decide', [requests, String(notAfterMs), ...room]),
     // Redis has spent it and nobody was told. Should this fail too, it stays until its window ends.
     giveBack: reference => void settle(reference, [], true).catch(() => undefined),
@@ -122,6 +130,7 @@ function createVerbs(
     beginComparison: async () => parseComparison(await compare(['begin'])),
     correct: (comparisonId, truths) =>
       correctInSteps(comparisonId, truths, { bucketsMax, onBucketCount, run: runCorrect }),
+    losses: connection.losses,
     bucketCount: () => buckets.now,
     unavailable: () => connection.unavailable() ?? (deciding.isOverdue() ? 'Redis does not answer' : null),
   }

@@ -112,7 +112,7 @@ function takeCharge(counters: Counters, charge: Charge, { kept, nowMs }: Taking)
 }
 
 /** False for a window that has ended, and for a subject that would be one more than there may be. */
-function isOpen({ windows, bucketsMax }: Counters, spend: Spend, nowMs: number): boolean {
+export function isOpen({ windows, bucketsMax }: Counters, spend: Spend, nowMs: number): boolean {
   const address = addressAt(spend, nowMs)
   return address.endMs > nowMs && (windows.bucketCount() < bucketsMax || windows.find(address) !== undefined)
 }

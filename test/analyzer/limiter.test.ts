@@ -142,6 +142,7 @@ describe('POST /v1/check', () => {
           remaining: 2,
           resetAtMs: START_MS + 50 * 60_000,
           countsLongerMs: 0,
+          overshootMax: 0,
           enforcement: 'deny',
         },
         {
@@ -153,6 +154,7 @@ describe('POST /v1/check', () => {
           remaining: 900,
           resetAtMs: START_MS + 50 * 60_000,
           countsLongerMs: 0,
+          overshootMax: null,
           enforcement: 'deny',
         },
         {
@@ -164,6 +166,7 @@ describe('POST /v1/check', () => {
           remaining: 0,
           resetAtMs: START_MS + 50 * 60_000,
           countsLongerMs: 0,
+          overshootMax: null,
           enforcement: 'shadow',
         },
       ],

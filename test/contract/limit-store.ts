@@ -33,6 +33,7 @@ export const claim = (fields: Partial<Claim> = {}): Claim => ({
   cost: 1,
   isSpent: true,
   isEnforced: true,
+  isDeniedWhenAway: false,
   isHeld: false,
   slots: null,
   drain: null,
@@ -330,6 +331,22 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         expect(await store.position('log', 0)).toEqual({ logId: 'log', partition: 0, nextOffset: 2, appliedOffset: 1 })
         expect(await store.position('another', 0)).toBeNull()
       })
+    })
+
+    test('counters that were lost are raised to what they are known to have held, never lowered', async () => {
+      const usedOf = (subject: string) => used({ subject })
+      await store.decide(request([claim({ cost: 20 })]))
+      const floors = [spend(50), spend(10, address('b')), spend(3, address('b')), spend(0, address('c'))]
+      await store.raise(floors)
+      await store.raise(floors)
+      expect(await Promise.all(['a', 'b', 'c'].map(usedOf))).toEqual([50, 10, 0])
+      await store.raise([spend(40)])
+      expect(await usedOf('a')).toBe(50)
+      // Records of the calls that were lost are the same use.
+      await apply([effect(25), effect(4, { spends: [spend(4, address('b'))] })])
+      expect(await Promise.all(['a', 'b'].map(usedOf))).toEqual([50, 10])
+      await store.decide(request([claim({ cost: 1 })]))
+      expect(await usedOf('a')).toBe(51)
     })
 
     test('everything survives a restart, and what was decided before can be settled after it', async () => {

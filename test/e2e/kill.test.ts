@@ -74,7 +74,8 @@ const kills = (startWorld: () => Promise<StartedWorld>) => () => {
   let quotacast: Quotacast
   beforeAll(async () => {
     world = await startWorld()
-    const ours = { mappings: MAPPINGS, quotas: [quota()], limiter: { reconcileSeconds: 5 } }
+    const limiter = { ...(world.config.limiter ?? {}), reconcileSeconds: 5 }
+    const ours = { mappings: MAPPINGS, quotas: [quota()], limiter }
     quotacast = await prepareQuotacast({ ...world.config, ...ours })
     await quotacast.start()
     await quotacast.ready()

@@ -41,7 +41,7 @@ export const DISTRIBUTED: World = {
   async start() {
     const [kafka, redis] = await Promise.all([startKafka(), startRedis()])
     return {
-      config: { log: kafkaLog(kafka), limits: redisLimits(redis), secrets: newSecrets() },
+      config: { log: kafkaLog(kafka), ...onRedis(redis) },
       restarts: restartsOf(kafka, redis),
       pids: { broker: kafka.brokers[0]?.pid() ?? 0, redis: redis.pid() },
       async stop() {
@@ -58,7 +58,7 @@ export const ON_REDIS: World = {
   async start() {
     const redis = await startRedis()
     return {
-      config: { limits: redisLimits(redis), secrets: newSecrets() },
+      config: onRedis(redis),
       restarts: {},
       pids: { redis: redis.pid() },
       stop: () => redis.stop(),
@@ -76,7 +76,11 @@ const kafkaLog = (kafka: KafkaServers) => ({
   rebalanceTimeoutMs: REBALANCE_TIMEOUT_MS,
 })
 
-const redisLimits = ({ url }: RedisServer) => ({ kind: 'redis', url, deadlineMs: DECISION_DEADLINE_MS })
+const onRedis = ({ url }: RedisServer) => ({
+  limits: { kind: 'redis', url },
+  limiter: { deadlineMs: DECISION_DEADLINE_MS },
+  secrets: newSecrets(),
+})
 
 const newSecrets = () => {
   const keys = () => [randomBytes(SECRET_BYTES).toString('hex')]

@@ -57,9 +57,9 @@ type StatusOf = (statement: Statement, decision: Decision) => DescriptorStatus
 export function createStatusOf({ quotas }: Prepared, stated: number): StatusOf {
   const shown: Quota[] = []
   return (statement, decision) => {
-    const { violated, isAllowed, isDegraded, nowMs } = decision
+    const { violated, isAllowed, nowMs } = decision
     // Blocked, or decided without the store: no quota tells more, and all statements share the answer.
-    let isOver = !isAllowed && (isDegraded || violated.length === 0)
+    let isOver = !isAllowed && (decision.quotas.length === 0 || violated.length === 0)
     let best = Number.POSITIVE_INFINITY
     let tells: { quota: Quota; standing: Decision['quotas'][number] } | null = null
     for (let index = 0; index < decision.quotas.length; index += 1) {

@@ -1,4 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import { createLastKnown } from '../../../analyzer/limit/last-known.ts'
+import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
+import { createLocalCounters } from '../../../analyzer/limit/local-counters.ts'
 import { testQuota } from '../quotas.ts'
 import { type DoorWorld, type DoorWorldOptions, openDoors } from './door-world.ts'
 
@@ -86,5 +89,27 @@ test('the old header fields come beside the new ones, where config says so', asy
   expect((await ask('/v1/auth')).headers).toMatchObject({
     ...{ ratelimit: '"requests";r=0;t=3000', 'x-ratelimit-limit': '1' },
     ...{ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '3000' },
+  })
+})
+
+test('an approximate answer says so, and is no word of a used-up quota', async () => {
+  const strict = testQuota({ name: 'strict', onStoreFailure: 'deny', match: { consumer: 'web' } })
+  let isAway = false
+  const wrap = (store: LimitStore): LimitStore => {
+    const alone = createLocalCounters('alone', createLastKnown(), store.nowMs())
+    return { ...store, decide: async asked => (isAway ? alone.decide(asked, store.nowMs()) : store.decide(asked)) }
+  }
+  await open({ quotas: [requests, strict], wrap })
+  expect((await ask('/v1/auth')).headers).not.toHaveProperty('x-quotacast-degraded')
+  isAway = true
+  const app = { ...web, 'x-quotacast-consumer': 'app' }
+  const passed = await ask('/v1/auth', {}, app)
+  expect(passed).toMatchObject({ status: 200, headers: { 'x-quotacast-degraded': 'true' } })
+  expect(passed.headers).not.toHaveProperty('x-quotacast-decision-id')
+  const denied = await ask('/v1/auth')
+  expect(denied).toMatchObject({ status: 429, headers: { 'x-quotacast-degraded': 'true', 'retry-after': '1' } })
+  expect(JSON.parse(denied.body)).toMatchObject({
+    type: expect.stringContaining('#temporary-reduced-capacity'),
+    'violated-policies': ['strict'],
   })
 })

@@ -24,6 +24,7 @@ const standing = {
   reserved: 0,
   remaining: 6,
   countsLongerMs: 0,
+  overshootMax: 0,
   enforcement: 'deny',
 } as const
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import type { DecisionReference } from '../../../analyzer/limit/limit-store.ts'
 import { createDeciding } from '../../../analyzer/limit/redis-deciding.ts'
+import { createSeen } from '../../../analyzer/limit/redis-seen.ts'
 import { claim, request } from '../../contract/limit-store.ts'
 
 /** What the script answers: epoch and buckets, then one allowed decision of one claim for each sequence. */
@@ -18,6 +19,7 @@ const setUp = (run: (calls: number) => Promise<Buffer>) => {
   const deciding = createDeciding({
     deadlineMs: 20,
     nowMs: () => 0,
+    seen: createSeen(),
     run: requests => {
       sizes.push(JSON.parse(requests)[1].length)
       return run(sizes.length)

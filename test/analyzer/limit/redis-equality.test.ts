@@ -62,6 +62,7 @@ const claims = fc.array(
       cost: amount,
       isSpent: mostly(true, fc.constant(false)),
       isEnforced: fc.boolean(),
+      isDeniedWhenAway: fc.constant(false),
       isHeld: mostly(false, fc.constant(true)),
     })
     .map(({ address: where, ...rest }) => ({ ...where, ...rest, slots: null, drain: null })),
@@ -213,7 +214,15 @@ async function standings(store: LimitStore, starts: readonly number[] = STARTS_M
     for (const subject of ['a', 'b', '4:acme2:kö', '', 'c']) {
       for (const startMs of starts) {
         const one = { series, subject, startMs, endMs: startMs + HOUR_MS, limit: 1, cost: 0 }
-        const asked = { ...one, isSpent: true, isEnforced: false, isHeld: false, slots: null, drain: null }
+        const asked = {
+          ...one,
+          isSpent: true,
+          isEnforced: false,
+          isDeniedWhenAway: false,
+          isHeld: false,
+          slots: null,
+          drain: null,
+        }
         const rest = { gateway: '', requestId: null, isDryRun: true, expiresAtMs: null, note: null }
         found.push((await store.decide({ verb: 'check', claims: [asked], ...rest })).standings[0])
       }
@@ -233,14 +242,27 @@ const sinceMs = mostly(
 )
 const slidingClaim = fc.record({
   series: fc.constant('sliding'),
-  ...{ subject: rollingSubject, limit: units, cost: units, isEnforced: fc.boolean() },
+  ...{
+    subject: rollingSubject,
+    limit: units,
+    cost: units,
+    isEnforced: fc.boolean(),
+    isDeniedWhenAway: fc.constant(false),
+  },
   ...{ isSpent: fc.constant(true), isHeld: mostly(false, fc.constant(true)), drain: fc.constant(null) },
   slots: fc.record({ sinceMs, forgiven: units }).map(reset => ({ ...SLIDING, ...reset })),
 })
 const drain = fc.record({ amount: units, sinceMs }).map(one => ({ ...RATE, ...one }))
 const rateClaim = fc.record({
   series: fc.constant('rate'),
-  ...{ subject: rollingSubject, limit: mostly(1e9, units), cost: units, isEnforced: fc.boolean(), drain },
+  ...{
+    subject: rollingSubject,
+    limit: mostly(1e9, units),
+    cost: units,
+    isEnforced: fc.boolean(),
+    isDeniedWhenAway: fc.constant(false),
+    drain,
+  },
   ...{ isSpent: fc.constant(true), isHeld: fc.constant(false), slots: fc.constant(null) },
 })
 const rollingSpend = fc.oneof(
@@ -305,8 +327,8 @@ describe.skipIf(missing !== null)('embedded and redis', () => {
     const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
     const embedded = await openEmbeddedLimits({ kind: 'embedded', flushMs: 50, ...roomy }, { dir, log, now })
     const redis = await openRedisLimits(
-      { kind: 'redis', url: server.url, db: 0, keyPrefix: `run-${runs}:`, deadlineMs: 1_000, ...roomy },
-      { dir, log, now },
+      { kind: 'redis', url: server.url, db: 0, keyPrefix: `run-${runs}:`, ...roomy },
+      { dir, log, now, deadlineMs: 1_000 },
     )
     const close = async () => {
       await redis.close()

@@ -9,6 +9,8 @@ import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
 import { openRedisLimits } from '../../../analyzer/limit/redis.ts'
+import type { RedisLimitsOptions } from '../../../analyzer/limit/redis-options.ts'
+import type { SharedLimitStore } from '../../../analyzer/limit/shared-limit-store.ts'
 import { claim, describeLimitStore, effect, request, spend } from '../../contract/limit-store.ts'
 import { describeLimitStoreWindows } from '../../contract/limit-store-windows.ts'
 import { freePorts } from '../../free-ports.ts'
@@ -19,7 +21,7 @@ const log = pino({ level: 'silent' })
 const missing = whatIsMissing(redisChecks)
 if (missing !== null) process.stderr.write(`Left out: the limit store in Redis. ${missing}\n`)
 
-const options = { kind: 'redis', db: 0, deadlineMs: 1_000, bucketsMax: 1_000, requestsMax: 1_000 } as const
+const options = { kind: 'redis', db: 0, bucketsMax: 1_000, requestsMax: 1_000 } as const
 const HOUR_MS = 3_600_000
 /** A window in which the real clock is. */
 const current = () => {
@@ -30,7 +32,7 @@ const current = () => {
 describe.skipIf(missing !== null)('limits in redis', () => {
   let server: RedisServer
   let admin: Redis
-  let stores: LimitStore[] = []
+  let stores: SharedLimitStore[] = []
   let prefixes = 0
   let keyPrefix = ''
 
@@ -55,9 +57,15 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     return keyPrefix
   }
   /** Stores of one test share their counters. */
-  const open = async (changed: Partial<Parameters<typeof openRedisLimits>[0]> = {}) => {
+  const open = async ({
+    deadlineMs = 1_000,
+    ...changed
+  }: Partial<RedisLimitsOptions> & { deadlineMs?: number } = {}) => {
     if (keyPrefix === '') newPrefix()
-    const store = await openRedisLimits({ ...options, url: server.url, keyPrefix, ...changed }, { dir: '', log })
+    const store = await openRedisLimits(
+      { ...options, url: server.url, keyPrefix, ...changed },
+      { dir: '', log, deadlineMs },
+    )
     stores.push(store)
     return store
   }
@@ -82,7 +90,8 @@ describe.skipIf(missing !== null)('limits in redis', () => {
   const prepare = async () => {
     const keyPrefix = newPrefix()
     return {
-      open: (now: () => number) => openRedisLimits({ ...options, url: server.url, keyPrefix }, { dir: '', log, now }),
+      open: (now: () => number) =>
+        openRedisLimits({ ...options, url: server.url, keyPrefix }, { dir: '', log, now, deadlineMs: 1_000 }),
       remove: async () => undefined,
     }
   }
@@ -271,6 +280,48 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     expect(await store.position('log', 0)).toMatchObject({ nextOffset: 1 })
     expect((await spent(store, 1)).epoch).toBeGreaterThan(epoch)
     expect((await store.beginComparison()).windows[0]?.comparedTo).toBeNull()
+  })
+
+  test('a restart after which decisions are missing is a loss, any other one is none', {
+    timeout: 20_000,
+  }, async () => {
+    const store = await open()
+    await spent(store, 1)
+    const before = store.losses()
+    await server.kill()
+    await server.start()
+    await untilUsable(store)
+    expect(store.losses()).toBe(before)
+    const copy = await copyOf(admin, keyPrefix)
+    await spent(store, 1)
+    await copy.restore()
+    await server.kill()
+    await server.start()
+    await untilUsable(store)
+    expect(store.losses()).toBe(before + 1)
+    await admin.flushall()
+    await spent(store, 1)
+    expect(store.losses()).toBe(before + 2)
+  })
+
+  test('what was let pass elsewhere is added once, as checks of its gateway', async () => {
+    const [one, other] = [await open(), await open()]
+    await spent(one, 5)
+    const additions = [
+      { ...spend(30, current()), gateway: 'kong' },
+      { ...spend(7, current()), gateway: 'envoy' },
+    ]
+    await one.add('first', additions)
+    await one.add('first', additions)
+    await other.add('first', additions)
+    expect(await used(other)).toBe(42)
+    await one.add('second', additions.slice(1))
+    expect(await used(other)).toBe(49)
+    // Records of the same calls, without an id.
+    await apply(one, [effect(30)], 1)
+    expect(await used(one)).toBe(49)
+    await apply(one, [effect(10)], 2)
+    expect(await used(one)).toBe(54)
   })
 
   test('scripts that Redis has forgotten are taught again', async () => {

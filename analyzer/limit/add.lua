@@ -1,0 +1,35 @@
+-- Spends what was decided elsewhere, as checks do: what a limiter let pass while it could not ask, and what a store that
+-- was lost is known to have held.
+-- ARGV: clock; `add` or `raise`; the id of what is added, which happens once, or an empty text; the places and the
+-- costs; most buckets. A cost is number of the place, subject, end of the window, amount, gateway, what drains. `raise`
+-- spends only what a bucket lacks of the amount.
+-- Answers buckets.
+
+local isRaised, id, bucketsMax = ARGV[2] == 'raise', ARGV[3], tonumber(ARGV[5])
+local COST_FIELDS = 6
+if id ~= '' and not call('SET', ADDED .. id, '', 'PX', ADDED_MS, 'NX') then return toDoubles({ bucketCount }) end
+
+local function spend(values, gateway, amount)
+  local share = shareOf(values, gateway)
+  values[share + PENDING] = math.max(0, values[share + PENDING] + amount)
+end
+
+local places, costs = unpack(cjson.decode(ARGV[4]))
+for at = 1, #costs, COST_FIELDS do
+  local place, subject, endMs = places[costs[at]], costs[at + 1], costs[at + 2]
+  local amount, gateway, drains = costs[at + 3], costs[at + 4], costs[at + 5]
+  if isOpen(place, endMs, subject, drains, bucketsMax) then
+    local entry = obtainBucket(place, endMs, subject, false, drains)
+    local values = entry.values
+    if isRaised then
+      -- Twice, as what nobody's checks lack of nobody's records is not counted.
+      for _ = 1, 2 do spend(values, gateway, math.max(0, amount - usedOf(values))) end
+    else
+      spend(values, gateway, amount)
+    end
+    floor(values)
+    touch(entry)
+  end
+end
+finish()
+return toDoubles({ bucketCount })

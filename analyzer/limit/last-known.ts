@@ -1,0 +1,68 @@
+/**
+ * What was taken of each bucket when the shared counters last answered for it: what a limiter that has to decide alone
+ * begins with. Bounded: what was asked for longest ago is forgotten first, in halves.
+ */
+import type { Claim, Standing } from './limit-store.ts'
+
+/** Buckets that are remembered at least, and half of those that are at most; each takes about 150 bytes. */
+const HALF_MAX = 100_000
+
+export interface Known {
+  /** Begin of the window, or of the slot that was the present one. */
+  startMs: number
+  used: number
+  reserved: number
+  atMs: number
+  /** By then nothing of `reserved` is held any more. */
+  heldUntilMs: number
+}
+
+export interface LastKnown {
+  note(claim: Claim, standing: Standing, at: Pick<Known, 'atMs' | 'heldUntilMs'>): void
+  /** What still counts of it; null when nothing is known, or nothing of it counts now. */
+  find(claim: Claim, nowMs: number): Readonly<Known> | null
+}
+
+type Half = Map<string, Map<string, Known>>
+
+export function createLastKnown(halfMax = HALF_MAX): LastKnown {
+  let recent: Half = new Map()
+  let older: Half = new Map()
+  let recentCount = 0
+
+  const remember = ({ series, subject, startMs }: Claim): Known => {
+    if (recentCount >= halfMax) {
+      older = recent
+      recent = new Map()
+      recentCount = 0
+    }
+    recentCount += 1
+    const known = { startMs, used: 0, reserved: 0, atMs: 0, heldUntilMs: 0 }
+    const ofSeries = recent.get(series)
+    if (ofSeries === undefined) recent.set(series, new Map([[subject, known]]))
+    else ofSeries.set(subject, known)
+    return known
+  }
+  return {
+    note(claim, { used, reserved }, { atMs, heldUntilMs }) {
+      const known = recent.get(claim.series)?.get(claim.subject) ?? remember(claim)
+      known.startMs = claim.startMs
+      known.used = used
+      known.reserved = reserved
+      known.atMs = atMs
+      known.heldUntilMs = heldUntilMs
+    },
+    find(claim, nowMs) {
+      const { series, subject } = claim
+      const known = recent.get(series)?.get(subject) ?? older.get(series)?.get(subject)
+      return known !== undefined && counts(known, claim, nowMs) ? known : null
+    },
+  }
+}
+
+/** Of what drains, how much still counts follows from its instant. */
+function counts({ startMs, atMs }: Known, { slots, drain, startMs: nowStartMs }: Claim, nowMs: number): boolean {
+  if (drain !== null) return atMs > drain.sinceMs
+  if (slots === null) return startMs === nowStartMs
+  return atMs >= slots.sinceMs && atMs + slots.everyMs + slots.lengthMs > nowMs
+}

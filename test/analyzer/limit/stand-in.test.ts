@@ -1,0 +1,172 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { pino } from 'pino'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import type { Claim, LimitStore } from '../../../analyzer/limit/limit-store.ts'
+import { openLimitStore } from '../../../analyzer/limit/open.ts'
+import { claim, request } from '../../contract/limit-store.ts'
+import { whatIsMissing } from '../../servers/missing.ts'
+import { type RedisServer, redisChecks, startRedis } from '../../servers/redis.ts'
+
+const missing = whatIsMissing(redisChecks)
+if (missing !== null) process.stderr.write(`Left out: limiters without their Redis. ${missing}\n`)
+
+const DEADLINE_MS = 20
+const HOUR_MS = 3_600_000
+const TEST = { timeout: 60_000 }
+const WAIT = { timeout: 30_000, interval: 20 }
+const LIMIT = 100
+
+describe.skipIf(missing !== null)('limiters whose Redis is away', () => {
+  let server: RedisServer
+  let stores: LimitStore[] = []
+  let prefixes = 0
+
+  beforeAll(async () => {
+    server = await startRedis()
+  })
+  afterAll(() => server?.stop())
+  afterEach(async () => {
+    for (const store of stores) await store.close()
+    stores = []
+  })
+
+  const open = async (count: number): Promise<LimitStore[]> => {
+    prefixes += 1
+    const room = { bucketsMax: 10_000, requestsMax: 1_000 }
+    const options = { kind: 'redis', url: server.url, db: 0, keyPrefix: `away-${prefixes}:`, ...room } as const
+    const deps = { dir: '', log: pino({ level: 'silent' }), deadlineMs: DEADLINE_MS }
+    for (let index = 0; index < count; index += 1) stores.push(await openLimitStore(options, deps))
+    return stores
+  }
+  const startMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS
+  const window = { startMs, endMs: startMs + 2 * HOUR_MS }
+  const ask = (store: LimitStore | undefined, fields: Partial<Claim> = {}) => {
+    if (store === undefined) throw new Error('expected a store')
+    return store.decide(request([claim({ ...window, limit: LIMIT, ...fields })]))
+  }
+  /** Spends in Redis, however late it answers: these are what limiters know before it goes. */
+  const spend = async (store: LimitStore | undefined, cost: number, fields: Partial<Claim> = {}) => {
+    const decided = await ask(store, { cost, ...fields })
+    // Too late on a busy machine: it is added a moment later.
+    if (decided.isApproximate) await used(store, cost, fields)
+  }
+  const used = (store: LimitStore | undefined, expected: number, fields: Partial<Claim> = {}) =>
+    expect
+      .poll(async () => {
+        const look = request([claim({ ...window, limit: LIMIT, cost: 0, ...fields })], { isDryRun: true })
+        const decided = await store?.decide(look)
+        return decided?.isApproximate ? 'away' : decided?.standings[0]?.used
+      }, WAIT)
+      .toBe(expected)
+  const away = async (then: () => Promise<void>) => {
+    server.signal('SIGSTOP')
+    try {
+      await then()
+    } finally {
+      server.signal('SIGCONT')
+    }
+  }
+  /** As many asks one after the other as it takes to be refused; answers the units that were let pass. */
+  const drain = async (store: LimitStore | undefined, cost: number, fields: Partial<Claim> = {}) => {
+    let passed = 0
+    for (let turn = 0; turn <= LIMIT; turn += 1) {
+      const decided = await ask(store, { cost, ...fields })
+      expect(decided).toMatchObject({ isApproximate: true, reference: null })
+      if (!decided.isAllowed) return passed
+      passed += cost
+    }
+    throw new Error('a limiter alone lets everything pass')
+  }
+
+  test('each lets pass what was left when it last knew, says how far that may go, and adds it once', TEST, async () => {
+    const [one, other] = await open(2)
+    await spend(one, 60)
+    await spend(other, 10)
+    await away(async () => {
+      const first = await ask(one, { cost: 7 })
+      expect(first).toMatchObject({ isAllowed: true, standings: [{ used: 67, overshootMax: 40 }] })
+      expect(7 + (await drain(one, 3))).toBe(40)
+      expect(await drain(other, 5)).toBe(30)
+      // What nobody asked for yet has all of its limit.
+      expect(await drain(one, 10, { subject: 'unknown' })).toBe(LIMIT)
+    })
+    await used(one, 140)
+    await used(other, 140)
+    await used(one, LIMIT, { subject: 'unknown' })
+    expect((await ask(one)).isAllowed).toBe(false)
+  })
+
+  test(
+    'decides within the deadline while its own loop is busy, and at once when Redis was late before',
+    TEST,
+    async () => {
+      const [store] = await open(1)
+      await spend(store, 1)
+      await away(async () => {
+        let isAsking = true
+        const busy = (async () => {
+          for (; isAsking; await nextTurn()) {
+            const untilMs = performance.now() + 3
+            while (performance.now() < untilMs);
+          }
+        })()
+        const answers = await Promise.all(Array.from({ length: 200 }, () => ask(store)))
+        isAsking = false
+        await busy
+        expect(answers.filter(({ isAllowed }) => isAllowed)).toHaveLength(LIMIT - 1)
+        expect(answers.every(({ isApproximate }) => isApproximate)).toBe(true)
+      })
+      await used(store, LIMIT)
+    },
+  )
+
+  test('killed and started again: what was let pass meanwhile is added, once for each limiter', TEST, async () => {
+    const [one, other] = await open(2)
+    await spend(one, 20)
+    await server.kill()
+    expect(await drain(one, 8)).toBe(80)
+    expect(await drain(other, 9, { subject: 'b' })).toBe(99)
+    await server.start()
+    await used(one, 100)
+    await used(other, 100)
+    await used(one, 99, { subject: 'b' })
+  })
+
+  test('again and again: nothing is added twice, and nothing is forgotten', TEST, async () => {
+    const [store] = await open(1)
+    let expected = 0
+    for (let turn = 0; turn < 5; turn += 1) {
+      await away(async () => {
+        for (let asked = 0; asked < 3; asked += 1) expect((await ask(store, { cost: 2 })).isAllowed).toBe(true)
+      })
+      expected += 6
+      await used(store, expected)
+    }
+  })
+
+  test('a quota that denies without its store denies, all or none, and spends nothing', TEST, async () => {
+    const [store] = await open(1)
+    const strict = claim({ ...window, series: 'strict', isDeniedWhenAway: true })
+    const lenient = claim({ ...window, series: 'lenient' })
+    const both = request([strict, lenient])
+    if (store === undefined) throw new Error('expected a store')
+    expect((await store.decide(both)).isAllowed).toBe(true)
+    const before = (await store.decide({ ...both, isDryRun: true })).standings.map(standing => standing.used)
+    await away(async () => {
+      const decided = await store.decide(both)
+      expect(decided).toMatchObject({ isAllowed: false, standings: [{ fits: false }, { fits: true }] })
+      const shadow = await store.decide(request([{ ...strict, isEnforced: false }, lenient]))
+      expect(shadow.isAllowed).toBe(true)
+    })
+    await used(store, (before[1] ?? 0) + 1, { series: 'lenient' })
+  })
+
+  test('what is recorded while it is away is spent', TEST, async () => {
+    const [store] = await open(1)
+    await away(async () => {
+      const recorded = request([claim({ ...window, cost: 150, limit: LIMIT })], { verb: 'record' })
+      expect(await store?.decide(recorded)).toMatchObject({ isAllowed: true, isApproximate: true })
+    })
+    await used(store, 150)
+  })
+})
