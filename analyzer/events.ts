@@ -192,6 +192,21 @@ export function settlerGapFound(log: Logger, gap: { logId: string; fromOffset: n
   log.error(gap, 'call records are gone from the log before they were applied; usage is rebuilt from the store')
 }
 
+/** What checks had spent of counters that were lost was looked up. */
+export function checksRebuilt(log: Logger, buckets: number): void {
+  log.info({ buckets }, 'counters were lost: what checks had spent is looked up in the sums of decisions')
+}
+
+/** It could not be looked up; tried again. */
+export function checksNotRebuilt(log: Logger, reason: string): void {
+  log.warn({ reason }, 'counters were lost, and what checks had spent cannot be looked up yet')
+}
+
+/** Counters are behind what was applied to them: they were lost, or an older copy is in their place. */
+export function positionLost(log: Logger, position: { logId: string; partition: number; toOffset: number }): void {
+  log.error(position, 'the counters do not know what was applied; usage is rebuilt from the store')
+}
+
 /** An entry of the control log is no change that this version knows. */
 export function controlEntrySkipped(log: Logger, offset: number): void {
   controlEntriesSkipped.add(1)

@@ -21,6 +21,7 @@ import type { LimitStore } from './limit/limit-store.ts'
 import { createLimiter } from './limit/limiter.ts'
 import type { LimitsOptions } from './limit/limits-options.ts'
 import { openLimitStore } from './limit/open.ts'
+import { startRebuilder } from './limit/rebuild.ts'
 import { startReconciler } from './limit/reconcile.ts'
 import { createRecordRoutes } from './limit/record.ts'
 import { createReservationListRoutes } from './limit/reservation-list.ts'
@@ -34,7 +35,7 @@ import type { Policy } from './policy/policy.ts'
 import type { Quota } from './policy/quota.ts'
 import { readCosts } from './usage/costs.ts'
 import { type DecisionSums, readDecisions } from './usage/decisions.ts'
-import { isRecordedUpTo, readRecorded, recordedSinceMs } from './usage/recorded.ts'
+import { isRecordedUpTo, type RecordedQuery, readRecorded, recordedSinceMs } from './usage/recorded.ts'
 
 export const LimiterOptions = Type.Object(
   {
@@ -192,19 +193,28 @@ function startParts(deps: LimiterDeps, store: LimitStore, decisionIds: DecisionI
     logger: logger.child({ part: 'settler' }),
     now,
   })
+  const recorded = {
+    costs: (query: RecordedQuery) => readRecorded(client, query),
+    isUpTo: (position: Parameters<typeof isRecordedUpTo>[1]) => isRecordedUpTo(client, position),
+    keptSinceMs: recordedSinceMs,
+  }
   const reconciler = startReconciler({
     log,
     store,
     policy,
-    recorded: {
-      costs: query => readRecorded(client, query),
-      isUpTo: position => isRecordedUpTo(client, position),
-      keptSinceMs: recordedSinceMs,
-    },
+    recorded,
     everyMs: options.reconcileSeconds * 1000,
     logger: logger.child({ part: 'reconcile' }),
   })
   const summing = startDecisionSumming({ log, logger: logger.child({ part: 'summing' }) })
+  const rebuilder = startRebuilder({
+    store,
+    policy,
+    recorded,
+    readDecisions: (ask, handle) => readDecisions(client, ask, handle),
+    handOn: summing.handOn,
+    logger: logger.child({ part: 'rebuild' }),
+  })
   const limiter = createLimiter({
     policy,
     store,
@@ -218,7 +228,8 @@ function startParts(deps: LimiterDeps, store: LimitStore, decisionIds: DecisionI
     reservations: createReservations({ limiter, store, policy, summing, estimates, decisionIds }),
     status: { store, settler, reconciler, links, policy, estimates },
     async stop() {
-      await Promise.all([settler.close(), learning.close(), reconciler.close(), summing.close()])
+      await Promise.all([settler.close(), learning.close(), reconciler.close(), rebuilder.close()])
+      await summing.close()
     },
   }
 }

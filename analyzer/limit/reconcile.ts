@@ -28,6 +28,8 @@ const QUERIES_MAX = 200
 const INSERT_MS_MAX = 2_000
 /** When a comparison that could not be made is tried again. */
 const RETRY_MS = 10_000
+/** How often it is looked whether counters were lost. */
+const LOOK_MS = 500
 /** A window that ends sooner is not worth a query. */
 const REMAINING_MS_MIN = 1_000
 
@@ -82,8 +84,14 @@ export function startReconciler(deps: ReconcilerDeps): Reconciler {
   }
   const run = async () => {
     while (!stopping.signal.aborted) {
+      const losses = store.losses()
       const outcome = await reconcile()
-      await pause(typeof outcome === 'string' ? Math.min(RETRY_MS, deps.everyMs) : deps.everyMs, stopping.signal)
+      const waitMs = typeof outcome === 'string' ? Math.min(RETRY_MS, deps.everyMs) : deps.everyMs
+      const untilMs = performance.now() + waitMs
+      // Counters that were lost do not wait.
+      while (!stopping.signal.aborted && store.losses() === losses && performance.now() < untilMs) {
+        await pause(Math.min(LOOK_MS, waitMs), stopping.signal)
+      }
     }
   }
   const running = run()

@@ -14,6 +14,7 @@ import type { Dimensions, Quota } from '../policy/quota.ts'
 import { type Unit, unitCost } from '../usage/units.ts'
 import type { DecisionIds } from './decision-id.ts'
 import type { AppliedPosition, LimitStore, RecordCounts, RecordEffect } from './limit-store.ts'
+import { createLostPositions } from './lost-positions.ts'
 import { spendsOf } from './spending.ts'
 
 const READER = 'settler'
@@ -56,7 +57,9 @@ export function startSettler(deps: SettlerDeps): Settler {
   const ids = createCallIdSet({ bytesMax: deps.callIdBytesMax })
   const total = noCounts()
   let asOfMs = 0
-  const reader = createReader(deps, ids, (counts, arrivedAtMs) => {
+  const lost = createLostPositions(deps)
+  const reader = createReader(deps, ids, (counts, arrivedAtMs, position) => {
+    lost.applied(position)
     addCounts(total, counts)
     asOfMs = Math.max(asOfMs, arrivedAtMs)
   })
@@ -73,9 +76,10 @@ export function startSettler(deps: SettlerDeps): Settler {
   const lookForMore = async () => {
     const atMs = deps.now()
     try {
+      await lost.recover()
       if ((await lagEntries()) === 0) asOfMs = Math.max(asOfMs, atMs)
     } catch {
-      // The log is away, and says so itself; the age of the counters grows meanwhile.
+      // The log or the limit store is away, and says so itself; the age of the counters grows meanwhile.
     }
   }
   void lookForMore()
@@ -91,7 +95,7 @@ export function startSettler(deps: SettlerDeps): Settler {
   }
 }
 
-type OnSlice = (counts: SettlerCounts, arrivedAtMs: number) => void
+type OnSlice = (counts: SettlerCounts, arrivedAtMs: number, position: AppliedPosition) => void
 
 function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogReader {
   const { store, logger } = deps
@@ -126,7 +130,7 @@ function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogR
       ids.add(record.callId, record.startedAtMs)
       deps.onApplied(record)
     }
-    onSlice({ ...counts, ...applied }, arrivedAtMs)
+    onSlice({ ...counts, ...applied }, arrivedAtMs, position)
     return { position, counts: { ...counts, ...applied } }
   }
 

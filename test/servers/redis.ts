@@ -15,6 +15,8 @@ const POLL_MS = 25
 export const redisChecks = [programCheck('Redis', 'redis-server', ['--version'], 'apt-get install redis-server')]
 
 export interface RedisServer {
+  /** Where its files are. */
+  dir: string
   url: string
   pid(): number
   /** kill -9. */
@@ -36,8 +38,11 @@ const answers = (port: number) =>
     socket.once('error', () => end(false))
   })
 
-/** Throws when `redis-server` is not installed, naming the command that installs it. */
-export async function startRedis(): Promise<RedisServer> {
+/**
+ * Throws when `redis-server` is not installed, naming the command that installs it. It keeps every write, or nothing but
+ * the snapshots that it is told to make (`dump.rdb` in its folder).
+ */
+export async function startRedis(keeps: 'writes' | 'snapshots' = 'writes'): Promise<RedisServer> {
   const missing = whatIsMissing(redisChecks)
   if (missing !== null) throw new Error(missing)
   const dir = mkdtempSync(join(tmpdir(), 'quotacast-redis-'))
@@ -46,7 +51,18 @@ export async function startRedis(): Promise<RedisServer> {
   const launch = () =>
     startProcess(
       'redis-server',
-      ['--port', String(port), '--bind', '127.0.0.1', '--appendonly', 'yes', '--appendfsync', 'always', '--save', ''],
+      [
+        '--port',
+        String(port),
+        '--bind',
+        '127.0.0.1',
+        '--appendonly',
+        keeps === 'writes' ? 'yes' : 'no',
+        '--appendfsync',
+        'always',
+        '--save',
+        '',
+      ],
       { cwd: dir, logFile },
     )
   const answering = async () => {
@@ -60,6 +76,7 @@ export async function startRedis(): Promise<RedisServer> {
   let server: ServerProcess = launch()
   await answering()
   return {
+    dir,
     url: `redis://127.0.0.1:${port}`,
     pid: () => server.pid,
     kill: () => server.kill(),

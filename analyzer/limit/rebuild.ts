@@ -1,0 +1,156 @@
+/**
+ * After counters were lost: what call records spent comes back by comparing (reconcile.ts); what checks spent, of which
+ * no record speaks, comes back here, from the sums of decisions that the store holds. A sum that is on its way is found
+ * by a later pass; a bucket is only ever raised, to what is surely known.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import { checksNotRebuilt, checksRebuilt } from '../events.ts'
+import { keyOf, type Policy } from '../policy/policy.ts'
+import { DIMENSION_COLUMNS, matchSql, type Quota } from '../policy/quota.ts'
+import { subjectKey } from '../policy/subject.ts'
+import type { DecisionSums, DecisionsAsk } from '../usage/decisions.ts'
+import type { Unit } from '../usage/units.ts'
+import { bucketAt, isResetting, type ResettingWindow, type SlidingWindow } from '../usage/window.ts'
+import type { LimitStore, Spend } from './limit-store.ts'
+import type { RecordedCalls } from './reconcile.ts'
+
+/** How often it is looked whether counters were lost, and how long a pass that failed waits. */
+const LOOK_MS = 500
+const RETRY_MS = 10_000
+/** After a loss. Limiters hand their sums on every ten seconds, and the writer needs a moment. */
+const PASSES_AFTER_MS = [0, 15_000, 30_000]
+const MINUTE_MS = 60_000
+
+export interface RebuilderDeps {
+  store: LimitStore
+  policy: () => Policy
+  recorded: Pick<RecordedCalls, 'costs'>
+  readDecisions: (ask: DecisionsAsk, handle: (sums: DecisionSums) => void) => Promise<void>
+  /** Has the sums of this limiter's decisions written to the log. */
+  handOn: () => Promise<void>
+  logger: Logger
+}
+
+export interface Rebuilder {
+  close(): Promise<void>
+}
+
+/** Watches for losses. */
+export function startRebuilder(deps: RebuilderDeps): Rebuilder {
+  const { store, logger } = deps
+  const stopping = new AbortController()
+  const { signal } = stopping
+
+  const rebuild = async () => {
+    await deps.handOn()
+    let buckets = 0
+    for (const quota of deps.policy().quotas) {
+      const floors = await floorsOf(quota, deps, store.nowMs())
+      await store.raise(floors)
+      buckets += floors.length
+    }
+    return buckets
+  }
+  const tryToRebuild = async (): Promise<boolean> => {
+    try {
+      checksRebuilt(logger, await rebuild())
+      return true
+    } catch (error) {
+      checksNotRebuilt(logger, error instanceof Error ? error.message : String(error))
+      return false
+    }
+  }
+  const run = async () => {
+    let losses = 0
+    let passesDueMs: number[] = []
+    for (; !signal.aborted; await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined)) {
+      const nowMs = performance.now()
+      if (store.losses() > losses) {
+        losses = store.losses()
+        passesDueMs = PASSES_AFTER_MS.map(afterMs => nowMs + afterMs)
+      }
+      const [dueMs = Number.POSITIVE_INFINITY, ...later] = passesDueMs
+      if (dueMs > nowMs) continue
+      passesDueMs = (await tryToRebuild()) ? later : [nowMs + RETRY_MS, ...later]
+    }
+  }
+  const running = run()
+  return {
+    async close() {
+      stopping.abort()
+      await running
+    },
+  }
+}
+
+type CountedWindow = ResettingWindow | SlidingWindow
+
+/** What the buckets of a quota hold at least. What drains, and what is held, is not known afterwards. */
+async function floorsOf(quota: Quota, deps: RebuilderDeps, nowMs: number): Promise<Spend[]> {
+  const { window, unit, counts, series } = quota
+  if (unit === 'concurrent_requests' || counts === 'records') return []
+  if (!isResetting(window) && window.kind !== 'sliding') return []
+  const asked = await checksOf(quota, window, deps, nowMs)
+  const recorded = counts === 'checks' ? null : await recordsOf(quota, unit, window, deps, nowMs)
+  return [...asked].flatMap(([key, { subject, startMs, allowed, spent }]) => {
+    const { calls, used } = recorded?.get(key) ?? { calls: 0, used: 0 }
+    // Nothing says which check became which record, but their numbers tell how many did not.
+    const amount = recorded === null ? spent : used + (spent * Math.max(0, allowed - calls)) / allowed
+    return { series, subject, startMs, endMs: bucketAt(window, startMs).endMs, amount, drain: null }
+  })
+}
+
+interface Checks {
+  readonly subject: string
+  readonly startMs: number
+  allowed: number
+  spent: number
+}
+
+const keyAt = (startMs: number, subject: string) => `${startMs} ${subject}`
+/** The begin of the oldest bucket that counts now. */
+const firstStartMs = (window: CountedWindow, nowMs: number) =>
+  bucketAt(window, window.kind === 'sliding' ? nowMs - window.lengthMs : nowMs).startMs
+
+async function checksOf(quota: Quota, window: CountedWindow, { readDecisions }: RebuilderDeps, nowMs: number) {
+  const found = new Map<string, Checks>()
+  const ask = { quota: quota.name, fromMs: firstStartMs(window, nowMs), condition: { sql: '1', params: {} } }
+  await readDecisions(ask, sums => {
+    const subject = keyOf(quota, JSON.parse(sums.subject))
+    if (subject === null || sums.unit !== quota.unit || sums.allowed === 0) return
+    // A minute over the edge of two slots is counted in the one that counts longer.
+    const { startMs } = bucketAt(window, Math.min(nowMs, sums.middleMs + MINUTE_MS / 2 - 1))
+    const key = keyAt(startMs, subject)
+    const known = found.get(key) ?? { subject, startMs, allowed: 0, spent: 0 }
+    known.allowed += sums.allowed
+    known.spent += sums.spent
+    found.set(key, known)
+  })
+  return found
+}
+
+async function recordsOf(
+  quota: Quota,
+  unit: Unit,
+  window: CountedWindow,
+  { recorded }: RebuilderDeps,
+  nowMs: number,
+): Promise<Map<string, { calls: number; used: number }>> {
+  const found = new Map<string, { calls: number; used: number }>()
+  const startMs = firstStartMs(window, nowMs)
+  const stepMs = window.kind === 'sliding' ? window.slotMs : bucketAt(window, nowMs).endMs - startMs
+  const columns = quota.per.map(({ field }) => DIMENSION_COLUMNS[field])
+  const query = { match: matchSql(quota), columns, startMs, endMs: nowMs + stepMs, stepMs, ranges: [], isWhole: true }
+  const add = async (of: Unit, name: 'calls' | 'used') => {
+    for (const cost of await recorded.costs({ ...query, unit: of })) {
+      const key = keyAt(cost.startMs, subjectKey(cost.subject))
+      const known = found.get(key) ?? { calls: 0, used: 0 }
+      known[name] += cost.amount
+      found.set(key, known)
+    }
+  }
+  await add('requests', 'calls')
+  await add(unit, 'used')
+  return found
+}

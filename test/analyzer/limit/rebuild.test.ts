@@ -1,0 +1,163 @@
+import { copyFile, mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Redis } from 'ioredis'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
+import { startDecisionSumming } from '../../../analyzer/limit/decision-summing.ts'
+import { noDimensions } from '../../../analyzer/limit/http.ts'
+import { createLimiter, type Limiter } from '../../../analyzer/limit/limiter.ts'
+import { openLimitStore } from '../../../analyzer/limit/open.ts'
+import { startRebuilder } from '../../../analyzer/limit/rebuild.ts'
+import { startReconciler } from '../../../analyzer/limit/reconcile.ts'
+import { type Settler, startSettler } from '../../../analyzer/limit/settler.ts'
+import { createPolicy } from '../../../analyzer/policy/policy.ts'
+import { readDecisions } from '../../../analyzer/usage/decisions.ts'
+import { isRecordedUpTo, type RecordedQuery, readRecorded, recordedSinceMs } from '../../../analyzer/usage/recorded.ts'
+import type { CallLog } from '../../../collector/log/call-log.ts'
+import { createWriter, type Writer } from '../../../collector/store/writer.ts'
+import { whatIsMissing } from '../../servers/missing.ts'
+import { type RedisServer, redisChecks, startRedis } from '../../servers/redis.ts'
+import { openTestStore, type TestStore } from '../../store-fixture.ts'
+import { appendCalls, callRecord, openLog, quota, silent } from './call-records.ts'
+
+const missing = whatIsMissing(redisChecks)
+if (missing !== null) process.stderr.write(`Left out: counters that Redis has lost. ${missing}\n`)
+
+const TEST = { timeout: 120_000 }
+const WAIT = { timeout: 60_000, interval: 50 }
+const window = { kind: 'calendar', every: 'month', timezone: 'UTC' }
+const sliding = { kind: 'sliding', everySeconds: 86_400 }
+const QUOTAS = [
+  quota({ name: 'checks', unit: 'requests', window, counts: 'checks' }),
+  quota({ name: 'slides', unit: 'requests', window: sliding, counts: 'checks' }),
+  quota({ name: 'both', window }),
+  quota({ name: 'records', window, counts: 'records' }),
+].map(one => ({ ...one, limit: 1e9 }))
+const ESTIMATE = 100
+
+describe.skipIf(missing !== null)('counters that Redis has lost', () => {
+  let server: RedisServer
+  let opened: TestStore
+  let dir: string
+  let log: CallLog
+  let writer: Writer
+  let world: Awaited<ReturnType<typeof openWorld>>
+  let prefixes = 0
+
+  beforeAll(async () => {
+    server = await startRedis('snapshots')
+    opened = await openTestStore()
+  })
+  afterAll(async () => {
+    await opened?.close()
+    await server?.stop()
+  })
+  beforeEach(async () => {
+    for (const table of ['calls', 'decisions']) {
+      await opened.store.client.command({ query: `TRUNCATE TABLE ${table}` })
+    }
+    dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+    log = await openLog(join(dir, 'log'))
+    writer = createWriter({ log, store: opened.store, logger: silent, labelColumns: [], flushMs: 10 })
+    world = await openWorld()
+  })
+  afterEach(async () => {
+    await world.close()
+    await writer.close()
+    await log.close()
+    await rm(dir, { recursive: true, force: true })
+  })
+
+  async function openWorld() {
+    prefixes += 1
+    const room = { bucketsMax: 10_000, requestsMax: 1_000 }
+    const store = await openLimitStore(
+      { kind: 'redis', url: server.url, db: 0, keyPrefix: `lost-${prefixes}:`, ...room },
+      { dir: '', log: silent, deadlineMs: 1_000 },
+    )
+    const { client } = opened.store
+    const decisionIds = createDecisionIds(['k'.repeat(32)])
+    const policy = () => createPolicy(QUOTAS)
+    const settler = startSettler({
+      ...{ log, store, policy, decisionIds, labelColumns: [], callIdBytesMax: 2 ** 22, logger: silent, now: Date.now },
+      onRecordWithoutId: () => undefined,
+      onApplied: () => undefined,
+    })
+    const recorded = {
+      costs: (query: RecordedQuery) => readRecorded(client, query),
+      isUpTo: (position: Parameters<typeof isRecordedUpTo>[1]) => isRecordedUpTo(client, position),
+      keptSinceMs: recordedSinceMs,
+    }
+    // Only a loss makes it compare again.
+    const common = { log, store, policy, recorded, logger: silent }
+    const reconciler = startReconciler({ ...common, everyMs: 3_600_000, insertMsMax: 50 })
+    const summing = startDecisionSumming({ log, logger: silent })
+    const rebuilder = startRebuilder({
+      ...common,
+      readDecisions: (ask, handle) => readDecisions(client, ask, handle),
+      handOn: summing.handOn,
+    })
+    const limiter = createLimiter({
+      ...{ policy, store, summing, logger: silent, asOfMs: (nowMs: number) => nowMs, onCheck: () => undefined },
+    })
+    return {
+      ...{ limiter, decisionIds, settler, summing },
+      async close() {
+        await Promise.all([rebuilder.close(), reconciler.close(), settler.close()])
+        await summing.close()
+        await store.close()
+      },
+    }
+  }
+
+  const askOf = (limiter: Limiter, cost: number) =>
+    limiter.prepare({
+      dims: { ...noDimensions(), tenant: 'acme', consumer: 'web', gateway: 'kong' },
+      cost: { requests: 1, total_tokens: cost },
+      ...{ clientIp: null, requestId: null, isDryRun: false },
+    })
+  const used = async () => (await world.limiter.look(askOf(world.limiter, 0))).quotas.map(one => one.used)
+  const isKept = async (settler: Settler) => {
+    await expect.poll(() => settler.lagEntries(), WAIT).toBe(0)
+    await expect.poll(async () => (await writer.lag()).every(({ entries }) => entries === 0), WAIT).toBe(true)
+  }
+  /** So many calls were checked, of which some are recorded, each at half of the estimate. */
+  const call = async (checked: number, recordedCalls: number) => {
+    const { limiter, decisionIds, settler, summing } = world
+    for (let turn = 0; turn < checked; turn += 1) {
+      const { reference } = await limiter.check(askOf(limiter, ESTIMATE))
+      if (reference === null) throw new Error('expected the check to spend')
+      const decisionId = decisionIds.encode(reference)
+      if (turn < recordedCalls) await appendCalls(log, [callRecord({ decisionId, totalTokens: ESTIMATE / 2 })])
+    }
+    await summing.handOn()
+    await isKept(settler)
+  }
+
+  test('all at once, in the middle: all that checks and records have spent is known again', TEST, async () => {
+    await call(6, 4)
+    expect(await used()).toEqual([6, 6, 400, 200])
+    const admin = new Redis(server.url)
+    await admin.flushall()
+    admin.disconnect()
+    await expect.poll(used, WAIT).toEqual([6, 6, 400, 200])
+    await call(2, 2)
+    expect(await used()).toEqual([8, 8, 500, 300])
+  })
+
+  test('since a snapshot that was put in place of what there was', TEST, async () => {
+    await call(2, 1)
+    const admin = new Redis(server.url)
+    await admin.save()
+    admin.disconnect()
+    await copyFile(join(server.dir, 'dump.rdb'), join(dir, 'older.rdb'))
+    await call(5, 3)
+    const before = await used()
+    expect(before).toEqual([7, 7, 500, 200])
+    await server.kill()
+    await copyFile(join(dir, 'older.rdb'), join(server.dir, 'dump.rdb'))
+    await server.start()
+    await expect.poll(used, WAIT).toEqual(before)
+  })
+})
