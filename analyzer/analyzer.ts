@@ -5,14 +5,20 @@ import type { PrincipalOf, Routes } from '../collector/principal.ts'
 import type { Store } from '../collector/store/open.ts'
 import { createAccuracyRoutes } from './api/accuracy.ts'
 import { createAnomalyRoutes } from './api/anomalies.ts'
+import { createCallRoutes } from './api/calls.ts'
+import { createDenialRoutes } from './api/denials.ts'
 import { createForecastPathRoutes } from './api/forecast-path.ts'
 import { createForecastRoutes } from './api/forecasts.ts'
+import { createGatewayRoutes } from './api/gateways.ts'
+import { createLive } from './api/live.ts'
+import { createNextRoutes } from './api/next.ts'
 import { createPerformanceTrendRoutes } from './api/performance-trends.ts'
 import { createPolicyRoutes } from './api/policy.ts'
 import { type AnalyzerStatus, createStatusRoutes, toStatus } from './api/status.ts'
 import { createTrendRoutes } from './api/trends.ts'
 import { createUsageRoutes } from './api/usage.ts'
 import { createWhatIfRoutes } from './api/what-if.ts'
+import { createConsoleRoutes } from './console/routes.ts'
 import type { Control } from './control/control.ts'
 import { quotaReadFailed, tickFinished, tickSkipped, ticksResumed } from './events.ts'
 import type { Policy } from './policy/policy.ts'
@@ -74,13 +80,19 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
     subjectsMax: options.subjectsMax,
     now,
   })
-  const schedule = startSchedule(options.tickSeconds * 1000, () => tickOnce(ticker, log))
   const { snapshot } = ticker
+  const live = createLive({ client: store.client, snapshot, principalOf, now })
+  const schedule = startSchedule(options.tickSeconds * 1000, async () => {
+    const wasDone = await tickOnce(ticker, log)
+    void live.publish()
+    return wasDone
+  })
   const quotas = () => policy().quotas.filter(hasReset)
   const api = { client: store.client, quotas, policy, labelColumns, snapshot, principalOf, now }
   return {
     routes: [
       createForecastRoutes(api),
+      createNextRoutes(api),
       createForecastPathRoutes(api),
       createWhatIfRoutes(api),
       createAccuracyRoutes(api),
@@ -88,8 +100,13 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
       createPerformanceTrendRoutes(api),
       createAnomalyRoutes(api),
       createUsageRoutes(api),
+      createCallRoutes({ ...api, quotas: () => policy().quotas }),
+      createDenialRoutes(api),
+      createGatewayRoutes(api),
+      live.routes,
       createStatusRoutes(api),
       createPolicyRoutes({ control, policy, configured, labelColumns, principalOf }),
+      createConsoleRoutes(),
     ],
     readiness: async () => {
       const { asOfMs, skipped, quotasFailed } = snapshot()

@@ -21,7 +21,7 @@ export type Routes = (server: FastifyInstance) => void | Promise<void>
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The scope a caller needs; `open` is for health alone. The server refuses to start with a route without it. */
+    /** The scope a caller needs; `open` is for health and for what a page needs before its reader has logged in. The server refuses to start with a route without it. */
     access?: Scope | 'open'
   }
 }

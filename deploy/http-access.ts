@@ -2,11 +2,13 @@
  * Who may call a route. Every route states its `access`; callers are authenticated before their body is read. A token
  * comes in `X-Quotacast-Token` or as a bearer token; senders of calls that cannot do either may use what they have. On
  * forward-auth routes `Authorization` is the credential of the gateway's own caller, so there it is ignored, and the last
- * path segment may be the token.
+ * path segment may be the token. A browser that logged in to the console sends a cookie instead, which stands for a token;
+ * what changes something must then come from a page of this very server.
  */
 import { strict as assert } from 'node:assert'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { type Principal, type PrincipalOf, SCOPES, type Scope } from '../collector/principal.ts'
+import { type Sessions, sessionIdOf } from './sessions.ts'
 
 const FORWARD_AUTH_PATH = '/v1/auth'
 const TOKEN_HEADER = 'x-quotacast-token'
@@ -15,35 +17,55 @@ const FIREHOSE_HEADER = 'x-amz-firehose-access-key'
 const SOURCES_PATH = '/v1/sources/'
 /** Splunk's scheme, for senders that know its event collector only. */
 const BEARER = /^(?:bearer|splunk) +(\S+)$/i
-const PRINCIPAL = Symbol('principal')
+const SAFE_METHODS: readonly string[] = ['GET', 'HEAD']
+const CALLER = Symbol('caller')
 
-interface AuthenticatedRequest extends FastifyRequest {
-  [PRINCIPAL]: Principal | null
+interface Caller {
+  principal: Principal
+  token: string
 }
 
-/** A caller who is nobody (401) or may not do this (403). */
-class AccessError extends Error {
-  readonly statusCode: 401 | 403
-  readonly code: 'TOKEN_INVALID' | 'SCOPE_MISSING'
+interface AuthenticatedRequest extends FastifyRequest {
+  [CALLER]: Caller | null
+}
 
-  constructor(statusCode: 401 | 403, message: string) {
+type AccessCode = 'TOKEN_INVALID' | 'SCOPE_MISSING' | 'ORIGIN_FOREIGN'
+
+/** A caller who is nobody (401) or may not do this (403). */
+export class AccessError extends Error {
+  readonly statusCode: 401 | 403
+  readonly code: AccessCode
+
+  constructor(code: AccessCode, message: string) {
     super(message)
     this.name = 'AccessError'
-    this.statusCode = statusCode
-    this.code = statusCode === 401 ? 'TOKEN_INVALID' : 'SCOPE_MISSING'
+    this.code = code
+    this.statusCode = code === 'TOKEN_INVALID' ? 401 : 403
   }
 }
 
 /** Answers who sent a request of a route whose `access` is not `open`; of others it is a bug to ask. */
-export const principalOf: PrincipalOf = request => {
-  const principal = (request as AuthenticatedRequest)[PRINCIPAL]
-  assert(principal, 'a route that asks for its principal has an access scope')
-  return principal
+export const principalOf: PrincipalOf = request => callerOf(request).principal
+
+/** The token with which such a request came, to be handed on to another role and nowhere else. */
+export const tokenOf = (request: FastifyRequest): string => callerOf(request).token
+
+function callerOf(request: FastifyRequest): Caller {
+  const caller = (request as AuthenticatedRequest)[CALLER]
+  assert(caller, 'a route that asks for its caller has an access scope')
+  return caller
 }
 
-/** Guards every route that is registered on `server` from now on. `verify` answers whose token it is, or `null`. */
-export function guardRoutes(server: FastifyInstance, verify: (token: string) => Principal | null): void {
-  server.decorateRequest(PRINCIPAL, null)
+export interface GuardDeps {
+  /** Answers whose token it is, or `null`. */
+  verify: (token: string) => Principal | null
+  /** Where browsers may log in. */
+  sessions?: Sessions
+}
+
+/** Guards every route that is registered on `server` from now on. */
+export function guardRoutes(server: FastifyInstance, { verify, sessions }: GuardDeps): void {
+  server.decorateRequest(CALLER, null)
   server.addHook('onRoute', route => {
     const access = route.config?.access
     assert(
@@ -54,23 +76,50 @@ export function guardRoutes(server: FastifyInstance, verify: (token: string) => 
   server.addHook('onRequest', (request, reply, done) => {
     const { access } = request.routeOptions.config
     if (access === 'open' || request.is404) return done()
-    const token = tokenOf(request)
+    const stated = statedToken(request)
+    const token = stated ?? sessionToken(request, sessions)
     const principal = token === null ? null : verify(token)
-    if (principal === null) {
+    if (token === null || principal === null) {
       reply.header('www-authenticate', 'Bearer realm="quotacast"')
-      return done(new AccessError(401, token === null ? 'a token is needed' : 'the token is unknown or revoked'))
+      return done(
+        new AccessError('TOKEN_INVALID', token === null ? 'a token is needed' : 'the token is unknown or revoked'),
+      )
     }
     if (access !== undefined && !mayDo(principal, access)) {
-      return done(new AccessError(403, `the token ${principal.name} lacks the scope ${access}`))
+      return done(new AccessError('SCOPE_MISSING', `the token ${principal.name} lacks the scope ${access}`))
     }
-    ;(request as AuthenticatedRequest)[PRINCIPAL] = principal
+    if (stated === null) {
+      if (!SAFE_METHODS.includes(request.method) && !isSameOrigin(request)) {
+        return done(new AccessError('ORIGIN_FOREIGN', 'the request comes from another site'))
+      }
+      reply.header('cache-control', 'no-store')
+    }
+    ;(request as AuthenticatedRequest)[CALLER] = { principal, token }
     done()
   })
 }
 
-const mayDo = (principal: Principal, scope: Scope) => principal.scopes.has(scope) || principal.scopes.has('admin')
+function sessionToken(request: FastifyRequest, sessions: Sessions | undefined): string | null {
+  const id = sessions === undefined ? null : sessionIdOf(request.headers.cookie)
+  return id === null ? null : (sessions?.tokenOf(id) ?? null)
+}
 
-function tokenOf(request: FastifyRequest): string | null {
+/**
+ * True for requests of this server's own pages. Browsers say so in `Sec-Fetch-Site`, and where they do not (no TLS, no
+ * loopback) in `Origin`.
+ */
+export function isSameOrigin({ headers }: FastifyRequest): boolean {
+  const site = headers['sec-fetch-site']
+  if (site !== undefined) return site === 'same-origin'
+  const { origin, host } = headers
+  return origin !== undefined && URL.canParse(origin) && new URL(origin).host === host
+}
+
+export const mayDo = (principal: Principal, scope: Scope) =>
+  principal.scopes.has(scope) || principal.scopes.has('admin')
+
+/** The token that the request itself states, or `null`. */
+function statedToken(request: FastifyRequest): string | null {
   const own = request.headers[TOKEN_HEADER]
   if (typeof own === 'string' && own !== '') return own
   const { url } = request.routeOptions

@@ -15,9 +15,9 @@ import type { Logger } from 'pino'
 import Type, { type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
-import type { Principal, Routes } from '../collector/principal.ts'
+import type { Routes } from '../collector/principal.ts'
 import { urlOf } from './addresses.ts'
-import { guardRoutes } from './http-access.ts'
+import { type GuardDeps, guardRoutes } from './http-access.ts'
 import { Problem, RequestError, sendProblem } from './http-problems.ts'
 import { measureRequests, traceRequests } from './http-telemetry.ts'
 
@@ -32,12 +32,11 @@ const REQUEST_TIMEOUT_MS = 60_000
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
 const IDLE_SWEEP_MS = 20
 
-export interface ServerDeps {
+export interface ServerDeps extends GuardDeps {
   role: string
   version: string
   log: Logger
   routes: readonly Routes[]
-  verify: (token: string) => Principal | null
   /** Why the role cannot do its work now; empty when it can. */
   readiness: () => Promise<readonly string[]>
   serveMetrics: (request: IncomingMessage, response: ServerResponse) => void
@@ -68,7 +67,7 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
   })
   if (deps.isTracing) traceRequests(server)
   measureRequests(server)
-  guardRoutes(server, deps.verify)
+  guardRoutes(server, deps)
   server.addSchema(Problem)
   await server.register(swagger, openApi(deps))
   ownRoutes(server, deps)

@@ -119,9 +119,11 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   return isHelp ? 0 : EXIT_USAGE
 }
 
-// kafkajs computes timeouts that have passed already, and Node warns of each process that does.
+// kafkajs computes timeouts that have passed already, and Node warns of each process that does. Types are stripped of the
+// console's modules by the function that Node itself strips ours with; the exact version of Node is ours.
 process.removeAllListeners('warning').on('warning', ({ name, message }) => {
-  if (name !== 'TimeoutNegativeWarning') process.stderr.write(`${name}: ${message}\n`)
+  if (name === 'TimeoutNegativeWarning' || message.startsWith('stripTypeScriptTypes ')) return
+  process.stderr.write(`${name}: ${message}\n`)
 })
 const args = process.argv.slice(2)
 ensureEngineFlags(args)

@@ -20,14 +20,18 @@ import type { Principal, Routes } from '../collector/principal.ts'
 import { startEmbeddedStore } from '../collector/store/embedded.ts'
 import { openStore, type Store } from '../collector/store/open.ts'
 import packageJson from '../package.json' with { type: 'json' }
-import { type Role, roleAddress } from './addresses.ts'
+import { type Role, roleAddress, roleUrl } from './addresses.ts'
 import { createVerifier } from './auth.ts'
 import type { Config } from './config-schema.ts'
 import { closeServer, createServer, listen } from './http.ts'
 import { principalOf } from './http-access.ts'
 import { createLifecycle, type Lifecycle } from './lifecycle.ts'
 import { createLogger } from './logging.ts'
+import { createRelayRoutes } from './relay.ts'
 import { openAdminToken, openSecrets, type Secrets } from './secrets.ts'
+import { createSessionRoutes } from './session-routes.ts'
+import { createSessions, type Sessions } from './sessions.ts'
+import { createSourceListRoutes } from './source-list-routes.ts'
 import type { Telemetry } from './telemetry.ts'
 
 /** What requests under way get at the end before they are cut off. */
@@ -55,6 +59,8 @@ interface Ground {
 /** A role's own part. */
 interface Part {
   routes: readonly Routes[]
+  /** Where browsers may log in. */
+  sessions?: Sessions
   readiness(): Promise<readonly string[]>
   close(): Promise<void>
 }
@@ -90,6 +96,7 @@ async function openRole(
     log: logger.child({ part: 'http' }),
     routes: part.routes,
     verify: ground.verify,
+    ...(part.sessions === undefined ? {} : { sessions: part.sessions }),
     readiness: () => part.readiness(),
     serveMetrics: telemetry.serveMetrics,
     isTracing: telemetry.isTracing,
@@ -180,8 +187,8 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
     })
   },
 
-  analyzer({ config, logger, store, control, quotas, policy }) {
-    return openAnalyzer({
+  async analyzer({ config, logger, store, control, quotas, policy, verify }) {
+    const analyzer = await openAnalyzer({
       options: config.analyzer,
       store,
       control,
@@ -191,5 +198,19 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
       principalOf,
       logger,
     })
+    const sessions = createSessions()
+    return { ...analyzer, sessions, routes: [...analyzer.routes, ...consoleRoutes({ config, sessions, verify })] }
   },
 }
+
+/** What the console needs beside the analyzer's own routes. */
+const consoleRoutes = ({ config, sessions, verify }: Pick<Ground, 'config' | 'verify'> & { sessions: Sessions }) => [
+  createSessionRoutes({ sessions, verify, principalOf }),
+  createSourceListRoutes(config),
+  createRelayRoutes({ role: 'limiter', url: roleUrl('limiter', config), paths: ['/v1/reservations', '/v1/explain'] }),
+  createRelayRoutes({
+    role: 'collector',
+    url: roleUrl('collector', config),
+    paths: ['/v1/rejections', '/v1/rejections/counts'],
+  }),
+]

@@ -98,6 +98,7 @@ const Answer = Type.Object({
   ),
   quotasLeftOut: Type.Integer({ description: 'Further quotas, not scored: ask for them by name.' }),
 })
+export type AccuracyAnswer = Static<typeof Answer>
 
 export function createAccuracyRoutes(deps: QuotaQueryDeps): Routes {
   return server => {

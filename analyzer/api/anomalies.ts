@@ -68,6 +68,7 @@ const Answer = Type.Object({
     description: 'Subjects with calls in the last four weeks; `limit` of them are judged.',
   }),
 })
+export type AnomaliesAnswer = Static<typeof Answer>
 
 export function createAnomalyRoutes(deps: QuotaQueryDeps): Routes {
   return server => {

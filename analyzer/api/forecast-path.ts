@@ -28,6 +28,7 @@ const Answer = Type.Object({
       'nothing can be said.',
   }),
 })
+export type PathAnswer = Static<typeof Answer>
 
 export function createForecastPathRoutes(deps: SubjectQueryDeps): Routes {
   const dimensions = [...DIMENSIONS, ...deps.labelColumns].map(name => {

@@ -44,6 +44,7 @@ const Answer = Type.Object({
   ),
   subjectsInAll: Type.Integer({ description: 'Subjects with calls in this time.' }),
 })
+export type TrendsAnswer = Static<typeof Answer>
 
 export function createTrendRoutes(deps: QuotaQueryDeps): Routes {
   return server => {

@@ -48,6 +48,7 @@ const Answer = Type.Object({
   now: ForecastAnswer,
   whatIf: Type.Object(ForecastAnswer.properties, { description: 'The same instant, if it were as asked.' }),
 })
+export type WhatIfAnswer = Static<typeof Answer>
 
 export function createWhatIfRoutes(deps: SubjectQueryDeps): Routes {
   return server => {

@@ -61,6 +61,7 @@ const Answer = Type.Object({
     description: 'What the quotas decided in the minute of `atMs`, one sentence each; sums come some ten seconds late.',
   }),
 })
+export type ExplainAnswer = Static<typeof Answer>
 
 export interface ExplainDeps extends AskDeps {
   limiter: Limiter

@@ -26,6 +26,7 @@ const Answer = Type.Object({
   reservations: Type.Array(Listed),
   nextCursor: Type.Union([Type.String(), Type.Null()], { description: '`cursor` of the next page; null: no more.' }),
 })
+export type ReservationsAnswer = Static<typeof Answer>
 
 const Query = Type.Object(
   {

@@ -1,12 +1,10 @@
 import { createSources } from '../../collector/receive/sources.ts'
 import { type Command, type Invocation, UsageError } from '../command.ts'
 import type { Config } from '../config-schema.ts'
-import type { Destination, Guide } from '../gateways/guide.ts'
+import { addressIn, destinationIn, filledIn, guideOf } from '../gateways/filled-in.ts'
+import type { Destination } from '../gateways/guide.ts'
 import { GUIDES } from '../gateways/guides.ts'
 import { EXAMPLE_DESTINATION, fieldsOf, renderGuide } from '../gateways/render.ts'
-
-const HTTP_PORT = 80
-const HTTPS_PORT = 443
 
 export const command: Command = {
   usage: '[show NAME] [--url URL] [--token TOKEN]',
@@ -85,29 +83,10 @@ function show(invocation: Invocation, config: Config, name: string): void {
   invocation.print(invocation.isJson ? JSON.stringify(filledIn(guide, to), null, 2) : renderGuide(guide, to))
 }
 
-/** Several gateways may share a dialect: then the one of that name. */
-function guideOf(name: string, dialect: string): Guide | undefined {
-  const guides = GUIDES.filter(guide => guide.dialect === dialect || guide.name === dialect)
-  return guides.find(guide => guide.name === name) ?? guides[0]
-}
-
-function filledIn({ title, dialect, ways, setups, notes }: Guide, to: Destination) {
-  const filled = setups.map(setup => ({
-    title: setup.title,
-    steps: setup.steps.map(({ text, snippet }) => ({ text, snippet: snippet?.of(to) ?? null })),
-  }))
-  return { name: to.source, title, dialect, ways, setups: filled, notes, fields: fieldsOf(dialect) }
-}
-
 /** Flags come before the config, and that before what stands for something to be filled in. */
-function destinationOf(invocation: Invocation, { collector, sources }: Config, source: string): Destination {
-  const receive = sources[source]?.receive
-  const { port } = collector
+function destinationOf(invocation: Invocation, config: Config, source: string): Destination {
   return {
-    ...EXAMPLE_DESTINATION,
-    ...{ source, port, url: `http://${EXAMPLE_DESTINATION.host}:${port}`, grpcPort: collector.grpc.port },
-    ...(receive?.kind === 'syslog_udp' || receive?.kind === 'syslog_tcp' ? { syslogPort: receive.port } : {}),
-    ...(receive?.kind === 'kafka' ? { brokers: receive.brokers.join(',') } : {}),
+    ...destinationIn(config, source),
     ...defined({ token: invocation.text('token'), brokers: invocation.text('brokers') }),
     ...addressOf(invocation.text('url')),
   }
@@ -119,6 +98,5 @@ const defined = (values: Readonly<Record<string, string | undefined>>) =>
 function addressOf(url: string | undefined): Partial<Destination> {
   if (url === undefined) return {}
   if (!URL.canParse(url)) throw new UsageError(`--url: ${JSON.stringify(url)} is not a URL`)
-  const { protocol, hostname, port, origin } = new URL(url)
-  return { url: origin, host: hostname, port: Number(port || (protocol === 'https:' ? HTTPS_PORT : HTTP_PORT)) }
+  return addressIn(new URL(url))
 }

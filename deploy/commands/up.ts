@@ -160,6 +160,7 @@ function toText(
     '',
     state,
     '',
+    ...(roles.includes('analyzer') ? [`  console         ${url('analyzer')}/  (log in with the admin token)`] : []),
     ...roles.flatMap(role => lines[role]?.() ?? []),
     `  query           ${clickHouseUrl(config)} (ClickHouse's HTTP interface)`,
     `  API reference   GET  /openapi.json of each`,

@@ -1,0 +1,144 @@
+/**
+ * `GET /v1/live`: what changes, as server-sent events, so that nobody has to ask every second. Each event carries the
+ * present state, never a difference: a client that missed some has lost nothing.
+ */
+import type { ServerResponse } from 'node:http'
+import type { ClickHouseClient } from '@clickhouse/client'
+import Type from 'typebox'
+import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import type { Snapshot } from '../tick/ticker.ts'
+import { type Denials, readDenials } from '../usage/denials.ts'
+import type { DenialAnswer } from './denials.ts'
+import { dataAgeMs } from './forecast-schema.ts'
+
+const CLIENTS_MAX = 200
+/** What a client has not taken by then is too much to wait for: it may come again. */
+const UNREAD_BYTES_MAX = 256 * 1024
+const HEARTBEAT_MS = 15_000
+/** A client comes again with its token after so long, which may have been revoked. */
+const STREAM_MS_MAX = 5 * 60_000
+const RETRY_MS = 2_000
+/** Denials that are told. */
+const RECENT_MS = 15 * 60_000
+const ROWS_MAX = 2_000
+const ROWS_PER_TENANT_MAX = 50
+
+/** After each tick. */
+export interface TickEvent {
+  asOfMs: number | null
+  dataAgeMs: number | null
+  /** Why the last tick was not done, or `null`. */
+  skipped: string | null
+}
+
+/** When they change: those of the last quarter of an hour, the newest first. */
+export interface DenialsEvent {
+  denials: DenialAnswer[]
+}
+
+/** Too many are connected. */
+class LiveError extends Error {
+  readonly statusCode = 503
+  readonly code = 'TOO_MANY_CLIENTS'
+}
+
+export interface LiveDeps {
+  client: ClickHouseClient
+  snapshot: () => Snapshot
+  principalOf: PrincipalOf
+  now: () => number
+}
+
+export interface Live {
+  routes: Routes
+  /** Tells everybody what there is now. Never rejects: what the store does not answer is told another time. */
+  publish(): Promise<void>
+  /** Ends every stream; clients come again by themselves. */
+  close(): void
+}
+
+interface Client {
+  response: ServerResponse
+  /** The only tenant that it may see, or `null`. */
+  tenant: string | null
+  /** The last events of each name, to tell only what is new. */
+  told: Map<string, string>
+  timers: NodeJS.Timeout[]
+}
+
+export function createLive({ client: store, snapshot, principalOf, now }: LiveDeps): Live {
+  const clients = new Set<Client>()
+  let denials: Denials[] = []
+  const end = (client: Client) => {
+    clients.delete(client)
+    client.timers.forEach(clearInterval)
+    client.response.end()
+  }
+  const tellAll = (client: Client) => {
+    const { asOfMs, skipped } = snapshot()
+    tell(client, 'tick', { asOfMs, skipped, dataAgeMs: dataAgeMs(snapshot(), now()) } satisfies TickEvent)
+    tell(client, 'denials', visibleTo(client.tenant, denials))
+    if (client.response.writableLength > UNREAD_BYTES_MAX) client.response.destroy()
+  }
+  const open = (response: ServerResponse, tenant: string | null) => {
+    response.writeHead(200, {
+      'content-type': 'text/event-stream',
+      'cache-control': 'no-store',
+      'x-accel-buffering': 'no',
+    })
+    response.write(`retry: ${RETRY_MS}\n\n`)
+    const client: Client = { response, tenant, told: new Map(), timers: [] }
+    client.timers.push(setInterval(() => response.write(':\n\n'), HEARTBEAT_MS))
+    client.timers.push(setTimeout(() => end(client), STREAM_MS_MAX))
+    clients.add(client)
+    response.once('close', () => end(client))
+    tellAll(client)
+  }
+  const close = () => clients.forEach(end)
+  return {
+    close,
+    async publish() {
+      if (clients.size === 0) {
+        denials = []
+        return
+      }
+      const ask = { fromMs: now() - RECENT_MS, quota: null, tenant: null, consumer: null }
+      const limits = { rowsMax: ROWS_MAX, rowsPerTenantMax: ROWS_PER_TENANT_MAX }
+      denials = await readDenials(store, { ...ask, ...limits }).catch(() => denials)
+      clients.forEach(tellAll)
+    },
+    routes: server => {
+      // Streams have no end that a server which closes could wait for.
+      server.addHook('preClose', done => {
+        close()
+        done()
+      })
+      server.get('/v1/live', { schema, config: { access: 'read' } }, (request, reply) => {
+        if (clients.size >= CLIENTS_MAX) throw new LiveError(`${CLIENTS_MAX} clients are connected already`)
+        reply.hijack()
+        open(reply.raw, principalOf(request).tenant)
+      })
+    },
+  }
+}
+
+const schema = {
+  summary: 'What changes, as it changes',
+  description:
+    'Server-sent events: `tick` after each tick (`asOfMs`, `dataAgeMs`, `skipped`), `denials` when the denials of the ' +
+    'last quarter of an hour have changed, as `GET /v1/denials` has them. A stream ends after five minutes: connect again.',
+  tags: ['status'],
+  response: { 200: Type.String({ description: '`text/event-stream`.' }) },
+}
+
+/** A quota whose subjects are nobody's is seen by those who see all. */
+const visibleTo = (tenant: string | null, denials: readonly Denials[]): DenialsEvent => ({
+  denials: denials.filter(one => tenant === null || one.tenant === tenant).map(({ tenant: _tenant, ...one }) => one),
+})
+
+function tell({ response, told }: Client, name: string, event: object): void {
+  const text = JSON.stringify(event)
+  if (told.get(name) === text) return
+  told.set(name, text)
+  response.write(`event: ${name}\ndata: ${text}\n\n`)
+}

@@ -1,0 +1,68 @@
+/** The API as the console asks it: same origin, the session's cookie, problems as errors that can be shown. */
+
+const RETRIES_MAX = 2
+const RETRY_MS = 500
+
+/** An answer that is not a success, or none at all (`status` 0). */
+export class ApiError extends Error {
+  readonly status: number
+  readonly code: string
+
+  constructor(status: number, code: string, detail: string) {
+    super(detail)
+    this.name = 'ApiError'
+    this.status = status
+    this.code = code
+  }
+}
+
+/** Told when the session has ended, or never began. */
+export const sessionEnds = new EventTarget()
+const SESSION_PATH = '/v1/session'
+
+/** Parameters as a query string; `undefined` and '' are left out where `keepsEmpty` does not say otherwise. */
+export function queryOf(parameters: Readonly<Record<string, string | number | undefined>>, keepsEmpty = false): string {
+  const known = Object.entries(parameters).flatMap(([name, value]) =>
+    value === undefined || (value === '' && !keepsEmpty) ? [] : [[name, String(value)]],
+  )
+  return new URLSearchParams(known).toString()
+}
+
+/** Throws `ApiError`, and what `fetch` throws when `signal` aborts it. */
+export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await send<T>(path, { signal: signal ?? null })
+    } catch (error) {
+      const isTemporary = error instanceof ApiError && (error.status === 503 || error.status === 0)
+      if (!isTemporary || attempt === RETRIES_MAX) throw error
+      await new Promise(resolve => setTimeout(resolve, RETRY_MS * 2 ** attempt))
+    }
+  }
+}
+
+/** As `getJson`; nothing is tried again. */
+export const postJson = <T>(path: string, body: object, signal?: AbortSignal): Promise<T> =>
+  send<T>(path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    signal: signal ?? null,
+  })
+
+/** Resolves when the session has ended, also where it had before. */
+export async function logOut(): Promise<void> {
+  await fetch(SESSION_PATH, { method: 'DELETE' }).catch(() => undefined)
+  sessionEnds.dispatchEvent(new Event('end'))
+}
+
+async function send<T>(path: string, init: RequestInit): Promise<T> {
+  const response = await fetch(path, { ...init, redirect: 'error' }).catch((error: unknown) => {
+    if (error instanceof DOMException && error.name === 'AbortError') throw error
+    throw new ApiError(0, 'UNREACHABLE', 'The analyzer does not answer. Is it running?')
+  })
+  if (response.ok) return (await response.json()) as T
+  const problem = (await response.json().catch(() => ({}))) as { code?: string; detail?: string }
+  if (response.status === 401) sessionEnds.dispatchEvent(new Event('end'))
+  throw new ApiError(response.status, problem.code ?? '', problem.detail ?? response.statusText)
+}

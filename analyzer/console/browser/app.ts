@@ -1,0 +1,89 @@
+/** The frame of all pages: who is logged in, where one can go, whether what is shown is live. */
+import type { FunctionComponent } from 'preact'
+import { useEffect, useState } from 'preact/hooks'
+import { getJson, logOut, sessionEnds } from './api.ts'
+import type { SessionAnswer } from './foreign-answers.ts'
+import { formatDuration } from './format.ts'
+import { html } from './html.ts'
+import { connectLive, useLive } from './live.ts'
+import { Login } from './login.ts'
+import { NextPage } from './next-page.ts'
+import { QualityPage } from './quality-page.ts'
+import { RejectionsPage } from './rejections-page.ts'
+import { linkTo, type Route, useRoute } from './router.ts'
+import { SourcesPage } from './sources-page.ts'
+import { SubjectPage } from './subject-page.ts'
+import { TrendsPage } from './trends-page.ts'
+
+/** In the order of the menu; a page without a title is opened from others. */
+const PAGES: Readonly<Record<string, { title: string | null; page: FunctionComponent<{ route: Route }> }>> = {
+  '': { title: 'Runs out next', page: NextPage },
+  subject: { title: null, page: SubjectPage },
+  trends: { title: 'Trends', page: TrendsPage },
+  sources: { title: 'Sources', page: SourcesPage },
+  rejections: { title: 'Rejections', page: RejectionsPage },
+  quality: { title: 'Forecast quality', page: QualityPage },
+}
+
+export function App() {
+  const [session, setSession] = useState<SessionAnswer | null | undefined>(undefined)
+  useEffect(() => {
+    const onEnd = () => setSession(null)
+    sessionEnds.addEventListener('end', onEnd)
+    getJson<SessionAnswer>('/v1/session').then(setSession, onEnd)
+    return () => sessionEnds.removeEventListener('end', onEnd)
+  }, [])
+  if (session === undefined) return html`<p class="waiting" role="status">Loading …</p>`
+  if (session === null) return html`<${Login} onLogin=${setSession} />`
+  return html`<${Frame} session=${session} />`
+}
+
+function Frame({ session }: { session: SessionAnswer }) {
+  const route = useRoute()
+  useEffect(connectLive, [])
+  const { page } = PAGES[route.page] ?? { page: UnknownPage }
+  const who = session.tenant === null ? session.name : `${session.name} · ${session.tenant}`
+  const skip = (event: Event) => {
+    event.preventDefault()
+    document.querySelector<HTMLElement>('h1')?.focus()
+  }
+  return html`
+    <a class="skip" href="#main" onClick=${skip}>Skip to the content</a>
+    <header class="top">
+      <a class="brand" href=${linkTo('')}><span class="logo" aria-hidden="true"></span>Quotacast</a>
+      <nav aria-label="Pages">
+        ${Object.entries(PAGES).map(
+          ([name, { title }]) =>
+            title !== null &&
+            html`<a href=${linkTo(name)} aria-current=${route.page === name ? 'page' : undefined}>${title}</a>`,
+        )}
+      </nav>
+      <div class="account">
+        <${LiveDot} />
+        <span class="who" title="Whose token this session stands for">${who}</span>
+        <button type="button" class="quiet" onClick=${logOut}>Log out</button>
+      </div>
+    </header>
+    <main id="main"><${page} key=${JSON.stringify(route)} route=${route} /></main>
+  `
+}
+
+function LiveDot() {
+  const { state, tick } = useLive()
+  const age = tick?.dataAgeMs ?? null
+  const words =
+    state === 'connecting'
+      ? 'Connecting'
+      : state === 'away'
+        ? 'Reconnecting'
+        : tick?.skipped != null
+          ? 'Forecasts stand still'
+          : age === null
+            ? 'Live, no calls yet'
+            : `Live, newest call ${formatDuration(age)} old`
+  const tone = state === 'live' && tick?.skipped == null ? 'good' : 'warn'
+  return html`<span class=${`live ${tone}`} title=${tick?.skipped ?? words}><i aria-hidden="true"></i><span>${words}</span></span>`
+}
+
+const UnknownPage = () =>
+  html`<div class="empty"><p class="empty-title">There is no such page.</p><p><a href=${linkTo('')}>See what runs out next</a></p></div>`

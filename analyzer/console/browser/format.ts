@@ -1,0 +1,96 @@
+/** Numbers and times as people read them. What is rounded here is rounded to what can be read, never to another number. */
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+/** From here on the last digits say nothing: 12.35M. */
+const WHOLE_MAX = 10_000_000
+const MICROS = 1_000_000
+const UNKNOWN = '–'
+
+const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 })
+const small = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 })
+const compact = new Intl.NumberFormat('en-US', { notation: 'compact', maximumSignificantDigits: 4 })
+const money = new Intl.NumberFormat('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 })
+const bytes = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 4 })
+const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
+
+/** An amount of a unit, without its name: `78,370`, `12.35M`, of bytes `1.5 MB`, of cost (millionths) `12.40`. */
+export function formatAmount(amount: number | null, unit: string): string {
+  if (amount === null) return UNKNOWN
+  if (unit === 'cost') return money.format(amount / MICROS)
+  if (unit === 'bytes') return formatBytes(amount)
+  return Math.abs(amount) < WHOLE_MAX ? whole.format(amount) : compact.format(amount)
+}
+
+function formatBytes(amount: number): string {
+  const power = amount === 0 ? 0 : Math.min(BYTE_UNITS.length - 1, Math.floor(Math.log10(Math.abs(amount)) / 3))
+  return `${bytes.format(amount / 1000 ** power)} ${BYTE_UNITS[power]}`
+}
+
+/** The name of a unit: `total tokens`. */
+export const formatUnit = (unit: string): string => unit.replaceAll('_', ' ')
+
+/** A probability: never 0% or 100% where it is not. */
+export function formatProbability(probability: number | null): string {
+  if (probability === null) return UNKNOWN
+  if (probability > 0 && probability < 0.005) return '<1%'
+  if (probability < 1 && probability > 0.995) return '>99%'
+  return `${whole.format(probability * 100)}%`
+}
+
+/** A share of a whole: `42%`, also above 100. */
+export const formatShare = (share: number | null): string =>
+  share === null || !Number.isFinite(share) ? UNKNOWN : `${whole.format(share * 100)}%`
+
+/** A number that is neither an amount nor a share: three digits. */
+export const formatNumber = (value: number | null): string => (value === null ? UNKNOWN : small.format(value))
+
+/** By how much a week is multiplied, as what is added: `+12%`. */
+export function formatGrowth(factor: number): string {
+  const percent = Math.round((factor - 1) * 100)
+  return `${percent > 0 ? '+' : percent < 0 ? '−' : '±'}${whole.format(Math.abs(percent))}%`
+}
+
+/** A while in its two largest units: `3 h 20 min`. */
+export function formatDuration(ms: number): string {
+  const seconds = Math.round(ms / 1000)
+  if (seconds < 60) return `${seconds} s`
+  const minutes = Math.round(ms / MINUTE_MS)
+  if (minutes < 60) return `${minutes} min`
+  if (ms < DAY_MS) return pair(Math.floor(minutes / 60), 'h', minutes % 60, 'min')
+  const hours = Math.round(ms / HOUR_MS)
+  return pair(Math.floor(hours / 24), 'd', hours % 24, 'h')
+}
+
+const pair = (large: number, largeUnit: string, rest: number, unit: string): string =>
+  rest === 0 ? `${large} ${largeUnit}` : `${large} ${largeUnit} ${rest} ${unit}`
+
+/** How long a call took: `640 ms`, `1.85 s`. */
+export function formatLatency(ms: number | null): string {
+  if (ms === null) return UNKNOWN
+  return ms < 999.5 ? `${whole.format(ms)} ms` : `${small.format(ms / 1000)} s`
+}
+
+/** An instant as seen from now: `in 12 min`, `3 h ago`. */
+export function formatWhen(atMs: number, nowMs: number): string {
+  const left = atMs - nowMs
+  if (Math.abs(left) < 1000) return 'now'
+  return left > 0 ? `in ${formatDuration(left)}` : `${formatDuration(-left)} ago`
+}
+
+/** An instant in the time zone of whoever reads: the time of today, else with its day. */
+export function formatInstant(atMs: number, nowMs: number): string {
+  const at = new Date(atMs)
+  const isToday = at.toDateString() === new Date(nowMs).toDateString()
+  const time = { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' } as const
+  if (isToday) return at.toLocaleTimeString('en-US', time)
+  const year = Math.abs(atMs - nowMs) > 300 * DAY_MS ? ({ year: 'numeric' } as const) : {}
+  return at.toLocaleString('en-US', { month: 'short', day: 'numeric', ...year, ...time })
+}
+
+/** The values of a subject; all calls together have none. */
+export function formatSubject(subject: Readonly<Record<string, string>>): string {
+  const values = Object.entries(subject).map(([name, value]) => (value === '' ? `unknown ${name}` : value))
+  return values.length === 0 ? 'all calls' : values.join(' / ')
+}

@@ -1,0 +1,74 @@
+/** The stream of what changes: one connection a page, which comes back by itself and rests while nobody looks. */
+import { useEffect, useState } from 'preact/hooks'
+import type { DenialsEvent, TickEvent } from '../../api/live.ts'
+import { getJson } from './api.ts'
+
+const RETRY_MS = { min: 1_000, max: 30_000 }
+
+export interface LiveState {
+  /** `away`: the connection is lost and will be tried again. */
+  state: 'connecting' | 'live' | 'away'
+  tick: TickEvent | null
+  denials: DenialsEvent['denials']
+  /** Counts the ticks. */
+  ticks: number
+}
+
+let current: LiveState = { state: 'connecting', tick: null, denials: [], ticks: 0 }
+const listeners = new Set<(state: LiveState) => void>()
+
+function change(part: Partial<LiveState>): void {
+  current = { ...current, ...part }
+  for (const listener of listeners) listener(current)
+}
+
+/** The newest state; the component is rendered again with each change. */
+export function useLive(): LiveState {
+  const [state, setState] = useState(current)
+  useEffect(() => {
+    listeners.add(setState)
+    setState(current)
+    return () => void listeners.delete(setState)
+  }, [])
+  return state
+}
+
+/** A number that changes with every `every`-th tick. */
+export const useTicks = (every: number): number => Math.floor(useLive().ticks / every)
+
+/** Connects, and answers how to stop. */
+export function connectLive(): () => void {
+  let source: EventSource | null = null
+  let timer: ReturnType<typeof setTimeout> | undefined
+  let failures = 0
+  const disconnect = () => {
+    clearTimeout(timer)
+    source?.close()
+    source = null
+  }
+  const connect = () => {
+    disconnect()
+    source = new EventSource('/v1/live')
+    source.addEventListener('tick', ({ data }) => {
+      failures = 0
+      change({ state: 'live', tick: JSON.parse(data), ticks: current.ticks + 1 })
+    })
+    source.addEventListener('denials', ({ data }) => change({ denials: JSON.parse(data).denials }))
+    source.addEventListener('error', () => {
+      disconnect()
+      // A stream that was live ends every few minutes; it is away only when the next one does not come.
+      if (failures++ > 0) change({ state: 'away' })
+      const delayMs = Math.min(RETRY_MS.max, RETRY_MS.min * 2 ** (failures - 1))
+      timer = setTimeout(connect, delayMs * (0.75 + Math.random() / 2))
+      // The stream does not say why it was refused: if the session has ended, this is told.
+      getJson('/v1/session').catch(() => undefined)
+    })
+  }
+  const onVisibility = () => (document.hidden ? disconnect() : connect())
+  document.addEventListener('visibilitychange', onVisibility)
+  connect()
+  return () => {
+    document.removeEventListener('visibilitychange', onVisibility)
+    disconnect()
+  }
+}

@@ -1,0 +1,142 @@
+/** What runs out next: every subject of every quota, the most urgent first. */
+import { useMemo, useState } from 'preact/hooks'
+import type { ForecastAnswer } from '../../api/forecast-schema.ts'
+import type { NextAnswer } from '../../api/next.ts'
+import { queryOf } from './api.ts'
+import { formatAmount, formatProbability, formatShare, formatSubject, formatUnit, formatWhen } from './format.ts'
+import { html } from './html.ts'
+import { useLive, useTicks } from './live.ts'
+import { Bar, Choice, Empty, Failure, Heading, Tile, toneOf } from './parts.ts'
+import { linkTo, subjectLink } from './router.ts'
+import { useIsNarrow } from './use-media.ts'
+import { useNow, useResource, useSettled } from './use-resource.ts'
+import { type Seen, VirtualList } from './virtual-list.ts'
+
+const PAGE_ROWS = 50
+const ROWS_MAX = 200
+const TYPING_MS = 200
+const ROW_HEIGHT = { wide: 52, narrow: 84 }
+const ORDERS = [
+  { value: 'risk', text: 'Runs out first' },
+  { value: 'used', text: 'Most used' },
+  { value: 'reset', text: 'Next reset' },
+]
+
+export function NextPage() {
+  const [search, setSearch] = useState('')
+  const [quota, setQuota] = useState('')
+  const [order, setOrder] = useState('risk')
+  const [seen, setSeen] = useState<Seen>({ offset: 0, limit: PAGE_ROWS })
+  const text = useSettled(search, TYPING_MS)
+  const part = { offset: seen.offset, limit: Math.min(seen.limit, ROWS_MAX) }
+  const { answer, error } = useResource<NextAnswer>(
+    `/v1/forecasts/next?${queryOf({ search: text, quota, order, ...part })}`,
+    useTicks(1),
+  )
+  const shown = useShown(answer, seen.offset)
+  return html`
+    <${Heading} title="What runs out next" />
+    ${error !== null && html`<${Failure} error=${error} />`}
+    <${Summary} answer=${answer} />
+    <div class="filters" role="search">
+      <label class="choice grow"><span>Find</span>
+        <input type="search" value=${search} placeholder="Tenant, consumer, model, quota …"
+          onInput=${(event: { currentTarget: HTMLInputElement }) => setSearch(event.currentTarget.value)} />
+      </label>
+      <${Choice} label="Quota" value=${quota} onChange=${setQuota}
+        options=${[{ value: '', text: 'All quotas' }, ...(answer?.quotas ?? []).map(name => ({ value: name, text: name }))]} />
+      <${Choice} label="Order" value=${order} options=${ORDERS} onChange=${setOrder} />
+    </div>
+    ${answer !== null && answer.total === 0 && html`<${Nothing} answer=${answer} isFiltered=${text !== '' || quota !== ''} />`}
+    ${answer !== null && answer.total > 0 && html`<${Subjects} total=${answer.total} shown=${shown} onSeen=${setSeen} />`}
+  `
+}
+
+/** Rows by their place in the list; those of the answer before stay until theirs have come. */
+function useShown(answer: NextAnswer | null, offset: number): ReadonlyMap<number, ForecastAnswer> {
+  const [known] = useState(() => new Map<number, ForecastAnswer>())
+  // An answer belongs to the offset that it was asked with.
+  return useMemo(() => {
+    if (answer !== null && answer.forecasts.length > 0) {
+      known.clear()
+      for (const [index, forecast] of answer.forecasts.entries()) known.set(offset + index, forecast)
+    }
+    return new Map(known)
+  }, [answer])
+}
+
+function Summary({ answer }: { answer: NextAnswer | null }) {
+  const { denials } = useLive()
+  const denied = denials.reduce((sum, one) => sum + one.denied, 0)
+  const of = (count: number | undefined) => (count === undefined ? '–' : formatAmount(count, 'subjects'))
+  return html`<dl class="tiles" aria-label="Now">
+    <${Tile} label="Used up now" value=${of(answer?.exhausted)} tone=${(answer?.exhausted ?? 0) > 0 ? 'bad' : ''} note="wait for their reset" />
+    <${Tile} label="Likely to run out" value=${of(answer?.likely)} tone=${(answer?.likely ?? 0) > 0 ? 'warn' : ''} note="before their reset" />
+    <${Tile} label="Watched" value=${of(answer?.total)} note="subjects of quotas" />
+    <${Tile} label="Denied" value=${of(denied)} tone=${denied > 0 ? 'bad' : ''} note="checks in the last 15 min" />
+  </dl>`
+}
+
+function Nothing({ answer, isFiltered }: { answer: NextAnswer; isFiltered: boolean }) {
+  if (isFiltered) return html`<${Empty} title="Nothing fits."><p>Look for less, or choose all quotas.</p><//>`
+  if (answer.asOfMs === null)
+    return html`<${Empty} title="The first forecast is being made."><p>This takes a few seconds.</p><//>`
+  return html`<${Empty} title="Nothing to forecast yet.">
+    <p>Quotacast needs two things: <a href=${linkTo('sources')}>a gateway that sends its calls</a>, and a quota that covers
+    them, under <code>quotas</code> in the config or by <code>PUT /v1/quotas/…</code>. The first forecast comes within seconds.</p>
+  <//>`
+}
+
+function Subjects({
+  total,
+  shown,
+  onSeen,
+}: {
+  total: number
+  shown: ReadonlyMap<number, ForecastAnswer>
+  onSeen: (seen: Seen) => void
+}) {
+  const nowMs = useNow(1_000)
+  const isNarrow = useIsNarrow()
+  const row = (index: number) =>
+    html`<${Row} key=${index} index=${index} forecast=${shown.get(index)} nowMs=${nowMs} />`
+  const columns = ['Subject', 'Risk', 'Runs out', 'Used', 'Reset']
+  return html`<${VirtualList}
+    label="Subjects of quotas"
+    total=${total}
+    pageRows=${PAGE_ROWS}
+    rowHeight=${isNarrow ? ROW_HEIGHT.narrow : ROW_HEIGHT.wide}
+    row=${row}
+    onSeen=${onSeen}
+    header=${html`<div role="row" aria-rowindex="1" class="row head">${columns.map(name => html`<span role="columnheader">${name}</span>`)}</div>`}
+  />`
+}
+
+function Row({ index, forecast, nowMs }: { index: number; forecast: ForecastAnswer | undefined; nowMs: number }) {
+  const rowIndex = index + 2
+  if (forecast === undefined)
+    return html`<div role="row" aria-rowindex=${rowIndex} class="row blank"><span role="cell">…</span></div>`
+  const { quota, subject, probability, exhaustionAtMs, used, limit, unit, windowEndMs } = forecast
+  const share = limit > 0 ? used / limit : 1
+  const tone = toneOf(probability, share)
+  const runsOut =
+    used >= limit
+      ? 'used up'
+      : exhaustionAtMs.p50 === null
+        ? 'not before the reset'
+        : formatWhen(exhaustionAtMs.p50, nowMs)
+  return html`<div role="row" aria-rowindex=${rowIndex} class="row">
+    <span role="cell" class="c-subject">
+      <a href=${subjectLink(quota, subject)}>${formatSubject(subject)}</a><small>${quota}</small>
+    </span>
+    <span role="cell" class=${`c-risk ${probability === null ? '' : tone}`} title="Probability of running out before the reset">
+      <b>${formatProbability(probability)}</b><${Bar} share=${probability ?? 0} tone=${tone} />
+    </span>
+    <span role="cell" class=${`c-when ${share >= 1 ? 'bad' : ''}`}>${runsOut}</span>
+    <span role="cell" class="c-used">
+      <span>${formatAmount(used, unit)} <small>of ${formatAmount(limit, unit)} ${formatUnit(unit)}</small></span>
+      <${Bar} share=${share} tone=${share >= 1 ? 'bad' : ''} /><small class="share">${formatShare(share)}</small>
+    </span>
+    <span role="cell" class="c-reset"><small class="only-narrow">resets </small>${formatWhen(windowEndMs, nowMs)}</span>
+  </div>`
+}

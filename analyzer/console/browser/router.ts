@@ -1,0 +1,44 @@
+/** Which page is shown: the fragment of the address, so that every view can be linked to and the server knows one page. */
+import { useEffect, useState } from 'preact/hooks'
+import { queryOf } from './api.ts'
+
+export interface Route {
+  page: string
+  parameters: Readonly<Record<string, string>>
+}
+
+/** `#/subject?quota=q` is the page `subject` with a parameter; no fragment is the page ''. */
+export function parseRoute(fragment: string): Route {
+  const [path = '', query = ''] = fragment.replace(/^#?\/?/, '').split('?', 2)
+  return { page: path, parameters: Object.fromEntries(new URLSearchParams(query)) }
+}
+
+export function linkTo(page: string, parameters: Readonly<Record<string, string>> = {}): string {
+  const query = queryOf(parameters, true)
+  return `#/${page}${query === '' ? '' : `?${query}`}`
+}
+
+/** Where the subject of a quota is shown. Dimensions are set apart, as one of them may be called like a parameter. */
+export const subjectLink = (quota: string, subject: Readonly<Record<string, string>>): string =>
+  linkTo('subject', {
+    quota,
+    ...Object.fromEntries(Object.entries(subject).map(([name, value]) => [`by.${name}`, value])),
+  })
+
+/** The quota and the subject of such a link. */
+export function subjectOf({ parameters }: Route): { quota: string; subject: Record<string, string> } {
+  const subject = Object.entries(parameters).flatMap(([name, value]) =>
+    name.startsWith('by.') ? [[name.slice('by.'.length), value]] : [],
+  )
+  return { quota: parameters.quota ?? '', subject: Object.fromEntries(subject) }
+}
+
+export function useRoute(): Route {
+  const [route, setRoute] = useState(() => parseRoute(location.hash))
+  useEffect(() => {
+    const follow = () => setRoute(parseRoute(location.hash))
+    addEventListener('hashchange', follow)
+    return () => removeEventListener('hashchange', follow)
+  }, [])
+  return route
+}

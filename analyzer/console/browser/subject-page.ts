@@ -1,0 +1,125 @@
+/** One subject of one quota: where it stands, where it goes, and what happened to its calls. */
+import { useState } from 'preact/hooks'
+import type { PathAnswer } from '../../api/forecast-path.ts'
+import type { ForecastAnswer } from '../../api/forecast-schema.ts'
+import { queryOf } from './api.ts'
+import { FanChart } from './fan-chart.ts'
+import {
+  formatAmount,
+  formatInstant,
+  formatNumber,
+  formatProbability,
+  formatShare,
+  formatSubject,
+  formatUnit,
+  formatWhen,
+} from './format.ts'
+import { html } from './html.ts'
+import { useTicks } from './live.ts'
+import { Answered, Bar, Heading, Panel, Tile, toneOf } from './parts.ts'
+import { linkTo, type Route, subjectLink, subjectOf } from './router.ts'
+import { RecentCalls, Reservations } from './subject-calls.ts'
+import { SubjectDenials } from './subject-denials.ts'
+import { useNow, useResource } from './use-resource.ts'
+import { AS_IT_IS, conditionsOf, WhatIf } from './what-if.ts'
+
+/** What reads the store is asked less often than the analyzer looks. */
+const TICKS = 2
+const OTHERS_MAX = 50
+
+export function SubjectPage({ route }: { route: Route }) {
+  const { quota, subject } = subjectOf(route)
+  const { tenant, consumer } = subject
+  const ticks = useTicks(TICKS)
+  const listed = useResource<{ forecasts: ForecastAnswer[] }>(
+    `/v1/forecasts?${queryOf({ tenant, consumer, quota: (tenant ?? consumer) ? undefined : quota, limit: 1_000 })}`,
+    ticks,
+  )
+  const isIts = (one: ForecastAnswer) => one.quota === quota && JSON.stringify(one.subject) === JSON.stringify(subject)
+  const followed = listed.answer?.forecasts.find(isIts)
+  // A subject that is not followed may have a path all the same; one of which nothing can be said has none.
+  const hasPath = listed.answer !== null && (followed === undefined || followed.usageAtReset !== null)
+  const path = useResource<PathAnswer>(
+    hasPath ? `/v1/forecasts/path?${queryOf({ quota, ...subject }, true)}` : null,
+    ticks,
+  )
+  return html`
+    <p class="crumbs"><a href=${linkTo('')}>Runs out next</a> / ${quota}</p>
+    <${Heading} title=${formatSubject(subject)} />
+    ${
+      followed !== undefined && !hasPath
+        ? html`<${Unforeseen} forecast=${followed} />`
+        : html`<${Answered} of=${path}>${(answer: PathAnswer) => html`<${Outlook} path=${answer} />`}<//>`
+    }
+    <div class="columns">
+      <${SubjectDenials} quota=${quota} subject=${subject} />
+      <${Reservations} quota=${quota} subject=${subject} />
+    </div>
+    <${OtherQuotas} forecasts=${(listed.answer?.forecasts ?? []).filter(one => !isIts(one))} />
+    <${RecentCalls} quota=${quota} subject=${subject} />
+  `
+}
+
+/** Of a window that never resets, or is too short to be forecast. */
+function Unforeseen({ forecast }: { forecast: ForecastAnswer }) {
+  const nowMs = useNow(1_000)
+  return html`<${Standing} forecast=${forecast} nowMs=${nowMs} /><p class="hint after">${forecast.why}</p>`
+}
+
+function Outlook({ path }: { path: PathAnswer }) {
+  const nowMs = useNow(1_000)
+  const [wish, setWish] = useState(AS_IT_IS)
+  const { forecast } = path
+  return html`
+    <${Standing} forecast=${forecast} nowMs=${nowMs} />
+    <div class="columns wide-first">
+      <section class="panel" aria-labelledby="path">
+        <div class="panel-head"><h2 id="path">Use until the reset</h2>
+          <span class="hint">${formatInstant(forecast.windowStartMs, nowMs)} – ${formatInstant(forecast.windowEndMs, nowMs)}</span></div>
+        <${FanChart} path=${path} ...${conditionsOf(wish, forecast.limit)} />
+        <p class="hint">${forecast.why}${forecast.confidence === 'normal' ? '' : ` Confidence: ${forecast.confidence}.`}</p>
+      </section>
+      <${WhatIf} forecast=${forecast} wish=${wish} onWish=${setWish} nowMs=${nowMs} />
+    </div>
+  `
+}
+
+function Standing({ forecast, nowMs }: { forecast: ForecastAnswer; nowMs: number }) {
+  const { used, limit, unit, probability, exhaustionAtMs, headroom, burnRate, windowEndMs } = forecast
+  const { p10, p50, p90 } = exhaustionAtMs
+  const isUsedUp = used >= limit
+  const tone = toneOf(probability, limit > 0 ? used / limit : 1)
+  const at = (atMs: number | null) => (atMs === null ? 'after the reset' : formatInstant(atMs, nowMs))
+  const runsOut = isUsedUp ? 'used up' : p50 === null ? 'not before the reset' : formatWhen(p50, nowMs)
+  const left =
+    headroom === null ? '' : `8 in 10: ${formatAmount(headroom.p10, unit)} to ${formatAmount(headroom.p90, unit)}`
+  return html`<dl class="tiles" aria-label="Standing">
+    <${Tile} label="Used" value=${formatAmount(used, unit)} note=${`of ${formatAmount(limit, unit)} ${formatUnit(unit)}, ${formatShare(limit > 0 ? used / limit : 1)}`} />
+    <${Tile} label="Risk of running out" value=${formatProbability(probability)} tone=${tone === 'good' ? '' : tone} note=${`burn rate ${formatNumber(burnRate)}`} />
+    <${Tile} label="Runs out" value=${runsOut} note=${isUsedUp || p10 === null ? '' : `8 in 10: ${at(p10)} to ${at(p90)}`} />
+    <${Tile} label="Left at the reset" value=${formatAmount(headroom?.p50 ?? null, unit)} note=${left} />
+    <${Tile} label="Reset" value=${formatWhen(windowEndMs, nowMs)} note=${formatInstant(windowEndMs, nowMs)} />
+  </dl>`
+}
+
+/** Other forecasts of the same tenant and consumer. */
+function OtherQuotas({ forecasts }: { forecasts: readonly ForecastAnswer[] }) {
+  if (forecasts.length === 0) return null
+  return html`<${Panel} id="others" title="Its other quotas">
+    <ul class="rows">${forecasts
+      .slice(0, OTHERS_MAX)
+      .map(
+        one => html`<li key=${`${one.quota} ${JSON.stringify(one.subject)}`}><${OtherQuota} forecast=${one} /></li>`,
+      )}</ul>
+  <//>`
+}
+
+function OtherQuota({ forecast }: { forecast: ForecastAnswer }) {
+  const { quota, subject, used, limit, unit, probability } = forecast
+  const share = limit > 0 ? used / limit : 1
+  return html`
+    <a href=${subjectLink(quota, subject)}>${quota}<small> ${formatSubject(subject)}</small></a>
+    <span>${formatAmount(used, unit)} <small>of ${formatAmount(limit, unit)} ${formatUnit(unit)}</small><${Bar} share=${share} tone=${toneOf(probability, share)} /></span>
+    <span class=${`risk ${toneOf(probability, share)}`}>${formatProbability(probability)} risk</span>
+  `
+}

@@ -1,0 +1,76 @@
+/** Where the use of a quota is going in the long run, and what is unusual now. */
+import { useState } from 'preact/hooks'
+import type { AnomaliesAnswer } from '../../api/anomalies.ts'
+import type { TrendsAnswer } from '../../api/trends.ts'
+import { queryOf } from './api.ts'
+import { formatAmount, formatGrowth, formatInstant, formatNumber, formatSubject, formatUnit } from './format.ts'
+import { html } from './html.ts'
+import { Answered, At, Choice, Empty, Heading, Panel, Sparkline, Table } from './parts.ts'
+import { linkTo, subjectLink } from './router.ts'
+import { useQuotas } from './use-quotas.ts'
+import { useNow, useResource } from './use-resource.ts'
+
+const SUBJECTS = 50
+const KINDS: Readonly<Record<string, string>> = {
+  too_much: 'too much',
+  too_little: 'too little',
+  new_model: 'new model',
+  new_network: 'new network',
+}
+
+export function TrendsPage() {
+  const quotas = useQuotas()
+  const [chosen, setChosen] = useState<string | null>(null)
+  const quota = chosen ?? quotas?.[0] ?? null
+  return html`
+    <${Heading} title="Trends and unusual activity">
+      ${quota !== null && html`<${Choice} label="Quota" value=${quota} onChange=${setChosen} options=${(quotas ?? []).map(name => ({ value: name, text: name }))} />`}
+    <//>
+    ${quotas?.length === 0 && html`<${Empty} title="No quota has a forecast yet."><p>Trends need calls: <a href=${linkTo('sources')}>connect a gateway</a>.</p><//>`}
+    ${quota !== null && html`<${Anomalies} key=${`a ${quota}`} quota=${quota} /><${Growth} key=${`g ${quota}`} quota=${quota} />`}
+  `
+}
+
+function Anomalies({ quota }: { quota: string }) {
+  const nowMs = useNow(60_000)
+  const anomalies = useResource<AnomaliesAnswer>(`/v1/anomalies?${queryOf({ quota, from: '-7d', limit: SUBJECTS })}`)
+  return html`<${Panel} id="anomalies" title="Unusual in the last week">
+    <${Answered} of=${anomalies}>${(answer: AnomaliesAnswer) =>
+      answer.anomalies.length === 0
+        ? html`<${Empty} title="Nothing unusual."><p>Hours are judged against the weeks before, so a week of calls must be known.</p><//>`
+        : html`<${Table} label="Unusual activity" head=${['Since', 'Subject', 'What', 'How unusual', 'In words']}>${answer.anomalies.map(
+            ({ subject, kind, fromMs, score, why }) => html`<tr>
+              <td><${At} atMs=${fromMs} nowMs=${nowMs} /></td>
+              <td><a href=${subjectLink(quota, subject)}>${formatSubject(subject)}</a></td>
+              <td><span class=${`chip ${kind === 'too_little' ? 'warn' : 'bad'}`}>${KINDS[kind]}</span></td>
+              <td class="number">${formatNumber(score)} σ</td>
+              <td class="words">${why}</td>
+            </tr>`,
+          )}<//>`}<//>
+  <//>`
+}
+
+function Growth({ quota }: { quota: string }) {
+  const trends = useResource<TrendsAnswer>(`/v1/trends?${queryOf({ quota, limit: SUBJECTS })}`)
+  return html`<${Panel} id="growth" title="Growth over four weeks">
+    <${Answered} of=${trends}>${(answer: TrendsAnswer) =>
+      answer.subjects.length === 0
+        ? html`<${Empty} title="No calls of this quota in four weeks." />`
+        : html`<${Table} label="Growth" head=${['Subject', 'Day by day', 'Growth a week', '9 in 10', 'Typical window', 'Too small from']}>
+            ${answer.subjects.map(one => html`<${Trend} trend=${one} of=${answer} />`)}<//>`}<//>
+  <//>`
+}
+
+function Trend({ trend, of: { quota, unit, asOfMs } }: { trend: TrendsAnswer['subjects'][number]; of: TrendsAnswer }) {
+  const { subject, days, growth, outgrown } = trend
+  const tooSmall = outgrown?.busy.atMs ?? null
+  const label = `Use by day, ${days.length} days, at most ${formatAmount(Math.max(0, ...days), unit)} ${formatUnit(unit)}`
+  return html`<tr>
+    <td><a href=${subjectLink(quota, subject)}>${formatSubject(subject)}</a></td>
+    <td><${Sparkline} values=${days} label=${label} /></td>
+    <td class="number">${growth === null ? 'not known yet' : formatGrowth(growth.factor)}</td>
+    <td class="number">${growth === null ? '–' : `${formatGrowth(growth.low)} to ${formatGrowth(growth.high)}`}</td>
+    <td class="number">${formatAmount(outgrown?.typical.usage ?? null, unit)}</td>
+    <td>${outgrown === null ? 'not known yet' : tooSmall === null ? 'not within two years' : tooSmall <= asOfMs ? html`<span class="chip bad">now, in busy windows</span>` : formatInstant(tooSmall, asOfMs)}</td>
+  </tr>`
+}

@@ -1,0 +1,7 @@
+/** The quotas of which the reader may see a forecast. */
+import type { NextAnswer } from '../../api/next.ts'
+import { useResource } from './use-resource.ts'
+
+/** Their names; `null` until they are known. */
+export const useQuotas = (): readonly string[] | null =>
+  useResource<NextAnswer>('/v1/forecasts/next?limit=1').answer?.quotas ?? null

@@ -1,0 +1,111 @@
+/** Another limit, or more to do: how the forecast would be. Two sliders that move the chart at once. */
+import { useEffect, useState } from 'preact/hooks'
+import type { ForecastAnswer } from '../../api/forecast-schema.ts'
+import type { WhatIfAnswer } from '../../api/what-if.ts'
+import { type ApiError, postJson } from './api.ts'
+import { formatAmount, formatGrowth, formatProbability, formatUnit, formatWhen } from './format.ts'
+import { html } from './html.ts'
+import { Failure } from './parts.ts'
+import { toApiError, useSettled } from './use-resource.ts'
+
+/** Sliders are logarithms: a quarter to four times, in twentieths of a doubling. */
+const DOUBLINGS_MAX = 2
+const STEPS_PER_DOUBLING = 20
+/** Moving goes on for so long without a question. */
+const SETTLE_MS = 120
+
+/** What is asked, in steps of the sliders. */
+export interface Wish {
+  limitSteps: number
+  growthSteps: number
+}
+export const AS_IT_IS: Wish = { limitSteps: 0, growthSteps: 0 }
+
+const factorOf = (steps: number): number => 2 ** (steps / STEPS_PER_DOUBLING)
+
+/** The limit and the growth of a wish, as the API is asked. */
+export const conditionsOf = ({ limitSteps, growthSteps }: Wish, limit: number) => ({
+  limit: limitSteps === 0 ? limit : Math.round(limit * factorOf(limitSteps)),
+  growth: Number(factorOf(growthSteps).toFixed(4)),
+})
+
+export interface WhatIfProps {
+  forecast: ForecastAnswer
+  wish: Wish
+  onWish: (wish: Wish) => void
+  nowMs: number
+}
+
+export function WhatIf({ forecast, wish, onWish, nowMs }: WhatIfProps) {
+  const { answer, error } = useWhatIf(forecast, wish)
+  const { limit, growth } = conditionsOf(wish, forecast.limit)
+  const isChanged = wish.limitSteps !== 0 || wish.growthSteps !== 0
+  return html`<section class="panel what-if" aria-labelledby="what-if">
+    <div class="panel-head">
+      <h2 id="what-if">What if?</h2>
+      <button type="button" class="quiet" disabled=${!isChanged} onClick=${() => onWish(AS_IT_IS)}>As it is</button>
+    </div>
+    <${Slider} label="Limit" steps=${wish.limitSteps} onSteps=${(limitSteps: number) => onWish({ ...wish, limitSteps })}
+      words=${`${formatAmount(limit, forecast.unit)} ${formatUnit(forecast.unit)} (${formatGrowth(limit / forecast.limit)})`} />
+    <${Slider} label="Demand from now on" steps=${wish.growthSteps} onSteps=${(growthSteps: number) => onWish({ ...wish, growthSteps })}
+      words=${`${growth === 1 ? 'as expected' : `× ${growth.toFixed(2)} (${formatGrowth(growth)})`}`} />
+    ${error !== null && html`<${Failure} error=${error} />`}
+    <${Comparison} now=${forecast} whatIf=${isChanged ? (answer?.whatIf ?? null) : forecast} nowMs=${nowMs} />
+  </section>`
+}
+
+function Slider({
+  label,
+  steps,
+  words,
+  onSteps,
+}: {
+  label: string
+  steps: number
+  words: string
+  onSteps: (steps: number) => void
+}) {
+  const most = DOUBLINGS_MAX * STEPS_PER_DOUBLING
+  return html`<label class="slider">
+    <span>${label} <output>${words}</output></span>
+    <input type="range" min=${-most} max=${most} step="1" value=${steps} aria-valuetext=${words}
+      onInput=${(event: { currentTarget: HTMLInputElement }) => onSteps(event.currentTarget.valueAsNumber)} />
+  </label>`
+}
+
+/** The newest answer to the newest wish; older questions are given up. */
+function useWhatIf({ quota, subject, limit }: ForecastAnswer, wish: Wish) {
+  const [state, setState] = useState<{ answer: WhatIfAnswer | null; error: ApiError | null }>({
+    answer: null,
+    error: null,
+  })
+  const settled = useSettled(JSON.stringify({ quota, subject, ...conditionsOf(wish, limit) }), SETTLE_MS)
+  useEffect(() => {
+    const abort = new AbortController()
+    postJson<WhatIfAnswer>('/v1/forecasts/what-if', JSON.parse(settled), abort.signal)
+      .then(answer => setState({ answer, error: null }))
+      .catch((error: unknown) => {
+        if (!abort.signal.aborted) setState(known => ({ ...known, error: toApiError(error) }))
+      })
+    return () => abort.abort()
+  }, [settled])
+  return state
+}
+
+function Comparison({ now, whatIf, nowMs }: { now: ForecastAnswer; whatIf: ForecastAnswer | null; nowMs: number }) {
+  const { unit } = now
+  const when = ({ used, limit, exhaustionAtMs: { p50 } }: ForecastAnswer) =>
+    used >= limit ? 'used up' : p50 === null ? 'not before the reset' : formatWhen(p50, nowMs)
+  const rows: [string, (forecast: ForecastAnswer) => string][] = [
+    ['Risk', ({ probability }) => formatProbability(probability)],
+    ['Runs out', when],
+    ['Use at the reset', ({ usageAtReset }) => formatAmount(usageAtReset?.p50 ?? null, unit)],
+    ['Left then', ({ headroom }) => formatAmount(headroom?.p50 ?? null, unit)],
+  ]
+  return html`<table class="compare" aria-live="polite">
+    <thead><tr><td></td><th scope="col">Now</th><th scope="col">What if</th></tr></thead>
+    <tbody>
+      ${rows.map(([name, of]) => html`<tr><th scope="row">${name}</th><td>${of(now)}</td><td data-what-if=${name}>${whatIf === null ? '…' : of(whatIf)}</td></tr>`)}
+    </tbody>
+  </table>`
+}

@@ -1,0 +1,77 @@
+/**
+ * Routes that another role answers, under this one's address: a browser may speak with its own origin only. Requests go on
+ * with the caller's own token, so that the other role decides what they may see.
+ */
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { Routes } from '../collector/principal.ts'
+import type { Role } from './addresses.ts'
+import { tokenOf } from './http-access.ts'
+
+/** Requests under way; further ones are told to come back. */
+const RELAYED_MAX = 32
+const TIMEOUT_MS = 20_000
+/** A page of rejections holds inputs of up to 64 KiB. */
+const BODY_BYTES_MAX = 16 * 2 ** 20
+
+/** The other role is away, too slow, too busy or too verbose. */
+class RelayError extends Error {
+  readonly statusCode = 503
+  readonly code = 'ROLE_UNAVAILABLE'
+}
+
+export interface RelayOptions {
+  role: Role
+  /** Of the role, without a slash at its end. */
+  url: string
+  /** Of the `GET` routes. */
+  paths: readonly string[]
+}
+
+export function createRelayRoutes({ role, url, paths }: RelayOptions): Routes {
+  let underWay = 0
+  const relay = async (request: FastifyRequest, reply: FastifyReply) => {
+    if (underWay >= RELAYED_MAX) throw new RelayError(`${RELAYED_MAX} requests wait for the ${role} already`)
+    underWay++
+    try {
+      const { status, type, body } = await ask(`${url}${request.routeOptions.url}${queryOf(request)}`, tokenOf(request))
+      return reply.code(status).type(type).send(body)
+    } catch (cause) {
+      throw new RelayError(`the ${role} does not answer`, { cause })
+    } finally {
+      underWay--
+    }
+  }
+  const schema = {
+    summary: `As the ${role} answers it`,
+    description: `The ${role}'s own \`/openapi.json\` describes it. 503 with \`ROLE_UNAVAILABLE\` while it is away.`,
+    tags: ['relayed'],
+  }
+  return server => {
+    for (const path of paths) server.get(path, { config: { access: 'read' }, schema }, relay)
+  }
+}
+
+function queryOf({ raw: { url = '' } }: FastifyRequest): string {
+  const begin = url.indexOf('?')
+  return begin < 0 ? '' : url.slice(begin)
+}
+
+async function ask(url: string, token: string) {
+  const response = await fetch(url, {
+    headers: { 'x-quotacast-token': token },
+    redirect: 'error',
+    signal: AbortSignal.timeout(TIMEOUT_MS),
+  })
+  const parts: Uint8Array[] = []
+  let bytes = 0
+  for await (const part of response.body ?? []) {
+    bytes += part.length
+    if (bytes > BODY_BYTES_MAX) throw new RelayError(`its answer is longer than ${BODY_BYTES_MAX} bytes`)
+    parts.push(part)
+  }
+  return {
+    status: response.status,
+    type: response.headers.get('content-type') ?? 'application/octet-stream',
+    body: Buffer.concat(parts),
+  }
+}
