@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks'
 import uPlot from 'uplot'
 import type { PathAnswer } from '../../api/forecast-path.ts'
-import { formatAmount, formatInstant } from './format.ts'
+import { formatAmount, formatInstant, formatTick } from './format.ts'
 import { html } from './html.ts'
 import { useIsDark } from './use-media.ts'
 
@@ -127,11 +127,17 @@ function optionsOf(
   const axis = { stroke: color('muted'), font, grid: { stroke: color('line'), width: 1 }, ticks: { show: false } }
   return {
     ...sizeOf(element),
+    padding: [8, 16, 0, 0],
     legend: { show: false },
     cursor: { y: false, points: { show: false }, drag: { x: false, y: false } },
     scales: { x: { time: true }, y: { range: self => [0, topOf(self.data as Columns, props.current.limit)] } },
     axes: [
-      { ...axis, values: (_self, times) => times.map(time => formatInstant(time * 1000, Date.now())), space: 90 },
+      {
+        ...axis,
+        values: (self, times) => times.map(time => formatTick(time * 1000, windowMsOf(self))),
+        space: 64,
+        size: 28,
+      },
       {
         ...axis,
         values: (_self, values) => values.map(value => compactAmount(value, props.current.path.forecast.unit)),
@@ -153,6 +159,8 @@ function optionsOf(
     },
   }
 }
+
+const windowMsOf = ({ data: [times] }: uPlot): number => 1000 * ((times.at(-1) ?? 0) - (times[0] ?? 0))
 
 const axisNumber = new Intl.NumberFormat('en-US', { notation: 'compact', maximumSignificantDigits: 3 })
 const compactAmount = (value: number, unit: string) =>

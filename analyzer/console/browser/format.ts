@@ -17,7 +17,10 @@ const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
 
 /** An amount of a unit, without its name: `78,370`, `12.35M`, of bytes `1.5 MB`, of cost (millionths) `12.40`. */
 export function formatAmount(amount: number | null, unit: string): string {
-  if (amount === null) return UNKNOWN
+  return amount === null ? UNKNOWN : amountText(amount, unit).replace('-', '−')
+}
+
+function amountText(amount: number, unit: string): string {
   if (unit === 'cost') return money.format(amount / MICROS)
   if (unit === 'bytes') return formatBytes(amount)
   return Math.abs(amount) < WHOLE_MAX ? whole.format(amount) : compact.format(amount)
@@ -88,6 +91,12 @@ export function formatInstant(atMs: number, nowMs: number): string {
   const year = Math.abs(atMs - nowMs) > 300 * DAY_MS ? ({ year: 'numeric' } as const) : {}
   return at.toLocaleString('en-US', { month: 'short', day: 'numeric', ...year, ...time })
 }
+
+/** An instant on the axis of a chart that spans so long: the time of day, or the day. */
+export const formatTick = (atMs: number, spanMs: number): string =>
+  spanMs <= 1.5 * DAY_MS
+    ? new Date(atMs).toLocaleTimeString('en-US', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
+    : new Date(atMs).toLocaleDateString('en-US', { month: 'short', day: 'numeric' })
 
 /** The values of a subject; all calls together have none. */
 export function formatSubject(subject: Readonly<Record<string, string>>): string {

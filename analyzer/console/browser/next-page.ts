@@ -6,13 +6,14 @@ import { queryOf } from './api.ts'
 import { formatAmount, formatProbability, formatShare, formatSubject, formatUnit, formatWhen } from './format.ts'
 import { html } from './html.ts'
 import { useLive, useTicks } from './live.ts'
-import { Bar, Choice, Empty, Failure, Heading, Tile, toneOf } from './parts.ts'
+import { At, Bar, Choice, Empty, Failure, Heading, Tile, toneOf } from './parts.ts'
 import { linkTo, subjectLink } from './router.ts'
 import { useIsNarrow } from './use-media.ts'
 import { useNow, useResource, useSettled } from './use-resource.ts'
 import { type Seen, VirtualList } from './virtual-list.ts'
 
 const PAGE_ROWS = 50
+const DENIALS_SHOWN = 3
 const ROWS_MAX = 200
 const TYPING_MS = 200
 const ROW_HEIGHT = { wide: 52, narrow: 84 }
@@ -38,6 +39,7 @@ export function NextPage() {
     <${Heading} title="What runs out next" />
     ${error !== null && html`<${Failure} error=${error} />`}
     <${Summary} answer=${answer} />
+    <${JustDenied} />
     <div class="filters" role="search">
       <label class="choice grow"><span>Find</span>
         <input type="search" value=${search} placeholder="Tenant, consumer, model, quota …"
@@ -75,6 +77,20 @@ function Summary({ answer }: { answer: NextAnswer | null }) {
     <${Tile} label="Watched" value=${of(answer?.total)} note="subjects of quotas" />
     <${Tile} label="Denied" value=${of(denied)} tone=${denied > 0 ? 'bad' : ''} note="checks in the last 15 min" />
   </dl>`
+}
+
+/** The newest denials as they happen. */
+function JustDenied() {
+  const nowMs = useNow(10_000)
+  const { denials } = useLive()
+  return html`<ul class="just-denied" aria-live="polite" aria-label="Denied just now">${denials
+    .slice(0, DENIALS_SHOWN)
+    .map(
+      ({ quota, subject, minuteMs, denied }) => html`<li key=${`${minuteMs} ${quota} ${JSON.stringify(subject)}`}>
+      <span class="chip bad">${formatAmount(denied, 'requests')} denied</span>
+      <a href=${subjectLink(quota, subject)}>${formatSubject(subject)}</a>
+      <small>by ${quota}, <${At} atMs=${minuteMs} nowMs=${nowMs} /></small></li>`,
+    )}</ul>`
 }
 
 function Nothing({ answer, isFiltered }: { answer: NextAnswer; isFiltered: boolean }) {

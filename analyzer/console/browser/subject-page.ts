@@ -120,6 +120,6 @@ function OtherQuota({ forecast }: { forecast: ForecastAnswer }) {
   return html`
     <a href=${subjectLink(quota, subject)}>${quota}<small> ${formatSubject(subject)}</small></a>
     <span>${formatAmount(used, unit)} <small>of ${formatAmount(limit, unit)} ${formatUnit(unit)}</small><${Bar} share=${share} tone=${toneOf(probability, share)} /></span>
-    <span class=${`risk ${toneOf(probability, share)}`}>${formatProbability(probability)} risk</span>
+    <span class=${`risk ${toneOf(probability, share)}`}>${probability === null ? '' : `${formatProbability(probability)} risk`}</span>
   `
 }
