@@ -126,6 +126,14 @@ const PARTS: readonly Part[] = [
   { at: 'analyzer/limit/embedded.ts', imports: ['analyzer/limit/', ANALYZER_EVENTS], packages: ['lmdb'] },
   { at: 'analyzer/limit/redis.ts', imports: ['analyzer/limit/', ANALYZER_EVENTS], packages: ['ioredis'] },
   { at: 'analyzer/api/', imports: ['analyzer/', 'collector/principal.ts', TABLES], packages: ['@clickhouse/client'] },
+  { at: 'analyzer/console/', imports: ['collector/principal.ts'] },
+  {
+    at: 'analyzer/console/browser/',
+    imports: [],
+    types: ['analyzer/api/', 'analyzer/limit/'],
+    packages: ['preact', 'htm', 'uplot'],
+    node: [],
+  },
   { at: ANALYZER_EVENTS, imports: ['analyzer/'], types: ['collector/'], packages: ['@opentelemetry/api'] },
   {
     at: 'analyzer/analyzer.ts',
@@ -158,8 +166,11 @@ const PARTS: readonly Part[] = [
 const TOP_LEVEL = ['collector', 'analyzer', 'dashboards', 'deploy', 'test']
 const FOLDERS: Record<string, readonly string[]> = {
   collector: ['receive', 'normalize', 'log', 'store', 'store/schema'],
-  analyzer: ['usage', 'forecast', 'policy', 'control', 'tick', 'limit', 'limit/grpc', 'alert', 'api'],
-  dashboards: ['json', 'console'],
+  analyzer: [
+    ...['usage', 'forecast', 'policy', 'control', 'tick', 'limit', 'limit/grpc', 'alert', 'api'],
+    ...['console', 'console/browser'],
+  ],
+  dashboards: ['json'],
   deploy: ['commands', 'demo', 'gateways', 'grafana', 'kubernetes'],
 }
 

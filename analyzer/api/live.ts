@@ -94,19 +94,20 @@ export function createLive({ client: store, snapshot, principalOf, now }: LiveDe
     response.once('close', () => end(client))
     tellAll(client)
   }
+  const publish = async () => {
+    if (clients.size === 0) {
+      denials = []
+      return
+    }
+    const ask = { fromMs: now() - RECENT_MS, quota: null, tenant: null, consumer: null }
+    const limits = { rowsMax: ROWS_MAX, rowsPerTenantMax: ROWS_PER_TENANT_MAX }
+    denials = await readDenials(store, { ...ask, ...limits }).catch(() => denials)
+    clients.forEach(tellAll)
+  }
   const close = () => clients.forEach(end)
   return {
+    publish,
     close,
-    async publish() {
-      if (clients.size === 0) {
-        denials = []
-        return
-      }
-      const ask = { fromMs: now() - RECENT_MS, quota: null, tenant: null, consumer: null }
-      const limits = { rowsMax: ROWS_MAX, rowsPerTenantMax: ROWS_PER_TENANT_MAX }
-      denials = await readDenials(store, { ...ask, ...limits }).catch(() => denials)
-      clients.forEach(tellAll)
-    },
     routes: server => {
       // Streams have no end that a server which closes could wait for.
       server.addHook('preClose', done => {
@@ -117,6 +118,8 @@ export function createLive({ client: store, snapshot, principalOf, now }: LiveDe
         if (clients.size >= CLIENTS_MAX) throw new LiveError(`${CLIENTS_MAX} clients are connected already`)
         reply.hijack()
         open(reply.raw, principalOf(request).tenant)
+        // While nobody listened nobody looked; for further clients the next tick is soon enough.
+        if (clients.size === 1) void publish()
       })
     },
   }

@@ -40,6 +40,7 @@ export interface TestDecisions {
   unit?: string
   allowed?: number
   spent?: number
+  denied?: number
   deniedCost?: number
   logId?: string
 }
@@ -50,9 +51,12 @@ export async function storeDecisions(store: Store, sums: readonly TestDecisions[
     minute: toInstant(Math.floor(atMs / MINUTE_MS) * MINUTE_MS).slice(0, 19),
     quota,
     subject: JSON.stringify(subject),
+    tenant: subject.tenant ?? '',
+    consumer: subject.consumer ?? '',
     unit: sum.unit ?? 'requests',
     allowed: sum.allowed ?? sum.spent ?? 0,
     spent: sum.spent ?? 0,
+    denied: sum.denied ?? 0,
     denied_cost: sum.deniedCost ?? 0,
     log_id: sum.logId ?? 'decisions',
     log_offset: ++lastOffset,

@@ -61,7 +61,7 @@ export function formatDuration(ms: number): string {
   if (seconds < 60) return `${seconds} s`
   const minutes = Math.round(ms / MINUTE_MS)
   if (minutes < 60) return `${minutes} min`
-  if (ms < DAY_MS) return pair(Math.floor(minutes / 60), 'h', minutes % 60, 'min')
+  if (minutes < DAY_MS / MINUTE_MS) return pair(Math.floor(minutes / 60), 'h', minutes % 60, 'min')
   const hours = Math.round(ms / HOUR_MS)
   return pair(Math.floor(hours / 24), 'd', hours % 24, 'h')
 }

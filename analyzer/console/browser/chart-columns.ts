@@ -1,0 +1,48 @@
+/** The numbers of a fan chart: of a path, under the conditions that are asked about. */
+import type { PathAnswer } from '../../api/forecast-path.ts'
+
+/** Bands far above the limit would press everything else to the ground. */
+const LIMITS_SHOWN_MAX = 2.2
+
+export interface FanChartProps {
+  path: PathAnswer
+  /** What is asked about: drawn instead of what is. */
+  limit: number
+  growth: number
+}
+
+/** Columns of the chart: seconds, then used, p90, p10, p50 and the limit. */
+export type Columns = [number[], ...(number | null)[][]]
+
+/** Bands of demand that grows from now on by a factor: what comes on top of what is used. */
+export function columnsOf({ path, limit, growth }: FanChartProps): Columns {
+  const { history, bands, forecast } = path
+  const { used, windowEndMs } = forecast
+  const times = [...history.map(([atMs = 0]) => atMs), ...bands.map(({ atMs }) => atMs)]
+  if ((times.at(-1) ?? 0) < windowEndMs) times.push(windowEndMs)
+  const past = history.length
+  const column = (value: (index: number) => number | null) => times.map((_, index) => value(index))
+  const grown = (units: number | undefined) => (units === undefined ? null : used + (units - used) * growth)
+  const band = (name: 'p10' | 'p50' | 'p90') =>
+    column(index => (index === past - 1 ? used : index < past ? null : grown(bands[index - past]?.[name])))
+  return [
+    times.map(atMs => atMs / 1000),
+    column(index => history[index]?.[1] ?? null),
+    band('p90'),
+    band('p10'),
+    band('p50'),
+    column(() => limit),
+  ]
+}
+
+/** The highest value that the chart shows. */
+export function topOf(columns: Columns, limit: number): number {
+  const [, used = [], p90 = []] = columns
+  const most = Math.max(0, ...[...used, ...p90].map(value => value ?? 0))
+  return Math.max(
+    limit * 1.08,
+    Math.min(most * 1.05, limit * LIMITS_SHOWN_MAX),
+    Math.max(...used.map(value => value ?? 0)) * 1.05,
+    1,
+  )
+}

@@ -1,0 +1,95 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+import type { FastifyInstance } from 'fastify'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { createLive, type Live } from '../../../analyzer/api/live.ts'
+import { EMPTY_SNAPSHOT, type Snapshot } from '../../../analyzer/tick/ticker.ts'
+import { openTestStore, type TestStore } from '../../store-fixture.ts'
+import { storeDecisions } from '../store-calls.ts'
+import { principalOf, testServer } from './server.ts'
+
+const WAIT_MS = 15_000
+const SILENCE_MS = 300
+
+let testStore: TestStore
+beforeAll(async () => {
+  testStore = await openTestStore()
+})
+afterAll(() => testStore?.close())
+
+let snapshot: Snapshot = { ...EMPTY_SNAPSHOT, asOfMs: 1 }
+let live: Live
+let server: FastifyInstance
+let url: string
+const clients: AbortController[] = []
+
+const serve = async () => {
+  live = createLive({ client: testStore.store.client, snapshot: () => snapshot, principalOf, now: Date.now })
+  server = await testServer([live.routes])
+  url = await server.listen({ host: '127.0.0.1', port: 0 })
+}
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.abort()
+  await server.close()
+})
+
+/** What a client was told so far. */
+async function connect(tenant?: string) {
+  const abort = new AbortController()
+  clients.push(abort)
+  const response = await fetch(`${url}/v1/live`, {
+    headers: tenant === undefined ? {} : { 'x-tenant': tenant },
+    signal: abort.signal,
+  })
+  const told = { status: response.status, type: response.headers.get('content-type'), text: '', hasEnded: false }
+  const read = async () => {
+    for await (const part of response.body ?? []) told.text += Buffer.from(part).toString()
+    told.hasEnded = true
+  }
+  void read().catch(() => undefined)
+  return told
+}
+const events = (text: string, name: string) =>
+  [...text.matchAll(new RegExp(`event: ${name}\\ndata: (.*)\\n`, 'g'))].map(([, data = '']) => JSON.parse(data))
+
+test('a client is told what there is at once, each tick after, and each denial as far as it may see it', async () => {
+  await serve()
+  const all = await connect()
+  const globex = await connect('globex')
+  expect(all).toMatchObject({ status: 200, type: 'text/event-stream' })
+  await vi.waitFor(() => expect(events(globex.text, 'tick')).toMatchObject([{ asOfMs: 1, skipped: null }]), WAIT_MS)
+
+  snapshot = { ...snapshot, asOfMs: 2 }
+  await storeDecisions(testStore.store, [
+    { quota: 'q', subject: { tenant: 'acme', consumer: 'app' }, atMs: Date.now(), denied: 3, deniedCost: 30 },
+  ])
+  await live.publish()
+  await vi.waitFor(() => expect(events(all.text, 'tick').at(-1)).toMatchObject({ asOfMs: 2 }), WAIT_MS)
+  await vi.waitFor(() => expect(events(all.text, 'denials').at(-1).denials).toMatchObject([{ denied: 3 }]), WAIT_MS)
+  expect(events(globex.text, 'denials')).toEqual([{ denials: [] }])
+
+  // What has not changed is not told again.
+  const before = all.text
+  await live.publish()
+  await sleep(SILENCE_MS)
+  expect(all.text).toBe(before)
+})
+
+test('a server that closes does not wait for its streams', async () => {
+  await serve()
+  const client = await connect()
+  await server.close()
+  await vi.waitFor(() => expect(client.hasEnded).toBe(true), WAIT_MS)
+})
+
+test('the store may be away: ticks are told all the same', async () => {
+  live = createLive({
+    client: { query: () => Promise.reject(new Error('away')) } as never,
+    ...{ snapshot: () => snapshot, principalOf, now: Date.now },
+  })
+  server = await testServer([live.routes])
+  url = await server.listen({ host: '127.0.0.1', port: 0 })
+  const client = await connect()
+  snapshot = { ...snapshot, asOfMs: 3 }
+  await live.publish()
+  await vi.waitFor(() => expect(events(client.text, 'tick').at(-1)).toMatchObject({ asOfMs: 3 }), WAIT_MS)
+})

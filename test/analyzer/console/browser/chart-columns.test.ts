@@ -1,0 +1,50 @@
+import { describe, expect, test } from 'vitest'
+import type { PathAnswer } from '../../../../analyzer/api/forecast-path.ts'
+import { columnsOf, topOf } from '../../../../analyzer/console/browser/chart-columns.ts'
+import { forecast } from '../../api/forecast-fixture.ts'
+
+const base = forecast('q', 'app', 0.6)
+const {
+  tenant: _tenant,
+  consumer: _consumer,
+  ...answer
+} = { ...base, windowStartMs: 0, asOfMs: 2_000, windowEndMs: 4_000 }
+const path: PathAnswer = {
+  forecast: { ...answer, used: 40, limit: 100, dataAgeMs: 0 },
+  history: [
+    [0, 0],
+    [1_000, 30],
+    [2_000, 40],
+  ],
+  bands: [
+    { atMs: 3_000, p10: 50, p50: 60, p90: 80 },
+    { atMs: 4_000, p10: 55, p50: 70, p90: 500 },
+  ],
+}
+
+describe('the columns of a fan chart', () => {
+  test('bands begin where use ends, and reach the reset', () => {
+    const [times, used, p90, p10, p50, limit] = columnsOf({ path, limit: 100, growth: 1 })
+    expect(times).toEqual([0, 1, 2, 3, 4])
+    expect(used).toEqual([0, 30, 40, null, null])
+    expect(p90).toEqual([null, null, 40, 80, 500])
+    expect(p10).toEqual([null, null, 40, 50, 55])
+    expect(p50).toEqual([null, null, 40, 60, 70])
+    expect(limit).toEqual([100, 100, 100, 100, 100])
+  })
+
+  test('growth stretches what is to come, and nothing of what was', () => {
+    const [, used, , , p50] = columnsOf({ path, limit: 100, growth: 2 })
+    expect(used).toEqual([0, 30, 40, null, null])
+    expect(p50).toEqual([null, null, 40, 80, 100])
+  })
+
+  test('without bands the axis still ends at the reset', () => {
+    expect(columnsOf({ path: { ...path, bands: [] }, limit: 100, growth: 1 })[0]).toEqual([0, 1, 2, 4])
+  })
+
+  test('a band far above the limit does not press the rest to the ground, use is always seen', () => {
+    expect(topOf(columnsOf({ path, limit: 100, growth: 1 }), 100)).toBeCloseTo(220)
+    expect(topOf(columnsOf({ path, limit: 10, growth: 1 }), 10)).toBeCloseTo(42)
+  })
+})

@@ -1,0 +1,98 @@
+import { describe, expect, test } from 'vitest'
+import {
+  formatAmount,
+  formatDuration,
+  formatGrowth,
+  formatInstant,
+  formatLatency,
+  formatNumber,
+  formatProbability,
+  formatShare,
+  formatSubject,
+  formatTick,
+  formatUnit,
+  formatWhen,
+} from '../../../../analyzer/console/browser/format.ts'
+
+const SECOND_MS = 1_000
+const MINUTE_MS = 60 * SECOND_MS
+const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
+
+describe('amounts', () => {
+  test('are written in full as long as their last digit can be read', () => {
+    expect(formatAmount(0, 'requests')).toBe('0')
+    expect(formatAmount(78_370, 'total_tokens')).toBe('78,370')
+    expect(formatAmount(9_999_999, 'total_tokens')).toBe('9,999,999')
+    expect(formatAmount(12_345_678, 'total_tokens')).toBe('12.35M')
+    expect(formatAmount(-20_500, 'requests')).toBe('−20,500')
+    expect(formatAmount(null, 'requests')).toBe('–')
+  })
+
+  test('of money are millionths, of bytes thousands', () => {
+    expect(formatAmount(12_400_000, 'cost')).toBe('12.40')
+    expect(formatAmount(0, 'bytes')).toBe('0 B')
+    expect(formatAmount(1_500_000, 'bytes')).toBe('1.5 MB')
+    expect(formatAmount(999, 'bytes')).toBe('999 B')
+  })
+})
+
+describe('probabilities', () => {
+  test('are certain only where they are', () => {
+    expect([0, 0.001, 0.005, 0.5, 0.959, 0.996, 1, null].map(formatProbability)).toEqual([
+      '0%',
+      '<1%',
+      '1%',
+      '50%',
+      '96%',
+      '>99%',
+      '100%',
+      '–',
+    ])
+  })
+
+  test('and shares are told apart: more than all of a limit may be used', () => {
+    expect([0, 1.234, null, Number.NaN].map(formatShare)).toEqual(['0%', '123%', '–', '–'])
+  })
+})
+
+test('durations have their two largest units, and are never 60 of one', () => {
+  expect([0, 59_400, 59_600, 60 * SECOND_MS, 90 * SECOND_MS].map(formatDuration)).toEqual([
+    '0 s',
+    '59 s',
+    '1 min',
+    '1 min',
+    '2 min',
+  ])
+  expect(formatDuration(59.7 * MINUTE_MS)).toBe('1 h')
+  expect(formatDuration(3 * HOUR_MS + 20 * MINUTE_MS)).toBe('3 h 20 min')
+  expect(formatDuration(DAY_MS - 1)).toBe('1 d')
+  expect(formatDuration(2 * DAY_MS + 4 * HOUR_MS)).toBe('2 d 4 h')
+})
+
+test('instants are told from now', () => {
+  const nowMs = new Date(2026, 10, 21, 12, 0).getTime()
+  expect(formatWhen(nowMs + 12 * MINUTE_MS, nowMs)).toBe('in 12 min')
+  expect(formatWhen(nowMs - 5 * SECOND_MS, nowMs)).toBe('5 s ago')
+  expect(formatWhen(nowMs + 300, nowMs)).toBe('now')
+  expect(formatInstant(nowMs + HOUR_MS, nowMs)).toBe('13:00')
+  expect(formatInstant(nowMs + DAY_MS, nowMs)).toBe('Nov 22, 12:00')
+  expect(formatInstant(nowMs + 400 * DAY_MS, nowMs)).toBe('Dec 26, 2027, 12:00')
+  expect(formatTick(nowMs, HOUR_MS)).toBe('12:00')
+  expect(formatTick(nowMs, 7 * DAY_MS)).toBe('Nov 21')
+})
+
+test('growth is what is added', () => {
+  expect([1.124, 0.9, 1].map(formatGrowth)).toEqual(['+12%', '−10%', '±0%'])
+})
+
+test('names are words', () => {
+  expect(formatUnit('total_tokens')).toBe('total tokens')
+  expect(formatSubject({ tenant: 'acme', consumer: '' })).toBe('acme / unknown consumer')
+  expect(formatSubject({})).toBe('all calls')
+})
+
+test('numbers have the digits that say something', () => {
+  expect([0.117234, 1.6995, null].map(formatNumber)).toEqual(['0.117', '1.7', '–'])
+  expect([640.4, 999.6, 1_850, null].map(formatLatency)).toEqual(['640 ms', '1 s', '1.85 s', '–'])
+})
