@@ -74,21 +74,21 @@ export function createNextRoutes(deps: ForecastDeps): Routes {
   }
 }
 
-function answer({ snapshot, now }: ForecastDeps, query: Query, own: string | null): Static<typeof Answer> {
-  const current = snapshot()
+function answer(deps: ForecastDeps, query: Query, own: string | null): Static<typeof Answer> {
+  const answering = { snapshot: deps.snapshot(), policy: deps.policy(), nowMs: deps.now() }
+  const { snapshot } = answering
   const tenant = tenantAsked(own, query.tenant)
   const { order, offset, limit } = query
-  const seen = current.forecasts.filter(forecast => own === null || forecast.tenant === own)
+  const seen = snapshot.forecasts.filter(forecast => own === null || forecast.tenant === own)
   const wanted = seen.filter(forecast => isWanted(forecast, { ...query, tenant }))
-  const nowMs = now()
   const page = wanted.sort(ORDERS[order]).slice(offset, offset + limit)
   return {
-    asOfMs: current.asOfMs,
+    asOfMs: snapshot.asOfMs,
     total: wanted.length,
     exhausted: wanted.filter(isExhausted).length,
     likely: wanted.filter(forecast => !isExhausted(forecast) && isLikely(forecast)).length,
     quotas: [...new Set(seen.map(({ quota }) => quota))],
-    forecasts: page.map(forecast => toForecastAnswer(forecast, current, nowMs)),
+    forecasts: page.map(forecast => toForecastAnswer(forecast, answering)),
   }
 }
 

@@ -22,7 +22,9 @@ export function columnsOf({ path, limit, growth }: FanChartProps): Columns {
   if ((times.at(-1) ?? 0) < windowEndMs) times.push(windowEndMs)
   const past = history.length
   const column = (value: (index: number) => number | null) => times.map((_, index) => value(index))
-  const grown = (units: number | undefined) => (units === undefined ? null : used + (units - used) * growth)
+  // Where nothing resets, use passes too: how that goes with another demand only the analyzer knows.
+  const factor = bands.some(({ p10 }) => p10 < used) ? 1 : growth
+  const grown = (units: number | undefined) => (units === undefined ? null : used + (units - used) * factor)
   const band = (name: 'p10' | 'p50' | 'p90') =>
     column(index => (index === past - 1 ? used : index < past ? null : grown(bands[index - past]?.[name])))
   return [
@@ -31,9 +33,13 @@ export function columnsOf({ path, limit, growth }: FanChartProps): Columns {
     band('p90'),
     band('p10'),
     band('p50'),
-    column(() => limit),
+    column(index => limitAt(path, limit, times[index] ?? 0)),
   ]
 }
+
+/** The limit as it changes by itself, unless another one is asked about. */
+const limitAt = ({ forecast }: PathAnswer, limit: number, atMs: number): number =>
+  limit === forecast.limit ? (forecast.limitChanges.findLast(({ fromMs }) => fromMs <= atMs)?.limit ?? limit) : limit
 
 /** The highest value that the chart shows. */
 export function topOf(columns: Columns, limit: number): number {

@@ -85,7 +85,7 @@ function Outlook({ path }: { path: PathAnswer }) {
 }
 
 function Standing({ forecast, nowMs }: { forecast: ForecastAnswer; nowMs: number }) {
-  const { used, limit, unit, probability, exhaustionAtMs, headroom, burnRate, windowEndMs } = forecast
+  const { used, limit, unit, probability, exhaustionAtMs, headroom, burnRate, windowEndMs, blocked } = forecast
   const { p10, p50, p90 } = exhaustionAtMs
   const isUsedUp = used >= limit
   const tone = toneOf(probability, limit > 0 ? used / limit : 1)
@@ -93,7 +93,12 @@ function Standing({ forecast, nowMs }: { forecast: ForecastAnswer; nowMs: number
   const runsOut = isUsedUp ? 'used up' : p50 === null ? 'not before the reset' : formatWhen(p50, nowMs)
   const left =
     headroom === null ? '' : `8 in 10: ${formatAmount(headroom.p10, unit)} to ${formatAmount(headroom.p90, unit)}`
-  return html`<dl class="tiles" aria-label="Standing">
+  return html`${
+    blocked !== null &&
+    html`<div class="failure" role="status"><strong>This ${blocked.what} is blocked</strong>
+    ${blocked.untilMs === null ? 'until somebody lifts the block' : `until ${formatInstant(blocked.untilMs, nowMs)}`}, whatever is left.</div>`
+  }
+  <dl class="tiles" aria-label="Standing">
     <${Tile} label="Used" value=${formatAmount(used, unit)} note=${`of ${formatAmount(limit, unit)} ${formatUnit(unit)}, ${formatShare(limit > 0 ? used / limit : 1)}`} />
     <${Tile} label="Risk of running out" value=${formatProbability(probability)} tone=${tone === 'good' ? '' : tone} note=${`burn rate ${formatNumber(burnRate)}`} />
     <${Tile} label="Runs out" value=${runsOut} note=${isUsedUp || p10 === null ? '' : `8 in 10: ${at(p10)} to ${at(p90)}`} />

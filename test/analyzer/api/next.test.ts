@@ -1,9 +1,11 @@
 import { describe, expect, test } from 'vitest'
 import { createNextRoutes } from '../../../analyzer/api/next.ts'
+import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../../analyzer/tick/ticker.ts'
 import { forecast, NOW_MS } from './forecast-fixture.ts'
 import { principalOf, testServer } from './server.ts'
 
+const policy = createPolicy([])
 const at = (p50: number) => ({ p10: p50 - 5, p50, p90: null })
 const snapshot: Snapshot = {
   ...EMPTY_SNAPSHOT,
@@ -17,7 +19,9 @@ const snapshot: Snapshot = {
     forecast('b', 'foreign', 0.45, 'other'),
   ],
 }
-const server = await testServer([createNextRoutes({ snapshot: () => snapshot, principalOf, now: () => NOW_MS })])
+const server = await testServer([
+  createNextRoutes({ snapshot: () => snapshot, policy: () => policy, principalOf, now: () => NOW_MS }),
+])
 
 async function next(query = '', tenant?: string) {
   const answer = await server.inject({

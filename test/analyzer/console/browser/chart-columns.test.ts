@@ -10,7 +10,7 @@ const {
   ...answer
 } = { ...base, windowStartMs: 0, asOfMs: 2_000, windowEndMs: 4_000 }
 const path: PathAnswer = {
-  forecast: { ...answer, used: 40, limit: 100, dataAgeMs: 0 },
+  forecast: { ...answer, used: 40, limit: 100, limitChanges: [], dataAgeMs: 0, blocked: null },
   history: [
     [0, 0],
     [1_000, 30],
@@ -41,6 +41,12 @@ describe('the columns of a fan chart', () => {
 
   test('without bands the axis still ends at the reset', () => {
     expect(columnsOf({ path: { ...path, bands: [] }, limit: 100, growth: 1 })[0]).toEqual([0, 1, 2, 4])
+  })
+
+  test('a limit that will change is a step, unless another is asked about', () => {
+    const changing = { ...path, forecast: { ...path.forecast, limitChanges: [{ fromMs: 3_000, limit: 250 }] } }
+    expect(columnsOf({ path: changing, limit: 100, growth: 1 })[5]).toEqual([100, 100, 100, 250, 250])
+    expect(columnsOf({ path: changing, limit: 90, growth: 1 })[5]).toEqual([90, 90, 90, 90, 90])
   })
 
   test('a band far above the limit does not press the rest to the ground, use is always seen', () => {
