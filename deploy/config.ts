@@ -140,6 +140,9 @@ export async function printConfig(config: Config, as: 'yaml' | 'json'): Promise<
 const isSet = (value: string | undefined) => value !== undefined && value !== ''
 
 /** What OpenTelemetry's standard variables ask for; without them nothing is sent anywhere. */
+/** That of this process and more, for one that it starts or becomes. */
+export const environmentWith = (more: Environment): Environment => ({ ...process.env, ...more })
+
 export function telemetryEnvironment(environment: Environment = process.env) {
   const isOn = environment.OTEL_SDK_DISABLED !== 'true'
   const sends = (signal: 'TRACES' | 'METRICS') =>

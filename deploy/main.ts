@@ -2,7 +2,7 @@
 import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { alignedRows, type Command, commandHelp, parseInvocation, UsageError } from './command.ts'
-import { ensureEngineFlags } from './engine-flags.ts'
+import { ensureBounds } from './memory-bounds.ts'
 
 const NODE_MAJOR_MIN = 24
 const EXIT_FAILURE = 1
@@ -126,7 +126,7 @@ process.removeAllListeners('warning').on('warning', ({ name, message }) => {
   process.stderr.write(`${name}: ${message}\n`)
 })
 const args = process.argv.slice(2)
-ensureEngineFlags(args)
+ensureBounds(args)
 // Compiling is most of the time that a role takes to start, and to start again.
 enableCompileCache(join(import.meta.dirname, '../node_modules/.cache/quotacast'))
 // Whoever reads our output may stop reading, as `head` does; then there is nothing more to say.

@@ -6,8 +6,8 @@ import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { engineFlags } from './engine-flags.ts'
 import { STOP_DEADLINE_MS } from './lifecycle.ts'
+import { boundsOf } from './memory-bounds.ts'
 
 const BACKOFF_MS_MIN = 250
 const BACKOFF_MS_MAX = 10_000
@@ -40,7 +40,7 @@ export function superviseRole(options: {
     let backoffMs = BACKOFF_MS_MIN
     while (!stopping.signal.aborted) {
       const startedAtMs = performance.now()
-      child = fork(module, args, { execArgv: [...engineFlags(args)], stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+      child = fork(module, args, { ...boundsOf(args), stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
       const reason = await endOf(child)
       child = null
       if (stopping.signal.aborted) return

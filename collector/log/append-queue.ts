@@ -9,7 +9,7 @@ import { LogError } from './call-log.ts'
 /** Most characters that may wait; more is refused, so that a slow disk cannot fill the memory. */
 export const PENDING_CHARACTERS_MAX = 64 * 2 ** 20
 /** A group is closed when it reaches this many characters, so that one transaction stays short. */
-const GROUP_CHARACTERS_MAX = 8 * 2 ** 20
+const GROUP_CHARACTERS_MAX = 4 * 2 ** 20
 
 export interface EncodedBlock {
   count: number

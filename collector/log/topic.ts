@@ -10,7 +10,7 @@ import type { Folder } from './folder.ts'
 /** Most entries of one delivery. */
 export const BATCH_ENTRIES_MAX = 20_000
 /** A delivery is closed before its values exceed this many characters, but holds one block at least. */
-const BATCH_CHARACTERS_MAX = 16 * 2 ** 20
+const BATCH_CHARACTERS_MAX = 8 * 2 ** 20
 /** Blocks that one step of reading or trimming looks at. */
 const KEYS_MAX = 256
 /** How long a failed write is a reason to refuse; after that the next append is the probe. */

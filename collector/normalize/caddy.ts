@@ -68,6 +68,7 @@ function draftOf(entry: Fields, request: Fields): Draft {
   draft.upstreamLimits = isFromUpstream ? limits : null
   draft.clientIp = firstText(request.client_ip, request.remote_ip)
   putOwnFields(draft, entry)
+  draft.decisionId = answer('x-quotacast-decision-id')
   putDenial(draft, answer)
   return draft
 }

@@ -45,7 +45,7 @@ export const ReceiveOptions = Type.Object(
       description: 'Most calls of one request.',
     }),
     inFlightBytesMax: Type.Integer({
-      default: 64 * MiB,
+      default: 32 * MiB,
       minimum: 1024,
       maximum: 16 * 1024 * MiB,
       description: 'Bytes of all bodies that are being received or handled; beyond, senders are told to wait (503).',

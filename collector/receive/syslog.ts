@@ -20,7 +20,7 @@ import { createFrameSplitter, type Frame, textOf } from './syslog-frames.ts'
 import { withoutSyslogPrefix } from './syslog-prefix.ts'
 
 /** Of all messages of a source that are not durable yet. */
-const QUEUE_BYTES_MAX = 16 * 2 ** 20
+const QUEUE_BYTES_MAX = 8 * 2 ** 20
 /** What the kernel may keep of datagrams while we are busy; it takes as much of it as it allows. */
 const SOCKET_BYTES = 8 * 2 ** 20
 /** With an unfinished message each they take 64 MiB. */

@@ -1,3 +1,4 @@
+import { caddyAsks } from './caddy-asks.ts'
 import type { Guide } from './guide.ts'
 import { fileStep, rsyslogSetup, shipperSetup, syslogStep } from './line-setups.ts'
 
@@ -61,6 +62,7 @@ export const caddyGuide: Guide = {
     rsyslogSetup(SOURCE, LOG_FILE),
     shipperSetup(LOG_FILES),
   ],
+  asks: caddyAsks,
   notes: [
     'Keep the default formats of time (`time_format`, `duration_format`): nothing in a log of numbers says whether they are seconds. Text is understood too.',
     'Caddy logs a call when it ends; the start is that less `duration`. Sizes are those of bodies.',

@@ -52,9 +52,13 @@ const indented = (indent: number, yaml: string): string => yaml.replace(/^(?=.)/
 
 /** The cluster of the collector's gRPC port, named `quotacast`. */
 export const clusterOf = ({ host, grpcPort }: Destination, indent: number): string =>
+  grpcClusterOf('quotacast', host, grpcPort, indent)
+
+/** A cluster that is spoken to over gRPC. */
+export const grpcClusterOf = (name: string, host: string, port: number, indent: number): string =>
   indented(
     indent,
-    `name: quotacast
+    `name: ${name}
 type: STRICT_DNS
 connect_timeout: 1s
 typed_extension_protocol_options:
@@ -62,10 +66,10 @@ typed_extension_protocol_options:
     "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
     explicit_http_config: { http2_protocol_options: {} }
 load_assignment:
-  cluster_name: quotacast
+  cluster_name: ${name}
   endpoints:
     - lb_endpoints:
-        - endpoint: { address: { socket_address: { address: ${host}, port_value: ${grpcPort} } } }`,
+        - endpoint: { address: { socket_address: { address: ${host}, port_value: ${port} } } }`,
   )
 
 /** The member of an HTTP connection manager that sends calls to the access log service. */

@@ -1,4 +1,5 @@
 /** Envoy itself, Envoy Gateway, Contour, Gloo. https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage */
+import { envoyAsks } from './envoy-asks.ts'
 import { accessLogServiceOf, clusterOf, envoyProxyOf, formatAttributes, formatMap } from './envoy-format.ts'
 import type { Guide } from './guide.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
@@ -100,6 +101,7 @@ ${formatAttributes(10)}`,
     },
     shipperSetup(CONTAINER_LOGS),
   ],
+  asks: envoyAsks,
   notes: [
     'Envoy knows no consumers. A filter has to say who called: an ext_authz service in its dynamic metadata (`consumer`, `tenant`), which arrives with the access log service by itself. Or log the header with the key under its own name (`"x-api-key": "%REQ(X-API-KEY)%"`): only its fingerprint is kept.',
     'The default text format, that of Istio, the default of Envoy Gateway and the names of Contour are read too. In all but `json_format` values are not escaped, so that a client may write names and values of its own into the user agent.',

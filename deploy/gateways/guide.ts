@@ -1,4 +1,4 @@
-/** How a gateway is made to ship its calls: the one place of what `sources show` prints and the pages say. */
+/** How a gateway is made to ship its calls and to ask before each: the one place of what `sources show` prints and the pages say. */
 import type { CallRecord } from '../../collector/call-record.ts'
 
 /** How calls get from a gateway to the collector. */
@@ -18,7 +18,13 @@ export interface Destination {
   syslogPort: number
   /** Brokers of the topic that the snippet of Kafka names. */
   brokers: string
-  /** A token of scope `ingest`. */
+  /** Of the limiter, without a slash at its end. */
+  limiterUrl: string
+  limiterHost: string
+  limiterPort: number
+  /** The limiter's gRPC port: Envoy's rate limit service and ext_authz. */
+  limiterGrpcPort: number
+  /** A token of the scopes `ingest` and `check`. */
   token: string
 }
 
@@ -33,6 +39,12 @@ export interface Step {
   snippet?: { language: string; of: (to: Destination) => string }
 }
 
+/** Steps that belong together. */
+export interface Setup {
+  title: string
+  steps: readonly Step[]
+}
+
 export interface Guide {
   /** As in `quotacast sources show NAME`, and the name of the source that needs no config. */
   name: string
@@ -42,7 +54,9 @@ export interface Guide {
   /** Best first. */
   ways: readonly Way[]
   /** For each way that needs its own steps. */
-  setups: readonly { title: string; steps: readonly Step[] }[]
+  setups: readonly Setup[]
+  /** How it asks the limiter before each call, best first; absent where it cannot. */
+  asks?: readonly Setup[]
   /** What it cannot tell, and what to watch, in Markdown. */
   notes: readonly string[]
   /** What to change in the gateway for a field that many set-ups leave empty, in Markdown; `quotacast try` says it. */

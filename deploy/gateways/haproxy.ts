@@ -1,4 +1,5 @@
 import type { Guide } from './guide.ts'
+import { haproxyAsks } from './haproxy-asks.ts'
 import { DENIED_HEADER, LIMIT_HEADERS } from './limit-headers.ts'
 import { fileStep, shipperSetup, syslogStep } from './line-setups.ts'
 
@@ -66,6 +67,7 @@ export const haproxyGuide: Guide = {
     },
     shipperSetup(LOG_FILES),
   ],
+  asks: haproxyAsks,
   notes: [
     '`option httplog` is understood as well; its times have no zone, so the source needs `timezone`. It has no host, no id and no request bytes, and queries, with the keys in them, stay in the log of HAProxy.',
     'The names in the JSON are those of the variables of `log-format`, so any other format with them is understood; from 3.0 on `%{+json}o %(ST)ST …` writes it as well.',

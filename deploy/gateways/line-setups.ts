@@ -1,7 +1,5 @@
 /** Set-ups that gateways have in common when they write lines: what to tell Quotacast, and a shipper for where it cannot look. */
-import type { Destination, Guide, Step } from './guide.ts'
-
-type Setup = Guide['setups'][number]
+import type { Destination, Setup, Step } from './guide.ts'
 
 interface Source {
   dialect: string

@@ -1,6 +1,7 @@
 import type { Guide } from './guide.ts'
 import { LIMIT_HEADERS } from './limit-headers.ts'
 import { fileStep, rsyslogSetup, shipperSetup, syslogStep } from './line-setups.ts'
+import { nginxAsks } from './nginx-asks.ts'
 
 const SOURCE = { dialect: 'nginx' }
 const LOG_FILE = '/var/log/nginx/quotacast.log'
@@ -78,6 +79,7 @@ export const nginxGuide: Guide = {
       ],
     },
   ],
+  asks: nginxAsks,
   notes: [
     '`combined`, and JSON of other formats with `escape=json` whose names are those of the variables (`request_uri`, `time_iso8601`, `upstream_response_time`, …), are understood as well. `combined` has no latency, no id and no service.',
     'nginx logs a call when it ends; the start is that less `request_time`. Of a retried call the times of all attempts are summed.',

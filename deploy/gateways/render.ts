@@ -1,6 +1,6 @@
 /** A guide as Markdown: what `quotacast sources show` prints, and the pages of this folder. */
 import fields from './fields.json' with { type: 'json' }
-import type { Destination, Guide, Step, Way } from './guide.ts'
+import type { Destination, Guide, Setup, Step, Way } from './guide.ts'
 
 /** What each way in is called. */
 export const WAY_TITLES: Readonly<Record<Way, string>> = {
@@ -21,6 +21,10 @@ export const EXAMPLE_DESTINATION: Omit<Destination, 'source'> = {
   grpcPort: 7416,
   syslogPort: 5140,
   brokers: 'kafka:9092',
+  limiterUrl: 'http://quotacast:7412',
+  limiterHost: 'quotacast',
+  limiterPort: 7412,
+  limiterGrpcPort: 7413,
   token: 'QUOTACAST_TOKEN',
 }
 
@@ -31,15 +35,15 @@ export const fieldsOf = (dialect: string): readonly string[] =>
 /** Markdown without a line break at its end. `understood`: fields that the dialect can fill. */
 export function renderGuide(guide: Guide, to: Destination, understood = fieldsOf(guide.dialect)): string {
   const { title, dialect, ways, notes } = guide
-  const setups = guide.setups.flatMap(setup => [
-    `## ${setup.title}`,
-    ...setup.steps.map((step, index) => renderStep(step, index, to)),
-  ])
+  const setups = renderSetups(guide.setups, to)
+  const asks = renderSetups(guide.asks ?? [], to)
   return [
     `# ${title}`,
     `Dialect \`${dialect}\`; ways in: ${ways.map(way => WAY_TITLES[way]).join(', ')}.`,
-    ...(setups.some(text => text.includes(EXAMPLE_DESTINATION.token)) ? [tokenHint(to)] : []),
+    ...([...setups, ...asks].some(text => text.includes(to.token)) ? [tokenHint(guide, to)] : []),
+    '## Shipping its log',
     ...setups,
+    ...(asks.length === 0 ? [] : ['## Asking before each call', ASKING, ...asks]),
     ...(understood.length === 0
       ? []
       : ['## What is understood', `${understood.map(field => `\`${field}\``).join(', ')}.`]),
@@ -49,8 +53,17 @@ export function renderGuide(guide: Guide, to: Destination, understood = fieldsOf
   ].join('\n\n')
 }
 
-const tokenHint = ({ source, token }: Destination) =>
-  `\`${token}\` stands for a token of the scope \`ingest\`: \`npm run -s quotacast -- token create --name ${source} --scopes ingest\`.`
+const ASKING =
+  'The limiter answers whether a call may pass. Ship the log as well: it settles what each call really took, once.'
+
+function tokenHint({ asks }: Guide, { source, token }: Destination): string {
+  const scopes = asks === undefined ? 'ingest' : 'ingest,check'
+  const named = asks === undefined ? 'the scope `ingest`' : 'the scopes `ingest` (its log) and `check` (asking)'
+  return `\`${token}\` stands for a token of ${named}: \`npm run -s quotacast -- token create --name ${source} --scopes ${scopes}\`.`
+}
+
+const renderSetups = (setups: readonly Setup[], to: Destination): string[] =>
+  setups.flatMap(({ title, steps }) => [`### ${title}`, ...steps.map((step, index) => renderStep(step, index, to))])
 
 function renderStep({ text, snippet }: Step, index: number, to: Destination): string {
   const step = `${index + 1}. ${text}`

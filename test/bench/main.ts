@@ -1,4 +1,8 @@
-/** `npm run bench` measures everything, `npm run bench -- NAME …` some of it. Every figure of a README comes from here. */
+/**
+ * `npm run bench` measures everything, `npm run bench -- NAME …` some of it. Every figure of a README comes from here.
+ * `--import-bytes 10000000000` is the size of the file that `import` reads.
+ */
+import { parseArgs } from 'node:util'
 import { benchAnomalies } from './anomalies.ts'
 import { benchCheck } from './check.ts'
 import { benchDecode } from './decode.ts'
@@ -15,7 +19,7 @@ const BENCHES = {
   check: benchCheck,
   rls: benchRls,
   decode: benchDecode,
-  import: benchImport,
+  import: () => benchImport({ fileBytes }),
   estimates: benchEstimates,
   forecast: benchForecast,
   tick: benchTick,
@@ -24,7 +28,11 @@ const BENCHES = {
 type Name = keyof typeof BENCHES
 
 const isName = (name: string): name is Name => name in BENCHES
-const asked = process.argv.slice(2)
+const { values, positionals: asked } = parseArgs({
+  options: { 'import-bytes': { type: 'string', default: String(2 ** 29) } },
+  allowPositionals: true,
+})
+const fileBytes = Number(values['import-bytes'])
 const unknown = asked.filter(name => !isName(name))
 if (unknown.length > 0) {
   process.stderr.write(`No bench is called ${unknown.join(', ')}. There are: ${Object.keys(BENCHES).join(', ')}.\n`)

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { engineFlags } from '../../deploy/engine-flags.ts'
+import { boundsOf } from '../../deploy/memory-bounds.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'quotacast-flags-'))
 afterAll(() => rmSync(dir, { recursive: true, force: true }))
@@ -11,8 +11,8 @@ const script = join(dir, 'command.mjs')
 writeFileSync(
   script,
   `import { getHeapStatistics } from 'node:v8'
-import { ensureEngineFlags } from '${new URL('../../deploy/engine-flags.ts', import.meta.url).href}'
-ensureEngineFlags(process.argv.slice(2))
+import { ensureBounds } from '${new URL('../../deploy/memory-bounds.ts', import.meta.url).href}'
+ensureBounds(process.argv.slice(2))
 console.log(JSON.stringify([process.execArgv, process.argv.slice(2), getHeapStatistics().heap_size_limit]))`,
 )
 const run = (...args: string[]) => JSON.parse(execFileSync(process.execPath, [script, ...args], { encoding: 'utf8' }))
@@ -22,7 +22,7 @@ test.each([[['serve', 'collector', '--data', 'a folder']], [['import', 'calls.lo
   '%j runs in a bounded heap, with its arguments',
   args => {
     const [flags, own, heapBytes] = run(...args)
-    expect(flags).toEqual(engineFlags(args))
+    expect(flags).toEqual(boundsOf(args).execArgv)
     expect(own).toEqual(args)
     expect(heapBytes).toBeLessThan(300 * MiB)
   },

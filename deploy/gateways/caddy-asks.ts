@@ -1,0 +1,45 @@
+import type { Destination, Setup } from './guide.ts'
+
+const asking = ({ limiterHost, limiterPort, source, token }: Destination) => `route {
+  request_header -X-Quotacast-*
+  forward_auth ${limiterHost}:${limiterPort} {
+    uri /v1/auth
+    header_up X-Quotacast-Token "${token}"
+    header_up X-Quotacast-Gateway "${source}"
+    header_up X-Quotacast-Client-Ip {http.request.remote.host}
+    copy_headers X-Quotacast-Decision-Id
+    transport http {
+      dial_timeout 100ms
+      response_header_timeout 500ms
+    }
+  }
+}
+header {
+  X-Quotacast-Decision-Id {http.request.header.X-Quotacast-Decision-Id}
+  defer
+}`
+
+export const caddyAsks: readonly Setup[] = [
+  {
+    title: 'With forward_auth',
+    steps: [
+      {
+        text: 'Put this into the block of the site. The answer of a call carries the id of its decision into the log, which joins the two.',
+        snippet: { language: 'caddyfile', of: asking },
+      },
+      {
+        text: 'Callers are known by their keys (`Authorization`, `X-Api-Key`), whose fingerprints `keys` gives names. Where a `map` names them, say it: `header_up X-Quotacast-Consumer {quotacast_consumer}` within `forward_auth`.',
+      },
+      {
+        text: 'While the limiter is away, calls get 502. To let them pass, add this to the site, with the address of your upstream. It also takes over where the upstream itself cannot be reached.',
+        snippet: {
+          language: 'caddyfile',
+          of: () => `handle_errors {
+  @away expression \`{http.error.status_code} in [502, 503, 504]\`
+  reverse_proxy @away upstream:9000
+}`,
+        },
+      },
+    ],
+  },
+]

@@ -1,0 +1,86 @@
+/** https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/ext_authz_filter */
+import { grpcClusterOf } from './envoy-format.ts'
+import type { Destination, Setup } from './guide.ts'
+
+const CLUSTER = 'quotacast_limiter'
+const FILTERS = 'type.googleapis.com/envoy.extensions.filters.http'
+
+const limiterCluster = ({ limiterHost, limiterGrpcPort }: Destination) => `clusters:
+  - ${grpcClusterOf(CLUSTER, limiterHost, limiterGrpcPort, 4).trimStart()}`
+
+const clusterStep = { text: 'Among the clusters:', snippet: { language: 'yaml', of: limiterCluster } }
+
+const externalAuthorization = ({ token }: Destination) => `http_filters:
+  - name: envoy.filters.http.ext_authz
+    typed_config:
+      "@type": ${FILTERS}.ext_authz.v3.ExtAuthz
+      transport_api_version: V3
+      # Without an answer calls pass; false refuses them with 403.
+      failure_mode_allow: true
+      grpc_service:
+        envoy_grpc: { cluster_name: ${CLUSTER} }
+        timeout: 0.2s
+        initial_metadata:
+          - { key: x-quotacast-token, value: "${token}" }`
+
+const whoAsks = ({ source }: Destination) => `typed_per_filter_config:
+  envoy.filters.http.ext_authz:
+    "@type": ${FILTERS}.ext_authz.v3.ExtAuthzPerRoute
+    check_settings:
+      context_extensions: { gateway: ${source} }`
+
+const rateLimitService = ({ token }: Destination) => `http_filters:
+  - name: envoy.filters.http.ratelimit
+    typed_config:
+      "@type": ${FILTERS}.ratelimit.v3.RateLimit
+      domain: quotacast
+      # Without an answer calls pass; true refuses them with 500. Envoy's own default is 20 ms.
+      failure_mode_deny: false
+      timeout: 0.1s
+      enable_x_ratelimit_headers: DRAFT_VERSION_03
+      rate_limit_service:
+        transport_api_version: V3
+        grpc_service:
+          envoy_grpc: { cluster_name: ${CLUSTER} }
+          initial_metadata:
+            - { key: x-quotacast-token, value: "${token}" }`
+
+const descriptors = ({ source }: Destination) => `rate_limits:
+  - actions:
+      - generic_key: { descriptor_key: gateway, descriptor_value: ${source} }
+      - request_headers: { header_name: x-api-key, descriptor_key: credential, skip_if_absent: true }
+      - request_headers: { header_name: ":path", descriptor_key: path }`
+
+export const envoyAsks: readonly Setup[] = [
+  {
+    title: 'With ext_authz',
+    steps: [
+      {
+        text: 'Before the filter `router` of every HTTP connection manager. Callers are the fingerprints of their keys (`Authorization`, `X-Api-Key`), which `keys` gives names; what Quotacast says of them comes with denials and answers alike.',
+        snippet: { language: 'yaml', of: externalAuthorization },
+      },
+      {
+        text: 'Into the virtual host or the route: what its questions say beside the call (`tenant`, `consumer`, and every dimension of quotas).',
+        snippet: { language: 'yaml', of: whoAsks },
+      },
+      clusterStep,
+      {
+        text: 'The access log, as above, tells the id of the decision (`x-quotacast-decision-id`) that joins a call to its question.',
+      },
+    ],
+  },
+  {
+    title: 'With the rate limit service',
+    steps: [
+      { text: 'Before the filter `router`:', snippet: { language: 'yaml', of: rateLimitService } },
+      {
+        text: 'Into the virtual host or the route. The entries of descriptors are dimensions of quotas.',
+        snippet: { language: 'yaml', of: descriptors },
+      },
+      clusterStep,
+      {
+        text: 'Envoy asks before the call passes. To have it told what a call took, as Envoy AI Gateway does with tokens, add rate limits with `apply_on_stream_done`, as the reference of `limiter.grpc` says.',
+      },
+    ],
+  },
+]

@@ -1,0 +1,62 @@
+/** HAProxy has no forward-auth: an action in Lua asks with its HTTP client (2.5 and later). */
+import type { Destination, Setup } from './guide.ts'
+
+const script = ({
+  limiterUrl,
+  source,
+  token,
+}: Destination) => `-- What to do while nobody answers: true lets calls pass.
+local PASSES_WHEN_AWAY = true
+local TIMEOUT_MS = 500
+local PASSED_ON = { "retry-after", "ratelimit", "ratelimit-policy", "content-type", "x-quotacast-denied" }
+
+core.register_action("quotacast", { "http-req" }, function(txn)
+  local headers = {
+    ["x-quotacast-token"] = { "${token}" },
+    ["x-quotacast-gateway"] = { "${source}" },
+    ["x-forwarded-uri"] = { txn.sf:url() },
+    ["x-quotacast-client-ip"] = { txn.sf:src() },
+  }
+  local function tell(name, value)
+    if value and value ~= "" then headers[name] = { value } end
+  end
+  tell("x-quotacast-request-id", txn.sf:unique_id())
+  tell("x-quotacast-consumer", txn:get_var("txn.quotacast_consumer"))
+  tell("authorization", txn.sf:req_hdr("authorization"))
+  tell("x-api-key", txn.sf:req_hdr("x-api-key"))
+
+  local answer = core.httpclient():get{ url = "${limiterUrl}/v1/auth", timeout = TIMEOUT_MS, headers = headers }
+  local isAway = not answer or answer.status == 0 or answer.status >= 500
+  if isAway and PASSES_WHEN_AWAY or not isAway and answer.status == 200 then return end
+  local reply = txn:reply{ status = isAway and 503 or answer.status, body = not isAway and answer.body or "" }
+  for _, name in ipairs(PASSED_ON) do
+    local values = not isAway and answer.headers[name]
+    if values then
+      reply:add_header(name, values[0])
+      -- For the log, which rules for answers of servers do not reach.
+      txn:set_var("txn.quotacast_" .. name:gsub("-", "_"), values[0])
+    end
+  end
+  txn:done(reply)
+end)`
+
+export const haproxyAsks: readonly Setup[] = [
+  {
+    title: 'With an action in Lua',
+    steps: [
+      { text: 'Write this into `/etc/haproxy/quotacast.lua`.', snippet: { language: 'lua', of: script } },
+      {
+        text: 'Put this into the section `global`.',
+        snippet: {
+          language: 'haproxy',
+          of: () => `lua-load /etc/haproxy/quotacast.lua
+httpclient.retries 0`,
+        },
+      },
+      {
+        text: 'Put this into the `frontend`, behind the lines of its log: they set the id of the call, which joins it to its question, and who calls.',
+        snippet: { language: 'haproxy', of: () => 'http-request lua.quotacast' },
+      },
+    ],
+  },
+]
