@@ -46,8 +46,18 @@ export function toDecision(
     binding = quota.name
   }
   const retryAfterMs = isAllowed || retryAtMs === Number.POSITIVE_INFINITY ? null : retryAtMs - nowMs
-  const rest = { quotas: answers, violated, isDegraded: isApproximate, block: null }
-  return { isAllowed, reference, asOfMs, nowMs, binding, retryAfterMs, ...rest }
+  return {
+    isAllowed,
+    reference,
+    asOfMs,
+    nowMs,
+    binding,
+    retryAfterMs,
+    quotas: answers,
+    violated,
+    isDegraded: isApproximate,
+    block: null,
+  }
 }
 
 interface Judged {
@@ -58,20 +68,23 @@ interface Judged {
   readonly nowMs: number
 }
 
-function toQuotaStanding(quota: Quota, judged: Judged): QuotaStanding {
-  const { name, unit, enforcement, window } = quota
-  const { claim, standing, limit } = judged
-  const { reserved } = standing
+function toQuotaStanding(quota: Quota, { claim, standing, limit, nowMs }: Judged): QuotaStanding {
+  const { window } = quota
+  const { used, reserved } = standing
   // Of a window that resets, what was forgiven is in the claim's limit; of a sliding one, in what is used.
   const forgiven = window.kind === 'rate' ? 0 : claim.limit - limit
   return {
-    ...{ quota: name, unit, limit, enforcement, reserved },
+    quota: quota.name,
+    unit: quota.unit,
+    limit,
     // A level is a fraction: what is left of a unit is no unit.
-    used: Math.ceil(Math.max(0, standing.used - forgiven)),
-    remaining: Math.floor(Math.max(0, claim.limit - standing.used - reserved)),
-    resetAtMs: resetAt(quota, judged),
+    used: Math.ceil(Math.max(0, used - forgiven)),
+    reserved,
+    remaining: Math.floor(Math.max(0, claim.limit - used - reserved)),
+    resetAtMs: resetAt(quota, claim, used, limit, nowMs),
     countsLongerMs: window.kind === 'sliding' ? window.slotMs : 0,
     overshootMax: standing.overshootMax ?? (isExact(quota, reserved) ? 0 : null),
+    enforcement: quota.enforcement,
   }
 }
 
@@ -82,14 +95,14 @@ function isExact({ unit, counts, enforcement }: Quota, reserved: number): boolea
 }
 
 /** When all that is used now counts no more. */
-function resetAt({ window, reservation }: Quota, { claim, standing, limit, nowMs }: Judged): number {
+function resetAt({ window, reservation }: Quota, claim: Claim, used: number, limit: number, nowMs: number): number {
   switch (window.kind) {
     case 'fixed':
     case 'calendar':
     case 'sliding':
       return claim.endMs
     case 'rate':
-      return limit === 0 ? nowMs : nowMs + Math.ceil((standing.used * window.periodMs) / limit)
+      return limit === 0 ? nowMs : nowMs + Math.ceil((used * window.periodMs) / limit)
     case 'held':
       return nowMs + reservation.ttlSeconds * 1000 + SWEEP_MS
   }

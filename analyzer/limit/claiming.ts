@@ -1,11 +1,18 @@
 /** What a quota claims of the limit store: the bucket, what fits into it, and how what was spent goes away again. */
 import type { Allowance } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
-import { bucketAt, HELD_MS_MAX, type RateWindow, type SlidingWindow } from '../usage/window.ts'
+import { bucketAt, HELD_MS_MAX, type RateWindow, type SlidingWindow, type Window } from '../usage/window.ts'
 import type { Claim, Drain, Slots } from './limit-store.ts'
 
 /** A call under way is one, whatever it costs. */
 const HELD_SLOTS: Slots = { everyMs: HELD_MS_MAX, lengthMs: HELD_MS_MAX, sinceMs: 0, forgiven: 0 }
+
+interface Wanted {
+  readonly subject: string
+  readonly cost: number
+  readonly allowance: Allowance
+  readonly bucket: Window
+}
 
 /** The claim of a call that costs `cost` (of what is held, always 1). */
 export function claimOf(
@@ -13,28 +20,43 @@ export function claimOf(
   subject: string,
   { cost, allowance, nowMs }: { cost: number; allowance: Allowance; nowMs: number },
 ): Claim {
-  const { series, window } = quota
+  const { window } = quota
   const { limit, forgiven } = allowance
-  const bucket = bucketAt(window, nowMs)
-  const claim = {
-    ...{ series, subject, startMs: bucket.startMs, endMs: bucket.endMs, limit, cost },
-    isSpent: quota.counts !== 'records',
-    isEnforced: quota.enforcement === 'deny',
-    isDeniedWhenAway: quota.onStoreFailure === 'deny',
-    ...{ isHeld: false, slots: null, drain: null },
-  }
+  const wanted = { subject, cost, allowance, bucket: bucketAt(window, nowMs) }
   switch (window.kind) {
     case 'fixed':
     case 'calendar':
-      return { ...claim, limit: limit + forgiven }
+      return toClaim(quota, wanted, limit + forgiven, null, null)
     case 'sliding':
-      return { ...claim, slots: slotsOf(window, allowance) }
+      return toClaim(quota, wanted, limit, slotsOf(window, allowance), null)
     case 'rate':
-      return { ...claim, limit: burstOf(window, limit), drain: drainOf(window, allowance) }
+      return toClaim(quota, wanted, burstOf(window, limit), null, drainOf(window, allowance))
     case 'held':
-      return { ...claim, cost: 1, isHeld: true, slots: HELD_SLOTS }
+      return toClaim(quota, { ...wanted, cost: 1 }, limit, HELD_SLOTS, null)
   }
 }
+
+/** In one literal: it is made for every quota of every decision. */
+const toClaim = (
+  { series, counts, enforcement, onStoreFailure, window }: Quota,
+  { subject, cost, bucket }: Wanted,
+  limit: number,
+  slots: Slots | null,
+  drain: Drain | null,
+): Claim => ({
+  series,
+  subject,
+  startMs: bucket.startMs,
+  endMs: bucket.endMs,
+  limit,
+  cost,
+  isSpent: counts !== 'records',
+  isEnforced: enforcement === 'deny',
+  isDeniedWhenAway: onStoreFailure === 'deny',
+  isHeld: window.kind === 'held',
+  slots,
+  drain,
+})
 
 /** How costs of the quota drain; null where they do not. */
 export function drainOfQuota({ window }: Quota, allowance: Allowance): Drain | null {
@@ -42,11 +64,17 @@ export function drainOfQuota({ window }: Quota, allowance: Allowance): Drain | n
 }
 
 const slotsOf = ({ slotMs, lengthMs }: SlidingWindow, { sinceMs, forgiven }: Allowance): Slots => ({
-  ...{ everyMs: slotMs, lengthMs, sinceMs, forgiven },
+  everyMs: slotMs,
+  lengthMs,
+  sinceMs,
+  forgiven,
 })
 
 const drainOf = ({ periodMs, keptMs }: RateWindow, { limit, sinceMs }: Allowance): Drain => ({
-  ...{ amount: limit, periodMs, sinceMs, keptMs },
+  amount: limit,
+  periodMs,
+  sinceMs,
+  keptMs,
 })
 
 /** A limit of 0 denies, whatever the burst. */

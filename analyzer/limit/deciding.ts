@@ -11,7 +11,8 @@ import {
   type Standing,
   type StoreDecision,
 } from './limit-store.ts'
-import { addressAt, obtainBucket, standingOf } from './standing.ts'
+import type { StoredBucket } from './open-windows.ts'
+import { findBucket, obtainBucket, standingOf } from './standing.ts'
 
 /** How a decision takes what is claimed; null when it takes nothing. */
 export function chargeOf(verb: DecideRequest['verb'], { isSpent, isHeld, cost }: Claim): 'spent' | 'held' | null {
@@ -25,15 +26,18 @@ export function chargeOf(verb: DecideRequest['verb'], { isSpent, isHeld, cost }:
 export function decide(counters: Counters, request: DecideRequest, nowMs: number): StoreDecision {
   const { windows, ledger } = counters
   const { verb, claims, requestId, gateway } = request
+  const buckets: (StoredBucket | undefined)[] = []
   const standings: Standing[] = []
   let isAllowed = true
   let fresh = 0
   let holds = verb === 'reserve'
   for (const claim of claims) {
-    if (windows.find(addressAt(claim, nowMs)) === undefined) fresh += 1
+    const bucket = findBucket(windows, claim, nowMs)
+    if (bucket === undefined || isTakenAlong(claim, bucket, nowMs)) fresh += 1
     if (chargeOf(verb, claim) === 'held') holds = true
-    const standing = standingOf(windows, claim, nowMs)
+    const standing = standingOf(windows, claim, bucket, nowMs)
     if (!standing.fits && claim.isEnforced && verb !== 'record') isAllowed = false
+    buckets.push(bucket)
     standings.push(standing)
   }
   if (!isAllowed || request.isDryRun) return { isAllowed, reference: null, standings }
@@ -43,7 +47,7 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
   if (holds && ledger.held.size >= RESERVATIONS_MAX)
     throw new LimitStoreError('LIMITS_FULL', 'no room for more reservations')
   counters.sequence += 1
-  const charges = chargeAll(counters, request, standings, nowMs)
+  const charges = chargeAll(counters, request, { buckets, standings }, nowMs)
   const reference = { epoch: counters.settled.current.epoch, sequence: counters.sequence, charges }
   if (holds || requestId !== null) {
     addEntry(ledger, {
@@ -57,10 +61,20 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
   return { isAllowed, reference, standings }
 }
 
+/** What drains takes a new place in each stretch of time in which it is spent. */
+const isTakenAlong = ({ drain }: Claim, { window }: StoredBucket, nowMs: number) =>
+  drain !== null && window.startMs + drain.keptMs <= nowMs
+
+interface Looked {
+  readonly buckets: readonly (StoredBucket | undefined)[]
+  /** Told afterwards what is taken then. */
+  readonly standings: readonly Standing[]
+}
+
 function chargeAll(
   counters: Counters,
   { verb, claims, gateway }: DecideRequest,
-  standings: readonly Standing[],
+  { buckets, standings }: Looked,
   nowMs: number,
 ): Charge[] {
   const { windows } = counters
@@ -70,16 +84,17 @@ function chargeAll(
     const standing = standings[index]
     const how = claim === undefined ? null : chargeOf(verb, claim)
     if (claim === undefined || standing === undefined || how === null) continue
-    const bucket = obtainBucket(windows, claim, nowMs)
+    const found = claim.drain === null ? buckets[index] : undefined
+    const bucket = found ?? obtainBucket(windows, claim, nowMs)
     const share = shareIndex(bucket, gateway)
     const usedBefore = usedOf(bucket)
-    if (how === 'held') bucket.reserved += claim.cost
+    const isHeld = how === 'held'
+    if (isHeld) bucket.reserved += claim.cost
     else addPending(bucket, share, claim.cost)
     floor(bucket)
     touch(counters, bucket)
-    const isHeld = how === 'held'
     if (claim.slots === null) {
-      const { used, reserved } = standingOf(windows, claim, nowMs)
+      const { used, reserved } = standingOf(windows, claim, bucket, nowMs)
       standing.used = used
       standing.reserved = reserved
     } else {

@@ -67,6 +67,7 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
   return {
     nowMs,
     decide: async request => decide(ifAvailable(), request, nowMs()),
+    decideAtOnce: request => decide(ifAvailable(), request, nowMs()),
     settle: async (reference, spends) => settle(ifAvailable(), reference, spends, nowMs()),
     release: async reference => settle(ifAvailable(), reference, [], nowMs()),
     reservation: async reference => reservationOf(ifAvailable(), reference),

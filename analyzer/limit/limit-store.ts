@@ -226,6 +226,8 @@ export interface LimitStore {
   nowMs(): number
   /** Spends all claims or none. Throws `LimitStoreError`. */
   decide(request: DecideRequest): Promise<StoreDecision>
+  /** The same without a promise, where the counters are in this process; null elsewhere. */
+  readonly decideAtOnce: ((request: DecideRequest) => StoreDecision) | null
   /** Replaces what a decision took by the true costs, once. */
   settle(reference: DecisionReference, spends: readonly Spend[]): Promise<SettleOutcome>
   /** Gives back what a decision took, once. */

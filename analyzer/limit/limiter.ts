@@ -106,16 +106,19 @@ interface Hold {
   readonly note: string
 }
 
+/** At once where the counters are in this process. */
+type Answer = Decision | Promise<Decision>
+
 export interface Limiter {
   prepare(ask: Ask): Prepared
   /** Decides and spends. Never throws for a store that is away. */
-  check(prepared: Prepared): Promise<Decision>
+  check(prepared: Prepared): Answer
   /** Decides and holds the costs until they are settled or released, or the reservation expires. Never throws, as `check`. */
-  reserve(prepared: Prepared, hold: Hold): Promise<Decision>
+  reserve(prepared: Prepared, hold: Hold): Answer
   /** Decides and spends nothing, whether the caller is blocked or not; the block is told beside it. */
   look(prepared: Prepared): Promise<Decision>
   /** Spends in any case, blocked or over the limit: the call has been made. A negative cost gives back. */
-  record(prepared: Prepared): Promise<Decision>
+  record(prepared: Prepared): Answer
 }
 
 export interface LimiterDeps {
@@ -139,66 +142,79 @@ export function createLimiter(deps: LimiterDeps): Limiter {
     if (blocksOf?.policy !== policy) blocksOf = { policy, find: createBlocks(policy.blocks) }
     return blocksOf.find({ tenant: dims.tenant, consumer: dims.consumer, clientIp, nowMs })
   }
-  const degraded = (quotas: readonly Quota[], error: unknown, nowMs: number): Decision => {
+  const fail = (quotas: readonly Quota[], error: unknown, nowMs: number): Decision => {
     if (!(error instanceof LimitStoreError)) throw error
     decisionDegraded(deps.logger, error.message, error.message !== lastFailure)
     lastFailure = error.message
-    const denying = quotas.filter(quota => quota.enforcement === 'deny' && quota.onStoreFailure === 'deny')
-    const violated = denying.map(quota => quota.name)
-    const isAllowed = violated.length === 0
-    const retryAfterMs = isAllowed ? null : AWAY_RETRY_MS
-    const rest = { asOfMs: asOfMs(nowMs), nowMs, reference: null, quotas: [], isDegraded: true, block: null }
-    return { ...rest, isAllowed, binding: violated[0] ?? null, retryAfterMs, violated }
+    return degraded(quotas, nowMs, asOfMs(nowMs))
   }
-
-  const decide = async (
-    verb: DecideRequest['verb'],
-    prepared: Prepared,
-    hold: Hold | null = null,
-  ): Promise<Decision> => {
-    const { ask, nowMs, quotas, claims } = prepared
-    let decided: StoreDecision
-    try {
-      decided = await store.decide({
-        verb,
-        claims,
-        gateway: ask.dims.gateway ?? '',
-        requestId: ask.requestId,
-        isDryRun: ask.isDryRun,
-        expiresAtMs: hold?.expiresAtMs ?? heldUntil(prepared),
-        note: hold?.note ?? null,
-      })
-    } catch (error) {
-      return degraded(verb === 'record' ? [] : quotas, error, nowMs)
-    }
+  const finish = (verb: DecideRequest['verb'], prepared: Prepared, decided: StoreDecision): Decision => {
+    const { ask, nowMs } = prepared
     lastFailure = null
     // A reservation that is allowed is counted with its true cost, when it is settled.
     const isHeld = verb === 'reserve' && decided.isAllowed && decided.isApproximate !== true
     if (!ask.isDryRun && !isHeld) sumUp(summing, prepared, decided)
     return toDecision(prepared, decided, asOfMs(nowMs))
   }
-
-  const unlessBlocked = async (prepared: Prepared, decided: () => Promise<Decision>): Promise<Decision> => {
+  const decide = (verb: DecideRequest['verb'], prepared: Prepared, hold: Hold | null): Answer => {
+    const { nowMs } = prepared
+    const quotas = verb === 'record' ? [] : prepared.quotas
+    const request = toRequest(verb, prepared, hold)
+    if (store.decideAtOnce === null) {
+      return store.decide(request).then(
+        decided => finish(verb, prepared, decided),
+        (error: unknown) => fail(quotas, error, nowMs),
+      )
+    }
+    let decided: StoreDecision
+    try {
+      decided = store.decideAtOnce(request)
+    } catch (error) {
+      return fail(quotas, error, nowMs)
+    }
+    return finish(verb, prepared, decided)
+  }
+  const decideUnlessBlocked = (verb: 'check' | 'reserve', prepared: Prepared, hold: Hold | null): Answer => {
     const { ask, nowMs } = prepared
     deps.onCheck(ask.dims.gateway ?? '')
     const block = blockOf(ask, nowMs)
-    return block === null ? decided() : blocked(block, nowMs, asOfMs(nowMs))
+    return block === null ? decide(verb, prepared, hold) : blocked(block, nowMs, asOfMs(nowMs))
   }
 
   return {
     prepare: ask => prepare(ask, deps.policy(), store.nowMs()),
-    check: prepared => unlessBlocked(prepared, () => decide('check', prepared)),
-    reserve: (prepared, hold) => unlessBlocked(prepared, () => decide('reserve', prepared, hold)),
+    check: prepared => decideUnlessBlocked('check', prepared, null),
+    reserve: (prepared, hold) => decideUnlessBlocked('reserve', prepared, hold),
     async look(prepared) {
       const dry = { ...prepared, ask: { ...prepared.ask, isDryRun: true } }
-      return { ...(await decide('check', dry)), block: blockOf(prepared.ask, prepared.nowMs) }
+      return { ...(await decide('check', dry, null)), block: blockOf(prepared.ask, prepared.nowMs) }
     },
     record(prepared) {
       deps.onCheck(prepared.ask.dims.gateway ?? '')
-      return decide('record', prepared)
+      return decide('record', prepared, null)
     },
   }
 }
+
+/** Nothing could be counted: the quotas' own `onStoreFailure` decides. */
+function degraded(quotas: readonly Quota[], nowMs: number, asOfMs: number): Decision {
+  const denying = quotas.filter(quota => quota.enforcement === 'deny' && quota.onStoreFailure === 'deny')
+  const violated = denying.map(quota => quota.name)
+  const isAllowed = violated.length === 0
+  const retryAfterMs = isAllowed ? null : AWAY_RETRY_MS
+  const rest = { asOfMs, nowMs, reference: null, quotas: [], isDegraded: true, block: null }
+  return { ...rest, isAllowed, binding: violated[0] ?? null, retryAfterMs, violated }
+}
+
+const toRequest = (verb: DecideRequest['verb'], prepared: Prepared, hold: Hold | null): DecideRequest => ({
+  verb,
+  claims: prepared.claims,
+  gateway: prepared.ask.dims.gateway ?? '',
+  requestId: prepared.ask.requestId,
+  isDryRun: prepared.ask.isDryRun,
+  expiresAtMs: hold === null ? heldUntil(prepared) : hold.expiresAtMs,
+  note: hold === null ? null : hold.note,
+})
 
 function prepare(ask: Ask, policy: Policy, nowMs: number): Prepared {
   const { dims } = ask

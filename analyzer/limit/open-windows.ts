@@ -33,6 +33,7 @@ export interface OpenWindow {
 export interface OpenWindows {
   /** The bucket, if anything was ever spent in it. */
   find(address: BucketAddress): StoredBucket | undefined
+  findAt(series: string, subject: string, startMs: number): StoredBucket | undefined
   /** The bucket, made if need be. */
   obtain(address: BucketAddress): StoredBucket
   /** The window, made if need be. */
@@ -85,8 +86,12 @@ export function createOpenWindows(firstId: number): OpenWindows {
     return add({ id: nextId - 1, series, startMs, endMs, comparedTo: null, isDirty: true })
   }
 
+  const findAt = (series: string, subject: string, startMs: number) =>
+    findWindow(bySeries.get(series), startMs)?.buckets.get(subject)
+
   return {
-    find: ({ series, subject, startMs }) => findWindow(bySeries.get(series), startMs)?.buckets.get(subject),
+    find: ({ series, subject, startMs }) => findAt(series, subject, startMs),
+    findAt,
     obtain({ series, subject, startMs, endMs }) {
       const window = obtainWindow(series, startMs, endMs)
       return window.buckets.get(subject) ?? addBucket(window, window.list.length, subject, null)

@@ -123,6 +123,7 @@ function createVerbs(
   return {
     nowMs: clock.nowMs,
     decide: deciding.decide,
+    decideAtOnce: null,
     settle: (reference, spends) => settle(reference, spends, false),
     release: reference => settle(reference, [], false),
     ...createReservationReading(connection),

@@ -27,8 +27,7 @@ export function findDraining(
   nowMs: number,
 ): StoredBucket | undefined {
   const startMs = Math.floor(nowMs / keptMs) * keptMs
-  const at = { series, subject, endMs: 0 }
-  return windows.find({ ...at, startMs }) ?? windows.find({ ...at, startMs: startMs - keptMs })
+  return windows.findAt(series, subject, startMs) ?? windows.findAt(series, subject, startMs - keptMs)
 }
 
 /** The bucket to spend in, made if need be; what drains has done so. */
@@ -36,7 +35,7 @@ export function obtainBucket(windows: OpenWindows, target: Target, nowMs: number
   const address = addressAt(target, nowMs)
   if (target.drain === null) return windows.obtain(address)
   const before = findDraining(windows, target, target.drain.keptMs, nowMs)
-  const bucket = windows.obtain(address)
+  const bucket = before?.window.startMs === address.startMs ? before : windows.obtain(address)
   if (before !== undefined && before !== bucket) {
     bucket.settled = before.settled
     bucket.reserved = before.reserved
@@ -48,14 +47,24 @@ export function obtainBucket(windows: OpenWindows, target: Target, nowMs: number
   return bucket
 }
 
-/** What is taken of the claim, and whether it fits beside that. */
-export function standingOf(windows: OpenWindows, claim: Claim, nowMs: number): Standing {
+/** What is taken of the claim, and whether it fits beside that. `bucket` is what `findBucket` answers to it. */
+export function standingOf(
+  windows: OpenWindows,
+  claim: Claim,
+  bucket: StoredBucket | undefined,
+  nowMs: number,
+): Standing {
   if (claim.slots !== null) return slidingStanding(windows, claim, claim.slots, nowMs)
-  if (claim.drain !== null) return drainingStanding(windows, claim, claim.drain, nowMs)
-  const bucket = windows.find(claim)
+  if (claim.drain !== null) return drainingStanding(claim, claim.drain, bucket, nowMs)
   const used = bucket === undefined ? 0 : usedOf(bucket)
   const reserved = bucket === undefined ? 0 : bucket.reserved
   return { used, reserved, fits: fitsLimit(used + reserved, claim.cost, claim.limit), fitsAtMs: null }
+}
+
+/** The bucket in which the target would spend, or, of what drains, the one to be taken along; undefined before the first. */
+export function findBucket(windows: OpenWindows, target: Target, nowMs: number): StoredBucket | undefined {
+  if (target.drain !== null) return findDraining(windows, target, target.drain.keptMs, nowMs)
+  return windows.find(addressAt(target, nowMs))
 }
 
 function slidingStanding(windows: OpenWindows, claim: Claim, slots: Slots, nowMs: number): Standing {
@@ -88,9 +97,12 @@ function slidingStanding(windows: OpenWindows, claim: Claim, slots: Slots, nowMs
 const usedInSlot = (bucket: StoredBucket, { sinceMs, forgiven }: Slots): number =>
   bucket.window.startMs === sinceMs ? Math.max(0, usedOf(bucket) - forgiven) : usedOf(bucket)
 
-function drainingStanding(windows: OpenWindows, claim: Claim, drains: Drain, nowMs: number): Standing {
-  const { cost, limit } = claim
-  const bucket = findDraining(windows, claim, drains.keptMs, nowMs)
+function drainingStanding(
+  { cost, limit }: Claim,
+  drains: Drain,
+  bucket: StoredBucket | undefined,
+  nowMs: number,
+): Standing {
   const level = bucket?.level ? levelAt(bucket, bucket.level, drains, nowMs) : 0
   const reserved = bucket?.reserved ?? 0
   const over = level + (reserved + cost - limit) * drains.periodMs

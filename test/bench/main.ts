@@ -5,6 +5,7 @@
 import { parseArgs } from 'node:util'
 import { benchAnomalies } from './anomalies.ts'
 import { benchCheck } from './check.ts'
+import { benchDecide } from './decide.ts'
 import { benchDecode } from './decode.ts'
 import { benchEstimates } from './estimates.ts'
 import { benchForecast } from './forecast.ts'
@@ -18,6 +19,7 @@ const BENCHES = {
   ingest: benchIngest,
   check: benchCheck,
   rls: benchRls,
+  decide: benchDecide,
   decode: benchDecode,
   import: () => benchImport({ fileBytes }),
   estimates: benchEstimates,

@@ -97,7 +97,9 @@ test('an approximate answer says so, and is no word of a used-up quota', async (
   let isAway = false
   const wrap = (store: LimitStore): LimitStore => {
     const alone = createLocalCounters('alone', createLastKnown(), store.nowMs())
-    return { ...store, decide: async asked => (isAway ? alone.decide(asked, store.nowMs()) : store.decide(asked)) }
+    const decide: LimitStore['decide'] = async asked =>
+      isAway ? alone.decide(asked, store.nowMs()) : store.decide(asked)
+    return { ...store, decideAtOnce: null, decide }
   }
   await open({ quotas: [requests, strict], wrap })
   expect((await ask('/v1/auth')).headers).not.toHaveProperty('x-quotacast-degraded')

@@ -160,6 +160,7 @@ describeWith(envoyChecks, 'Envoy', () => {
       limiter: { legacyHeaders: false },
       wrap: store => ({
         ...store,
+        decideAtOnce: null,
         decide: request => (isHanging ? new Promise(() => undefined) : store.decide(request)),
       }),
     })

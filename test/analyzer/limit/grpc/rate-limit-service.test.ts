@@ -203,6 +203,7 @@ describe('ShouldRateLimit', () => {
       quotas: [denying],
       wrap: store => ({
         ...store,
+        decideAtOnce: null,
         decide: request =>
           isAway ? Promise.reject(new LimitStoreError('LIMITS_UNAVAILABLE', 'away')) : store.decide(request),
       }),
