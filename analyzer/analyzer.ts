@@ -20,11 +20,12 @@ import { createUsageRoutes } from './api/usage.ts'
 import { createWhatIfRoutes } from './api/what-if.ts'
 import { createConsoleRoutes } from './console/routes.ts'
 import type { Control } from './control/control.ts'
-import { quotaReadFailed, tickFinished, tickSkipped, ticksResumed } from './events.ts'
+import { changesMade, changesWaiting, quotaReadFailed, tickFinished, tickSkipped, ticksResumed } from './events.ts'
 import type { Policy } from './policy/policy.ts'
 import { hasReset } from './tick/followed-quota.ts'
 import { startSchedule } from './tick/schedule.ts'
-import { createTicker, type Ticker } from './tick/ticker.ts'
+import { type SteeringDeps, steer } from './tick/steering.ts'
+import { createTicker, type Snapshot, type Ticker } from './tick/ticker.ts'
 
 export const AnalyzerOptions = Type.Object(
   {
@@ -80,10 +81,12 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
     subjectsMax: options.subjectsMax,
     now,
   })
+  const steering = createSteering({ control, policy, now }, log)
   const { snapshot } = ticker
   const live = createLive({ client: store.client, snapshot, principalOf, now })
   const schedule = startSchedule(options.tickSeconds * 1000, async () => {
     const wasDone = await tickOnce(ticker, log)
+    if (wasDone) await steering(ticker.snapshot())
     void live.publish()
     return wasDone
   })
@@ -117,6 +120,25 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
     },
     status: () => toStatus({ snapshot: snapshot(), policy: policy(), nowMs: now() }, null),
     close: () => schedule.close(),
+  }
+}
+
+/** Changes what follows from a tick. A control log that is away is no reason to die: the next tick tries again. */
+function createSteering(deps: SteeringDeps, log: Logger): (snapshot: Snapshot) => Promise<void> {
+  let waitingFor: string | null = null
+  return async ({ forecasts, asOfMs }) => {
+    try {
+      const made = await steer(
+        deps,
+        forecasts.filter(forecast => forecast.asOfMs === asOfMs),
+      )
+      if (made > 0) changesMade(made)
+      waitingFor = null
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error)
+      changesWaiting(log, reason, reason !== waitingFor)
+      waitingFor = reason
+    }
   }
 }
 

@@ -48,6 +48,20 @@ export function quotaReadFailed(log: Logger, failure: { quota: string; reason: s
   if (isNew) log.warn(failure, 'a quota could not be read')
 }
 
+const changesSteered = meter.createCounter('quotacast_analyzer_changes_total', {
+  description: 'Changes that the analyzer made by itself: paces, and limits that providers say.',
+})
+
+/** The analyzer changed something; what it was is in the audit. */
+export function changesMade(changes: number): void {
+  changesSteered.add(changes)
+}
+
+/** What the analyzer wants to change waits for the control log. Logged when the reason changes. */
+export function changesWaiting(log: Logger, reason: string, isNew: boolean): void {
+  if (isNew) log.warn({ reason }, 'paces and learned limits are not handed on')
+}
+
 const decisionsTotal = meter.createCounter('quotacast_decisions_total', {
   description: 'Decisions by quota and result, counted when their sums are handed on.',
 })

@@ -16,12 +16,25 @@ export const ForecastAnswer = Type.Object({
   quota: Type.String({ description: 'Name of the quota.' }),
   subject: SubjectAnswer,
   unit: Type.Enum(UNITS, { description: 'What the quota counts.' }),
-  limit: Type.Number({
-    description: 'Units that the subject may use per window now: its own limit and grants included.',
-  }),
+  limit: orNull(
+    Type.Number(),
+    'Units that the subject may use per window now: its own limit and grants included. Null while the provider has not said it.',
+  ),
   limitChanges: Type.Array(Type.Object({ fromMs: instant('Begin'), limit: Type.Number() }), {
     description: 'Limits that will hold later until `windowEndMs`, as far as grants that begin or end tell.',
   }),
+  upstream: orNull(
+    Type.Object({
+      limit: orNull(Type.Number(), 'Units that it allows per window of its own.'),
+      remaining: orNull(Type.Number(), 'Units that were left.'),
+      resetAtMs: orNull(Type.Number(), 'When it refills, Unix milliseconds.'),
+      deniedUntilMs: orNull(Type.Number(), 'When it said to come again as it last refused a call, Unix milliseconds.'),
+      asOfMs: Type.Number({
+        description: 'End of the call whose answer said it, Unix milliseconds; 0 for a refusal alone.',
+      }),
+    }),
+    'What the provider said last of the subject, where the limit is `upstream`; null while it said nothing.',
+  ),
   blocked: orNull(Block, 'The block under which the tenant or consumer may not pass at all, whatever is left.'),
   used: Type.Number({
     description:

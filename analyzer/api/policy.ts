@@ -11,7 +11,8 @@ import type { Wish } from '../control/fold.ts'
 import { isAddressRange } from '../limit/blocks.ts'
 import { Block, Grant, Override } from '../policy/adjustment.ts'
 import { keyOf, type Policy } from '../policy/policy.ts'
-import { parseQuota, QUOTAS_MAX, QuotaError, QuotaOptions } from '../policy/quota.ts'
+import { parseQuota, QUOTAS_MAX, QuotaError } from '../policy/quota.ts'
+import { QuotaOptions } from '../policy/quota-options.ts'
 import { RequestError, tenantAsked } from './request-error.ts'
 
 const ADJUSTMENTS_MAX = 100_000

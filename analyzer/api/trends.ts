@@ -20,7 +20,7 @@ const Outgrown = Type.Object({
 const Answer = Type.Object({
   quota: Type.String(),
   unit: Type.Enum(UNITS),
-  limit: Type.Number({ description: 'Units that the quota allows per window.' }),
+  limit: orNull(Type.Number(), 'Units that the quota allows per window; null where the provider says it, by key.'),
   asOfMs: Type.Integer({ description: 'Trends are of the four weeks of whole hours before, Unix milliseconds.' }),
   subjects: Type.Array(
     Type.Object({
@@ -37,7 +37,7 @@ const Answer = Type.Object({
       ),
       outgrown: orNull(
         Type.Object({ typical: Outgrown, busy: Outgrown }),
-        'The typical window, and the busiest in ten, if growth goes on as it is; null while less than one, or a week, is known.',
+        'The typical window, and the busiest in ten, if growth goes on as it is; null while less than one, or a week, is known, or where the provider says the limit.',
       ),
     }),
     { description: 'The most used first.' },
@@ -86,7 +86,7 @@ async function answer(deps: QuotaQueryDeps, query: SubjectsQuery, own: string | 
   }
 }
 
-function trendOf({ subject, history }: SubjectHours, windowMs: number, limit: number) {
+function trendOf({ subject, history }: SubjectHours, windowMs: number, limit: number | null) {
   const days = dailyTotals(history)
   const growth = weeklyGrowth(days)
   const knownFromMs = history.endMs - days.length * DAY_MS
@@ -99,6 +99,6 @@ function trendOf({ subject, history }: SubjectHours, windowMs: number, limit: nu
     growth,
     changes: factorChangesOf(days, knownFromMs),
     season: seasonProfile(known),
-    outgrown: outgrownBy(known, { windowMs, limit, growth: growth?.factor ?? 1 }),
+    outgrown: limit === null ? null : outgrownBy(known, { windowMs, limit, growth: growth?.factor ?? 1 }),
   }
 }

@@ -6,7 +6,7 @@ import Value from 'typebox/value'
 import type { Routes } from '../../collector/principal.ts'
 import { limitBeforeGrowth, toGrown } from '../forecast/growth.ts'
 import { parseQuota, QuotaError } from '../policy/quota.ts'
-import { type AllowedOf, allowedBy, withLimits } from '../tick/allowed.ts'
+import { type AllowedOf, allowedBy, underLimit, withLimits } from '../tick/allowed.ts'
 import { type FollowedQuota, isFollowed } from '../tick/followed-quota.ts'
 import { forecastOne } from '../tick/one-subject.ts'
 import type { SubjectForecast } from '../tick/subject-forecast.ts'
@@ -81,7 +81,7 @@ async function answer(deps: SubjectQueryDeps, body: Body, own: string | null): P
   const { forecast } = visibleForecast(quota, forecastOne(one, { nowMs, allowedOf: allowed }), own)
   const other = body.window === undefined ? one : await subjectAsked(deps.client, changed, body.subject, nowMs)
   const { limit, growth = 1 } = body
-  const allowedOf = limit === undefined ? allowed : withLimits(allowed, () => limit)
+  const allowedOf = limit === undefined ? allowed : underLimit(allowed, limit)
   const forecastUnder = (under: AllowedOf) =>
     visibleForecast(quota, forecastOne(other, { nowMs, allowedOf: under, growth }), own).forecast
   const plain = forecastUnder(allowedOf)
@@ -93,28 +93,26 @@ async function answer(deps: SubjectQueryDeps, body: Body, own: string | null): P
 /** The forecast of demand that grows, from that of demand as it is (`plain`) under limits that are smaller instead. */
 function grownBy(
   growth: number,
-  { used, limit, limitChanges }: SubjectForecast,
+  plain: SubjectForecast,
   allowedOf: AllowedOf,
   forecastUnder: (allowedOf: AllowedOf) => SubjectForecast,
 ): SubjectForecast {
+  const { used, limit, limitChanges } = plain
+  if (limit === null) return toGrown(plain, { used, limit: Number.MAX_SAFE_INTEGER, growth })
   const under = withLimits(allowedOf, each => limitBeforeGrowth({ used, limit: each, growth }))
   const limitAtReset = limitChanges.at(-1)?.limit ?? limit
   return { ...toGrown(forecastUnder(under), { used, limit, limitAtReset, growth }), limit, limitChanges }
 }
 
 /** The quota as it would be. Throws `RequestError` (400) for a window that cannot be. */
-function changedQuota(
-  quota: FollowedQuota,
-  { limit = quota.limit, window }: Body,
-  labelColumns: readonly string[],
-): FollowedQuota {
-  if (window === undefined) return { ...quota, limit }
+function changedQuota(quota: FollowedQuota, { window }: Body, labelColumns: readonly string[]): FollowedQuota {
+  if (window === undefined) return quota
   const options: unknown = Value.Default(WindowOptions, structuredClone(window))
   if (!windowOptions.Check(options)) {
     throw new RequestError(400, 'PARAMETER_INVALID', "window: expected a window as a quota's")
   }
   try {
-    const changed = parseQuota({ ...quota.options, limit, window: options }, labelColumns)
+    const changed = parseQuota({ ...quota.options, window: options, enforcement: 'shadow' }, labelColumns)
     assert(isFollowed(changed), 'what is counted in a window is followed')
     return changed
   } catch (error) {

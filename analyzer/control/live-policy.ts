@@ -1,20 +1,23 @@
 /** The policy as the config and the control log have made it: every role folds the same changes into the same value. */
 import { Compile } from 'typebox/compile'
 import type { ControlChange } from '../../collector/log/control-change.ts'
-import { Block, Grant, Override, Reset } from '../policy/adjustment.ts'
+import { Block, Grant, Learned, Override, Pace, Reset } from '../policy/adjustment.ts'
 import { createPolicy, type Policy } from '../policy/policy.ts'
-import { parseQuota, type Quota, QuotaError, QuotaOptions } from '../policy/quota.ts'
+import { parseQuota, type Quota, QuotaError } from '../policy/quota.ts'
+import { QuotaOptions } from '../policy/quota-options.ts'
 
 const checks = {
   quota: Compile(QuotaOptions),
   override: Compile(Override),
   grant: Compile(Grant),
   reset: Compile(Reset),
+  upstream: Compile(Learned),
+  pace: Compile(Pace),
   block: Compile(Block),
 }
 
 /** What a change of the policy may be about; the kinds of the control log that concern it. */
-const POLICY_KINDS = ['quota', 'override', 'grant', 'reset', 'block'] as const
+const POLICY_KINDS = ['quota', 'override', 'grant', 'reset', 'upstream', 'pace', 'block'] as const
 type PolicyKind = (typeof POLICY_KINDS)[number]
 const isPolicyKind = (kind: string): kind is PolicyKind => POLICY_KINDS.some(known => known === kind)
 
@@ -35,6 +38,8 @@ export function createLivePolicy(configured: readonly Quota[], labelColumns: rea
     override: new Map(),
     grant: new Map(),
     reset: new Map(),
+    upstream: new Map(),
+    pace: new Map(),
     block: new Map(),
   }
   const values = <T>(kind: PolicyKind) => [...held[kind].values()] as T[]
@@ -43,6 +48,8 @@ export function createLivePolicy(configured: readonly Quota[], labelColumns: rea
       overrides: values<Override>('override'),
       grants: values<Grant>('grant'),
       resets: values<Reset>('reset'),
+      learned: values<Learned>('upstream'),
+      paces: values<Pace>('pace'),
       blocks: values<Block>('block'),
     })
   let policy: Policy | null = null

@@ -4,7 +4,7 @@ import { hostname } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { quotasNotRecorded } from '../events.ts'
-import type { QuotaOptions } from '../policy/quota.ts'
+import type { QuotaOptions } from '../policy/quota-options.ts'
 import { ControlError } from './control-error.ts'
 import type { Fold, Wish } from './fold.ts'
 

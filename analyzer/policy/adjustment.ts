@@ -1,6 +1,6 @@
-/** What changes at run time beside the quotas: other limits for one subject, grants, resets, and callers who are blocked. */
+/** What changes at run time beside the quotas: other limits for one subject, grants, resets, paces, and callers who are blocked. */
 import Type, { type Static } from 'typebox'
-import { VALUE_CHARACTERS_MAX } from './quota.ts'
+import { VALUE_CHARACTERS_MAX } from './quota-options.ts'
 
 const LIMIT_MAX = Number.MAX_SAFE_INTEGER
 const name = (description: string) => Type.String({ minLength: 1, maxLength: VALUE_CHARACTERS_MAX, description })
@@ -60,3 +60,33 @@ export const Block = Type.Object(
   { additionalProperties: false },
 )
 export type Block = Static<typeof Block>
+
+/** What the provider says of one subject of a quota whose limit is `upstream`. */
+export const Learned = Type.Object(
+  {
+    quota: name('Name of the quota.'),
+    subject: Subject,
+    limit: Type.Union([amount('Units per window.'), Type.Null()], {
+      description: 'Units per window that the provider allows; null: it never said.',
+    }),
+    deniedUntilMs: Type.Union([instant('End.'), Type.Null()], {
+      description: 'The quota is gone until then, as the provider said when it refused a call. Unix milliseconds.',
+    }),
+    elsewhere: amount('Units that somebody else used of it in the window, not through these gateways.'),
+    untilMs: instant('End of that window.'),
+  },
+  { additionalProperties: false },
+)
+export type Learned = Static<typeof Learned>
+
+/** A rate that the analyzer set beside a quota, so that what is left of it lasts. */
+export const Pace = Type.Object(
+  {
+    quota: name('Name of the quota.'),
+    subject: Subject,
+    amount: amount("Units in one period of the quota's pace."),
+    untilMs: instant('The reset that it is to last until.'),
+  },
+  { additionalProperties: false },
+)
+export type Pace = Static<typeof Pace>

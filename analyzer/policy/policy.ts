@@ -3,16 +3,22 @@
  * change, so that a decision sees all of a change or nothing of it.
  */
 import type { LimitStep } from '../forecast/limit-steps.ts'
-import type { Block, Grant, Override, Reset } from './adjustment.ts'
+import type { Block, Grant, Learned, Override, Pace, Reset } from './adjustment.ts'
+import { paceQuotaOf } from './pace.ts'
 import type { Quota } from './quota.ts'
 import { indexQuotas } from './quota-index.ts'
 import { subjectKey } from './subject.ts'
 
 /** What somebody may use. */
 export interface Allowance {
-  /** The quota's limit, or the subject's own, and what was granted. */
-  readonly limit: number
-  /** Of what was used in the window, or in the slot of a sliding one that begins at `sinceMs`: so much counts no more. */
+  /** The quota's limit, or the subject's own, and what was granted; null where nobody has said it yet: nothing is denied. */
+  readonly limit: number | null
+  /** Not null: the limit is 0 until then, as the provider refuses. */
+  readonly deniedUntilMs: number | null
+  /**
+   * Of what was used in the window, or in the slot of a sliding one that begins at `sinceMs`: so much counts no more.
+   * Negative: so much was used elsewhere.
+   */
   readonly forgiven: number
   /** Of a sliding window and a rate: what was used before counts no more. */
   readonly sinceMs: number
@@ -20,13 +26,19 @@ export interface Allowance {
 
 export interface Policy {
   readonly quotas: readonly Quota[]
+  /** These, each followed by its pace where it has one: all that decisions are made by. */
+  readonly enforced: readonly Quota[]
+  /** Of the enforced. */
   readonly byName: ReadonlyMap<string, Quota>
-  /** The quotas that can match calls of the tenant, in their order. */
+  /** The enforced quotas that can match calls of the tenant, in their order. */
   candidates(tenant: string | null): readonly Quota[]
   readonly blocks: readonly Block[]
   /** What a subject may use now. */
   allowance(quota: Quota, subject: string, nowMs: number): Allowance
-  /** The subject's limits from `fromMs` to before `toMs`, ascending: the first one holds at `fromMs`, the next changes follow. */
+  /**
+   * The subject's limits from `fromMs` to before `toMs`, ascending: the first one holds at `fromMs`, the next changes follow.
+   * Empty where nobody has said it yet.
+   */
   limits(quota: Quota, subject: string, range: { fromMs: number; toMs: number }): readonly LimitStep[]
   /** Why that is not the quota's limit. */
   adjusted(quota: Quota, subject: string, nowMs: number): Adjusted
@@ -41,22 +53,30 @@ export interface Adjusted {
   readonly override: number | null
   readonly grants: readonly Grant[]
   readonly reset: Reset | null
+  readonly learned: Learned | null
+  readonly pace: Pace | null
 }
 
 export interface Adjustments {
   readonly overrides: readonly Override[]
   readonly grants: readonly Grant[]
   readonly resets: readonly Reset[]
+  readonly learned: readonly Learned[]
+  readonly paces: readonly Pace[]
   readonly blocks: readonly Block[]
 }
 
-export const NO_ADJUSTMENTS: Adjustments = { overrides: [], grants: [], resets: [], blocks: [] }
+export const NO_ADJUSTMENTS: Adjustments = {
+  ...{ overrides: [], grants: [], resets: [], learned: [], paces: [], blocks: [] },
+}
 
 /** Adjustments of one subject. */
 interface OfSubject {
   limit: number | null
   grants: Grant[]
   resets: Reset[]
+  learned: Learned | null
+  pace: Pace | null
 }
 
 interface OfQuota {
@@ -67,43 +87,60 @@ interface OfQuota {
 
 /** Adjustments of quotas that there are not, or of subjects that a quota does not tell apart, have no effect. */
 export function createPolicy(quotas: readonly Quota[], adjustments: Adjustments = NO_ADJUSTMENTS): Policy {
-  const byName = new Map(quotas.map(quota => [quota.name, quota]))
+  const enforced = quotas.flatMap(quota => [quota, paceQuotaOf(quota) ?? []].flat())
+  const byName = new Map(enforced.map(quota => [quota.name, quota]))
   const adjusted = indexAdjustments(byName, adjustments)
   return {
     quotas,
+    enforced,
     byName,
-    candidates: indexQuotas(quotas),
+    candidates: indexQuotas(enforced),
     blocks: adjustments.blocks,
     allowance(quota, subject, nowMs) {
       const ofQuota = adjusted.get(quota.name)
-      if (ofQuota === undefined) return { limit: quota.limit, forgiven: 0, sinceMs: 0 }
-      const now = adjustedNow(ofQuota, subject, nowMs)
-      const { reset } = now
-      return { limit: limitUnder(quota, now), forgiven: reset?.used ?? 0, sinceMs: reset?.fromMs ?? 0 }
+      if (ofQuota === undefined) return { limit: quota.limit, deniedUntilMs: null, forgiven: 0, sinceMs: 0 }
+      return allowanceUnder(quota, adjustedNow(ofQuota, subject, nowMs), nowMs)
     },
     limits(quota, subject, { fromMs, toMs }) {
       const ofQuota = adjusted.get(quota.name)
-      if (ofQuota === undefined) return [{ fromMs, limit: quota.limit }]
+      if (ofQuota === undefined) return quota.limit === null ? [] : [{ fromMs, limit: quota.limit }]
       const grants = [...ofQuota.grants, ...(ofQuota.bySubject.get(subject)?.grants ?? [])]
       const instants = new Set(grants.flatMap(grant => [grant.fromMs, grant.untilMs]))
       const later = [...instants].filter(atMs => atMs > fromMs && atMs < toMs).toSorted((a, b) => a - b)
       const steps: LimitStep[] = []
       for (const atMs of [fromMs, ...later]) {
         const limit = limitUnder(quota, adjustedNow(ofQuota, subject, atMs))
-        if (limit !== steps.at(-1)?.limit) steps.push({ fromMs: atMs, limit })
+        if (limit !== null && limit !== steps.at(-1)?.limit) steps.push({ fromMs: atMs, limit })
         if (steps.length > CHANGES_MAX) break
       }
       return steps
     },
     adjusted(quota, subject, nowMs) {
       const ofQuota = adjusted.get(quota.name)
-      return ofQuota === undefined ? { override: null, grants: [], reset: null } : adjustedNow(ofQuota, subject, nowMs)
+      return ofQuota === undefined ? NOTHING : adjustedNow(ofQuota, subject, nowMs)
     },
   }
 }
 
-const limitUnder = (quota: Quota, { override, grants }: Adjusted): number =>
-  grants.reduce((sum, { amount }) => sum + amount, override ?? quota.limit)
+const NOTHING: Adjusted = { override: null, grants: [], reset: null, learned: null, pace: null }
+
+function limitUnder(quota: Quota, { override, grants, learned, pace }: Adjusted): number | null {
+  const limit = override ?? quota.limit ?? learned?.limit ?? pace?.amount ?? null
+  return limit === null ? null : grants.reduce((sum, { amount }) => sum + amount, limit)
+}
+
+function allowanceUnder(quota: Quota, now: Adjusted, nowMs: number): Allowance {
+  const { reset, learned } = now
+  const untilMs = learned?.deniedUntilMs ?? null
+  const deniedUntilMs = untilMs !== null && nowMs < untilMs ? untilMs : null
+  const elsewhere = learned !== null && nowMs < learned.untilMs ? learned.elsewhere : 0
+  return {
+    limit: deniedUntilMs === null ? limitUnder(quota, now) : 0,
+    deniedUntilMs,
+    forgiven: (reset?.used ?? 0) - elsewhere,
+    sinceMs: reset?.fromMs ?? 0,
+  }
+}
 
 function adjustedNow({ bySubject, grants }: OfQuota, subject: string, nowMs: number): Adjusted {
   const own = bySubject.get(subject)
@@ -113,12 +150,14 @@ function adjustedNow({ bySubject, grants }: OfQuota, subject: string, nowMs: num
     grants: [...grants, ...(own?.grants ?? [])].filter(isActive),
     // Its bounds are those of the window that was open, so that it does not reach into the next one.
     reset: own?.resets.findLast(isActive) ?? null,
+    learned: own?.learned ?? null,
+    pace: own?.pace && nowMs < own.pace.untilMs ? own.pace : null,
   }
 }
 
 function indexAdjustments(
   byName: ReadonlyMap<string, Quota>,
-  { overrides, grants, resets }: Adjustments,
+  { overrides, grants, resets, learned, paces }: Adjustments,
 ): Map<string, OfQuota> {
   const found = new Map<string, OfQuota>()
   const ofQuota = (name: string) => {
@@ -130,7 +169,7 @@ function indexAdjustments(
     const key = keyOf(byName.get(name), subject)
     if (key === null) return null
     const { bySubject } = ofQuota(name)
-    const known = bySubject.get(key) ?? { limit: null, grants: [], resets: [] }
+    const known: OfSubject = bySubject.get(key) ?? { limit: null, grants: [], resets: [], learned: null, pace: null }
     bySubject.set(key, known)
     return known
   }
@@ -143,6 +182,16 @@ function indexAdjustments(
     else ofSubject(grant.quota, grant.subject)?.grants.push(grant)
   }
   for (const reset of resets) ofSubject(reset.quota, reset.subject)?.resets.push(reset)
+  for (const one of learned) {
+    // A quota that was given a limit of its own does not listen any more.
+    const own = byName.get(one.quota)?.limit === null ? ofSubject(one.quota, one.subject) : null
+    if (own !== null) own.learned = one
+  }
+  for (const pace of paces) {
+    const quota = byName.get(pace.quota)
+    const own = quota && ofSubject(paceQuotaOf(quota)?.name ?? '', pace.subject)
+    if (own) own.pace = pace
+  }
   return found
 }
 

@@ -2,16 +2,12 @@
  * Quotas: a named promise of who (`match`, `per`) may take how much (`unit`, `limit`) in which window. Matching exists
  * twice, as a function for the limiter and as SQL for the analyzer, made from the same parsed conditions.
  */
-import Type, { type Static } from 'typebox'
-import { QUOTA_UNITS, type QuotaUnit } from '../usage/units.ts'
-import { HELD_WINDOW, parseWindow, WindowError, type WindowSpec } from '../usage/window.ts'
-import { WindowOptions } from '../usage/window-options.ts'
+import type { QuotaUnit } from '../usage/units.ts'
+import { HELD_WINDOW, isResetting, parseWindow, WindowError, type WindowSpec } from '../usage/window.ts'
+import type { Counts, Enforcement, QuotaOptions } from './quota-options.ts'
 
 /** Most quotas of one installation; every decision and every tick goes through those that may match. */
 export const QUOTAS_MAX = 10_000
-const PATTERNS_MAX = 1_000
-/** Longest value of a dimension. */
-export const VALUE_CHARACTERS_MAX = 512
 
 /** A record's dimensions that quotas may name, and the columns of `calls` that hold them. */
 export const DIMENSION_COLUMNS = {
@@ -43,98 +39,6 @@ export const DIMENSIONS = [
 /** What is known of a call; `null` is unknown, and in the store an empty text. */
 export type Dimensions = Record<DimensionField, string | null>
 
-const patterns = Type.Union(
-  [
-    Type.String({ minLength: 1, maxLength: VALUE_CHARACTERS_MAX }),
-    Type.Array(Type.String({ minLength: 1, maxLength: VALUE_CHARACTERS_MAX }), {
-      minItems: 1,
-      maxItems: PATTERNS_MAX,
-    }),
-  ],
-  { description: 'One value or a list of which one must match; a trailing `*` makes a prefix.' },
-)
-const shareOf = (description: string, options: { default?: number } = {}) =>
-  Type.Number({ exclusiveMinimum: 0, maximum: 1, description, ...options })
-
-const COUNTS = ['checks', 'records', 'checks_and_records'] as const
-type Counts = (typeof COUNTS)[number]
-
-export const QuotaOptions = Type.Object(
-  {
-    name: Type.String({
-      pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$',
-      description: 'Name of the quota, unique; gateways see it in `RateLimit-Policy`.',
-    }),
-    match: Type.Record(Type.String(), patterns, {
-      default: {},
-      description: 'Dimensions that a call must have; an absent dimension matches any call.',
-    }),
-    per: Type.Array(Type.String(), {
-      default: [],
-      maxItems: 10,
-      uniqueItems: true,
-      description: 'One bucket for each distinct combination of these dimensions; empty is one bucket for all.',
-    }),
-    unit: Type.Union(
-      QUOTA_UNITS.map(unit => Type.Literal(unit)),
-      { description: 'What is counted; `cost` in millionths of the currency. `concurrent_requests` has no window.' },
-    ),
-    limit: Type.Integer({
-      minimum: 0,
-      maximum: Number.MAX_SAFE_INTEGER,
-      description: 'Units that the quota allows per window; 0 denies.',
-    }),
-    window: Type.Optional(WindowOptions),
-    counts: Type.Union(
-      COUNTS.map(counts => Type.Literal(counts)),
-      {
-        default: 'checks_and_records',
-        description: "What spends the quota: the limiter's answers, call records, or both.",
-      },
-    ),
-    enforcement: Type.Union([Type.Literal('deny'), Type.Literal('shadow')], {
-      default: 'deny',
-      description: '`shadow` computes and shows, but never denies.',
-    }),
-    onStoreFailure: Type.Union([Type.Literal('allow'), Type.Literal('deny')], {
-      default: 'allow',
-      description: 'What to answer while the limit store is away.',
-    }),
-    reservation: Type.Object(
-      {
-        ttlSeconds: Type.Integer({
-          default: 120,
-          minimum: 1,
-          maximum: 86_400,
-          description: 'How long an estimate is held for a call whose cost is not known yet.',
-        }),
-        onExpiry: Type.Literal('release', { default: 'release', description: 'What becomes of it then.' }),
-      },
-      { additionalProperties: false, default: {}, description: 'Estimates that are held.' },
-    ),
-    alerts: Type.Object(
-      {
-        used: Type.Array(shareOf('Share of the limit.'), {
-          default: [],
-          maxItems: 10,
-          description: 'Shares of the limit whose use is worth an alert.',
-        }),
-        exhaustionProbability: shareOf(
-          'Probability of exhaustion before the reset from which on it is worth an alert.',
-          { default: 0.7 },
-        ),
-      },
-      {
-        additionalProperties: false,
-        default: {},
-        description: 'When somebody should know; forecasts are kept at the instant a threshold is crossed.',
-      },
-    ),
-  },
-  { additionalProperties: false, description: 'A named promise of who may take how much in which window.' },
-)
-export type QuotaOptions = Static<typeof QuotaOptions>
-
 interface Condition {
   readonly field: DimensionField
   readonly values: ReadonlySet<string>
@@ -147,10 +51,13 @@ export interface Quota {
   /** The dimensions of a subject, by the names that config uses and the fields that hold them. */
   readonly per: readonly { readonly name: string; readonly field: DimensionField }[]
   readonly unit: QuotaUnit
-  readonly limit: number
+  /** Null: what the provider says, or what the analyzer set, where it is known for the subject. */
+  readonly limit: number | null
   readonly window: WindowSpec
   readonly counts: Counts
-  readonly enforcement: 'deny' | 'shadow'
+  readonly enforcement: Enforcement
+  /** The quota that this one is the pace of, a rate beside it; null for all that were configured. */
+  readonly paceOf: Quota | null
   readonly onStoreFailure: 'allow' | 'deny'
   readonly reservation: QuotaOptions['reservation']
   readonly alerts: QuotaOptions['alerts']
@@ -160,12 +67,17 @@ export interface Quota {
   readonly options: QuotaOptions
 }
 
+interface Problem {
+  path: string
+  message: string
+}
+
 /** A quota that cannot be. All its problems, each with the path of the option. */
 export class QuotaError extends Error {
   readonly code = 'QUOTA_INVALID'
-  readonly problems: readonly { path: string; message: string }[]
+  readonly problems: readonly Problem[]
 
-  constructor(quota: string, problems: readonly { path: string; message: string }[]) {
+  constructor(quota: string, problems: readonly Problem[]) {
     super(`quota ${quota}: ${problems.map(({ path, message }) => `${path} ${message}`).join('; ')}`)
     this.name = 'QuotaError'
     this.problems = problems
@@ -177,7 +89,7 @@ export class QuotaError extends Error {
  * problems: unknown dimensions, an unknown time zone.
  */
 export function parseQuota(options: QuotaOptions, labelColumns: readonly string[]): Quota {
-  const problems: { path: string; message: string }[] = []
+  const problems: Problem[] = []
   const fieldOf = (name: string, path: string): DimensionField | null => {
     const field = dimensionField(name, labelColumns)
     if (field === null) problems.push({ path, message: `is not a dimension or configured label: ${name}` })
@@ -194,24 +106,51 @@ export function parseQuota(options: QuotaOptions, labelColumns: readonly string[
     if (field !== null) per.push({ name, field })
   }
   const window = windowOf(options, (path, message) => problems.push({ path, message }))
+  if (window !== null)
+    problems.push(...enforcementProblems(options, window), ...upstreamProblems(options, conditions, per))
   if (window === null || problems.length > 0) throw new QuotaError(options.name, problems)
-  const { name, unit, limit, counts, enforcement, onStoreFailure, reservation, alerts } = options
+  const { name, unit, counts, enforcement, onStoreFailure, reservation, alerts } = options
   const series = [name, unit, window.definition, ...per.map(dimension => dimension.name)].join('|')
   return {
     name,
     conditions,
     per,
     unit,
-    limit,
+    limit: options.limit === 'upstream' ? null : options.limit,
     window,
     counts,
     enforcement,
+    paceOf: null,
     onStoreFailure,
     reservation,
     alerts,
     series,
     options,
   }
+}
+
+function enforcementProblems({ enforcement }: QuotaOptions, window: WindowSpec): Problem[] {
+  if (enforcement !== 'pace' || isResetting(window)) return []
+  return [{ path: '/enforcement', message: 'cannot be pace: the window has no reset that anything could last until' }]
+}
+
+/** What a provider says is about one of its keys. */
+function upstreamProblems(
+  { limit, unit }: QuotaOptions,
+  conditions: readonly Condition[],
+  per: Quota['per'],
+): Problem[] {
+  if (limit !== 'upstream') return []
+  const isOfOne = conditions.some(
+    ({ field, values, prefixes }) => field === 'providerKey' && values.size === 1 && prefixes.length === 0,
+  )
+  const problems: Problem[] = []
+  if (!isOfOne && per.every(({ field }) => field !== 'providerKey')) {
+    problems.push({ path: '/per', message: 'must have providerKey, or match one: providers say limits by key' })
+  }
+  if (unit === 'concurrent_requests')
+    problems.push({ path: '/limit', message: 'cannot be upstream: no provider says it' })
+  return problems
 }
 
 /** The quota's window; null when it has a problem, which is told. */

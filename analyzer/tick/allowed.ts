@@ -6,11 +6,12 @@ import { subjectKey } from '../policy/subject.ts'
 import type { SubjectValues } from '../usage/selection.ts'
 
 export interface Allowed {
-  /** Ascending; the first one holds now. */
+  /** Ascending; the first one holds now. Empty while nobody has said it. */
   steps: readonly LimitStep[]
-  /** As of an allowance: what counts no more after a reset by hand. */
+  /** As of an allowance: what counts no more after a reset by hand or was used elsewhere, and until when the provider refuses. */
   forgiven: number
   sinceMs: number
+  deniedUntilMs: number | null
 }
 
 /** Tells what a subject may use from `nowMs` until `endMs`. */
@@ -21,8 +22,8 @@ export const allowedBy =
   (policy: Policy): AllowedOf =>
   (quota, subject, { nowMs, endMs }) => {
     const key = subjectKey(subject)
-    const { forgiven, sinceMs } = policy.allowance(quota, key, nowMs)
-    return { steps: policy.limits(quota, key, { fromMs: nowMs, toMs: endMs }), forgiven, sinceMs }
+    const { limit: _limit, ...allowance } = policy.allowance(quota, key, nowMs)
+    return { ...allowance, steps: policy.limits(quota, key, { fromMs: nowMs, toMs: endMs }) }
   }
 
 /** The same with other limits. */
@@ -32,3 +33,8 @@ export const withLimits =
     const allowed = allowedOf(quota, subject, range)
     return { ...allowed, steps: allowed.steps.map(step => ({ ...step, limit: limitOf(step.limit) })) }
   }
+
+/** The same under one limit, whatever was said or changed. */
+export const underLimit =
+  (allowedOf: AllowedOf, limit: number): AllowedOf =>
+  (quota, subject, range) => ({ ...allowedOf(quota, subject, range), steps: [{ fromMs: range.nowMs, limit }] })

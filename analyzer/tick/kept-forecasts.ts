@@ -101,7 +101,7 @@ function toRow({ mark, forecast }: { mark: string; forecast: SubjectForecast }):
     mark,
     used: forecast.used,
     // What it will be judged by.
-    limit: forecast.limitChanges.at(-1)?.limit ?? forecast.limit,
+    limit: forecast.limitChanges.at(-1)?.limit ?? forecast.limit ?? 0,
     probability: forecast.probability ?? 0,
     exhaustion_p10: toInstantOrNull(exhaustionAtMs.p10),
     exhaustion_p50: toInstantOrNull(exhaustionAtMs.p50),

@@ -30,7 +30,8 @@ export function passingAskOf(
   const { history } = demandOf(series, one, { nowMs, sinceMs: nowMs - lengthMs }, scratch)
   const allowed = allowedOf(series.quota, one.subject, { nowMs, endMs: nowMs + lengthMs })
   const { rule, used } = ruleOf(series, one, { spec, nowMs, allowed })
-  return { ask: { history, nowMs, lengthMs, used, limits: allowed.steps, rule, growth }, allowed }
+  const limits = allowed.steps.length > 0 ? allowed.steps : [{ fromMs: nowMs, limit: Number.MAX_SAFE_INTEGER }]
+  return { ask: { history, nowMs, lengthMs, used, limits, rule, growth }, allowed }
 }
 
 /** What counted at an instant of the past, under what is allowed now. */
@@ -53,6 +54,7 @@ function ruleOf(
   const lengthMs = spec.periodMs
   // Of a period that is shorter than the steps in which use is known there is no level, only what it takes on average.
   if (lengthMs < WINDOW_STEPS_MIN * series.grid.stepMs) return { rule, used: meanUse(series, one, { nowMs, lengthMs }) }
-  const limit = allowed.steps[0]?.limit ?? 0
+  // Under a limit that is not known all has drained.
+  const limit = allowed.steps[0]?.limit ?? Number.MAX_SAFE_INTEGER
   return { rule, used: rateLevel(series, one, spec, { nowMs, sinceMs: allowed.sinceMs, limit }) }
 }

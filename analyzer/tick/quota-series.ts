@@ -28,6 +28,7 @@ import {
   type UsageSeries,
   usedInStep,
 } from '../usage/series.ts'
+import { newerReading, readUpstream, type UpstreamReading } from '../usage/upstream.ts'
 import { isResetting, type Window } from '../usage/window.ts'
 import { countedWindow, type FollowedQuota, stepOf } from './followed-quota.ts'
 import { groupPeers, type PeersOf } from './peers.ts'
@@ -41,6 +42,8 @@ const HISTORY_MS_MAX = CALLS_RETENTION_DAYS * 86_400_000
 const HISTORY_STEPS_SHORT = 10
 /** The newest part, which is read from the calls themselves; older hours come from the projection. */
 const EXACT_MS = 36 * HOUR_MS
+/** What a provider said before is old. */
+const SAID_MS_MAX = 24 * HOUR_MS
 /** A quota is read completely this often: heals whatever was missed, and moves the grid on. */
 const LOAD_EVERY_MS = HOUR_MS
 /** Calls that began before the exact part ask for a complete reading, but no more often than this. */
@@ -59,6 +62,8 @@ export interface QuotaSeries {
   readonly budget: SubjectBudget
   /** Others like a subject, as of the loading. */
   peersOf: PeersOf
+  /** What providers said of each subject, by its key; empty unless the limit is theirs to say. */
+  readonly said: Map<string, UpstreamReading>
   /** How late the quota's calls are; `null` while too few are known. */
   readonly delay: ArrivalDelay | null
   /** Subjects that are not followed because there are too many. */
@@ -107,6 +112,10 @@ export async function loadQuotaSeries(
     usedBefore: isResetting(quota.window) ? await readUsage(client, top, window.startMs, exactFromMs) : new Map(),
     subjects: new Map(subjects.map(subject => [keyOfSubject(subject), emptySeries(subject, grid)])),
     budget,
+    said:
+      quota.limit === null
+        ? await readUpstream(client, selection, { fromMs: nowMs - SAID_MS_MAX, condition: null })
+        : new Map(),
     delay: toArrivalDelay(await readLateness(client, selection, nowMs, DELAY_EDGES_MS)),
     peersOf: () => null,
     subjectsCut: subjectsInAll - subjects.length,
@@ -140,6 +149,11 @@ export async function refreshQuotaSeries(
   const { grid, selection, exactFromMs } = series
   const endMs = grid.startMs + grid.steps * grid.stepMs
   if (fresh.fromMs < exactFromMs) series.hasLateCalls = true
+  if (series.quota.limit === null) {
+    for (const [key, said] of await readUpstream(client, selection, fresh)) {
+      series.said.set(key, newerReading(series.said.get(key), said))
+    }
+  }
   const step = Math.floor((fresh.fromMs - grid.startMs) / grid.stepMs)
   const fromMs = Math.max(exactFromMs, grid.startMs + step * grid.stepMs)
   const touched = new Set<string>()

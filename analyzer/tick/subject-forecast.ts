@@ -1,13 +1,14 @@
 /** The forecast of one subject under one quota, as the API answers it and the store keeps it. */
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
 import { CALIBRATOR } from '../forecast/calibrator.ts'
-import type { Forecast, ForecastAsk, Quantiles } from '../forecast/forecaster.ts'
+import { type Forecast, type ForecastAsk, NEVER, type Quantiles, REACHED } from '../forecast/forecaster.ts'
 import type { LimitStep } from '../forecast/limit-steps.ts'
 import { type ForecastState, forecastNext, passingNext } from '../forecast/refit.ts'
 import type { DimensionField, Quota } from '../policy/quota.ts'
 import { subjectMap } from '../policy/subject.ts'
 import type { UsageSeries } from '../usage/series.ts'
 import type { Unit } from '../usage/units.ts'
+import type { UpstreamReading } from '../usage/upstream.ts'
 import { isResetting, type Window } from '../usage/window.ts'
 import type { Allowed, AllowedOf } from './allowed.ts'
 import { countedWindow } from './followed-quota.ts'
@@ -22,10 +23,12 @@ export interface SubjectForecast extends Forecast {
   tenant: string | null
   consumer: string | null
   unit: Unit
-  /** The subject's, now. */
-  limit: number
+  /** The subject's, now; null while nobody has said it. */
+  limit: number | null
   /** How that will change until the window's end, as far as is known. */
   limitChanges: readonly LimitStep[]
+  /** What the provider said last, where the limit is its to say; null while it said nothing. */
+  upstream: UpstreamReading | null
   used: number
   windowStartMs: number
   /** Without a reset: when all that is used now will count no more. */
@@ -81,6 +84,7 @@ export function isAllowedOtherwise(
     limit === now.steps[index]?.limit && (index === 0 || fromMs === now.steps[index]?.fromMs)
   return (
     before.forgiven !== now.forgiven ||
+    before.deniedUntilMs !== now.deniedUntilMs ||
     before.sinceMs !== now.sinceMs ||
     before.steps.length !== now.steps.length ||
     !before.steps.every(isSame)
@@ -97,20 +101,21 @@ export function forecastSubject(series: QuotaSeries, key: string, ask: SubjectAs
   const { windowEndMs, ...made } = isResetting(quota.window)
     ? untilReset(series, one, { ...ask, key, window })
     : passing(series, one, { ...ask, key, window, spec: quota.window })
-  const [{ limit } = { limit: quota.limit }, ...limitChanges] = made.allowed.steps
+  const [now, ...limitChanges] = made.allowed.steps
   const forecastNow: SubjectForecast = {
     quota: quota.name,
     subject: subjectMap(quota, one.subject),
     tenant: ownerOf(quota, one.subject, 'tenant'),
     consumer: ownerOf(quota, one.subject, 'consumer'),
     unit: quota.unit,
-    limit,
+    limit: now?.limit ?? null,
     limitChanges,
+    upstream: series.said.get(key) ?? null,
     used: made.used,
     windowStartMs: window.startMs,
     windowEndMs,
     asOfMs: nowMs,
-    ...(isHeldWhole(window, nowMs) ? made.forecast : ofHeldPart(made.forecast)),
+    ...asFarAsKnown(made, { isWhole: isHeldWhole(window, nowMs), nowMs }),
   }
   return {
     forecast: forecastNow,
@@ -137,7 +142,11 @@ function untilReset(series: QuotaSeries, one: UsageSeries, made: MakeAsk): Made 
   const allowed = made.allowedOf(series.quota, one.subject, { nowMs, endMs: windowEndMs })
   // What a reset forgave is allowed on top while the window is forecast, and taken from what is told of it.
   const { forgiven } = allowed
-  const [{ limit } = { limit: 0 }, ...changes] = allowed.steps.map(step => ({ ...step, limit: step.limit + forgiven }))
+  // Demand is forecast under a limit that is not known, too: as one that cannot be reached.
+  const [{ limit } = { limit: Number.MAX_SAFE_INTEGER }, ...changes] = allowed.steps.map(step => ({
+    ...step,
+    limit: step.limit + forgiven,
+  }))
   const used = usedInWindow(series, key, window)
   // What has begun and is not recorded yet is as good as used, but only a record says that a limit is reached.
   const begun = Math.max(used, Math.min(used + missing, (1 - LEAST_NEED) * limit))
@@ -147,6 +156,7 @@ function untilReset(series: QuotaSeries, one: UsageSeries, made: MakeAsk): Made 
   const usageAtReset = forecast.usageAtReset && lessForgiven(forecast.usageAtReset, forgiven)
   return {
     ...{ forecast: { ...forecast, usageAtReset }, state, allowed, windowEndMs },
+    // What was used elsewhere was forgiven less than nothing.
     used: Math.max(0, used - forgiven),
   }
 }
@@ -168,6 +178,26 @@ function phaseOf(key: string): number {
   let hash = 0x811c9dc5
   for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193)
   return (hash >>> 0) / 2 ** 32
+}
+
+/** What cannot be said of a limit that nobody has said, of one that the provider enforces, and of a window that is not whole. */
+function asFarAsKnown(
+  { forecast, allowed }: Pick<Made, 'forecast' | 'allowed'>,
+  { isWhole, nowMs }: { isWhole: boolean; nowMs: number },
+): Forecast {
+  const made = isWhole ? forecast : ofHeldPart(forecast)
+  const { steps, deniedUntilMs } = allowed
+  if (deniedUntilMs !== null) {
+    const why = `The provider refuses calls until ${new Date(deniedUntilMs).toISOString()}: its quota is gone.`
+    const exhaustionAtMs = { p10: nowMs, p50: nowMs, p90: nowMs }
+    return { ...made, probability: 1, exhaustionAtMs, confidence: 'normal', why, crossing: REACHED }
+  }
+  if (steps.length > 0) return made
+  const why = `The provider has not said its limit yet. ${made.why}`
+  return {
+    ...{ ...made, probability: null, exhaustionAtMs: NEVER, headroom: null, burnRate: null, confidence: 'none', why },
+    crossing: null,
+  }
 }
 
 /** What is said of a window that began before the oldest call that is kept: `used` is a lower bound. */

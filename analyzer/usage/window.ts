@@ -119,13 +119,27 @@ export function parseWindow(options: WindowOptions): WindowSpec {
       const slotMs = Math.floor(lengthMs / slots)
       return { kind: 'sliding', definition: `sliding ${everySeconds}s/${slots}`, lengthMs, slotMs }
     }
-    case 'rate': {
-      const { everySeconds, burst = null } = options
-      const periodMs = everySeconds * 1000
-      const keptMs = Math.max(HOUR_MS, 2 * periodMs)
-      return { kind: 'rate', definition: `rate ${everySeconds}s`, periodMs, burst, keptMs }
-    }
+    case 'rate':
+      return rateWindow(options.everySeconds, options.burst ?? null)
   }
+}
+
+/** Parts of a window in which its pace lets take as much at once as that part's share. */
+const PACE_PARTS = 24
+/** Length of a calendar's periods, roughly. */
+const PERIOD_DAYS = { day: 1, week: 7, month: 30, year: 365 } as const
+
+/** The rate that a quota of this window is slowed down to: a whole 24th of it, about, may be taken at once. */
+export function paceWindow(spec: WindowSpec): RateWindow {
+  const seconds =
+    spec.kind === 'calendar' ? PERIOD_DAYS[spec.every] * 86_400 : spec.kind === 'fixed' ? spec.everySeconds : 3_600
+  return rateWindow(Math.max(1, Math.round(seconds / PACE_PARTS)), null)
+}
+
+function rateWindow(everySeconds: number, burst: number | null): RateWindow {
+  const periodMs = everySeconds * 1000
+  const keptMs = Math.max(HOUR_MS, 2 * periodMs)
+  return { kind: 'rate', definition: `rate ${everySeconds}s`, periodMs, burst, keptMs }
 }
 
 /** True for windows that begin and end. */

@@ -3,7 +3,18 @@ import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 
 /** What may change at run time; also a label of metrics and a column of the audit. */
-const CONTROL_KINDS = ['token', 'quota_config', 'quota', 'override', 'grant', 'reset', 'block'] as const
+const CONTROL_KINDS = [
+  'token',
+  'quota_config',
+  'quota',
+  'override',
+  'grant',
+  'reset',
+  'block',
+  // What the analyzer found: limits that providers state, and rates that make a quota last.
+  'upstream',
+  'pace',
+] as const
 export type ControlKind = (typeof CONTROL_KINDS)[number]
 
 const NAME_CHARACTERS_MAX = 256

@@ -98,10 +98,23 @@ async function readPath(config: Config, { quota, subject }: ForecastAnswer): Pro
 
 function toRow({ forecast, path }: { forecast: ForecastAnswer; path: Path }): string[] {
   const { quota, subject, unit, used, limit, probability, exhaustionAtMs } = forecast
-  const at = used >= limit ? 'used up' : exhaustionAtMs.p50 === null ? '-' : new Date(exhaustionAtMs.p50).toISOString()
+  const at =
+    limit !== null && used >= limit
+      ? 'used up'
+      : exhaustionAtMs.p50 === null
+        ? '-'
+        : new Date(exhaustionAtMs.p50).toISOString()
   const who = Object.entries(subject).map(([dimension, value]) => `${dimension}=${value || '(unknown)'}`)
-  const line = path.history.length === 0 ? '' : sparkline({ ...forecast, ...path })
-  return [quota, who.join(' ') || '(all)', `${used}`, `${limit} ${unit}`, percent(probability ?? 0), at, line]
+  const line = path.history.length === 0 || limit === null ? '' : sparkline({ ...forecast, limit, ...path })
+  return [
+    quota,
+    who.join(' ') || '(all)',
+    `${used}`,
+    `${limit ?? 'unknown'} ${unit}`,
+    percent(probability ?? 0),
+    at,
+    line,
+  ]
 }
 
 const percent = (share: number): string => `${Math.round(100 * share)} %`

@@ -65,5 +65,6 @@ function riskLine({ quota, subject, unit, used, limit, probability, exhaustionAt
   const who = Object.entries(subject).map(([dimension, value]) => ` ${dimension}=${value || '(unknown)'}`)
   const when = exhaustionAtMs.p50 === null ? '' : `, probably at ${toInstant(exhaustionAtMs.p50)}`
   const chance = `${Math.round(100 * (probability ?? 0))} % to run out before the reset${when}`
-  return `${quota}${who.join('')} – ${used >= limit ? 'used up' : chance}, ${used} of ${limit} ${unit} used`
+  const isUsedUp = limit !== null && used >= limit
+  return `${quota}${who.join('')} – ${isUsedUp ? 'used up' : chance}, ${used} of ${limit ?? 'unknown'} ${unit} used`
 }

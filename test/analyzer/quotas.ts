@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import Value from 'typebox/value'
 import { noDimensions } from '../../analyzer/limit/http.ts'
-import { type Dimensions, parseQuota, type Quota, QuotaOptions } from '../../analyzer/policy/quota.ts'
+import { type Dimensions, parseQuota, type Quota } from '../../analyzer/policy/quota.ts'
+import { QuotaOptions } from '../../analyzer/policy/quota-options.ts'
 import { hasReset, type ResettingQuota } from '../../analyzer/tick/followed-quota.ts'
 
 /** A quota with the options that the test cares about; the rest is as config would default it. */

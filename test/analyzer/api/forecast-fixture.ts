@@ -17,6 +17,7 @@ export const forecast = (
   unit: 'requests',
   limit: 100,
   limitChanges: [],
+  upstream: null,
   used: 40,
   windowStartMs: NOW_MS - 1_000_000,
   windowEndMs: NOW_MS + 1_000_000,

@@ -30,11 +30,16 @@ test('an override replaces the limit, grants that are in force add to it, and a 
     ],
     resets: [{ quota: 'q', subject, used: 7, fromMs: 0, untilMs: 3_600_000 }],
   })
-  expect(allowance(quota, key, 999)).toEqual({ limit: 50, forgiven: 7, sinceMs: 0 })
-  expect(allowance(quota, key, 1_000)).toEqual({ limit: 61, forgiven: 7, sinceMs: 0 })
-  expect(allowance(quota, key, 3_600_000)).toEqual({ limit: 50, forgiven: 0, sinceMs: 0 })
-  expect(allowance(quota, 'somebody else', 1_000)).toEqual({ limit: 101, forgiven: 0, sinceMs: 0 })
-  expect(allowance(testQuota({ name: 'other', limit: 3 }), key, 1_000)).toEqual({ limit: 3, forgiven: 0, sinceMs: 0 })
+  expect(allowance(quota, key, 999)).toEqual({ limit: 50, forgiven: 7, sinceMs: 0, deniedUntilMs: null })
+  expect(allowance(quota, key, 1_000)).toEqual({ limit: 61, forgiven: 7, sinceMs: 0, deniedUntilMs: null })
+  expect(allowance(quota, key, 3_600_000)).toEqual({ limit: 50, forgiven: 0, sinceMs: 0, deniedUntilMs: null })
+  expect(allowance(quota, 'somebody else', 1_000)).toEqual({ limit: 101, forgiven: 0, sinceMs: 0, deniedUntilMs: null })
+  expect(allowance(testQuota({ name: 'other', limit: 3 }), key, 1_000)).toEqual({
+    limit: 3,
+    forgiven: 0,
+    sinceMs: 0,
+    deniedUntilMs: null,
+  })
 })
 
 test('the limits to come are told in order, as often as they change, until the window ends', () => {
@@ -64,5 +69,5 @@ test('what is adjusted for nobody there is has no effect', () => {
       { quota: 'q', subject: { tenant: 'acme' }, limit: 1 },
     ],
   })
-  expect(allowance(quota, key, 0)).toEqual({ limit: 100, forgiven: 0, sinceMs: 0 })
+  expect(allowance(quota, key, 0)).toEqual({ limit: 100, forgiven: 0, sinceMs: 0, deniedUntilMs: null })
 })

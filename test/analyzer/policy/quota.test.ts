@@ -61,7 +61,10 @@ describe('a quota', () => {
     { unit: 'concurrent_requests', window: undefined, counts: 'records' },
     { limit: 'upstream' },
     { limit: -1 },
-    { enforcement: 'pace' },
+    { limit: 'upstream', per: ['provider'], match: { providerKey: 'k*' } },
+    { limit: 'upstream', unit: 'concurrent_requests', window: undefined, per: ['providerKey'] },
+    { enforcement: 'pace', window: { kind: 'sliding', everySeconds: 60 } },
+    { enforcement: 'pace', unit: 'concurrent_requests', window: undefined },
     { name: 'two words' },
     { colour: 'red' },
   ])('with %j is refused, not ignored', fields => {

@@ -12,6 +12,7 @@ const at = (asOfMs: number, probability: number | null, windowStartMs = 0): Subj
   unit: 'requests',
   limit: 1,
   limitChanges: [],
+  upstream: null,
   used: 0,
   windowStartMs,
   windowEndMs: windowStartMs + WINDOW_MS,

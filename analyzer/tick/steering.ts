@@ -1,0 +1,99 @@
+/**
+ * What the analyzer changes by itself, by what it forecast and read: paces of quotas that would run out, and limits that
+ * providers say. All of it goes through the control log, as if somebody had asked for it: every limiter is told, and every
+ * change is a row of the audit with its reason.
+ */
+import type { Control } from '../control/control.ts'
+import { ControlError } from '../control/control-error.ts'
+import type { Wish } from '../control/fold.ts'
+import { subjectEntryKey } from '../control/subject-entry.ts'
+import type { Learned, Pace } from '../policy/adjustment.ts'
+import { learnedChange } from '../policy/learned.ts'
+import { paceChange } from '../policy/pace.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { Quota } from '../policy/quota.ts'
+import { subjectKey } from '../policy/subject.ts'
+import { isResetting } from '../usage/window.ts'
+import type { SubjectForecast } from './subject-forecast.ts'
+
+/** Changes in one tick, the most urgent first; others wait for the next. */
+const CHANGES_MAX = 100
+const BY = 'analyzer'
+
+export interface SteeringDeps {
+  control: Pick<Control, 'current' | 'keys' | 'change'>
+  policy: () => Policy
+  now: () => number
+}
+
+type Steered = Omit<Wish, 'by'>
+
+/** Makes the changes that follow from forecasts just made; answers how many. Throws what the control log throws. */
+export async function steer(deps: SteeringDeps, forecasts: readonly SubjectForecast[]): Promise<number> {
+  const { control, policy, now } = deps
+  const nowMs = now()
+  const { byName } = policy()
+  const wishes = forecasts
+    .toSorted((a, b) => (b.probability ?? 0) - (a.probability ?? 0))
+    .flatMap(forecast => {
+      const quota = byName.get(forecast.quota)
+      return quota ? [paceWish(control, quota, forecast) ?? [], learnedWish(control, quota, forecast) ?? []].flat() : []
+    })
+  const steered = new Set(wishes.map(({ key }) => key))
+  const idle = control.keys('pace').filter(key => !steered.has(key))
+  const ended = idle.flatMap(key => endedWish(control, key, nowMs) ?? [])
+  const all = [...wishes, ...ended].slice(0, CHANGES_MAX)
+  for (const wish of all) {
+    try {
+      await control.change({ ...wish, by: BY })
+    } catch (error) {
+      // Another analyzer was faster.
+      if (!(error instanceof ControlError && error.code === 'VERSION_CONFLICT')) throw error
+    }
+  }
+  return all.length
+}
+
+function paceWish(control: SteeringDeps['control'], quota: Quota, forecast: SubjectForecast): Steered | null {
+  const { subject, limit, windowEndMs, asOfMs: nowMs, exhaustionAtMs } = forecast
+  if (quota.enforcement !== 'pace' || limit === null) return null
+  const key = entryKeyOf(quota, subject)
+  const { version, value } = control.current('pace', key)
+  const held = value as Pace | null
+  const pace = held !== null && held.untilMs > nowMs ? held.amount : null
+  const change = paceChange(quota, { ...forecast, limit, nowMs, exhaustionAtMs: exhaustionAtMs.p50, pace })
+  if (change === null) return null
+  const { amount, reason } = change
+  const next: Pace | null = amount === null ? null : { quota: quota.name, subject, amount, untilMs: windowEndMs }
+  return { kind: 'pace', key, version, value: next, reason }
+}
+
+function learnedWish(control: SteeringDeps['control'], quota: Quota, forecast: SubjectForecast): Steered | null {
+  const { subject, upstream, asOfMs: nowMs } = forecast
+  if (upstream === null) return null
+  const key = entryKeyOf(quota, subject)
+  const { version, value } = control.current('upstream', key)
+  const known = value as Learned | null
+  const elsewhere = known !== null && nowMs < known.untilMs ? known.elsewhere : 0
+  const ask = { ...forecast, said: upstream, known, used: forecast.used - elsewhere, nowMs }
+  const change = learnedChange({ ...ask, isResetting: isResetting(quota.window) })
+  return (
+    change && {
+      kind: 'upstream',
+      key,
+      version,
+      value: { quota: quota.name, subject, ...change.value },
+      reason: change.reason,
+    }
+  )
+}
+
+/** What lasted until a reset that has come is removed, so that the log's present state stays small. */
+function endedWish(control: SteeringDeps['control'], key: string, nowMs: number): Steered | null {
+  const { version, value } = control.current('pace', key)
+  if (value === null || (value as Pace).untilMs > nowMs) return null
+  return { kind: 'pace', key, version, value: null, reason: 'The window has ended.' }
+}
+
+const entryKeyOf = (quota: Quota, subject: Readonly<Record<string, string>>): string =>
+  subjectEntryKey(quota.name, subjectKey(quota.per.map(({ name }) => subject[name] ?? '')))

@@ -1,0 +1,58 @@
+import { describe, expect, test } from 'vitest'
+import { type LearnAsk, learnedChange } from '../../../analyzer/policy/learned.ts'
+import { createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
+import { testQuota } from '../quotas.ts'
+
+const NOW_MS = 1_000_000
+const said = { limit: 1_000, remaining: 700, deniedUntilMs: null, asOfMs: NOW_MS - 1 }
+const ask: LearnAsk = {
+  ...{ said, known: null, used: 300, nowMs: NOW_MS, isResetting: true },
+  ...{ windowStartMs: NOW_MS - 500_000, windowEndMs: NOW_MS + 500_000 },
+}
+const known = { limit: 1_000, deniedUntilMs: null, elsewhere: 0, untilMs: ask.windowEndMs }
+
+describe('what a provider says', () => {
+  test('is a change when its limit is new, and none when it is the same', () => {
+    expect(learnedChange(ask)).toEqual({ value: known, reason: 'The provider allows 1000.' })
+    expect(learnedChange({ ...ask, known })).toBeNull()
+    expect(learnedChange({ ...ask, known: { ...known, limit: 500 } })?.value.limit).toBe(1_000)
+    expect(learnedChange({ ...ask, known, said: { ...said, limit: null, remaining: null } })).toBeNull()
+  })
+
+  test('tells what was used elsewhere, where that is more than calls that are under way', () => {
+    expect(learnedChange({ ...ask, known, used: 270 })).toBeNull()
+    const found = learnedChange({ ...ask, known, used: 100 })
+    expect(found).toMatchObject({
+      value: { elsewhere: 200 },
+      reason: expect.stringContaining('200 were used elsewhere'),
+    })
+    const before = { ...known, elsewhere: 200 }
+    expect(learnedChange({ ...ask, known: before, used: 110 })).toBeNull()
+    expect(learnedChange({ ...ask, known: before, used: 300 })?.value.elsewhere).toBe(0)
+    // Of another window, and where use fades away, nothing is known of it.
+    expect(learnedChange({ ...ask, known, used: 0, windowStartMs: NOW_MS })).toBeNull()
+    expect(learnedChange({ ...ask, known, used: 0, isResetting: false })).toBeNull()
+  })
+
+  test('is heard when it refuses calls for a while, also without any limit', () => {
+    const refused = { limit: null, remaining: null, deniedUntilMs: NOW_MS + 60_000, asOfMs: 0 }
+    const change = learnedChange({ ...ask, said: refused })
+    expect(change?.value).toMatchObject({ limit: null, deniedUntilMs: NOW_MS + 60_000 })
+    expect(learnedChange({ ...ask, known: change?.value ?? null, said: refused })).toBeNull()
+    expect(learnedChange({ ...ask, said: { ...refused, deniedUntilMs: NOW_MS + 1_000 } })).toBeNull()
+  })
+})
+
+test('a quota whose limit is to be learned has none before, and denies while the provider does', () => {
+  const quota = testQuota({ per: ['providerKey'], limit: 'upstream' })
+  const subject = { providerKey: 'k' }
+  const learned = { quota: 'quota', subject, ...known, deniedUntilMs: NOW_MS, elsewhere: 70 }
+  const at = (nowMs: number, adjustments = {}) =>
+    createPolicy([quota], { ...NO_ADJUSTMENTS, ...adjustments }).allowance(quota, 'k', nowMs)
+  expect(at(NOW_MS)).toEqual({ limit: null, deniedUntilMs: null, forgiven: 0, sinceMs: 0 })
+  expect(at(NOW_MS - 1, { learned: [learned] })).toMatchObject({ limit: 0, deniedUntilMs: NOW_MS })
+  expect(at(NOW_MS, { learned: [learned] })).toMatchObject({ limit: 1_000, deniedUntilMs: null, forgiven: -70 })
+  expect(at(known.untilMs, { learned: [learned] })).toMatchObject({ limit: 1_000, forgiven: 0 })
+  const own = testQuota({ per: ['providerKey'], limit: 5 })
+  expect(createPolicy([own], { ...NO_ADJUSTMENTS, learned: [learned] }).allowance(own, 'k', 0).limit).toBe(5)
+})

@@ -1,0 +1,200 @@
+/** The whole loop on simulated time: what is forecast and read becomes a change, and the limiter decides by it. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { type Control, openControl } from '../../../analyzer/control/control.ts'
+import { createLivePolicy } from '../../../analyzer/control/live-policy.ts'
+import { uniform } from '../../../analyzer/forecast/random.ts'
+import { startDecisionSumming } from '../../../analyzer/limit/decision-summing.ts'
+import { openEmbeddedLimits } from '../../../analyzer/limit/embedded.ts'
+import { createLimiter, type Decision, type Limiter } from '../../../analyzer/limit/limiter.ts'
+import type { Policy } from '../../../analyzer/policy/policy.ts'
+import type { Quota } from '../../../analyzer/policy/quota.ts'
+import { steer } from '../../../analyzer/tick/steering.ts'
+import { createTicker } from '../../../analyzer/tick/ticker.ts'
+import type { ControlChange } from '../../../collector/log/control-change.ts'
+import { openTestStore, type TestStore } from '../../store-fixture.ts'
+import { openLog, silent } from '../limit/call-records.ts'
+import { callDimensions, testQuota } from '../quotas.ts'
+import { storeCalls } from '../store-calls.ts'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+/** The begin of an hour, a day ago. */
+const startMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 24 * HOUR_MS
+
+let testStore: TestStore
+let nowMs: number
+let changes: ControlChange[]
+let limiter: Limiter
+let control: Control
+let policy: () => Policy
+let closing: (() => Promise<unknown>)[] = []
+beforeAll(async () => {
+  testStore = await openTestStore()
+})
+afterAll(() => testStore?.close())
+beforeEach(async () => {
+  nowMs = startMs
+  changes = []
+  for (const table of ['calls', 'decisions', 'forecasts'])
+    await testStore.store.client.command({ query: `TRUNCATE TABLE ${table}` })
+})
+afterEach(async () => {
+  for (const close of closing.toReversed()) await close()
+  closing = []
+})
+
+/** A limiter and an analyzer that share nothing but the control log and the store. */
+async function open(quotas: readonly Quota[]): Promise<() => Promise<void>> {
+  const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  const log = await openLog(join(dir, 'log'))
+  const live = createLivePolicy(quotas, [])
+  const onChange = (change: ControlChange) => {
+    changes.push(change)
+    live.fold(change)
+  }
+  control = await openControl({ log, onChange, logger: silent })
+  const limits = { kind: 'embedded', flushMs: 50, bucketsMax: 1_000, requestsMax: 1_000 } as const
+  const store = await openEmbeddedLimits(limits, { dir: join(dir, 'limits'), log: silent, now: () => nowMs })
+  const summing = startDecisionSumming({ log, logger: silent })
+  policy = live.current
+  limiter = createLimiter({ policy, store, summing, logger: silent, asOfMs: at => at, onCheck: () => undefined })
+  const ticker = createTicker({ client: testStore.store.client, policy, subjectsMax: 10, now: () => nowMs })
+  closing = [
+    () => rm(dir, { recursive: true, force: true }),
+    () => log.close(),
+    () => store.close(),
+    () => summing.close(),
+    () => control.close(),
+  ]
+  return async () => {
+    const { forecasts, asOfMs } = await ticker.tick()
+    await steer(
+      { control, policy, now: () => nowMs },
+      forecasts.filter(forecast => forecast.asOfMs === asOfMs),
+    )
+  }
+}
+
+const check = (dims: Parameters<typeof callDimensions>[0]): Promise<Decision> =>
+  limiter.check(
+    limiter.prepare({ dims: callDimensions(dims), cost: {}, clientIp: null, requestId: null, isDryRun: false }),
+  )
+
+describe('enforcement by pace', () => {
+  /** An hour of 20 calls a minute and of 2 a minute, as in the six hours before; answers what passed in each minute. */
+  async function simulate(quota: Quota, isSteered: boolean) {
+    const random = uniform(7)
+    nowMs = startMs
+    const history = ['loud', 'light'].flatMap(consumer =>
+      Array.from({ length: 6 * 60 * (consumer === 'loud' ? 20 : 2) }, () => ({
+        ...{ consumer, startedAtMs: Math.round(startMs - random() * 6 * HOUR_MS) },
+      })),
+    )
+    await storeCalls(testStore.store, history)
+    const tick = await open([quota])
+    const allowed: Record<string, number[]> = { loud: [], light: [] }
+    const denied: Record<string, number> = { loud: 0, light: 0 }
+    for (let minute = 0; minute < 60; minute++) {
+      nowMs = startMs + minute * MINUTE_MS + 1
+      if (isSteered) await tick()
+      for (const [consumer, perMinute] of [['loud', 20] as const, ['light', 2] as const]) {
+        let passed = 0
+        const calls = []
+        for (let call = 0; call < perMinute; call++) {
+          nowMs = startMs + minute * MINUTE_MS + Math.round(((call + random()) * MINUTE_MS) / perMinute)
+          const { isAllowed } = await check({ consumer })
+          if (isAllowed) passed++
+          else denied[consumer] = (denied[consumer] ?? 0) + 1
+          calls.push({ consumer, startedAtMs: nowMs, outcome: isAllowed ? 'ok' : 'limited' })
+        }
+        if (isSteered) await storeCalls(testStore.store, calls)
+        allowed[consumer]?.push(passed)
+      }
+    }
+    return { allowed, denied, tick }
+  }
+  const sum = (values: readonly number[] = []) => values.reduce((total, value) => total + value, 0)
+  const hourly = (enforcement: string) => testQuota({ limit: 600, enforcement, pace: { floorShare: 0.5 } })
+
+  test('makes a quota last until its reset that would else be gone at half-time, and leaves light users alone', async () => {
+    const unpaced = await simulate(hourly('deny'), false)
+    expect(changes).toEqual([])
+    expect(sum(unpaced.allowed.loud?.slice(45))).toBe(0)
+    for (const close of closing.toReversed()) await close()
+    closing = []
+    await testStore.store.client.command({ query: 'TRUNCATE TABLE calls' })
+    const { allowed, denied, tick } = await simulate(hourly('pace'), true)
+    const total = sum(allowed.loud)
+    expect(total).toBeLessThanOrEqual(600)
+    expect(total).toBeGreaterThan(500)
+    // No ten minutes without: a rate spreads what is left.
+    for (let minute = 0; minute + 10 <= 60; minute += 10)
+      expect(sum(allowed.loud?.slice(minute, minute + 10))).toBeGreaterThan(20)
+    expect(denied.light).toBe(0)
+    const paces = changes.filter(({ kind }) => kind === 'pace')
+    expect(paces.every(({ by, value }) => by === 'analyzer' && JSON.stringify(value).includes('loud'))).toBe(true)
+    expect(paces[0]?.reason).toMatch(/^Slowed down to \d+ requests per 150 s: the limit of 600 would be reached/)
+    // Steady demand asks for few changes: hysteresis.
+    expect(paces.length).toBeLessThan(20)
+
+    // It says so, and ends with the window.
+    const { quotas } = await check({ consumer: 'loud' })
+    expect(quotas.map(({ quota }) => quota)).toEqual(['quota', 'quota:pace'])
+    nowMs = startMs + 60 * MINUTE_MS + 1
+    expect((await check({ consumer: 'loud' })).quotas.map(({ quota }) => quota)).toEqual(['quota'])
+    nowMs = startMs + 12 * HOUR_MS
+    await tick()
+    expect(changes.at(-1)).toMatchObject({ kind: 'pace', value: null, by: 'analyzer' })
+  }, 240_000)
+})
+
+describe('a limit that the provider says', () => {
+  const quota = testQuota({ name: 'key', per: ['providerKey'], limit: 'upstream' })
+  const said = (requests: object, retryAfterMs: number | null = null) => ({
+    provider_key: 'k',
+    upstream_limits: JSON.stringify({ units: { requests: { resetAtMs: null, ...requests } }, retryAfterMs }),
+  })
+  const look = async () => {
+    const { isAllowed, quotas, retryAfterMs } = await check({ providerKey: 'k' })
+    return { isAllowed, retryAfterMs, ...quotas[0] }
+  }
+
+  test('is unknown and denies nothing at first, then is learned, with what was used elsewhere, and forecast', async () => {
+    const tick = await open([quota])
+    nowMs = startMs + 20 * MINUTE_MS
+    await storeCalls(
+      testStore.store,
+      Array.from({ length: 10 }, (_, index) => ({ startedAtMs: nowMs - index * MINUTE_MS, provider_key: 'k' })),
+    )
+    await tick()
+    expect(await look()).toMatchObject({ isAllowed: true, limit: null, remaining: null, used: 1 })
+    await storeCalls(testStore.store, [{ startedAtMs: nowMs - 1, ...said({ limit: 50, remaining: 19 }) }])
+    await tick()
+    expect(changes.map(({ kind, reason }) => [kind, reason])).toEqual([
+      ['upstream', 'The provider allows 50. By what it says is left, 20 were used elsewhere.'],
+    ])
+    expect(await look()).toMatchObject({ isAllowed: true, limit: 50, used: 2 + 20, remaining: 28 })
+    await tick()
+    const ticker = createTicker({ client: testStore.store.client, policy, subjectsMax: 1, now: () => nowMs })
+    const [forecast] = (await ticker.tick()).forecasts
+    expect(forecast).toMatchObject({ limit: 50, used: 31, upstream: { limit: 50, remaining: 19 } })
+    expect(forecast?.probability).toBeGreaterThan(0)
+    expect(changes).toHaveLength(1)
+    for (let call = 0; call < 28; call++) await look()
+    expect(await look()).toMatchObject({ isAllowed: false, remaining: 0 })
+  })
+
+  test('is gone for as long as a refusal says, whatever the counters say', async () => {
+    const tick = await open([quota])
+    nowMs = startMs + 20 * MINUTE_MS
+    const refusal = { startedAtMs: nowMs - 1, outcome: 'exhausted', ...said({ limit: 50, remaining: 49 }, 90_001) }
+    await storeCalls(testStore.store, [refusal])
+    await tick()
+    expect(await look()).toMatchObject({ isAllowed: false, retryAfterMs: 90_000 })
+    nowMs += 90_000
+    expect(await look()).toMatchObject({ isAllowed: true, limit: 50 })
+  })
+})
