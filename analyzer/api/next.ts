@@ -104,10 +104,11 @@ function isWanted(
   return [forecast.quota, ...Object.values(forecast.subject)].some(value => value.toLowerCase().includes(text))
 }
 
-const isExhausted = ({ used, limit }: SubjectForecast): boolean => used >= limit
+const isExhausted = ({ used, limit }: SubjectForecast): boolean => limit !== null && used >= limit
 const likelihood = ({ probability }: SubjectForecast): number => probability ?? -1
 const isLikely = (forecast: SubjectForecast): boolean => likelihood(forecast) >= LIKELY
-const usedShare = ({ used, limit }: SubjectForecast): number => (limit > 0 ? used / limit : Number.MAX_VALUE)
+const usedShare = ({ used, limit }: SubjectForecast): number =>
+  limit === null ? 0 : limit > 0 ? used / limit : Number.MAX_VALUE
 
 const rankOf = (forecast: SubjectForecast): number => (isExhausted(forecast) ? 0 : isLikely(forecast) ? 1 : 2)
 

@@ -1,5 +1,7 @@
 /** What the limit store decided, as doors answer it: every quota concerned, the one that binds, and when to come again. */
+import type { Allowance } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
+import { isResetting } from '../usage/window.ts'
 import type { Claim, Standing, StoreDecision } from './limit-store.ts'
 import type { Decision, Prepared, QuotaStanding } from './limiter.ts'
 
@@ -25,11 +27,11 @@ export function toDecision(
     const standing = standings[index]
     const allowance = allowances[index]
     if (quota === undefined || claim === undefined || standing === undefined || allowance === undefined) continue
-    const answer = toQuotaStanding(quota, { claim, standing, limit: allowance.limit, nowMs })
+    const answer = toQuotaStanding(quota, { claim, standing, allowance, nowMs })
     answers.push(answer)
     if (!claim.isEnforced) continue
     if (isAllowed) {
-      const share = answer.remaining / claim.limit
+      const share = (answer.remaining ?? 0) / claim.limit
       if (share < least) {
         least = share
         binding = quota.name
@@ -39,7 +41,7 @@ export function toDecision(
     if (standing.fits) continue
     violated.push(quota.name)
     // What never fits binds more than what fits again late.
-    const judged = { claim, standing, limit: allowance.limit, resetAtMs: answer.resetAtMs, nowMs }
+    const judged = { claim, standing, allowance, resetAtMs: answer.resetAtMs, nowMs }
     const fitsAtMs = isApproximate && claim.isDeniedWhenAway ? nowMs + AWAY_RETRY_MS : fitsAt(quota, judged)
     if (fitsAtMs <= retryAtMs) continue
     retryAtMs = fitsAtMs
@@ -63,16 +65,17 @@ export function toDecision(
 interface Judged {
   readonly claim: Claim
   readonly standing: Standing
-  /** The quota's, or the subject's own, with what was granted. */
-  readonly limit: number
+  readonly allowance: Allowance
   readonly nowMs: number
 }
 
-function toQuotaStanding(quota: Quota, { claim, standing, limit, nowMs }: Judged): QuotaStanding {
+function toQuotaStanding(quota: Quota, judged: Judged): QuotaStanding {
   const { window } = quota
+  const { claim, standing, allowance } = judged
+  const { limit } = allowance
   const { used, reserved } = standing
   // Of a window that resets, what was forgiven is in the claim's limit; of a sliding one, in what is used.
-  const forgiven = window.kind === 'rate' ? 0 : claim.limit - limit
+  const forgiven = isResetting(window) ? allowance.forgiven : 0
   return {
     quota: quota.name,
     unit: quota.unit,
@@ -80,8 +83,8 @@ function toQuotaStanding(quota: Quota, { claim, standing, limit, nowMs }: Judged
     // A level is a fraction: what is left of a unit is no unit.
     used: Math.ceil(Math.max(0, used - forgiven)),
     reserved,
-    remaining: Math.floor(Math.max(0, claim.limit - used - reserved)),
-    resetAtMs: resetAt(quota, claim, used, limit, nowMs),
+    remaining: limit === null ? null : Math.floor(Math.max(0, claim.limit - used - reserved)),
+    resetAtMs: resetAt(quota, judged),
     countsLongerMs: window.kind === 'sliding' ? window.slotMs : 0,
     overshootMax: standing.overshootMax ?? (isExact(quota, reserved) ? 0 : null),
     enforcement: quota.enforcement,
@@ -95,14 +98,14 @@ function isExact({ unit, counts, enforcement }: Quota, reserved: number): boolea
 }
 
 /** When all that is used now counts no more. */
-function resetAt({ window, reservation }: Quota, claim: Claim, used: number, limit: number, nowMs: number): number {
+function resetAt({ window, reservation }: Quota, { claim, standing, allowance, nowMs }: Judged): number {
   switch (window.kind) {
     case 'fixed':
     case 'calendar':
     case 'sliding':
       return claim.endMs
     case 'rate':
-      return limit === 0 ? nowMs : nowMs + Math.ceil((used * window.periodMs) / limit)
+      return allowance.limit ? nowMs + Math.ceil((standing.used * window.periodMs) / allowance.limit) : nowMs
     case 'held':
       return nowMs + reservation.ttlSeconds * 1000 + SWEEP_MS
   }
@@ -110,7 +113,9 @@ function resetAt({ window, reservation }: Quota, claim: Claim, used: number, lim
 
 /** When the claim fits if nobody else spends; `Infinity` for never. */
 function fitsAt({ window, reservation }: Quota, judged: Judged & { resetAtMs: number }): number {
-  const { claim, standing, limit, resetAtMs, nowMs } = judged
+  const { claim, standing, allowance, resetAtMs, nowMs } = judged
+  const limit = allowance.limit ?? claim.limit
+  if (allowance.deniedUntilMs !== null) return allowance.deniedUntilMs
   const largest = window.kind === 'rate' ? claim.limit : limit
   if (limit === 0 || claim.cost > largest) return Number.POSITIVE_INFINITY
   switch (window.kind) {

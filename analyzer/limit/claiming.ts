@@ -14,6 +14,9 @@ interface Wanted {
   readonly bucket: Window
 }
 
+/** Stands for a limit that nobody has said yet, so that use is counted meanwhile. */
+const LIMIT_UNKNOWN = Number.MAX_SAFE_INTEGER
+
 /** The claim of a call that costs `cost` (of what is held, always 1). */
 export function claimOf(
   quota: Quota,
@@ -21,7 +24,8 @@ export function claimOf(
   { cost, allowance, nowMs }: { cost: number; allowance: Allowance; nowMs: number },
 ): Claim {
   const { window } = quota
-  const { limit, forgiven } = allowance
+  const { forgiven } = allowance
+  const limit = allowance.limit ?? LIMIT_UNKNOWN
   const wanted = { subject, cost, allowance, bucket: bucketAt(window, nowMs) }
   switch (window.kind) {
     case 'fixed':
@@ -30,7 +34,7 @@ export function claimOf(
     case 'sliding':
       return toClaim(quota, wanted, limit, slotsOf(window, allowance), null)
     case 'rate':
-      return toClaim(quota, wanted, burstOf(window, limit), null, drainOf(window, allowance))
+      return toClaim(quota, wanted, burstOf(quota, window, limit, cost), null, drainOf(window, allowance))
     case 'held':
       return toClaim(quota, { ...wanted, cost: 1 }, limit, HELD_SLOTS, null)
   }
@@ -39,7 +43,7 @@ export function claimOf(
 /** In one literal: it is made for every quota of every decision. */
 const toClaim = (
   { series, counts, enforcement, onStoreFailure, window }: Quota,
-  { subject, cost, bucket }: Wanted,
+  { subject, cost, allowance, bucket }: Wanted,
   limit: number,
   slots: Slots | null,
   drain: Drain | null,
@@ -51,7 +55,7 @@ const toClaim = (
   limit,
   cost,
   isSpent: counts !== 'records',
-  isEnforced: enforcement === 'deny',
+  isEnforced: enforcement !== 'shadow' && allowance.limit !== null,
   isDeniedWhenAway: onStoreFailure === 'deny',
   isHeld: window.kind === 'held',
   slots,
@@ -71,11 +75,14 @@ const slotsOf = ({ slotMs, lengthMs }: SlidingWindow, { sinceMs, forgiven }: All
 })
 
 const drainOf = ({ periodMs, keptMs }: RateWindow, { limit, sinceMs }: Allowance): Drain => ({
-  amount: limit,
+  amount: limit ?? LIMIT_UNKNOWN,
   periodMs,
   sinceMs,
   keptMs,
 })
 
-/** A limit of 0 denies, whatever the burst. */
-const burstOf = ({ burst }: RateWindow, limit: number): number => (limit === 0 ? 0 : (burst ?? limit))
+/** A limit of 0 denies, whatever the burst. A pace slows down and refuses no call for good: a large one passes alone. */
+function burstOf({ paceOf }: Quota, { burst }: RateWindow, limit: number, cost: number): number {
+  if (limit === 0) return 0
+  return paceOf === null ? (burst ?? limit) : Math.max(limit, cost)
+}

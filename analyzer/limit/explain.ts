@@ -41,7 +41,7 @@ const Answer = Type.Object({
       quota: Type.String(),
       words: Type.String({ description: 'What it allows, what was adjusted, what is used, whether the call fits.' }),
       unit: Type.String(),
-      limit: Type.Number({ description: 'With what was adjusted.' }),
+      limit: orNull(Type.Number(), 'With what was adjusted; null while the provider has not said it.'),
       override: orNull(Type.Number(), "The subject's own limit."),
       grants: Type.Array(Type.Object({ amount: Type.Number(), untilMs: Type.Number() }), {
         description: 'Added to the limit now.',
@@ -49,7 +49,7 @@ const Answer = Type.Object({
       forgiven: orNull(Type.Number(), 'Units that a reset forgave.'),
       used: Type.Number(),
       reserved: Type.Number(),
-      remaining: Type.Number(),
+      remaining: orNull(Type.Number(), 'Null without a limit.'),
       resetAtMs: instant('When all that is used now counts no more.'),
       enforcement: Type.String(),
       cost: Type.Number({ description: 'What the call takes of it.' }),
@@ -134,7 +134,7 @@ function toCall(query: Query, labels: readonly string[]) {
 }
 
 function toQuotaAnswer(explained: QuotaExplanation): Static<typeof Answer>['quotas'][number] {
-  const { grants, reset, countsLongerMs: _longer, ...rest } = explained
+  const { grants, reset, learned: _learned, pace: _pace, countsLongerMs: _longer, ...rest } = explained
   return {
     ...rest,
     grants: grants.map(({ amount, untilMs }) => ({ amount, untilMs })),

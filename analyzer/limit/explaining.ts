@@ -27,7 +27,9 @@ export function explain(prepared: Prepared, decision: Decision, policy: Policy):
     const standing = decision.quotas[index]
     if (claim === undefined || standing === undefined) return []
     const adjusted = policy.adjusted(quota, claim.subject, prepared.nowMs)
-    const fits = claim.cost > 0 ? claim.cost <= standing.remaining : standing.remaining > 0
+    const remaining = standing.remaining ?? Number.POSITIVE_INFINITY
+    const isLarge = quota.paceOf !== null && standing.used === 0
+    const fits = isLarge || (claim.cost > 0 ? claim.cost <= remaining : remaining > 0)
     const part = { ...standing, ...adjusted, cost: claim.cost, fits }
     return [{ ...part, words: quotaWords(quota, part, decision) }]
   })
@@ -72,17 +74,21 @@ function blockWords({ what, value, untilMs }: Block): string {
 function quotaWords(
   quota: Quota,
   part: Omit<QuotaExplanation, 'words'>,
-  { isDegraded }: Pick<Decision, 'isDegraded'>,
+  { isDegraded, nowMs }: Pick<Decision, 'isDegraded' | 'nowMs'>,
 ): string {
   if (isDegraded && quota.onStoreFailure === 'deny') {
     return `${quota.name} cannot be counted now, and denies then (onStoreFailure).`
   }
-  return [allowed(quota, part), ...adjustmentWords(quota, part), taken(quota, part), verdict(quota, part)].join(' ')
+  return [allowed(quota, part), ...adjustmentWords(quota, part, nowMs), taken(quota, part), verdict(quota, part)].join(
+    ' ',
+  )
 }
 
-function allowed({ name, unit, window, per }: Quota, { limit }: Omit<QuotaExplanation, 'words'>): string {
+function allowed({ name, unit, window, per, paceOf }: Quota, { limit }: Omit<QuotaExplanation, 'words'>): string {
+  if (limit === null) return `${name} allows what the provider says, and it has not said it yet: nothing is denied.`
   const whose = per.length === 0 ? 'all calls together' : `each ${per.map(({ name: one }) => one).join(' and ')}`
-  return `${name} allows ${whose} ${count(limit)} ${unit} ${windowWords(window)}.`
+  const why = paceOf === null ? '' : `, so that what is left of ${paceOf.name} lasts until its reset`
+  return `${name} allows ${whose} ${count(limit)} ${unit} ${windowWords(window)}${why}.`
 }
 
 function windowWords(window: WindowSpec): string {
@@ -102,9 +108,15 @@ function windowWords(window: WindowSpec): string {
   }
 }
 
-function adjustmentWords({ limit }: Quota, { override, grants, reset }: Adjusted): string[] {
+function adjustmentWords({ limit }: Quota, adjusted: Adjusted, nowMs: number): string[] {
+  const { override, grants, reset, learned } = adjusted
   const words: string[] = []
-  if (override !== null) words.push(`An override gives this one ${count(override)} instead of ${count(limit)}.`)
+  const instead = limit === null ? 'what the provider says' : count(limit)
+  if (override !== null) words.push(`An override gives this one ${count(override)} instead of ${instead}.`)
+  const deniedUntilMs = learned?.deniedUntilMs ?? 0
+  if (deniedUntilMs > nowMs) words.push(`The provider refuses calls until ${iso(deniedUntilMs)}: its quota is gone.`)
+  if (learned !== null && learned.elsewhere > 0 && learned.untilMs > nowMs)
+    words.push(`By what the provider says, ${count(learned.elsewhere)} were used elsewhere.`)
   for (const { amount, untilMs, subject } of grants) {
     words.push(`A grant ${subject === null ? 'for everybody ' : ''}adds ${count(amount)} until ${iso(untilMs)}.`)
   }
@@ -117,16 +129,17 @@ function taken(
   { window, counts, unit }: Quota,
   { used, reserved, remaining, resetAtMs }: Omit<QuotaExplanation, 'words'>,
 ): string {
-  if (window.kind === 'held') return `${count(reserved)} are under way, ${count(remaining)} more may begin.`
+  const left = remaining === null ? '' : `, ${count(remaining)} remain`
+  if (window.kind === 'held') return `${count(reserved)} are under way, ${count(remaining ?? 0)} more may begin.`
   const held = reserved > 0 ? `, ${count(reserved)} are held for calls under way` : ''
   const by = counts === 'records' ? ' by call records' : ''
-  return `${count(used)} ${unit} are used${by}${held}, ${count(remaining)} remain; all of it is free at ${iso(resetAtMs)}.`
+  return `${count(used)} ${unit} are used${by}${held}${left}; all of it is free at ${iso(resetAtMs)}.`
 }
 
 function verdict({ enforcement, limit }: Quota, { cost, fits, remaining }: Omit<QuotaExplanation, 'words'>): string {
   const needs = cost > 0 ? `This call takes ${count(cost)}` : 'What this call takes is not known before it is made'
   if (fits) return cost > 0 ? `${needs} and fits.` : `${needs}: it passes while anything remains.`
-  const why = limit === 0 ? 'a quota of 0 allows nothing' : `${count(remaining)} are not enough`
+  const why = limit === 0 ? 'a quota of 0 allows nothing' : `${count(remaining ?? 0)} are not enough`
   return enforcement === 'shadow'
     ? `${needs}: ${why}, but the quota is only watched (shadow) and denies nothing.`
     : `${needs}: ${why}.`

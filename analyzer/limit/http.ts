@@ -83,10 +83,15 @@ export const CheckAnswer = Type.Object(
       Type.Object({
         quota: Type.String(),
         unit: Type.String(),
-        limit: Type.Number({ description: 'Per window, or per period of a rate.' }),
+        limit: Type.Union([Type.Number(), Type.Null()], {
+          description:
+            'Per window, or per period of a rate; null while the provider has not said it: nothing is denied.',
+        }),
         used: Type.Number({ description: 'This call included, if it may pass. Of a rate: what has not drained yet.' }),
         reserved: Type.Number({ description: 'Held for calls under way.' }),
-        remaining: Type.Number({ description: 'What may be taken at once, now.' }),
+        remaining: Type.Union([Type.Number(), Type.Null()], {
+          description: 'What may be taken at once, now; null without a limit.',
+        }),
         resetAtMs: instant('When all that is used now counts no more: the end of the window, if there is one.'),
         countsLongerMs: Type.Number({
           description: 'What is used counts at most so much longer than the window: a slot of a sliding one, else 0.',

@@ -7,6 +7,7 @@ import { decisionDegraded } from '../events.ts'
 import type { Block } from '../policy/adjustment.ts'
 import type { Allowance, Policy } from '../policy/policy.ts'
 import { type Dimensions, matches, type Quota } from '../policy/quota.ts'
+import type { Enforcement } from '../policy/quota-options.ts'
 import { subjectKeyOf } from '../policy/subject.ts'
 import type { QuotaUnit, Unit } from '../usage/units.ts'
 import { AWAY_RETRY_MS, toDecision } from './answering.ts'
@@ -53,12 +54,13 @@ export interface Prepared {
 export interface QuotaStanding {
   quota: string
   unit: QuotaUnit
-  limit: number
+  /** Null while nobody has said it: nothing is denied. */
+  limit: number | null
   /** Of a rate: what has not drained yet. */
   used: number
   reserved: number
-  /** What may be taken at once, now. */
-  remaining: number
+  /** What may be taken at once, now; null without a limit. */
+  remaining: number | null
   /** When all that is used now counts no more. */
   resetAtMs: number
   /** What is used counts at most so much longer than the window: a slot of a sliding one, else 0. */
@@ -68,7 +70,7 @@ export interface QuotaStanding {
    * Without the shared counters: what each limiter may still let pass of its own, of which no other one knows.
    */
   overshootMax: number | null
-  enforcement: 'deny' | 'shadow'
+  enforcement: Enforcement
 }
 
 export interface Decision {
@@ -198,7 +200,7 @@ export function createLimiter(deps: LimiterDeps): Limiter {
 
 /** Nothing could be counted: the quotas' own `onStoreFailure` decides. */
 function degraded(quotas: readonly Quota[], nowMs: number, asOfMs: number): Decision {
-  const denying = quotas.filter(quota => quota.enforcement === 'deny' && quota.onStoreFailure === 'deny')
+  const denying = quotas.filter(quota => quota.enforcement !== 'shadow' && quota.onStoreFailure === 'deny')
   const violated = denying.map(quota => quota.name)
   const isAllowed = violated.length === 0
   const retryAfterMs = isAllowed ? null : AWAY_RETRY_MS
@@ -227,11 +229,13 @@ function prepare(ask: Ask, policy: Policy, nowMs: number): Prepared {
     const { name, unit } = quota
     const subject = subjectKeyOf(quota, dims)
     const allowance = policy.allowance(quota, subject, nowMs)
+    // Few are slowed down: of the others no level is kept.
+    if (quota.paceOf !== null && allowance.limit === null) continue
     const stated = unit === 'concurrent_requests' ? undefined : ask.cost[unit]
     const estimated = unit === 'concurrent_requests' ? undefined : ask.estimated?.[unit]
     const cost = stated ?? estimated ?? (unit === 'requests' ? 1 : 0)
     const claim = claimOf(quota, subject, { cost, allowance, nowMs })
-    const largest = quota.window.kind === 'rate' ? claim.limit : allowance.limit
+    const largest = quota.window.kind === 'rate' ? claim.limit : (allowance.limit ?? 0)
     if (claim.isEnforced && stated !== undefined && largest > 0 && stated > largest) {
       excess ??= { quota: name, unit, cost: stated, limit: largest }
     }
@@ -264,6 +268,13 @@ function sumUp(summing: DecisionSumming, { quotas, claims, ask, nowMs }: Prepare
     const standing = decided.standings[index]
     if (quota === undefined || claim === undefined || standing === undefined) continue
     const hasDenied = !decided.isAllowed && claim.isEnforced && !standing.fits
+    if (quota.paceOf !== null) {
+      // What a pace refused was asked of its quota, which comes just before it.
+      const isOwnDenial = claims[index - 1]?.isEnforced && decided.standings[index - 1]?.fits === false
+      if (hasDenied && !isOwnDenial)
+        summing.count(quota.paceOf, claim.subject, ask.dims, { cost: claim.cost, hasDenied, nowMs })
+      continue
+    }
     // A quota that was not in the way of a denied call has neither allowed nor denied it.
     if (!decided.isAllowed && !hasDenied) continue
     // What is given back is no decision.

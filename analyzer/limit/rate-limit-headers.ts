@@ -27,7 +27,8 @@ export function rateLimitHeaders(decision: Decision, quotas: ReadonlyMap<string,
   const policies: string[] = []
   for (const { quota: name, unit, limit, remaining, resetAtMs, enforcement } of decision.quotas) {
     const quota = quotas.get(name)
-    if (quota === undefined || enforcement !== 'deny' || limits.length >= POLICIES_MAX) continue
+    if (quota === undefined || enforcement === 'shadow' || limits.length >= POLICIES_MAX) continue
+    if (limit === null || remaining === null) continue
     limits.push(`${item(name)};r=${integer(remaining)};t=${seconds(resetAtMs - decision.nowMs)}`)
     const quotaUnit = item(REGISTERED_UNITS[unit] ?? unit)
     const lengthMs = lengthOf(quota.window, decision.nowMs)

@@ -215,6 +215,7 @@ async function settleFound(
   )
   if (outcome === 'already_settled') return outcome
   for (const { quota, spend } of spends) {
+    if (quota.paceOf !== null) continue
     summing.count(quota, spend.subject, dims, { cost: spend.amount, hasDenied: false, nowMs })
   }
   estimates.learn(dims, withTotal(stated))

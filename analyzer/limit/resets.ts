@@ -2,13 +2,14 @@
  * `POST /v1/resets`: what one subject has used counts no more for the rest of the window. It is a change like others, so
  * all limiters forget the same, also those that start later; what was used stays known.
  */
-import { hash } from 'node:crypto'
 import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
 import type { Control } from '../control/control.ts'
+import { subjectEntryKey } from '../control/subject-entry.ts'
 import type { Reset } from '../policy/adjustment.ts'
 import { keyOf, type Policy } from '../policy/policy.ts'
-import { type Quota, VALUE_CHARACTERS_MAX } from '../policy/quota.ts'
+import type { Quota } from '../policy/quota.ts'
+import { VALUE_CHARACTERS_MAX } from '../policy/quota-options.ts'
 import { bucketAt } from '../usage/window.ts'
 import { claimOf } from './claiming.ts'
 import { DoorError } from './door-error.ts'
@@ -75,7 +76,7 @@ export function createResetRoutes({ store, control, policy, principalOf }: Reset
         const { startMs, endMs } = bucketAt(quota.window, nowMs)
         const fromMs = quota.window.kind === 'rate' ? nowMs : startMs
         const value: Reset = { quota: name, subject, used: ofReset, fromMs, untilMs: endMs }
-        const key = `${name}:${hash('sha256', subjectKey, 'hex').slice(0, KEY_HEX_DIGITS)}`
+        const key = subjectEntryKey(name, subjectKey)
         const { version } = control.current('reset', key)
         await control.change({ kind: 'reset', key, version, value, by: principal.name, reason })
         return { used, untilMs: endMs }
@@ -83,8 +84,6 @@ export function createResetRoutes({ store, control, policy, principalOf }: Reset
     )
   }
 }
-
-const KEY_HEX_DIGITS = 32
 
 /** What the subject has used, and what of it the reset has to name: of a sliding window, the present slot's part. */
 async function usedBy(

@@ -209,7 +209,7 @@ function createEffects({ policy, labelColumns, decisionIds, onRecordWithoutId }:
     if (spends.length === 0 && reference === null && requestId === null) return null
     return { reference, gateway: gateway ?? '', requestId, spends }
   }
-  return { of, checksOnly: () => checksOnly(policy().quotas) }
+  return { of, checksOnly: () => checksOnly(policy().enforced) }
 }
 
 const countsRecords = ({ counts }: Quota) => counts !== 'checks'

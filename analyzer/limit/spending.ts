@@ -34,7 +34,9 @@ export function spendsOf(
     if (amount === 0 || window === null) continue
     const { series } = quota
     const subject = subjectKeyOf(quota, dims)
-    const drain = drainOfQuota(quota, policy.allowance(quota, subject, nowMs))
+    const allowance = policy.allowance(quota, subject, nowMs)
+    if (quota.paceOf !== null && allowance.limit === null) continue
+    const drain = drainOfQuota(quota, allowance)
     const isRecordsOnly = quota.counts === 'records'
     found.push({ quota, spend: { ...{ series, subject, ...window }, amount, isRecordsOnly, drain } })
   }

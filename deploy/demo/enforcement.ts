@@ -57,7 +57,7 @@ export function createEnforcement(quotas: readonly Quota[], prices: Prices): Enf
     decide({ habit, call }) {
       const claims = claimsOf(call)
       const isOver = ({ quota, bucket, cost }: Claim) =>
-        quota.enforcement === 'deny' && (used.get(bucket) ?? 0) + cost > quota.limit
+        quota.enforcement === 'deny' && (used.get(bucket) ?? 0) + cost > (quota.limit ?? Number.POSITIVE_INFINITY)
       const denying = habit.asks === 'never' ? [] : claims.filter(isOver)
       if (habit.asks !== 'never') {
         const minuteMs = call.startedAtMs - (call.startedAtMs % MINUTE_MS)

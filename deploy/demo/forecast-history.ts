@@ -19,9 +19,10 @@ const WINDOWS_MAX = 12
 
 /** In the demo's past nobody changed a limit. */
 const allowedOf: AllowedOf = ({ limit }, _subject, { nowMs }) => ({
-  steps: [{ fromMs: nowMs, limit }],
+  steps: limit === null ? [] : [{ fromMs: nowMs, limit }],
   forgiven: 0,
   sinceMs: 0,
+  deniedUntilMs: null,
 })
 
 export interface HistoryRange {

@@ -61,29 +61,29 @@ export function createStatusOf({ quotas }: Prepared, stated: number): StatusOf {
     // Blocked, or decided without the store: no quota tells more, and all statements share the answer.
     let isOver = !isAllowed && (decision.quotas.length === 0 || violated.length === 0)
     let best = Number.POSITIVE_INFINITY
-    let tells: { quota: Quota; standing: Decision['quotas'][number] } | null = null
+    let tells: { quota: Quota; limit: number; remaining: number; resetAtMs: number } | null = null
     for (let index = 0; index < decision.quotas.length; index += 1) {
       const quota = quotas[index]
       const standing = decision.quotas[index]
       if (quota === undefined || standing === undefined || standing.enforcement === 'shadow') continue
-      if (!concerns(statement, quota, stated)) continue
+      if (standing.limit === null || standing.remaining === null || !concerns(statement, quota, stated)) continue
       const isInTheWay = violated.includes(quota.name)
       isOver ||= isInTheWay
-      const rank = rankOf(standing, isInTheWay, standing.unit === statement.unit)
+      const { limit, remaining, resetAtMs } = standing
+      const rank = rankOf(remaining / Math.max(1, limit), isInTheWay, standing.unit === statement.unit)
       if (rank >= best || shown.includes(quota)) continue
       best = rank
-      tells = { quota, standing }
+      tells = { quota, limit, remaining, resetAtMs }
     }
     const code = isOver ? CODE.overLimit : CODE.ok
     if (tells === null) return { code, limit: null }
-    const { quota, standing } = tells
+    const { quota, limit: perUnit, remaining, resetAtMs } = tells
     shown.push(quota)
-    const { limit: perUnit, remaining, resetAtMs } = standing
     const unit = windowUnit(quota.window)
     return { code, limit: { name: quota.name, perUnit, unit, remaining, resetMs: resetAtMs - nowMs } }
   }
 }
 
 /** Lowest first: what is in the way, then what is in the statement's own unit, of both that of which the smaller share is left. */
-const rankOf = ({ remaining, limit }: Decision['quotas'][number], isInTheWay: boolean, isOwnUnit: boolean) =>
-  remaining / Math.max(1, limit) + (isInTheWay ? 0 : 4) + (isOwnUnit ? 0 : 2)
+const rankOf = (shareLeft: number, isInTheWay: boolean, isOwnUnit: boolean) =>
+  shareLeft + (isInTheWay ? 0 : 4) + (isOwnUnit ? 0 : 2)

@@ -177,7 +177,7 @@ test('slots of a sliding window are compared by the calls that began in them, wh
   const usedOf = async (one: Quota) => {
     const asking = claimOf(one, 'web', {
       cost: 0,
-      allowance: { limit: 1e9, forgiven: 0, sinceMs: 0 },
+      allowance: { limit: 1e9, forgiven: 0, sinceMs: 0, deniedUntilMs: null },
       nowMs: Date.now(),
     })
     return (await counting.store.decide(request([asking], { isDryRun: true }))).standings[0]?.used

@@ -138,7 +138,7 @@ test('without a reset, records spend in the slot they started in, or now; what i
   ])
   await isSettled()
   const standingOf = async (one: Quota) => {
-    const allowance = { limit: one.limit, forgiven: 0, sinceMs: 0 }
+    const allowance = { limit: one.limit, forgiven: 0, sinceMs: 0, deniedUntilMs: null }
     const asking = claimOf(one, 'web', { cost: 0, allowance, nowMs: store.nowMs() })
     return (await store.decide(request([asking], { isDryRun: true }))).standings[0]
   }

@@ -78,7 +78,7 @@ async function open(quotas: readonly Quota[]): Promise<() => Promise<void>> {
   }
 }
 
-const check = (dims: Parameters<typeof callDimensions>[0]): Promise<Decision> =>
+const check = async (dims: Parameters<typeof callDimensions>[0]): Promise<Decision> =>
   limiter.check(
     limiter.prepare({ dims: callDimensions(dims), cost: {}, clientIp: null, requestId: null, isDryRun: false }),
   )
