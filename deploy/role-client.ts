@@ -9,10 +9,13 @@ const REQUEST_TIMEOUT_MS = 120_000
 /** A role that does not answer, or answers with a problem. */
 export class RoleError extends Error {
   readonly code = 'ROLE_UNAVAILABLE'
+  /** What it answered; `null` when it did not. */
+  readonly status: number | null
 
-  constructor(message: string, options?: { cause?: unknown }) {
-    super(message, options)
+  constructor(message: string, { cause, status = null }: { cause?: unknown; status?: number | null } = {}) {
+    super(message, { cause })
     this.name = 'RoleError'
+    this.status = status
   }
 }
 
@@ -49,7 +52,8 @@ async function ask(
   }
   const answer = (await response.json().catch(() => null)) as { detail?: string } | null
   if (response.ok || (response.status === 503 && path === '/readyz')) return answer
-  throw new RoleError(`the ${role} answers ${response.status} to ${path}: ${answer?.detail ?? response.statusText}`)
+  const { status, statusText } = response
+  throw new RoleError(`the ${role} answers ${status} to ${path}: ${answer?.detail ?? statusText}`, { status })
 }
 
 function readToken(config: Config): string {

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { matches, type Quota } from '../../analyzer/policy/quota.ts'
 import { subjectKey, subjectMap, subjectOf } from '../../analyzer/policy/subject.ts'
-import { type FollowedQuota, hasReset, type ResettingQuota } from '../../analyzer/tick/followed-quota.ts'
+import { hasReset, type ResettingQuota } from '../../analyzer/tick/followed-quota.ts'
 import { unitCost } from '../../analyzer/usage/units.ts'
 import { windowAt } from '../../analyzer/usage/window.ts'
 import type { LogEntry } from '../../collector/log/call-log.ts'
@@ -24,8 +24,17 @@ interface Claim {
   cost: number
 }
 
-/** Of quotas with a reset; the others begin with the limiter. */
-export function createEnforcement(quotas: readonly Quota[], prices: Prices): Enforcement {
+interface Step {
+  startMs: number
+  lengthMs: number
+}
+
+/** Older decisions are read by the hour only. */
+const HOUR_MS = 60 * MINUTE_MS
+const MINUTES_KEPT_MS = 48 * HOUR_MS
+
+/** Of quotas with a reset; the others begin with the limiter. Decisions are summed by minute, older ones by hour. */
+export function createEnforcement(quotas: readonly Quota[], prices: Prices, toMs: number): Enforcement {
   const enforced = quotas.filter(hasReset)
   const used = new Map<string, number>()
   const sums = new Map<string, DecisionSums>()
@@ -41,9 +50,9 @@ export function createEnforcement(quotas: readonly Quota[], prices: Prices): Enf
         return { quota, bucket, subject, cost: unitCost(costed, quota.unit) }
       })
   }
-  const sumUp = ({ quota, subject, cost }: Claim, hasDenied: boolean, minuteMs: number) => {
-    const key = `${quota.name} ${minuteMs} ${subjectKey(subject)}`
-    const sum = sums.get(key) ?? emptySum(quota, subject, minuteMs)
+  const sumUp = ({ quota, subject, cost }: Claim, hasDenied: boolean, step: Step) => {
+    const key = `${quota.name} ${step.startMs} ${step.lengthMs} ${subjectKey(subject)}`
+    const sum = sums.get(key) ?? emptySum(quota, subject, step.startMs, idOf(key))
     sums.set(key, sum)
     if (hasDenied) {
       sum.denied += 1
@@ -60,8 +69,9 @@ export function createEnforcement(quotas: readonly Quota[], prices: Prices): Enf
         quota.enforcement === 'deny' && (used.get(bucket) ?? 0) + cost > (quota.limit ?? Number.POSITIVE_INFINITY)
       const denying = habit.asks === 'never' ? [] : claims.filter(isOver)
       if (habit.asks !== 'never') {
-        const minuteMs = call.startedAtMs - (call.startedAtMs % MINUTE_MS)
-        for (const claim of denying.length > 0 ? denying : claims) sumUp(claim, denying.length > 0, minuteMs)
+        const lengthMs = call.startedAtMs < toMs - MINUTES_KEPT_MS ? HOUR_MS : MINUTE_MS
+        const step: Step = { startMs: call.startedAtMs - (call.startedAtMs % lengthMs), lengthMs }
+        for (const claim of denying.length > 0 ? denying : claims) sumUp(claim, denying.length > 0, step)
       }
       if (denying.length > 0) return refused(call)
       for (const { bucket, cost } of claims) used.set(bucket, (used.get(bucket) ?? 0) + cost)
@@ -92,10 +102,10 @@ export const refused = (call: DemoCall): DemoCall => ({
   upstreamLimits: null,
 })
 
-function emptySum(quota: FollowedQuota, subject: readonly string[], minuteMs: number): DecisionSums {
+function emptySum(quota: Quota, subject: readonly string[], minuteMs: number, sumId: string): DecisionSums {
   const named = subjectMap(quota, subject)
   return {
-    sumId: idOf(`${quota.name} ${minuteMs} ${JSON.stringify(named)}`),
+    sumId,
     minuteMs,
     quota: quota.name,
     subject: named,

@@ -14,8 +14,8 @@ import type { Config } from '../config-schema.ts'
 import { callsOfMinute, MINUTE_MS } from './calls.ts'
 import { createEnforcement } from './enforcement.ts'
 
-/** Minutes whose calls are on their way to the disk at once. */
-const MINUTES_AT_ONCE = 120
+/** What is on its way to the disk at once: whole hours, as decisions are summed by them. */
+const AT_ONCE_MS = 2 * 60 * MINUTE_MS
 
 export interface FillDeps {
   config: Config
@@ -43,7 +43,7 @@ export async function fillLog({ fromMs, toMs, originMs }: FillRange, deps: FillD
   // Lines that cannot be read are meant here.
   const logger = deps.logger.child({}, { level: 'error' })
   const intake = createIntake({ log, normalizer: openNormalizer(deps), logger, now: () => nowMs })
-  const enforcement = createEnforcement(deps.quotas, createPrices(config.prices))
+  const enforcement = createEnforcement(deps.quotas, createPrices(config.prices), toMs)
   const source = plainSource(canonical)
   const decode = canonical.open(NO_CONTEXT)
   let calls = 0
@@ -58,9 +58,11 @@ export async function fillLog({ fromMs, toMs, originMs }: FillRange, deps: FillD
     })
     calls += acceptance.accepted
   }
-  for (let beginMs = fromMs; beginMs < toMs && !signal.aborted; beginMs += MINUTES_AT_ONCE * MINUTE_MS) {
-    const count = Math.min(MINUTES_AT_ONCE, (toMs - beginMs) / MINUTE_MS)
-    await Promise.all(Array.from({ length: count }, (_, index) => takeMinute(beginMs + index * MINUTE_MS)))
+  for (let beginMs = fromMs; beginMs < toMs && !signal.aborted; ) {
+    const endMs = Math.min(toMs, (Math.floor(beginMs / AT_ONCE_MS) + 1) * AT_ONCE_MS)
+    const minutes = Array.from({ length: (endMs - beginMs) / MINUTE_MS }, (_, index) => beginMs + index * MINUTE_MS)
+    await Promise.all(minutes.map(takeMinute))
+    beginMs = endMs
     const sums = enforcement.takeSums()
     if (sums.length > 0) await log.append('decisions', sums)
   }

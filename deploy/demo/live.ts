@@ -13,6 +13,8 @@ const TURN_MS = 500
 /** Calls that have ended and wait for the collector; beyond that the oldest are given up. */
 const WAITING_MAX = 10_000
 const RESERVATION_SECONDS = 120
+/** What the collector answers when there was nothing that it could read. */
+const ALL_REJECTED = 400
 /** Of calls that hold a reservation: clients that give up, and gateways that forget to log. */
 const RELEASED_SHARE = 0.04
 const FORGOTTEN_SHARE = 0.02
@@ -105,8 +107,15 @@ async function logEnded(ended: readonly Ended[], { config, logger, now }: LiveDe
   const later = ended.filter(({ atMs }) => atMs > nowMs)
   if (due.length === 0) return later
   const records = due.map(({ record }) => record)
-  const answer = await tolerate(logger, () => postJson('collector', '/v1/calls', config, records))
-  return answer === null ? [...due, ...later] : later
+  try {
+    await postJson('collector', '/v1/calls', config, records)
+  } catch (error) {
+    // All of them were rejected, as is meant.
+    if (error instanceof RoleError && error.status === ALL_REJECTED) return later
+    noteAway(logger, error)
+    return [...due, ...later]
+  }
+  return later
 }
 
 /** What the role answered, or `null` when it is away: the supervisor starts it again. */
@@ -114,8 +123,13 @@ async function tolerate<T>(logger: Logger, ask: () => Promise<T>): Promise<T | n
   try {
     return await ask()
   } catch (error) {
-    if (!(error instanceof RoleError)) throw error
-    logger.warn({ reason: error.message }, 'a call of the demo was not taken')
+    noteAway(logger, error)
     return null
   }
+}
+
+/** Throws what is no role that is away. */
+function noteAway(logger: Logger, error: unknown): void {
+  if (!(error instanceof RoleError)) throw error
+  logger.warn({ reason: error.message }, 'the demo waits for a role')
 }
