@@ -89,6 +89,9 @@ const callsEstimated = meter.createObservableCounter('quotacast_estimated_calls_
 const denialsEstimated = meter.createObservableCounter('quotacast_estimated_denials_total', {
   description: 'Reservations denied on an estimate; those that would probably have fitted are needless.',
 })
+const reservationsExpiredTotal = meter.createCounter('quotacast_reservations_expired_total', {
+  description: 'Reservations that nobody settled, and that were given back.',
+})
 const controlEntriesSkipped = meter.createCounter('quotacast_control_entries_skipped_total', {
   description: 'Entries of the control log that could not be read.',
 })
@@ -111,6 +114,7 @@ export function limitsFlushResumed(log: Logger): void {
 
 /** Reservations that nobody settled were given back. */
 export function reservationsExpired(log: Logger, expired: number): void {
+  reservationsExpiredTotal.add(expired)
   log.warn({ expired }, 'reservations expired')
 }
 

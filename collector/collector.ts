@@ -6,6 +6,7 @@ import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
 import { requireAllTenants } from './all-tenants.ts'
 import { REJECTION_REASONS } from './call-record.ts'
+import { lagObserved } from './events.ts'
 import type { Identity } from './identity.ts'
 import type { CallLog } from './log/call-log.ts'
 import { ClientIpPolicy } from './normalize/client-ip.ts'
@@ -112,6 +113,7 @@ export async function openCollector(deps: CollectorDeps): Promise<Collector> {
   })
   const sources = createSources(deps.sources, deps.mappings)
   const storing = startStoring({ log, store, logger, labelColumns: deps.labelColumns, now })
+  const stopObserving = lagObserved(storing.lag)
   const receiving = openReceiving({
     ...{ options, log, normalizer, sources, principalOf, verify, now, dir: deps.dir },
     logger: logger.child({ part: 'receive' }),
@@ -144,6 +146,7 @@ export async function openCollector(deps: CollectorDeps): Promise<Collector> {
     status,
     async close() {
       await receiving.close()
+      stopObserving()
       await storing.close()
     },
   }

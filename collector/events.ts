@@ -2,10 +2,10 @@
  * What happens in the collector that somebody outside should see: each event bumps its metrics and writes its log line in
  * one place. The instruments are made at first use, since those made before telemetry starts stay deaf.
  */
-import { type Attributes, type Counter, metrics } from '@opentelemetry/api'
+import { type Attributes, type BatchObservableCallback, type Counter, metrics } from '@opentelemetry/api'
 import type { Logger } from 'pino'
 import type { RejectionReason } from './call-record.ts'
-import type { LogLoss, LogTopic } from './log/call-log.ts'
+import type { LogLag, LogLoss, LogTopic } from './log/call-log.ts'
 
 const METER = 'quotacast.collector'
 
@@ -122,6 +122,27 @@ export function batchStored(
 export function writeFailed(log: Logger, failed: { topic: LogTopic; code: string; err: unknown }): void {
   writesFailed(1, { topic: failed.topic, code: failed.code })
   log.debug(failed, 'batch was not stored')
+}
+
+/** Has what waits for the store measured whenever metrics are read; the answer ends it. */
+export function lagObserved(lag: () => Promise<readonly LogLag[]>): () => void {
+  const meter = metrics.getMeter(METER)
+  const waiting = meter.createObservableGauge('quotacast_log_lag_entries', {
+    description: 'Entries of the log that are not stored yet, by topic.',
+  })
+  const oldest = meter.createObservableGauge('quotacast_log_lag_seconds', {
+    description: 'Age of the oldest of them, 0 when there is none.',
+    unit: 's',
+  })
+  const observe: BatchObservableCallback = async result => {
+    // While the log is away nobody knows.
+    for (const { topic, partition, entries, ageMs } of await lag().catch(() => [])) {
+      result.observe(waiting, entries, { topic, partition })
+      result.observe(oldest, ageMs / 1000, { topic, partition })
+    }
+  }
+  meter.addBatchObservableCallback(observe, [waiting, oldest])
+  return () => meter.removeBatchObservableCallback(observe, [waiting, oldest])
 }
 
 /** Log and store were compared. */

@@ -143,6 +143,8 @@ const PARTS: readonly Part[] = [
   },
   { at: 'analyzer/limiter.ts', imports: ['analyzer/', 'collector/principal.ts'], types: ['collector/'] },
 
+  { at: 'dashboards/', imports: [TABLES], packages: ['@grafana/grafana-foundation-sdk'] },
+
   {
     at: 'deploy/',
     imports: ['collector/', 'analyzer/', 'package.json'],
@@ -272,7 +274,7 @@ describe('the tree', () => {
   })
 
   test('has tests only where the tree has sources', () => {
-    const named = ['collector', 'analyzer', 'deploy'].flatMap(folder =>
+    const named = ['collector', 'analyzer', 'dashboards', 'deploy'].flatMap(folder =>
       filesUnder('test').filter(file => file.startsWith(`test/${folder}/`)),
     )
     const strays = named.filter(

@@ -1,0 +1,249 @@
+/** One key: what it uses of each quota, what it calls, and what is unusual about it. */
+import { type Board, VARIABLES } from './board.ts'
+import { clickHouse, type Field, type Panel } from './panel.ts'
+import {
+  byOutcome,
+  CALLS,
+  COST,
+  FAILED,
+  HOURS,
+  MINUTES,
+  newestForecasts,
+  only,
+  REFUSED,
+  SUBJECT_TEXT,
+  shareOf,
+  TOKENS,
+} from './sql.ts'
+
+const CONSUMER = 'consumer IN (${consumer:sqlstring})'
+const OF_CONSUMER = `${only('tenant')} AND ${CONSUMER}`
+const NO_CALLS = 'This key made no calls in this time'
+/** As far back as calls are kept. */
+const KEPT = 'hour >= toStartOfHour(now() - INTERVAL 30 DAY)'
+/** Columns of which a new value of a key is told. */
+const WATCHED = ['model', 'route', 'gateway'] as const
+const SHARES: Record<string, Field> = {
+  'error share': { unit: 'percentunit', thresholds: { warn: 0.02, bad: 0.1 } },
+  'limited share': { unit: 'percentunit', thresholds: { warn: 0.01, bad: 0.1 } },
+  calls: { unit: 'short' },
+  tokens: { unit: 'short' },
+  cost: { decimals: 2 },
+}
+
+const stat = (title: string, question: string, sql: string, more: Partial<Panel> = {}): Panel => ({
+  kind: 'stat',
+  title,
+  question,
+  queries: clickHouse(sql),
+  noData: NO_CALLS,
+  unit: 'short',
+  width: 6,
+  ...more,
+})
+
+const used = (title: string, question: string, columns: readonly string[]): Panel => ({
+  kind: 'table',
+  title,
+  question,
+  queries:
+    clickHouse(`SELECT ${columns.join(', ')}, sum(n) AS calls, ${shareOf(`sumIf(n, ${FAILED})`, 'calls')} AS "error share",
+  ${shareOf(`sumIf(n, ${REFUSED})`, 'calls')} AS "limited share", sum(t) AS tokens, sum(c) AS cost
+FROM (${byOutcome(columns, `${HOURS} AND ${OF_CONSUMER}`, [`${CALLS} AS n`, `${TOKENS} AS t`, `${COST} AS c`])})
+GROUP BY ${columns.join(', ')} ORDER BY calls DESC LIMIT 100`),
+  noData: NO_CALLS,
+  width: 12,
+  fields: SHARES,
+})
+
+export const keys: Board = {
+  slug: 'keys',
+  title: 'Keys',
+  question: 'What does one key do, of a consumer or at a provider?',
+  from: 'now-24h',
+  to: 'now',
+  refresh: '1m',
+  needsPrometheus: false,
+  variables: [
+    VARIABLES.tenant,
+    { ...VARIABLES.consumer, isSingle: true },
+    {
+      name: 'provider_key',
+      label: 'Provider key',
+      sql: `SELECT provider_key FROM calls WHERE ${HOURS} AND provider_key != '' GROUP BY provider_key ORDER BY count() DESC LIMIT 1000`,
+    },
+  ],
+  rows: [
+    {
+      title: 'The key of a consumer',
+      panels: [
+        stat(
+          'Calls',
+          'How often did it call?',
+          `SELECT ${CALLS} AS calls FROM calls WHERE ${HOURS} AND ${OF_CONSUMER}`,
+        ),
+        stat(
+          'Tokens',
+          'How many tokens did it use?',
+          `SELECT ${TOKENS} AS tokens FROM calls WHERE ${HOURS} AND ${OF_CONSUMER}`,
+        ),
+        stat('Cost', 'What did it cost?', `SELECT ${COST} AS cost FROM calls WHERE ${HOURS} AND ${OF_CONSUMER}`, {
+          notes: 'In the configured currency.',
+          decimals: 2,
+        }),
+        stat(
+          'Last seen',
+          'When did it call last?',
+          `SELECT max(started_at) AS "last call" FROM calls WHERE ${KEPT} AND ${OF_CONSUMER} HAVING count() > 0`,
+          {
+            unit: 'dateTimeFromNow',
+            noData: 'Not in 30 days',
+          },
+        ),
+        {
+          kind: 'table',
+          title: 'Its quotas',
+          question: 'How much of each quota has it used, and will that last?',
+          notes: 'Its own quotas, and those that it shares with all of its tenant. As of the newest kept forecast.',
+          queries:
+            clickHouse(`SELECT quota, ${SUBJECT_TEXT} AS who, if(limit = 0, 1, used / limit) AS "share used", used, limit, unit, probability, exhaustion_p50 AS "runs out", headroom_p50 AS headroom, window_end AS reset, as_of AS "as of"
+FROM (${newestForecasts(`${only('tenant')} AND (${CONSUMER} OR consumer = '')`)})
+WHERE tenant IN (SELECT tenant FROM calls WHERE ${KEPT} AND ${CONSUMER} GROUP BY tenant)
+ORDER BY "share used" DESC LIMIT 100`),
+          noData: 'No quota with a reset covers it, or it has no forecast yet',
+          width: 24,
+          height: 7,
+          fields: {
+            'share used': { unit: 'percentunit', isGauge: true, thresholds: { warn: 0.8, bad: 1 } },
+            probability: { unit: 'percentunit', isGauge: true, thresholds: { warn: 0.3, bad: 0.7 } },
+            'runs out': { unit: 'dateTimeFromNow' },
+            used: { unit: 'short' },
+            limit: { unit: 'short' },
+            headroom: { unit: 'short' },
+          },
+        },
+        {
+          kind: 'series',
+          title: 'Calls',
+          question: 'When does it call, and how do its calls end?',
+          queries: clickHouse(
+            `SELECT $__timeInterval(minute) AS time, outcome, ${CALLS} AS calls FROM calls WHERE ${MINUTES} AND ${OF_CONSUMER} GROUP BY time, outcome ORDER BY time`,
+          ),
+          noData: NO_CALLS,
+          unit: 'short',
+          width: 12,
+          isStacked: true,
+          stepMin: '1m',
+        },
+        {
+          kind: 'series',
+          title: 'Tokens',
+          question: 'How many tokens does it use, of which model?',
+          queries: clickHouse(
+            `SELECT $__timeInterval(minute) AS time, model, ${TOKENS} AS tokens FROM calls WHERE ${MINUTES} AND ${OF_CONSUMER} GROUP BY time, model ORDER BY time`,
+          ),
+          noData: NO_CALLS,
+          unit: 'short',
+          width: 12,
+          isStacked: true,
+          stepMin: '1m',
+        },
+        used('Models', 'Which models does it call?', ['provider', 'model', 'provider_key']),
+        used('Routes', 'Which routes does it call?', ['gateway', 'route']),
+      ],
+    },
+    {
+      title: 'Unusual activity',
+      panels: [
+        {
+          kind: 'series',
+          title: 'Calls an hour, and what is usual',
+          question: 'Does it call more, or less, than at this hour of other days?',
+          notes:
+            'The band is two standard deviations around the mean of the same hour of the 14 days before. `GET /v1/anomalies` tells more exactly what is unusual.',
+          queries: clickHouse(`SELECT time, calls, greatest(0, mean - 2 * deviation) AS p10, mean + 2 * deviation AS p90
+FROM (
+  SELECT hour AS time, calls, avg(calls) OVER days AS mean, stddevPop(calls) OVER days AS deviation
+  FROM (
+    SELECT hour, ${CALLS} AS calls FROM calls
+    WHERE hour >= toStartOfHour($__fromTime) - INTERVAL 14 DAY AND hour < toStartOfHour(now()) AND ${OF_CONSUMER}
+    GROUP BY hour ORDER BY hour WITH FILL STEP INTERVAL 1 HOUR
+  )
+  WINDOW days AS (PARTITION BY toHour(hour) ORDER BY hour ROWS BETWEEN 14 PRECEDING AND 1 PRECEDING)
+)
+WHERE time >= toStartOfHour($__fromTime) AND time <= $__toTime ORDER BY time`),
+          noData: NO_CALLS,
+          unit: 'short',
+          width: 12,
+          isFan: true,
+          fields: { p10: { color: 'green' }, p90: { color: 'green' }, calls: { color: 'blue' } },
+        },
+        {
+          kind: 'table',
+          title: 'New in two days',
+          question: 'What did it use for the first time in the last two days?',
+          notes: 'Models, routes, gateways and networks of clients that were not seen in the 28 days before.',
+          queries: clickHouse(`SELECT what, value, first, calls FROM (
+${WATCHED.map(
+  column =>
+    `  SELECT '${column}' AS what, ${column} AS value, min(started_at) AS first, ${CALLS} AS calls FROM calls WHERE ${KEPT} AND ${OF_CONSUMER} GROUP BY value`,
+).join('\n  UNION ALL\n')}
+  UNION ALL
+  SELECT 'network', client_ip, min(started_at), ${CALLS} FROM calls WHERE ${KEPT} AND ${OF_CONSUMER} GROUP BY client_ip
+)
+WHERE value != '' AND first >= now() - INTERVAL 2 DAY ORDER BY calls DESC LIMIT 100`),
+          noData: 'Nothing new',
+          width: 12,
+        },
+      ],
+    },
+    {
+      title: 'The key at a provider',
+      panels: [
+        {
+          kind: 'table',
+          title: 'Provider keys',
+          question: 'What is asked of each provider with which key, and how often is its quota gone?',
+          queries:
+            clickHouse(`SELECT provider, provider_key, sum(n) AS calls, sumIf(n, outcome = 'exhausted') AS exhausted, sum(t) AS tokens, sum(c) AS cost
+FROM (${byOutcome(['provider', 'provider_key'], `${HOURS} AND provider_key != '' AND ${only('provider_key')}`, [`${CALLS} AS n`, `${TOKENS} AS t`, `${COST} AS c`])})
+GROUP BY provider, provider_key ORDER BY exhausted DESC, calls DESC LIMIT 100`),
+          noData: 'No gateway tells which key of a provider it used',
+          width: 12,
+          fields: { ...SHARES, exhausted: { thresholds: { warn: 1, bad: 100 } } },
+        },
+        {
+          kind: 'series',
+          title: 'Exhausted at the provider',
+          question: 'When does the provider say that the quota of a key is gone?',
+          queries: clickHouse(`SELECT $__timeInterval(hour) AS time, provider_key, ${CALLS} AS exhausted FROM calls
+WHERE ${HOURS} AND outcome = 'exhausted' AND ${only('provider_key')} GROUP BY time, provider_key ORDER BY time`),
+          noData: 'No provider said so in this time',
+          unit: 'short',
+          width: 12,
+          stepMin: '1h',
+        },
+        {
+          kind: 'series',
+          title: 'Left at the provider',
+          question: 'What do the limit headers of the provider say is left?',
+          notes: 'The least that they said of requests, as a share of their limit, in the last six hours of the board.',
+          queries: clickHouse(`SELECT $__timeInterval(minute) AS time, provider_key, min(remaining / limit) AS left
+FROM (
+  SELECT minute, provider_key, JSONExtractFloat(upstream_limits, 'units', 'requests', 'remaining') AS remaining, JSONExtractFloat(upstream_limits, 'units', 'requests', 'limit') AS limit
+  FROM calls
+  WHERE minute >= greatest(toStartOfMinute($__fromTime), $__toTime - INTERVAL 6 HOUR) AND minute <= $__toTime
+    AND arrived_at >= greatest(toStartOfMinute($__fromTime), $__toTime - INTERVAL 6 HOUR)
+    AND upstream_limits != '' AND ${only('provider_key')}
+)
+WHERE limit > 0 GROUP BY time, provider_key ORDER BY time`),
+          noData: 'No gateway passes the limit headers of a provider on',
+          unit: 'percentunit',
+          max: 1,
+          width: 24,
+          stepMin: '1m',
+        },
+      ],
+    },
+  ],
+}

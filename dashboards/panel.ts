@@ -1,0 +1,77 @@
+/** A panel as it is described here: what it answers, what it asks for, how it is drawn. `draw.ts` makes Grafana's of it. */
+
+/** A column of a table, or a series: what is special about it. */
+export interface Field {
+  unit?: string
+  decimals?: number
+  /** Drawn as a bar in its cell, from 0 to 1. */
+  isGauge?: boolean
+  thresholds?: Thresholds
+  /** The board that a click opens, with the values of the row. */
+  opens?: Link
+  isHidden?: boolean
+  /** Colour of the series. */
+  color?: string
+  isDashed?: boolean
+}
+
+/** Where a link goes, and which of the row's columns become variables there. */
+export interface Link {
+  uid: string
+  title: string
+  /** Names of variables that are columns of the row too. */
+  variables: readonly string[]
+}
+
+/** From these values on something is worth a look, or bad. */
+export interface Thresholds {
+  warn: number
+  bad: number
+}
+
+/** SQL for the ClickHouse data source, with its macros and the board's variables. */
+interface ClickHouseQuery {
+  source: 'clickhouse'
+  sql: string
+}
+
+/** An expression for Prometheus. `legend` names its series. */
+interface PrometheusQuery {
+  source: 'prometheus'
+  expr: string
+  legend: string
+}
+
+export type Query = ClickHouseQuery | PrometheusQuery
+
+export interface Panel {
+  /** `series`: a time and numbers; `stat` and `table`: rows; `reliability`: numbers over numbers. */
+  kind: 'series' | 'stat' | 'table' | 'reliability'
+  title: string
+  /** What it answers. */
+  question: string
+  /** What a reader should know of the answer. */
+  notes?: string
+  queries: readonly Query[]
+  unit?: string
+  decimals?: number
+  max?: number
+  /** Text where there is no data. */
+  noData: string
+  thresholds?: Thresholds
+  /** Of the 24 columns of a board. */
+  width: number
+  height?: number
+  fields?: Record<string, Field>
+  isStacked?: boolean
+  /** Draws the area between the series `p10` and `p90`. */
+  isFan?: boolean
+  /** Shortest step, as `1h`. */
+  stepMin?: string
+}
+
+export const clickHouse = (sql: string): Query[] => [{ source: 'clickhouse', sql }]
+
+/** The expressions by the names of their series. */
+export const prometheus = (expressions: Record<string, string>): Query[] =>
+  Object.entries(expressions).map(([legend, expr]) => ({ source: 'prometheus', expr, legend }))

@@ -1,0 +1,56 @@
+/**
+ * Parts of statements. What they aggregate over many consumers they filter and group by `hour`, and by columns that one
+ * projection of `calls` has: written otherwise, a statement reads every call.
+ */
+import { LATENCY_QUANTILES_SQL } from '../collector/store/tables.ts'
+
+/** A condition that holds for the values that the variable has, and is left out where it has all. */
+export const only = (column: string, variable = column): string =>
+  `$__conditionalAll(${column} IN (\${${variable}:sqlstring}), $${variable})`
+
+/** The same for several variables that are named as their columns. */
+export const onlyOf = (...columns: readonly string[]): string => columns.map(column => only(column)).join(' AND ')
+
+/** The hours that the board shows, the first one whole. */
+export const HOURS = 'hour >= toStartOfHour($__fromTime) AND hour <= $__toTime'
+/** The minutes that the board shows; calls that arrived before it begins are in partitions that need not be read. */
+export const MINUTES =
+  'minute >= toStartOfMinute($__fromTime) AND minute <= $__toTime AND arrived_at >= toStartOfMinute($__fromTime)'
+
+/** Calls and units of rows of `calls`, from the projection by who used them or by route. */
+export const CALLS = 'count()'
+export const TOKENS = 'ifNull(sum(total_tokens), 0)'
+export const COST = 'ifNull(sum(cost_micros), 0) / 1e6'
+/** Conditions on outcomes, for sums over what `byOutcome` answers. */
+export const FAILED = "outcome IN ('client_error', 'server_error', 'exhausted')"
+export const REFUSED = "outcome = 'limited'"
+export const shareOf = (part: string, whole: string): string => `if(${whole} = 0, 0, ${part} / ${whole})`
+
+/** Sums by outcome, to be added up outside: `countIf` of an outcome would miss the projection. */
+export const byOutcome = (columns: readonly string[], where: string, sums: readonly string[]): string =>
+  `SELECT ${[...columns, 'outcome', ...sums].join(', ')} FROM calls WHERE ${where} GROUP BY ${[...columns, 'outcome'].join(', ')}`
+
+/** Median, p90 and p99 of the latency in milliseconds. */
+export const LATENCIES = LATENCY_QUANTILES_SQL
+
+/** Series over time of sums of `calls`, the ten greatest with a name. */
+export function topSeries(column: string, sum: string, where: string): string {
+  return `WITH top AS (SELECT ${column} FROM calls WHERE ${where} GROUP BY ${column} ORDER BY ${sum} DESC LIMIT 10)
+SELECT time, if(name IN (SELECT ${column} FROM top), if(name = '', '(unknown)', name), 'others') AS series, sum(units) AS value
+FROM (SELECT $__timeInterval(hour) AS time, ${column} AS name, ${sum} AS units FROM calls WHERE ${where} GROUP BY time, name)
+GROUP BY time, series ORDER BY time`
+}
+
+/**
+ * The newest forecast of every subject whose window is open. The longest window is a year, so its twelfths, of which one
+ * forecast each is kept, are not older than 32 days.
+ */
+export const newestForecasts = (condition: string): string =>
+  `SELECT * FROM forecasts
+  WHERE as_of >= now() - INTERVAL 32 DAY AND window_end > now() AND ${condition}
+  ORDER BY as_of DESC LIMIT 1 BY quota, subject`
+
+/** A subject for people: its values, without the names. */
+export const SUBJECT_TEXT = "arrayStringConcat(JSONExtractKeysAndValues(subject, 'String').2, ' · ')"
+/** A subject as the variable `subject` holds it: a number, so that no quote of a name gets into a statement. */
+export const SUBJECT_ID = 'toString(cityHash64(quota, subject))'

@@ -1,0 +1,84 @@
+/** Expressions for Prometheus name metrics that the roles export, and labels that these have. */
+import { readFileSync } from 'node:fs'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { BOARDS } from '../../dashboards/boards.ts'
+import { type Quotacast, startQuotacast } from '../e2e/quotacast.ts'
+
+const ROLES = ['store', 'collector', 'limiter', 'analyzer'] as const
+/** Where instruments get their names; those of events that have not happened yet are not exported. */
+const SOURCES = ['collector/events.ts', 'analyzer/events.ts', 'deploy/http-telemetry.ts']
+const EXPRESSIONS = BOARDS.flatMap(({ rows }) => rows.flatMap(({ panels }) => panels))
+  .flatMap(({ queries }) => queries)
+  .flatMap(query => (query.source === 'prometheus' ? [query.expr] : []))
+const namesOf = (expr: string) => expr.match(/\b(quotacast_\w+|target_info)\b/g) ?? []
+
+let quotacast: Quotacast
+/** Labels by metric, as scraped. */
+const scraped = new Map<string, Set<string>>()
+
+beforeAll(async () => {
+  const quota = {
+    name: 'requests',
+    per: ['tenant'],
+    unit: 'requests',
+    limit: 5,
+    window: { kind: 'fixed', everySeconds: 3_600 },
+  }
+  quotacast = await startQuotacast({ quotas: [quota] })
+  await quotacast.post('limiter', '/v1/check', { tenant: 'acme' })
+  await quotacast.post('limiter', '/v1/reservations', { tenant: 'acme' })
+  await quotacast.post('collector', '/v1/calls', [
+    { startedAtMs: Date.now(), tenant: 'acme', status: 200 },
+    { status: 200 },
+  ])
+  await expect
+    .poll(
+      async () => {
+        for (const role of ROLES) read((await quotacast.get(role, '/metrics')).body as string)
+        return ['quotacast_rows_stored_total', 'quotacast_decisions_total', 'quotacast_tick_seconds_bucket'].filter(
+          name => !scraped.has(name),
+        )
+      },
+      { timeout: 60_000, interval: 500 },
+    )
+    .toEqual([])
+})
+afterAll(async () => {
+  await quotacast?.stop()
+  quotacast?.remove()
+})
+
+function read(text: string): void {
+  for (const [, name = '', labels = ''] of text.matchAll(/^(\w+)\{([^}]*)\}/gm)) {
+    const known = scraped.get(name) ?? new Set<string>()
+    for (const [, label = ''] of labels.matchAll(/(\w+)="/g)) known.add(label)
+    scraped.set(name, known)
+  }
+}
+
+test('every metric is exported, or will be when its event happens', () => {
+  const declared = SOURCES.map(file => readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8')).join('\n')
+  const unknown = EXPRESSIONS.flatMap(namesOf).filter(name => !scraped.has(name) && !declared.includes(`'${name}'`))
+  expect(unknown).toEqual([])
+})
+
+test('what is always there is really scraped', () => {
+  const silent = EXPRESSIONS.flatMap(namesOf).filter(name => !scraped.has(name))
+  // Events that a healthy installation does not have.
+  const rare = /_(losses|differences|refused|duplicate|failed|dropped|corrected_units|expired)_|_differences_total$/
+  expect(silent.filter(name => !rare.test(name))).toEqual([])
+})
+
+test('sums are by labels that the metric has', () => {
+  const wrong = EXPRESSIONS.flatMap(expr =>
+    [...expr.matchAll(/by \(([^)]+)\) \((?:rate\()?(\w+)/g)].flatMap(([, labels = '', name = '']) => {
+      const known = scraped.get(name)
+      // Prometheus itself adds the job.
+      return labels
+        .split(', ')
+        .filter(label => known !== undefined && label !== 'job' && !known.has(label))
+        .map(label => `${name} has no ${label}`)
+    }),
+  )
+  expect(wrong).toEqual([])
+})
