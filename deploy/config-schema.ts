@@ -129,6 +129,20 @@ const ConfigOptions = closed({
       description: 'Tokens beside those made by `quotacast token`.',
     }),
   }),
+  grafana: closed(
+    {
+      token: Type.Optional(
+        Type.String({
+          minLength: 1,
+          maxLength: 512,
+          writeOnly: true,
+          description: 'Token of a service account that may write dashboards and folders.',
+        }),
+      ),
+      folder: Type.String({ default: 'Quotacast', minLength: 1, maxLength: 128, description: 'Title of the folder.' }),
+    },
+    { description: 'Where `quotacast dashboards --grafana` puts the dashboards.' },
+  ),
   logging: closed({
     level: Type.Enum(['debug', 'info', 'warn', 'error'], {
       default: 'info',

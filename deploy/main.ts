@@ -22,6 +22,10 @@ const COMMANDS: Record<string, CommandEntry> = {
     summary: 'Runs one role: store, collector, limiter or analyzer.',
     load: () => import('./commands/serve.ts'),
   },
+  dashboards: {
+    summary: 'Installs the Grafana dashboards: into a folder, or into a running Grafana.',
+    load: () => import('./commands/dashboards.ts'),
+  },
   demo: {
     summary: 'Makes the synthetic calls of `up --demo`.',
     load: () => import('./commands/demo.ts'),

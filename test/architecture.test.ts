@@ -173,7 +173,10 @@ const FOLDERS: Record<string, readonly string[]> = {
     ...['console', 'console/browser'],
   ],
   dashboards: ['json'],
-  deploy: ['commands', 'demo', 'gateways', 'grafana', 'kubernetes'],
+  deploy: [
+    ...['commands', 'demo', 'gateways', 'kubernetes', 'grafana'],
+    ...['grafana/provisioning/alerting', 'grafana/provisioning/dashboards', 'grafana/provisioning/datasources'],
+  ],
 }
 
 interface Import {

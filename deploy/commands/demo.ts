@@ -32,7 +32,7 @@ export const command: Command = {
   options: {
     'fill-only': { type: 'boolean', description: 'Ends when the past is in the store, with its forecasts.' },
   },
-  examples: ['up --demo', 'up --demo --data /var/lib/quotacast-demo'],
+  examples: ['demo --config deploy/demo/demo.yaml', 'demo --config deploy/demo/demo.yaml --fill-only'],
   async run(invocation) {
     const config = await invocation.config()
     const logger = createLogger({ role: 'demo' }, config.logging.level)

@@ -1,6 +1,7 @@
 /** What is committed is what the code makes, and every panel says what a reader needs. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
+import { alertFile } from '../../dashboards/alerts.ts'
 import { BOARDS } from '../../dashboards/boards.ts'
 import { drawBoard } from '../../dashboards/draw.ts'
 import { jsonFileOf, withPanelTable } from '../../dashboards/json.ts'
@@ -12,6 +13,10 @@ test('the committed files are those that `npm run dashboards` writes', () => {
   const files = BOARDS.map(jsonFileOf)
   expect(readdirSync(new URL('json', DASHBOARDS)).toSorted()).toEqual(files.map(({ name }) => name).toSorted())
   for (const { name, content } of files) expect(read(`json/${name}`)).toBe(content)
+})
+
+test('so are the alert rules', () => {
+  expect(read('../deploy/grafana/provisioning/alerting/quotacast.json')).toBe(alertFile())
 })
 
 test('so is the table of the README', () => {

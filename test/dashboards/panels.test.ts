@@ -9,6 +9,7 @@ import { type DemoStore, openDemoStore } from './demo-store.ts'
 import { type Expansion, expand, instantOf, secondsOf, type Values } from './expand.ts'
 
 const JSON_DIR = new URL('../../dashboards/json/', import.meta.url)
+const ALERTS = new URL('../../deploy/grafana/provisioning/alerting/quotacast.json', import.meta.url)
 /** Points that a panel of half the width asks for. */
 const POINTS = 800
 /** Statements that read calls of the last hours only, which are found by arrival and minute. */
@@ -145,6 +146,22 @@ describe.each(dashboards)('$file', ({ dashboard }) => {
     expect(columns[0]).toSatisfy(isTime)
     expect(rows.length).toBeGreaterThan(0)
   })
+})
+
+test('alert rules answer names and one number, by which instances are told apart', async () => {
+  const { groups } = JSON.parse(readFileSync(ALERTS, 'utf8')) as {
+    groups: { rules: { title: string; data: { model: { rawSql?: string } }[] }[] }[]
+  }
+  const rules = groups.flatMap(group => group.rules)
+  expect(rules.length).toBeGreaterThan(0)
+  for (const { title, data } of rules) {
+    const { columns, rows } = await ask(data[0]?.model.rawSql ?? '')
+    expect(columns.filter(isNumber), title).toHaveLength(1)
+    expect(columns.filter(column => !isNumber(column)).every(isText), title).toBe(true)
+    const names = rows.map(row => JSON.stringify(row.slice(0, -1)))
+    expect(new Set(names).size, title).toBe(rows.length)
+    expect(rows.length, title).toBeGreaterThan(0)
+  }
 })
 
 test('statements about the last hours read only the newest parts of the table', async () => {

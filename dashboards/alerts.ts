@@ -1,0 +1,114 @@
+/** Grafana's alert rules for exhaustion, as a file of its provisioning. */
+import { newestForecasts, SUBJECT_TEXT } from './sql.ts'
+
+/** Names of the data source and of the folder in `deploy/grafana/provisioning/`. */
+const CLICKHOUSE_UID = 'quotacast-clickhouse'
+const EXPRESSION_UID = '__expr__'
+const FOLDER = 'Quotacast'
+const PROBABILITY = 0.7
+
+interface Rule {
+  uid: string
+  title: string
+  /** Names, by which instances are told apart, and one number. */
+  sql: string
+  /** Rings above this. */
+  above: number
+  /** For so long, before it rings. */
+  for: string
+  severity: 'warning' | 'critical'
+  summary: string
+  description: string
+}
+
+const WHO = `quota, ${SUBJECT_TEXT} AS who`
+
+const ALERT_RULES: readonly Rule[] = [
+  {
+    uid: 'quotacast-will-run-out',
+    title: 'A quota will probably run out before its reset',
+    sql: `SELECT ${WHO}, probability FROM (${newestForecasts('1')}) WHERE used < limit AND confidence != 'none'`,
+    above: PROBABILITY,
+    for: '5m',
+    severity: 'warning',
+    summary: '{{ $labels.who }} will probably run out of {{ $labels.quota }}',
+    description:
+      'The newest forecast gives {{ printf "%.0f" (mul $values.A.Value 100) }} % to running out before the reset. Spread or lower the calls, or grant more.',
+  },
+  {
+    uid: 'quotacast-has-run-out',
+    title: 'A quota has run out',
+    sql: `SELECT ${WHO}, toFloat64(used >= limit) AS has_run_out FROM (${newestForecasts('1')})`,
+    above: 0.5,
+    for: '0s',
+    severity: 'critical',
+    summary: '{{ $labels.who }} has used up {{ $labels.quota }}',
+    description:
+      'Until the reset calls are refused, or run into the limit of the provider. A grant gives more at once.',
+  },
+  {
+    uid: 'quotacast-denies',
+    title: 'Calls are denied',
+    sql: `SELECT ${WHO}, toFloat64(sum(denied)) AS denials FROM decisions WHERE minute >= now() - INTERVAL 10 MINUTE GROUP BY quota, subject`,
+    above: 0,
+    for: '5m',
+    severity: 'warning',
+    summary: '{{ $labels.quota }} denies calls of {{ $labels.who }}',
+    description: '{{ printf "%.0f" $values.A.Value }} decisions in ten minutes went against the caller.',
+  },
+]
+
+/** The content of `alerting/quotacast.json`. */
+export const alertFile = (): string =>
+  `${JSON.stringify(
+    {
+      apiVersion: 1,
+      groups: [
+        { orgId: 1, name: 'quotacast-exhaustion', folder: FOLDER, interval: '1m', rules: ALERT_RULES.map(toRule) },
+      ],
+    },
+    null,
+    2,
+  )}\n`
+
+const toRule = (rule: Rule) => ({
+  uid: rule.uid,
+  title: rule.title,
+  condition: 'B',
+  for: rule.for,
+  // A quota that has no forecast is not in danger, as far as anybody knows.
+  noDataState: 'OK',
+  execErrState: 'Error',
+  labels: { severity: rule.severity, product: 'quotacast' },
+  annotations: {
+    summary: rule.summary,
+    description: rule.description,
+    __dashboardUid__: 'quotacast-exhaustion',
+  },
+  data: [
+    {
+      refId: 'A',
+      datasourceUid: CLICKHOUSE_UID,
+      relativeTimeRange: { from: 3_600, to: 0 },
+      model: {
+        refId: 'A',
+        editorType: 'sql',
+        pluginVersion: '4.0.0',
+        queryType: 'table',
+        format: 1,
+        rawSql: rule.sql,
+      },
+    },
+    {
+      refId: 'B',
+      datasourceUid: EXPRESSION_UID,
+      relativeTimeRange: { from: 0, to: 0 },
+      model: {
+        refId: 'B',
+        type: 'threshold',
+        expression: 'A',
+        conditions: [{ evaluator: { type: 'gt', params: [rule.above] } }],
+      },
+    },
+  ],
+})
