@@ -49,8 +49,7 @@ export const haproxyAsks: readonly Setup[] = [
         text: 'Put this into the section `global`.',
         snippet: {
           language: 'haproxy',
-          of: () => `lua-load /etc/haproxy/quotacast.lua
-httpclient.retries 0`,
+          of: () => 'lua-load /etc/haproxy/quotacast.lua',
         },
       },
       {

@@ -36,22 +36,27 @@ export interface Backend {
   port: number
   /** Resolves when the next request of a path is here. */
   arrival(path: string): Promise<unknown>
+  /** Requests of a path that came. */
+  served(path: string): number
   stop(): Promise<void>
 }
 
 /** On loopback, at a port of its own choice. */
 export async function startBackend(): Promise<Backend> {
   const arrivals = new EventEmitter()
+  const served = new Map<string, number>()
   const server = createServer((request, response) => {
     const path = request.url?.split('?')[0] ?? ''
     const answer = ANSWERS[path] ?? (() => response.end('ok'))
     arrivals.emit(path)
+    served.set(path, (served.get(path) ?? 0) + 1)
     request.resume().once('end', () => answer(request, response))
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
   return {
     port: (server.address() as AddressInfo).port,
     arrival: path => once(arrivals, path),
+    served: path => served.get(path) ?? 0,
     async stop() {
       server.closeAllConnections()
       await new Promise(resolve => server.close(resolve))

@@ -6,16 +6,14 @@ import { CONSUMER } from './traffic.ts'
 const HTTP = 'type.googleapis.com/envoy.extensions.filters'
 
 /** Who called stands where ext_authz would write it. */
-const filters = [
-  {
-    name: 'envoy.filters.http.set_metadata',
-    typed_config: {
-      '@type': `${HTTP}.http.set_metadata.v3.Config`,
-      metadata: [{ metadata_namespace: 'envoy.filters.http.ext_authz', value: { consumer: CONSUMER } }],
-    },
+const naming = {
+  name: 'envoy.filters.http.set_metadata',
+  typed_config: {
+    '@type': `${HTTP}.http.set_metadata.v3.Config`,
+    metadata: [{ metadata_namespace: 'envoy.filters.http.ext_authz', value: { consumer: CONSUMER } }],
   },
-  { name: 'envoy.filters.http.router', typed_config: { '@type': `${HTTP}.http.router.v3.Router` } },
-]
+}
+const router = { name: 'envoy.filters.http.router', typed_config: { '@type': `${HTTP}.http.router.v3.Router` } }
 
 const cluster = (name: string, port: number) => ({
   name,
@@ -31,17 +29,31 @@ const address = (host: string, port: number) => ({
 })
 
 const start = (place: Place, ...pasted: Record<string, unknown>[]) => {
-  const { port, backendPort, deadPort } = place
   const { access_log, clusters = [] } = Object.assign({}, ...pasted)
+  return startEnvoyWith(place, { access_log, clusters, filters: [naming], virtualHost: {} })
+}
+
+export interface EnvoyParts {
+  access_log: unknown
+  clusters: readonly unknown[]
+  /** Before the router. */
+  filters: readonly unknown[]
+  /** Further members of the virtual host. */
+  virtualHost: Record<string, unknown>
+}
+
+export function startEnvoyWith(place: Place, { access_log, clusters, filters, virtualHost }: EnvoyParts) {
+  const { port, backendPort, deadPort } = place
   const manager = {
     '@type': `${HTTP}.network.http_connection_manager.v3.HttpConnectionManager`,
     stat_prefix: 'edge',
     use_remote_address: true,
     access_log,
-    http_filters: filters,
+    http_filters: [...filters, router],
     route_config: {
       virtual_hosts: [
         {
+          ...virtualHost,
           name: 'all',
           domains: ['*'],
           routes: [

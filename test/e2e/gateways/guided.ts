@@ -17,7 +17,8 @@ export function guided(
   to: Destination,
   folder: { was: string; is: string } | null,
 ): Guided {
-  const setups = GUIDES.find(({ name }) => name === guide)?.setups ?? []
+  const found = GUIDES.find(({ name }) => name === guide)
+  const setups = [...(found?.setups ?? []), ...(found?.asks ?? [])]
   const written = titles.flatMap(title => {
     const setup = setups.find(candidate => candidate.title.startsWith(title))
     if (setup === undefined) throw new Error(`the guide to ${guide} has no set-up ${title}`)

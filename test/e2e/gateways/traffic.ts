@@ -9,7 +9,7 @@ import { type Backend, DOWNLOAD_BYTES, SLOW_MS } from './backend.ts'
 export const SECRET = 's3cr3t'
 export const KEY = `key-${SECRET}-of-acme`
 export const CONSUMER = 'acme'
-const HOST = 'gw.example'
+export const HOST = 'gw.example'
 /** After which clients give up what does not end. */
 const PATIENCE_MS = 100
 const UPLOAD_BYTES = 300_000

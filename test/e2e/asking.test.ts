@@ -1,0 +1,163 @@
+/**
+ * Real gateways with what their guides tell to paste, which ask before each call and ship their logs: not one call more
+ * than the quota allows passes, and what is used in the end is what the backend served, exactly.
+ */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { request } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { EXAMPLE_DESTINATION } from '../../deploy/gateways/render.ts'
+import { freePorts } from '../free-ports.ts'
+import { describeWith } from '../servers/describe-with.ts'
+import { whatIsMissing } from '../servers/missing.ts'
+import { ASKING } from './gateways/asking.ts'
+import { type Backend, startBackend } from './gateways/backend.ts'
+import { guided } from './gateways/guided.ts'
+import type { Subject } from './gateways/subject.ts'
+import { HOST, KEY } from './gateways/traffic.ts'
+import { prepareQuotacast, type Quotacast } from './quotacast.ts'
+
+const SETUP_MS = 120_000
+/** The first start of Envoy on a machine installs it. */
+const TEST_MS = 300_000
+const STORED_MS = 60_000
+/** Calls that a quota allows, calls beyond it, and those who send them at once. */
+const LIMIT = 40
+const EXCESS = 24
+const CLIENTS = 8
+/** Sent while the limiter is away. */
+const UNASKED = 3
+const PRESENT = ASKING.filter(({ checks }) => whatIsMissing(checks) === null)
+
+const dir = mkdtempSync(join(tmpdir(), 'quotacast-asking-'))
+const ports = await freePorts(2 * ASKING.length)
+const portsOf = (subject: Subject) => {
+  const [port = 0, syslogPort = 0] = ports.slice(2 * ASKING.indexOf(subject))
+  return { port, syslogPort }
+}
+const dirOf = ({ name }: Subject) => join(dir, name)
+
+let quotacast: Quotacast
+let backend: Backend
+let token = EXAMPLE_DESTINATION.token
+
+function instructions(subject: Subject, to: { collector: string; limiter: string } | null) {
+  const { name, guide, setups, folder } = subject
+  const moved = folder === undefined ? null : { was: folder, is: dirOf(subject) }
+  const limiter = new URL(to?.limiter ?? EXAMPLE_DESTINATION.limiterUrl)
+  const destination = {
+    ...{ ...EXAMPLE_DESTINATION, token, source: name, host: '127.0.0.1', syslogPort: portsOf(subject).syslogPort },
+    ...(to === null
+      ? {}
+      : { url: to.collector, grpcPort: quotacast.grpcPort, limiterGrpcPort: quotacast.limiterGrpcPort }),
+    ...{ limiterUrl: limiter.origin, limiterHost: limiter.hostname, limiterPort: Number(limiter.port) },
+  }
+  return guided(guide, setups, destination, moved)
+}
+
+beforeAll(async () => {
+  for (const subject of ASKING) mkdirSync(dirOf(subject))
+  const sources = Object.assign({}, ...PRESENT.map(subject => instructions(subject, null).config.sources))
+  const quotas = PRESENT.map(({ name }) => ({
+    name,
+    match: { gateway: name },
+    per: ['gateway'],
+    unit: 'requests',
+    limit: LIMIT,
+    window: { kind: 'calendar', every: 'year', timezone: 'UTC' },
+  }))
+  ;[quotacast, backend] = await Promise.all([prepareQuotacast({ sources, quotas }), startBackend()])
+  await quotacast.start()
+  // The collector says that it is not ready until all files of its sources are there.
+  await quotacast.ready(['store', 'limiter', 'analyzer'])
+  const created = await quotacast.cli(['token', 'create', '--name', 'asking', '--scopes', 'ingest,check'])
+  token = created.stdout.trim()
+}, SETUP_MS)
+afterAll(async () => {
+  await Promise.all([quotacast?.stop(), backend?.stop()])
+  quotacast?.remove()
+  rmSync(dir, { recursive: true, force: true })
+}, SETUP_MS)
+
+interface Answer {
+  status: number
+  headers: Readonly<Record<string, unknown>>
+  body: string
+}
+
+const call = (port: number, path: string): Promise<Answer> =>
+  new Promise((resolve, reject) => {
+    // What clients say of themselves must not count.
+    const headers = { host: HOST, 'x-api-key': KEY, 'x-quotacast-gateway': 'another', 'x-quotacast-cost': '1000' }
+    request({ host: '127.0.0.1', port, path, headers, agent: false }, async response => {
+      let body = ''
+      for await (const chunk of response) body += chunk
+      resolve({ status: response.statusCode ?? 0, headers: response.headers, body })
+    })
+      .once('error', reject)
+      .end()
+  })
+
+async function sendAtOnce(port: number, path: string, count: number): Promise<Answer[]> {
+  const answers: Answer[] = []
+  let left = count
+  const client = async () => {
+    while (left-- > 0) answers.push(await call(port, path))
+  }
+  await Promise.all(Array.from({ length: CLIENTS }, client))
+  return answers
+}
+
+async function usedOf(name: string): Promise<number> {
+  const question = { dimensions: { gateway: name }, cost: { requests: 0 }, dryRun: true }
+  const { body } = await quotacast.post('limiter', '/v1/check', question)
+  return body.quotas[0].used
+}
+
+const rowsOf = async (name: string) => {
+  const [row] = await quotacast.query<{ calls: number; counted: number }>(
+    `SELECT count() AS calls, countIf(outcome != 'limited') AS counted FROM calls WHERE gateway = '${name}'`,
+  )
+  return row
+}
+
+for (const subject of ASKING) {
+  describeWith(subject.checks, subject.name, () => {
+    test('calls pass until the quota is used up, or nobody can be asked, and each counts once', {
+      timeout: TEST_MS,
+    }, async () => {
+      const { name } = subject
+      const { snippets } = instructions(subject, quotacast.urls)
+      const { port } = portsOf(subject)
+      const place = { dir: dirOf(subject), port, backendPort: backend.port, deadPort: 0, snippets }
+      const path = `/${name}`
+      const gateway = await subject.start(place)
+      try {
+        const answers = await sendAtOnce(port, path, LIMIT + EXCESS)
+        const denied = answers.filter(({ status }) => status === 429)
+        expect(answers.filter(({ status }) => status === 200)).toHaveLength(LIMIT)
+        expect(denied).toHaveLength(EXCESS)
+        expect(backend.served(path)).toBe(LIMIT)
+        for (const { headers, body } of denied) {
+          expect(Number(headers['retry-after'])).toBeGreaterThan(0)
+          expect(headers.ratelimit).toMatch(new RegExp(`^"${name}";r=0;t=\\d+$`))
+          expect(headers['x-quotacast-denied']).toBe('429')
+          expect(JSON.parse(body)).toMatchObject({ title: 'Quota exceeded', status: 429 })
+        }
+        quotacast.kill('limiter')
+        const unasked = await sendAtOnce(port, path, UNASKED)
+        expect(unasked.map(({ status }) => status)).toEqual(Array(UNASKED).fill(200))
+        const served = LIMIT + UNASKED
+        expect(backend.served(path)).toBe(served)
+        await quotacast.ready(['limiter'])
+        await expect
+          .poll(() => rowsOf(name), { timeout: STORED_MS })
+          .toEqual({ calls: served + EXCESS, counted: served })
+        await expect.poll(() => usedOf(name), { timeout: STORED_MS }).toBe(served)
+      } finally {
+        await gateway.stop()
+      }
+    })
+  })
+}

@@ -1,0 +1,119 @@
+/** Gateways that ask before each call and ship their log, with what their guides tell to paste; without an answer calls pass. */
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parse } from 'yaml'
+import { caddyChecks, startCaddy } from '../../servers/gateways/caddy.ts'
+import { envoyChecks } from '../../servers/gateways/envoy.ts'
+import { haproxyChecks, startHaproxy } from '../../servers/gateways/haproxy.ts'
+import { nginxChecks, startNginx } from '../../servers/gateways/nginx.ts'
+import { startEnvoyWith } from './envoy.ts'
+import { replaced } from './guided.ts'
+import { type Place, type Subject, snippetAt } from './subject.ts'
+import { CONSUMER, KEY } from './traffic.ts'
+
+const startAskingNginx = (place: Place) => {
+  const { port, backendPort } = place
+  const [log, access, limiter, question, asking, away] = [0, 1, 2, 3, 4, 5].map(index => snippetAt(place, index))
+  return startNginx(
+    port,
+    `${replaced(log ?? '', 'the key of acme', KEY)}
+  ${access}
+  ${limiter}
+  upstream backend { server 127.0.0.1:${backendPort}; }
+  server {
+    listen 127.0.0.1:${port};
+    ${question}
+    ${away}
+    location / {
+      ${asking}
+      error_page 500 = @quotacast_away;
+      proxy_pass http://backend;
+    }
+  }`,
+  )
+}
+
+/** Before 2.8 it has no `log_append`, which is the second snippet. */
+const startAskingCaddy = (place: Place) => {
+  const { port, backendPort } = place
+  return startCaddy(
+    port,
+    `http://:${port} {
+  bind 127.0.0.1
+  ${snippetAt(place, 0)}
+  ${snippetAt(place, 2)}
+  ${replaced(snippetAt(place, 3), 'upstream:9000', `127.0.0.1:${backendPort}`)}
+  reverse_proxy 127.0.0.1:${backendPort}
+}`,
+  )
+}
+
+const startAskingHaproxy = (place: Place) => {
+  const { dir, port, backendPort } = place
+  const consumers = join(dir, 'consumers.map')
+  writeFileSync(consumers, `${KEY} ${CONSUMER}\n`)
+  const script = join(dir, 'quotacast.lua')
+  writeFileSync(script, snippetAt(place, 3))
+  return startHaproxy(
+    port,
+    `global
+  ${replaced(snippetAt(place, 4), '/etc/haproxy/quotacast.lua', script)}
+${snippetAt(place, 1)}
+defaults
+  mode http
+  timeout connect 1s
+  timeout client 10s
+  timeout server 10s
+frontend edge
+  bind 127.0.0.1:${port}
+  ${replaced(snippetAt(place, 0), '/etc/haproxy/consumers.map', consumers)}
+  ${snippetAt(place, 2)}
+  ${snippetAt(place, 5)}
+  default_backend live
+backend live
+  server one 127.0.0.1:${backendPort}`,
+  )
+}
+
+const startAskingEnvoy = (place: Place) => {
+  const [log, logCluster, filters, route, limiterCluster] = [0, 1, 2, 3, 4].map(index => parse(snippetAt(place, index)))
+  return startEnvoyWith(place, {
+    access_log: log.access_log,
+    clusters: [...logCluster.clusters, ...limiterCluster.clusters],
+    filters: filters.http_filters,
+    virtualHost: route,
+  })
+}
+
+export const ASKING: readonly Subject[] = [
+  {
+    name: 'nginx',
+    guide: 'nginx',
+    setups: ['From a file', 'With auth_request'],
+    folder: '/var/log/nginx',
+    checks: nginxChecks,
+    start: startAskingNginx,
+  },
+  {
+    name: 'caddy',
+    guide: 'caddy',
+    setups: ['From a file', 'With forward_auth'],
+    folder: '/var/log/caddy',
+    checks: caddyChecks,
+    start: startAskingCaddy,
+  },
+  {
+    name: 'haproxy',
+    guide: 'haproxy',
+    setups: ['By syslog over TCP', 'With an action in Lua'],
+    checks: haproxyChecks,
+    start: startAskingHaproxy,
+  },
+  {
+    name: 'envoy',
+    guide: 'envoy',
+    setups: ['Over gRPC', 'With ext_authz'],
+    checks: envoyChecks,
+    start: startAskingEnvoy,
+  },
+]
