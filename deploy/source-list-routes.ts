@@ -21,21 +21,19 @@ const Listed = Type.Object({
 const ListAnswer = Type.Object({ sources: Type.Array(Listed) })
 export type SourcesAnswer = Static<typeof ListAnswer>
 
-const Guided = Type.Object({
-  ...{ name: Type.String(), title: Type.String(), dialect: Type.String(), ways: Type.Array(Type.String()) },
-  setups: Type.Array(
+const Setup = Type.Object({
+  title: Type.String(),
+  steps: Type.Array(
     Type.Object({
-      title: Type.String(),
-      steps: Type.Array(
-        Type.Object({
-          text: Type.String({ description: 'What to do, in Markdown.' }),
-          snippet: Type.Union([Type.String(), Type.Null()], {
-            description: 'What to paste, where there is something.',
-          }),
-        }),
-      ),
+      text: Type.String({ description: 'What to do, in Markdown.' }),
+      snippet: Type.Union([Type.String(), Type.Null()], { description: 'What to paste, where there is something.' }),
     }),
   ),
+})
+const Guided = Type.Object({
+  ...{ name: Type.String(), title: Type.String(), dialect: Type.String(), ways: Type.Array(Type.String()) },
+  setups: Type.Array(Setup, { description: 'Ways to ship its calls here, the best first.' }),
+  asks: Type.Array(Setup, { description: 'Ways to ask the limiter before each call, the best first.' }),
   notes: Type.Array(Type.String(), { description: 'What to watch, in Markdown.' }),
   fields: Type.Array(Type.String(), { description: 'Fields of a call record that its logs can fill.' }),
 })

@@ -52,7 +52,9 @@ function draftOfEntry(entry: Fields): Draft {
   draft.consumer = textOf(entry.ClientUsername)
   draft.method = textOf(entry.RequestMethod)
   draft.host = textOf(entry.RequestHost)
-  putTarget(draft, textOf(entry.RequestPath), headerReader(headers.request))
+  const header = headerReader(headers.request)
+  putTarget(draft, textOf(entry.RequestPath), header)
+  draft.decisionId = header('x-quotacast-decision-id')
   draft.service = textOf(entry.ServiceName)
   draft.status = status
   draft.outcome = outcomeOf({ status, isFromUpstream: originStatus !== null && originStatus === status })

@@ -9,21 +9,30 @@ import { EXAMPLE_DESTINATION, fieldsOf, renderGuide } from '../gateways/render.t
 export const command: Command = {
   usage: '[show NAME] [--url URL] [--token TOKEN]',
   description:
-    'Lists what can be shipped: the sources of the config, and the gateways that need none. `show` prints what to paste ' +
-    'into a gateway, as the pages in deploy/gateways do.',
+    'Lists what can be shipped, and what can ask before each call: the sources of the config, and the gateways that need ' +
+    'none. `show` prints what to paste into a gateway for both, as the pages in deploy/gateways do.',
   options: {
     url: {
       type: 'string',
       value: 'URL',
       description: `Where the gateway reaches the collector (${EXAMPLE_DESTINATION.url}).`,
     },
-    token: { type: 'string', value: 'TOKEN', description: 'Token of scope ingest to put into the snippets.' },
+    limiter: {
+      type: 'string',
+      value: 'URL',
+      description: `Where the gateway reaches the limiter (${EXAMPLE_DESTINATION.limiterUrl}).`,
+    },
+    token: {
+      type: 'string',
+      value: 'TOKEN',
+      description: 'Token to put into the snippets, of scopes ingest and check.',
+    },
     brokers: { type: 'string', value: 'HOST:PORT,…', description: 'Kafka brokers to put into the snippets.' },
   },
   examples: [
     'sources',
     'sources show nginx',
-    'sources show kong --url https://quotacast.internal:7411 --token "$TOKEN"',
+    'sources show kong --url https://quotacast.internal:7411 --limiter https://quotacast.internal:7412 --token "$TOKEN"',
     'sources --json',
   ],
   async run(invocation) {
@@ -45,18 +54,23 @@ interface Listed {
   dialect: string
   title: string
   ways: readonly string[]
+  /** How it can ask the limiter. */
+  asks: readonly string[]
   fields: readonly string[]
 }
 
 function list(invocation: Invocation, config: Config): void {
   const configured = createSources(config.sources, config.mappings).configured.map(
     ({ source: { name, dialect }, receive }): Listed => ({
-      ...{ name, dialect: dialect.name, title: 'of the config', ways: [receive.kind] },
+      ...{ name, dialect: dialect.name, title: 'of the config', ways: [receive.kind], asks: [] },
       fields: fieldsOf(dialect.name),
     }),
   )
   const guided = GUIDES.map(
-    ({ name, dialect, title, ways }): Listed => ({ name, dialect, title, ways, fields: fieldsOf(dialect) }),
+    ({ name, dialect, title, ways, asks = [] }): Listed => ({
+      ...{ name, dialect, title, ways, fields: fieldsOf(dialect) },
+      asks: asks.map(setup => setup.title),
+    }),
   )
   if (invocation.isJson) {
     invocation.print(JSON.stringify({ configured, guides: guided }, null, 2))
@@ -65,8 +79,8 @@ function list(invocation: Invocation, config: Config): void {
   const rows = [...configured, ...guided]
   const width = Math.max(...rows.map(({ name }) => name.length))
   const titleWidth = Math.max(...rows.map(({ title }) => title.length))
-  const line = ({ name, title, ways }: Listed) =>
-    `${name.padEnd(width)}  ${title.padEnd(titleWidth)}  ${ways.join(', ')}`
+  const line = ({ name, title, ways, asks }: Listed) =>
+    `${name.padEnd(width)}  ${title.padEnd(titleWidth)}  ${ways.join(', ')}${asks.length === 0 ? '' : '; asks'}`
   for (const row of rows) invocation.print(line(row))
   invocation.print('\nsources show NAME prints what to paste into the gateway.')
 }
@@ -88,15 +102,23 @@ function destinationOf(invocation: Invocation, config: Config, source: string): 
   return {
     ...destinationIn(config, source),
     ...defined({ token: invocation.text('token'), brokers: invocation.text('brokers') }),
-    ...addressOf(invocation.text('url')),
+    ...collectorAt(addressOf(invocation, 'url')),
+    ...limiterAt(addressOf(invocation, 'limiter')),
   }
 }
 
 const defined = (values: Readonly<Record<string, string | undefined>>) =>
   Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined))
 
-function addressOf(url: string | undefined): Partial<Destination> {
-  if (url === undefined) return {}
-  if (!URL.canParse(url)) throw new UsageError(`--url: ${JSON.stringify(url)} is not a URL`)
+type Address = ReturnType<typeof addressIn>
+
+const collectorAt = (address: Address | null): Partial<Destination> => address ?? {}
+const limiterAt = (address: Address | null): Partial<Destination> =>
+  address === null ? {} : { limiterUrl: address.url, limiterHost: address.host, limiterPort: address.port }
+
+function addressOf(invocation: Invocation, flag: 'url' | 'limiter'): Address | null {
+  const url = invocation.text(flag)
+  if (url === undefined) return null
+  if (!URL.canParse(url)) throw new UsageError(`--${flag}: ${JSON.stringify(url)} is not a URL`)
   return addressIn(new URL(url))
 }

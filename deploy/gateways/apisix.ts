@@ -1,4 +1,5 @@
 /** Apache APISIX. https://apisix.apache.org/docs/apisix/plugins/http-logger/ */
+import { apisixAsks } from './apisix-asks.ts'
 import type { Guide, Step } from './guide.ts'
 import { LIMIT_HEADERS } from './limit-headers.ts'
 import { fileStep, kafkaStep } from './line-setups.ts'
@@ -136,6 +137,7 @@ export const apisixGuide: Guide = {
       ],
     },
   ],
+  asks: apisixAsks,
   notes: [
     'The entry that loggers write without a `log_format` is read as well. It holds all headers of a request, keys among them: what is needed of them becomes a fingerprint, the rest is dropped on arrival.',
     'A `log_format` of your own is read as far as its keys are names of variables.',

@@ -1,6 +1,6 @@
 /** Guides with their snippets filled in for one installation: what `sources show` prints and the console shows. */
 import type { Config } from '../config-schema.ts'
-import type { Destination, Guide } from './guide.ts'
+import type { Destination, Guide, Setup } from './guide.ts'
 import { GUIDES } from './guides.ts'
 import { EXAMPLE_DESTINATION, fieldsOf } from './render.ts'
 
@@ -13,21 +13,25 @@ export function guideOf(name: string, dialect: string): Guide | undefined {
   return guides.find(guide => guide.name === name) ?? guides[0]
 }
 
-export function filledIn({ title, dialect, ways, setups, notes }: Guide, to: Destination) {
-  const filled = setups.map(setup => ({
-    title: setup.title,
-    steps: setup.steps.map(({ text, snippet }) => ({ text, snippet: snippet?.of(to) ?? null })),
-  }))
-  return { name: to.source, title, dialect, ways, setups: filled, notes, fields: fieldsOf(dialect) }
+export function filledIn({ title, dialect, ways, setups, asks = [], notes }: Guide, to: Destination) {
+  const filled = (some: readonly Setup[]) =>
+    some.map(setup => ({
+      title: setup.title,
+      steps: setup.steps.map(({ text, snippet }) => ({ text, snippet: snippet?.of(to) ?? null })),
+    }))
+  const parts = { setups: filled(setups), asks: filled(asks) }
+  return { name: to.source, title, dialect, ways, ...parts, notes, fields: fieldsOf(dialect) }
 }
 
-/** Where the config says that a source's calls are sent, and what stands for what it does not say. */
-export function destinationIn({ collector, sources }: Config, source: string): Destination {
+/** Where the config says that a source's calls are sent and asked about, and what stands for what it does not say. */
+export function destinationIn({ collector, limiter, sources }: Config, source: string): Destination {
   const receive = sources[source]?.receive
   const { port } = collector
   return {
     ...EXAMPLE_DESTINATION,
     ...{ source, port, url: `http://${EXAMPLE_DESTINATION.host}:${port}`, grpcPort: collector.grpc.port },
+    ...{ limiterPort: limiter.port, limiterGrpcPort: limiter.grpc.port },
+    limiterUrl: `http://${EXAMPLE_DESTINATION.limiterHost}:${limiter.port}`,
     ...(receive?.kind === 'syslog_udp' || receive?.kind === 'syslog_tcp' ? { syslogPort: receive.port } : {}),
     ...(receive?.kind === 'kafka' ? { brokers: receive.brokers.join(',') } : {}),
   }

@@ -22,6 +22,7 @@ import { kongGuide } from './kong.ts'
 import { krakendGuide } from './krakend.ts'
 import { litellmGuide } from './litellm.ts'
 import { nginxGuide } from './nginx.ts'
+import { nodeGuide } from './node.ts'
 import { openmeterGuide } from './openmeter.ts'
 import { otlpGuide } from './otlp.ts'
 import { portkeyGuide } from './portkey.ts'
@@ -51,6 +52,7 @@ export const GUIDES: readonly Guide[] = [
   traefikGuide,
   springGuide,
   nginxGuide,
+  nodeGuide,
   krakendGuide,
   ingressNginxGuide,
   haproxyGuide,

@@ -1,6 +1,8 @@
 /** Higress. https://higress.cn/en/docs/latest/plugins/ai/api-o11y/ai-statistics/ */
+
 import { formatMap } from './envoy-format.ts'
 import type { Guide } from './guide.ts'
+import { higressAsks } from './higress-asks.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
 
 const CONTAINER_LOGS = '/var/log/containers/higress-gateway-*_higress-system_higress-gateway-*.log'
@@ -57,6 +59,7 @@ spec:
     },
     shipperSetup(CONTAINER_LOGS),
   ],
+  asks: higressAsks,
   notes: [
     'The default format is read too. It is text in the shape of JSON, in which nothing is escaped: a line that a quote breaks is taken apart at the names of its values, and a client may write names and values of its own into the user agent.',
     '`provider` is what stands between `llm-` and `.internal` in the name of the cluster: the name of the AI service provider in Higress.',

@@ -1,5 +1,7 @@
 /** Kong Gateway. https://developer.konghq.com/plugins/http-log/ */
+
 import type { Guide } from './guide.ts'
+import { kongAsks } from './kong-asks.ts'
 import { fileStep, kafkaStep, syslogStep } from './line-setups.ts'
 
 const SOURCE = { dialect: 'kong' }
@@ -115,6 +117,7 @@ plugins:
       ],
     },
   ],
+  asks: kongAsks,
   notes: [
     "`consumer` is the consumer's username, else its custom id or id; without a consumer it is the fingerprint of the key in the headers or the query. Ids of credentials can be listed in `keys`.",
     'Keys in headers of names of your own (`key_names` of key-auth) are not recognized: drop them with `custom_fields_by_lua`.',

@@ -1,4 +1,5 @@
 import type { Guide } from './guide.ts'
+import { krakendAsks } from './krakend-asks.ts'
 import { collectorPipeline, fileStep, shipperSetup } from './line-setups.ts'
 
 const SOURCE = { dialect: 'krakend', hasLocalTimes: true } as const
@@ -50,6 +51,7 @@ ${collectorPipeline(to, 'traces', 'otlp')}`,
     },
     shipperSetup(LOG_FILES),
   ],
+  asks: krakendAsks,
   notes: [
     'Use either the spans or the access log: both at once count each call twice.',
     'The access log has no id, no caller, no host, no bytes, and times to the second in the zone of the machine, so the source needs `timezone`.',

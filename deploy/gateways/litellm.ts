@@ -1,5 +1,7 @@
 /** LiteLLM Proxy. https://docs.litellm.ai/docs/observability/generic_api */
+
 import type { Guide } from './guide.ts'
+import { litellmAsks } from './litellm-asks.ts'
 
 export const litellmGuide: Guide = {
   name: 'litellm',
@@ -57,6 +59,7 @@ OTEL_SERVICE_NAME=litellm`,
       ],
     },
   ],
+  asks: litellmAsks,
   notes: [
     'generic_api forgets a batch that could not be sent: calls of a time when Quotacast is away are not counted. Use one of the two ways, not both.',
     "`consumer` is the alias of the virtual key, else LiteLLM's hash of it; list the hash in `keys` to give it a name. The team, else the organisation, is the tenant; the deployment (`model_id`) is the `providerKey`.",

@@ -1,5 +1,6 @@
 import type { Guide } from './guide.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
+import { springAsks } from './spring-asks.ts'
 
 const SOURCE = { dialect: 'spring' }
 const LOG_FILE = '/var/log/gateway/access.log'
@@ -65,6 +66,7 @@ export const springGuide: Guide = {
       ],
     },
   ],
+  asks: springAsks,
   notes: [
     'The access log has no id, no route of Spring, no host and no caller but the user of basic authentication. Times are to the second.',
     'A 429 counts as that of RedisRateLimiter (`limited`), since nothing shows whether an upstream was asked.',

@@ -1,12 +1,15 @@
 import type { Guide } from './guide.ts'
 import { DENIED_HEADER, LIMIT_HEADERS } from './limit-headers.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
+import { traefikAsks } from './traefik-asks.ts'
 
 const SOURCE = { dialect: 'traefik' }
 const LOG_FILE = '/var/log/traefik/quotacast.log'
 const LOG_FILES = '/var/log/traefik/quotacast.log*'
 
-const headerNames = [...LIMIT_HEADERS, DENIED_HEADER].map(name => `        ${name}: keep`).join('\n')
+const headerNames = [...LIMIT_HEADERS, DENIED_HEADER, 'x-quotacast-decision-id']
+  .map(name => `        ${name}: keep`)
+  .join('\n')
 
 export const traefikGuide: Guide = {
   name: 'traefik',
@@ -60,6 +63,7 @@ ${headerNames}
     },
     shipperSetup(LOG_FILES),
   ],
+  asks: traefikAsks,
   notes: [
     '`common` and `genericCLF` are understood as well. `common` shows the status of the upstream only: what a middleware refused has none, and counts as `client_error`.',
     'Callers are `ClientUsername`: the user of basicAuth, or of the `headerField` of forwardAuth and basicAuth. A key in a header that is kept (`X-Api-Key: keep`) becomes its fingerprint, but stays in the log of Traefik.',

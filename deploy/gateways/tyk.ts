@@ -1,6 +1,8 @@
 /** Tyk. https://tyk.io/docs/api-management/tyk-pump/ */
+
 import type { Guide } from './guide.ts'
 import { fileStep, kafkaStep } from './line-setups.ts'
+import { tykAsks } from './tyk-asks.ts'
 
 const PUMP_FIELDS = [
   ...['method', 'host', 'path', 'raw_path', 'content_length', 'response_code', 'api_key', 'time_stamp', 'api_name'],
@@ -100,6 +102,7 @@ tyk >> /var/log/tyk/gateway.log 2>&1`,
       ],
     },
   ],
+  asks: tykAsks,
   notes: [
     '`consumer` is the alias of the key, else its OAuth client, else the id of the credential: the hash of the key, or its last characters. A key that Tyk did not hash becomes its fingerprint. Hashes and aliases can be listed in `keys`.',
     'The organisation of Tyk is the label `organisation`. Whose a call is, the `tenant` of the source or of `keys` says.',

@@ -1,0 +1,45 @@
+/** https://apisix.apache.org/docs/apisix/plugins/forward-auth/ */
+import type { Destination, Setup } from './guide.ts'
+
+const TIMEOUT_MS = 500
+
+const plugin = ({ limiterUrl, source, token }: Destination) =>
+  JSON.stringify(
+    {
+      'forward-auth': {
+        uri: `${limiterUrl}/v1/auth`,
+        request_headers: ['Authorization', 'X-Api-Key', 'apikey'],
+        extra_headers: {
+          'X-Quotacast-Token': token,
+          'X-Quotacast-Gateway': source,
+          'X-Quotacast-Consumer': '$consumer_name',
+          'X-Quotacast-Client-Ip': '$remote_addr',
+        },
+        upstream_headers: ['X-Quotacast-Decision-Id'],
+        client_headers: ['Retry-After', 'RateLimit', 'RateLimit-Policy', 'Content-Type', 'X-Quotacast-Denied'],
+        timeout: TIMEOUT_MS,
+        keepalive_pool: 32,
+        allow_degradation: true,
+      },
+    },
+    null,
+    2,
+  )
+
+export const apisixAsks: readonly Setup[] = [
+  {
+    title: 'With the forward-auth plugin',
+    steps: [
+      {
+        text: 'Put this into `plugins` of the routes, services or consumers that are to be limited. It runs behind the authentication plugins, so the consumer is known. Versions that know no `extra_headers` take the token behind the path (`/v1/auth/TOKEN`), and callers are known by their keys.',
+        snippet: { language: 'json', of: plugin },
+      },
+      {
+        text: 'While the limiter is away calls pass; with `allow_degradation: false` they get 403.',
+      },
+      {
+        text: 'The log format above tells `http_x_quotacast_decision_id`, which joins a call to its question.',
+      },
+    ],
+  },
+]

@@ -1,0 +1,68 @@
+/** Asks before each request of a server in Node: for Express and whatever has its middleware, and as a hook of Fastify. */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Answer, Call, LimiterClient } from './client.ts'
+
+export interface LimitOptions<Request> {
+  client: Pick<LimiterClient, 'check'>
+  /** Who calls what, at which cost; `null` is not limited. */
+  callOf: (request: Request) => Call | null
+}
+
+type Next = (error?: unknown) => void
+
+/** `app.use(limitRequests({ client, callOf }))`. What the client throws goes to `next`. */
+export function limitRequests<Request extends IncomingMessage>({ client, callOf }: LimitOptions<Request>) {
+  return (request: Request, response: ServerResponse, next: Next): void => {
+    const call = callOf(request)
+    if (call === null) {
+      next()
+      return
+    }
+    client.check(call).then(answer => {
+      const { status, headers, body } = responseTo(answer)
+      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+      if (status === 200) next()
+      else response.writeHead(status).end(body)
+    }, next)
+  }
+}
+
+/** What the hook needs of a reply of Fastify. */
+interface Reply {
+  headers(values: Record<string, string>): unknown
+  code(status: number): { send(body: string): unknown }
+}
+
+/** `app.addHook('preHandler', limitHook({ client, callOf }))`. Rejects with what the client throws. */
+export function limitHook<Request>({ client, callOf }: LimitOptions<Request>) {
+  return async (request: Request, reply: Reply): Promise<unknown> => {
+    const call = callOf(request)
+    if (call === null) return undefined
+    const { status, headers, body } = responseTo(await client.check(call))
+    reply.headers(headers)
+    return status === 200 ? undefined : reply.code(status).send(body)
+  }
+}
+
+const PROBLEM = 'https://iana.org/assignments/http-problem-types#quota-exceeded'
+
+/** Status, header fields and body that tell an answer of the limiter; 200 lets the request pass. */
+export function responseTo({ allowed, isAway, binding, blocked, retryAfterMs, quotas }: Answer) {
+  const headers: Record<string, string> = {}
+  if (quotas.length > 0) headers.ratelimit = quotas.map(rateLimitOf).join(', ')
+  if (allowed) return { status: 200, headers, body: '' }
+  const status = isAway ? 503 : blocked === null ? 429 : 403
+  headers['content-type'] = 'application/problem+json'
+  headers['x-quotacast-denied'] = String(status)
+  if (retryAfterMs !== null) headers['retry-after'] = String(Math.ceil(retryAfterMs / 1000))
+  const problem = isAway
+    ? { type: 'about:blank', title: 'The limiter is away' }
+    : blocked === null
+      ? { type: PROBLEM, title: 'Quota exceeded', 'violated-policies': [binding] }
+      : { type: 'about:blank', title: 'Blocked' }
+  return { status, headers, body: JSON.stringify({ ...problem, status }) }
+}
+
+/** An item of the field `RateLimit` (draft-ietf-httpapi-ratelimit-headers). */
+const rateLimitOf = ({ quota, remaining, resetAtMs }: Answer['quotas'][number]) =>
+  `${JSON.stringify(quota)};r=${Math.max(0, Math.floor(remaining))};t=${Math.max(0, Math.ceil((resetAtMs - Date.now()) / 1000))}`
