@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
 import type { Identity } from '../collector/identity.ts'
 import type { CallLog } from '../collector/log/call-log.ts'
-import type { Principal, PrincipalOf, Routes } from '../collector/principal.ts'
+import type { Principal, PrincipalOf, QuickRoute, Routes } from '../collector/principal.ts'
 import type { Store } from '../collector/store/open.ts'
 import type { Control } from './control/control.ts'
 import { CallerOptions, createCallerReader } from './limit/caller.ts'
@@ -21,6 +21,7 @@ import type { LimitStore } from './limit/limit-store.ts'
 import { createLimiter } from './limit/limiter.ts'
 import type { LimitsOptions } from './limit/limits-options.ts'
 import { openLimitStore } from './limit/open.ts'
+import { createQuickCheck, createQuickForwardAuth } from './limit/quick.ts'
 import { startRebuilder } from './limit/rebuild.ts'
 import { startReconciler } from './limit/reconcile.ts'
 import { createRecordRoutes } from './limit/record.ts'
@@ -105,6 +106,8 @@ export interface LimiterDeps {
 /** The running role. */
 export interface LimiterRole {
   routes: Routes[]
+  /** The doors' usual requests. */
+  quick: QuickRoute[]
   /** Where the gRPC doors listen. */
   grpcPort: number
   /** Why decisions are not counted or not kept; empty when they are. The log and the store may be away. */
@@ -143,7 +146,9 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
     logger: logger.child({ part: 'grpc' }),
   })
   const asking = { identity, labelColumns, principalOf }
+  const forwarding = { ...door, readCaller: createCallerReader(options.callers.forwardAuth, identity), principalOf }
   return {
+    quick: [createQuickCheck({ ...asking, limiter, decisionIds }), ...createQuickForwardAuth(forwarding)],
     routes: [
       createCheckRoutes({ ...asking, limiter, decisionIds }),
       createRecordRoutes({ ...asking, limiter, decisionIds }),
@@ -151,11 +156,7 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
       createReservationListRoutes({ store, decisionIds, principalOf }),
       createExplainRoutes({ ...asking, limiter, policy, readDecisions: decisionsIn(deps.store.client) }),
       createResetRoutes({ store, control: deps.control, policy, principalOf }),
-      createForwardAuthRoutes({
-        ...door,
-        readCaller: createCallerReader(options.callers.forwardAuth, identity),
-        principalOf,
-      }),
+      createForwardAuthRoutes(forwarding),
       createLimiterStatusRoutes({ ...parts, principalOf }),
     ],
     grpcPort: grpc.port,

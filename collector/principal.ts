@@ -19,6 +19,29 @@ export type PrincipalOf = (request: FastifyRequest) => Principal
 /** Adds one part's routes to a role's server; each route states its `config.access`. */
 export type Routes = (server: FastifyInstance) => void | Promise<void>
 
+/** What a quick route answers; `headers` without the length. */
+export interface QuickAnswer {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+  readonly body: string
+}
+
+/**
+ * Answers what is usual on a route without the framework. Nothing has been done when it answers `null`: then the route
+ * itself is asked, which answers the same to the same, and tells errors.
+ */
+export interface QuickRoute {
+  readonly method: 'GET' | 'POST'
+  /** All of the URL: with a query it is not meant. */
+  readonly path: string
+  readonly access: Scope
+  answer(
+    principal: Principal,
+    headers: FastifyRequest['headers'],
+    body: string,
+  ): QuickAnswer | null | Promise<QuickAnswer | null>
+}
+
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** The scope a caller needs; `open` is for health and for what a page needs before its reader has logged in. The server refuses to start with a route without it. */

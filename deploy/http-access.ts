@@ -6,8 +6,9 @@
  * what changes something must then come from a page of this very server.
  */
 import { strict as assert } from 'node:assert'
+import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { type Principal, type PrincipalOf, SCOPES, type Scope } from '../collector/principal.ts'
+import { type Principal, type PrincipalOf, type QuickRoute, SCOPES, type Scope } from '../collector/principal.ts'
 import { type Sessions, sessionIdOf } from './sessions.ts'
 
 const FORWARD_AUTH_PATH = '/v1/auth'
@@ -99,6 +100,18 @@ export function guardRoutes(server: FastifyInstance, { verify, sessions }: Guard
   })
 }
 
+/** Who may use a route that is served before the framework; `null` for everybody else, whom the framework refuses. */
+export function authenticate(
+  headers: IncomingHttpHeaders,
+  { path, access }: Pick<QuickRoute, 'path' | 'access'>,
+  verify: (token: string) => Principal | null,
+): Principal | null {
+  const own = ownToken(headers)
+  const token = own ?? (isForwardAuth(path) ? null : bearerOf(headers))
+  const principal = token === null ? null : verify(token)
+  return principal !== null && mayDo(principal, access) ? principal : null
+}
+
 function sessionToken(request: FastifyRequest, sessions: Sessions | undefined): string | null {
   const id = sessions === undefined ? null : sessionIdOf(request.headers.cookie)
   return id === null ? null : (sessions?.tokenOf(id) ?? null)
@@ -120,14 +133,24 @@ export const mayDo = (principal: Principal, scope: Scope) =>
 
 /** The token that the request itself states, or `null`. */
 function statedToken(request: FastifyRequest): string | null {
-  const own = request.headers[TOKEN_HEADER]
-  if (typeof own === 'string' && own !== '') return own
+  const own = ownToken(request.headers)
+  if (own !== null) return own
   const { url } = request.routeOptions
-  if (url === FORWARD_AUTH_PATH || url?.startsWith(`${FORWARD_AUTH_PATH}/`)) {
+  if (isForwardAuth(url)) {
     const { token } = request.params as { token?: string }
     return token ?? null
   }
   const firehose = request.headers[FIREHOSE_HEADER]
   if (url?.startsWith(SOURCES_PATH) && typeof firehose === 'string') return firehose
-  return BEARER.exec(request.headers.authorization ?? '')?.[1] ?? null
+  return bearerOf(request.headers)
 }
+
+const isForwardAuth = (url: string | undefined) =>
+  url === FORWARD_AUTH_PATH || url?.startsWith(`${FORWARD_AUTH_PATH}/`) === true
+
+function ownToken(headers: IncomingHttpHeaders): string | null {
+  const own = headers[TOKEN_HEADER]
+  return typeof own === 'string' && own !== '' ? own : null
+}
+
+const bearerOf = ({ authorization = '' }: IncomingHttpHeaders): string | null => BEARER.exec(authorization)?.[1] ?? null

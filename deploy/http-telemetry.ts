@@ -5,8 +5,11 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 /** From half a millisecond, which a check takes, to the longest query. */
 const DURATION_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
-/** Records every answer. Names follow OpenTelemetry's conventions for HTTP servers. */
-export function measureRequests(server: FastifyInstance): void {
+/** Records one answer; `route` is `unknown` where there is none. */
+export type RecordRequest = (method: string, route: string, status: number, elapsedMs: number) => void
+
+/** Records every answer of the framework, and answers how others are. Names follow OpenTelemetry's conventions for HTTP servers. */
+export function measureRequests(server: FastifyInstance): RecordRequest {
   const duration = metrics.getMeter('quotacast').createHistogram('quotacast_http_request_duration_seconds', {
     description: 'Time from the request line to the last byte of the answer.',
     unit: 's',
@@ -14,21 +17,20 @@ export function measureRequests(server: FastifyInstance): void {
   })
   // One object for each route and status: there are few, and the request path must not allocate them anew.
   const attributes = new Map<string, Record<string, string | number>>()
-  server.addHook('onResponse', (request, reply, done) => {
-    const route = request.routeOptions.url ?? 'unknown'
-    const key = `${request.method} ${route} ${reply.statusCode}`
+  const record: RecordRequest = (method, route, status, elapsedMs) => {
+    const key = `${method} ${route} ${status}`
     let found = attributes.get(key)
     if (found === undefined) {
-      found = {
-        'http.request.method': request.method,
-        'http.route': route,
-        'http.response.status_code': reply.statusCode,
-      }
+      found = { 'http.request.method': method, 'http.route': route, 'http.response.status_code': status }
       attributes.set(key, found)
     }
-    duration.record(reply.elapsedTime / 1000, found)
+    duration.record(elapsedMs / 1000, found)
+  }
+  server.addHook('onResponse', (request, reply, done) => {
+    record(request.method, request.routeOptions.url ?? 'unknown', reply.statusCode, reply.elapsedTime)
     done()
   })
+  return record
 }
 
 /** Makes a span of every request, as a child of the caller's; handlers run inside it. */

@@ -15,10 +15,11 @@ import type { Logger } from 'pino'
 import Type, { type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
-import type { Routes } from '../collector/principal.ts'
+import type { QuickRoute, Routes } from '../collector/principal.ts'
 import { urlOf } from './addresses.ts'
 import { type GuardDeps, guardRoutes } from './http-access.ts'
 import { Problem, RequestError, sendProblem } from './http-problems.ts'
+import { serveQuickly } from './http-quick.ts'
 import { measureRequests, traceRequests } from './http-telemetry.ts'
 
 /** A body's bound where its route states no other. */
@@ -37,6 +38,8 @@ export interface ServerDeps extends GuardDeps {
   version: string
   log: Logger
   routes: readonly Routes[]
+  /** Of the routes those that are asked most. */
+  quick?: readonly QuickRoute[]
   /** Why the role cannot do its work now; empty when it can. */
   readiness: () => Promise<readonly string[]>
   serveMetrics: (request: IncomingMessage, response: ServerResponse) => void
@@ -66,13 +69,15 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
     return sendProblem(missing, request, reply, log)
   })
   if (deps.isTracing) traceRequests(server)
-  measureRequests(server)
+  const record = measureRequests(server)
   guardRoutes(server, deps)
   server.addSchema(Problem)
   await server.register(swagger, openApi(deps))
   ownRoutes(server, deps)
   // Each part in a scope of its own: its body parsers and hooks are nobody else's.
   for (const routes of deps.routes) await server.register(toPlugin(routes))
+  // A span belongs to every request, and only the framework makes them.
+  if (!deps.isTracing) serveQuickly(server, { routes: deps.quick ?? [], verify: deps.verify, record })
   await server.ready()
   return server
 }

@@ -16,7 +16,7 @@ import type { CallLog } from '../collector/log/call-log.ts'
 import { openCallLog } from '../collector/log/open.ts'
 import { routeOf } from '../collector/normalize/route.ts'
 import { createRoutePatterns } from '../collector/normalize/route-patterns.ts'
-import type { Principal, Routes } from '../collector/principal.ts'
+import type { Principal, QuickRoute, Routes } from '../collector/principal.ts'
 import { startEmbeddedStore } from '../collector/store/embedded.ts'
 import { openStore, type Store } from '../collector/store/open.ts'
 import packageJson from '../package.json' with { type: 'json' }
@@ -61,6 +61,7 @@ interface Part {
   routes: readonly Routes[]
   /** Where browsers may log in. */
   sessions?: Sessions
+  quick?: readonly QuickRoute[]
   readiness(): Promise<readonly string[]>
   close(): Promise<void>
 }
@@ -95,6 +96,7 @@ async function openRole(
     version: packageJson.version,
     log: logger.child({ part: 'http' }),
     routes: part.routes,
+    quick: part.quick ?? [],
     verify: ground.verify,
     ...(part.sessions === undefined ? {} : { sessions: part.sessions }),
     readiness: () => part.readiness(),

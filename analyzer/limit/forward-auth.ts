@@ -18,7 +18,8 @@ import type { Limiter } from './limiter.ts'
 
 /** Gateways that hand the call's method on use these. */
 const COMMON_METHODS: HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
-const NGINX_PATH = '/v1/auth/nginx'
+export const AUTH_PATH = '/v1/auth'
+export const NGINX_PATH = '/v1/auth/nginx'
 const ENVOY_PATH = '/v1/auth/envoy'
 /** What the answer would have been, had nginx let it through. */
 const STATUS_HEADER = 'x-quotacast-status'
@@ -36,17 +37,14 @@ export function createForwardAuthRoutes(deps: ForwardAuthDeps): Routes {
     return answerTo(await deps.limiter.check(deps.limiter.prepare(ask)), deps)
   }
   const plain = async (request: FastifyRequest, reply: FastifyReply) => send(reply, await answer(request, null))
-  const nginx = async (request: FastifyRequest, reply: FastifyReply) => {
-    const { status, ...rest } = await answer(request, null)
-    reply.header(STATUS_HEADER, status)
-    return send(reply, { ...rest, status: status === 429 ? 403 : status })
-  }
+  const nginx = async (request: FastifyRequest, reply: FastifyReply) =>
+    send(reply, toNginx(await answer(request, null)))
   const envoy = async (request: FastifyRequest, reply: FastifyReply) =>
     send(reply, await answer(request, request.url.slice(ENVOY_PATH.length)))
   return server => {
     server.register(async scope => {
       ignoreBodies(scope)
-      scope.route({ method: COMMON_METHODS, url: '/v1/auth', ...routeOptions(), handler: plain })
+      scope.route({ method: COMMON_METHODS, url: AUTH_PATH, ...routeOptions(), handler: plain })
       scope.route({ method: COMMON_METHODS, url: '/v1/auth/:token', ...routeOptions(), handler: plain })
       scope.route({ method: COMMON_METHODS, url: NGINX_PATH, ...routeOptions(NGINX), handler: nginx })
       scope.route({ method: COMMON_METHODS, url: `${ENVOY_PATH}/*`, ...routeOptions(ENVOY), handler: envoy })
@@ -61,6 +59,13 @@ export function createForwardAuthRoutes(deps: ForwardAuthDeps): Routes {
     })
   }
 }
+
+/** nginx makes 500 of anything but 401 and 403. */
+export const toNginx = ({ status, headers, ...rest }: DoorAnswer): DoorAnswer => ({
+  ...rest,
+  status: status === 429 ? 403 : status,
+  headers: { ...headers, [STATUS_HEADER]: String(status) },
+})
 
 /** All that are not common, but that of tunnels, which is no method of a call. */
 function addRareMethods(scope: FastifyInstance): HTTPMethods[] {

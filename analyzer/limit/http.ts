@@ -49,7 +49,7 @@ export const CALL_FIELDS = {
 const CallRequest = Type.Object(CALL_FIELDS)
 export type CallRequest = Omit<Static<typeof CallRequest>, 'cost'> & { cost?: Cost }
 
-const CheckRequest = Type.Object(
+export const CheckRequest = Type.Object(
   {
     ...CALL_FIELDS,
     dryRun: Type.Optional(Type.Boolean({ description: 'Decides and spends nothing.' })),
@@ -158,8 +158,12 @@ export function createCheckRoutes(deps: CheckDeps): Routes {
 }
 
 /** Throws `DoorError` for another tenant than the caller's, and for an unknown dimension. */
-export function toAsk(deps: AskDeps, request: FastifyRequest, call: CallRequest): Ask {
-  const tenant = tenantFor(deps.principalOf(request).tenant, call.tenant ?? null)
+export const toAsk = (deps: AskDeps, request: FastifyRequest, call: CallRequest): Ask =>
+  askOf(deps, deps.principalOf(request).tenant, call)
+
+/** The same of a caller who may speak for `only`, or for everybody. */
+export function askOf(deps: Pick<AskDeps, 'identity' | 'labelColumns'>, only: string | null, call: CallRequest): Ask {
+  const tenant = tenantFor(only, call.tenant ?? null)
   const { consumer = null, credential = null, cost = {}, clientIp = null, requestId = null } = call
   const dims = dimensionsOf(call.dimensions, deps.labelColumns)
   Object.assign(dims, deps.identity.identify({ credential, consumer, tenant }))

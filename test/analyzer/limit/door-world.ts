@@ -7,9 +7,11 @@ import { createDecisionIds, type DecisionIds } from '../../../analyzer/limit/dec
 import { createQuotaHeaders } from '../../../analyzer/limit/door-answer.ts'
 import { createForwardAuthRoutes } from '../../../analyzer/limit/forward-auth.ts'
 import { openGrpc } from '../../../analyzer/limit/grpc/open.ts'
+import { createCheckRoutes } from '../../../analyzer/limit/http.ts'
 import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
 import { createLimiter } from '../../../analyzer/limit/limiter.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
+import { createQuickCheck, createQuickForwardAuth } from '../../../analyzer/limit/quick.ts'
 import { type Adjustments, createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { createIdentity, type KeyEntry } from '../../../collector/identity.ts'
@@ -53,6 +55,8 @@ export interface DoorWorldOptions {
   /** Stands before the store. */
   wrap?: (store: LimitStore) => LimitStore
   readiness?: () => Promise<readonly string[]>
+  /** False: every request goes through the framework. */
+  hasQuick?: boolean
 }
 
 export async function openDoors(options: DoorWorldOptions): Promise<DoorWorld> {
@@ -63,6 +67,7 @@ export async function openDoors(options: DoorWorldOptions): Promise<DoorWorld> {
     labelColumns = [],
     wrap = store => store,
     readiness = async () => [],
+    hasQuick = true,
   } = options
   const section = limiterOptions(options.limiter ?? {})
   const dir = await mkdtemp(join(tmpdir(), 'quotacast-doors-'))
@@ -95,11 +100,14 @@ export async function openDoors(options: DoorWorldOptions): Promise<DoorWorld> {
     logger: silent,
   })
   const readCaller = createCallerReader(section.callers.forwardAuth, identity)
+  const forwarding = { ...door, readCaller, principalOf }
+  const checking = { ...door, identity, principalOf }
   const server = await createServer({
     role: 'limiter',
     version: '0.0.0',
     log: silent,
-    routes: [createForwardAuthRoutes({ ...door, readCaller, principalOf })],
+    routes: [createForwardAuthRoutes(forwarding), createCheckRoutes(checking)],
+    quick: hasQuick ? [createQuickCheck(checking), ...createQuickForwardAuth(forwarding)] : [],
     verify,
     readiness,
     serveMetrics: () => undefined,
