@@ -212,12 +212,12 @@ export function settlerGapFound(log: Logger, gap: { logId: string; fromOffset: n
 
 /** What checks had spent of counters that were lost was looked up. */
 export function checksRebuilt(log: Logger, buckets: number): void {
-  log.info({ buckets }, 'counters were lost: what checks had spent is looked up in the sums of decisions')
+  log.info({ buckets }, 'counters are new or were lost: what checks had spent is looked up in the sums of decisions')
 }
 
-/** It could not be looked up; tried again. */
-export function checksNotRebuilt(log: Logger, reason: string): void {
-  log.warn({ reason }, 'counters were lost, and what checks had spent cannot be looked up yet')
+/** It could not be looked up; tried again. Logged when the reason changes. */
+export function checksNotRebuilt(log: Logger, reason: string, isNew: boolean): void {
+  if (isNew) log.warn({ reason }, 'counters are new or were lost, and what checks had spent cannot be looked up yet')
 }
 
 /** Counters are behind what was applied to them: they were lost, or an older copy is in their place. */

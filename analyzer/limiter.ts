@@ -22,21 +22,20 @@ import { createLimiter } from './limit/limiter.ts'
 import type { LimitsOptions } from './limit/limits-options.ts'
 import { openLimitStore } from './limit/open.ts'
 import { createQuickCheck, createQuickForwardAuth } from './limit/quick.ts'
-import { startRebuilder } from './limit/rebuild.ts'
-import { startReconciler } from './limit/reconcile.ts'
 import { createRecordRoutes } from './limit/record.ts'
 import { createReservationListRoutes } from './limit/reservation-list.ts'
 import { createReservationRoutes } from './limit/reservation-routes.ts'
 import { createReservations } from './limit/reservations.ts'
 import { createResetRoutes } from './limit/resets.ts'
-import { startSettler } from './limit/settler.ts'
 import { DEADLINE_MS } from './limit/shared-limit-store.ts'
 import { createLimiterStatusRoutes, type LimiterStatus, limiterStatus } from './limit/status.ts'
+import { startUpkeep, upkeepElsewhere } from './limit/upkeep.ts'
 import type { Policy } from './policy/policy.ts'
 import type { Quota } from './policy/quota.ts'
 import { readCosts } from './usage/costs.ts'
 import { type DecisionSums, readDecisions } from './usage/decisions.ts'
-import { isRecordedUpTo, type RecordedQuery, readRecorded, recordedSinceMs } from './usage/recorded.ts'
+
+const PROCESSES_MAX = 64
 
 export const LimiterOptions = Type.Object(
   {
@@ -66,6 +65,14 @@ export const LimiterOptions = Type.Object(
       description:
         'Within which a decision is given. Where Redis has not answered by then, quotas answer as `onStoreFailure` says: ' +
         '`deny`, or `allow` what was left when Redis last told.',
+    }),
+    processes: Type.Integer({
+      default: 1,
+      minimum: 1,
+      maximum: PROCESSES_MAX,
+      description:
+        'Processes of this machine that decide, on the same two ports; more than one only with `limits.kind: redis`. ' +
+        'One of them applies call records, too.',
     }),
     callers: CallerOptions,
     legacyHeaders: Type.Boolean({
@@ -101,6 +108,8 @@ export interface LimiterDeps {
   principalOf: PrincipalOf
   logger: Logger
   now?: () => number
+  /** Only decides: another process of this machine, with the same ports and the same counters, does the rest. */
+  isHelper?: boolean
 }
 
 /** The running role. */
@@ -132,13 +141,14 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
   })
   const decisionIds = createDecisionIds(deps.decisionKeys)
   const { limiter, reservations, status: parts, stop } = startParts(deps, store, decisionIds)
-  const recording = deps.control.recordQuotas(deps.quotas.map(quota => quota.options))
+  const recording = deps.isHelper ? null : deps.control.recordQuotas(deps.quotas.map(quota => quota.options))
   const readiness = async () => [store.unavailable() ?? []].flat()
   const quotaHeaders = createQuotaHeaders(policy, options.legacyHeaders)
   const door = { limiter, decisionIds, labelColumns, quotaHeaders, routeOf: deps.routeOf }
   const grpc = await openGrpc({
     ...door,
     options: options.grpc,
+    isPortShared: options.processes > 1,
     callers: options.callers,
     identity,
     verify: deps.verify,
@@ -164,7 +174,7 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
     status: () => limiterStatus(parts, null),
     async close() {
       await grpc.close()
-      await Promise.all([stop(), recording.stop()])
+      await Promise.all([stop(), recording?.stop()])
       await store.close()
     },
   }
@@ -182,40 +192,18 @@ function startParts(deps: LimiterDeps, store: LimitStore, decisionIds: DecisionI
     nowMs: store.nowMs,
     logger: logger.child({ part: 'estimates' }),
   })
-  const settler = startSettler({
-    log,
-    store,
-    policy,
-    labelColumns,
-    decisionIds,
-    callIdBytesMax: options.callIdBytesMax,
-    onRecordWithoutId: links.recordedWithoutId,
-    onApplied: learning.learn,
-    logger: logger.child({ part: 'settler' }),
-    now,
-  })
-  const recorded = {
-    costs: (query: RecordedQuery) => readRecorded(client, query),
-    isUpTo: (position: Parameters<typeof isRecordedUpTo>[1]) => isRecordedUpTo(client, position),
-    keptSinceMs: recordedSinceMs,
-  }
-  const reconciler = startReconciler({
-    log,
-    store,
-    policy,
-    recorded,
-    everyMs: options.reconcileSeconds * 1000,
-    logger: logger.child({ part: 'reconcile' }),
-  })
   const summing = startDecisionSumming({ log, logger: logger.child({ part: 'summing' }) })
-  const rebuilder = startRebuilder({
-    store,
-    policy,
-    recorded,
-    readDecisions: (ask, handle) => readDecisions(client, ask, handle),
-    handOn: summing.handOn,
-    logger: logger.child({ part: 'rebuild' }),
-  })
+  const keeping = { log, store, now }
+  const { settler, reconciler, close } = deps.isHelper
+    ? upkeepElsewhere(keeping)
+    : startUpkeep({
+        ...{ ...keeping, policy, labelColumns, decisionIds, client, logger },
+        callIdBytesMax: options.callIdBytesMax,
+        reconcileMs: options.reconcileSeconds * 1000,
+        onRecordWithoutId: links.recordedWithoutId,
+        onApplied: learning.learn,
+        handOn: summing.handOn,
+      })
   const limiter = createLimiter({
     policy,
     store,
@@ -229,7 +217,7 @@ function startParts(deps: LimiterDeps, store: LimitStore, decisionIds: DecisionI
     reservations: createReservations({ limiter, store, policy, summing, estimates, decisionIds }),
     status: { store, settler, reconciler, links, policy, estimates },
     async stop() {
-      await Promise.all([settler.close(), learning.close(), reconciler.close(), rebuilder.close()])
+      await Promise.all([close(), learning.close()])
       await summing.close()
     },
   }

@@ -190,6 +190,8 @@ export function* contradictionsOf(config: Config): Iterable<string> {
   yield* descriptorProblems(limiter.grpc.descriptors, config.labels)
   yield* twice(ports, 'store, collector, limiter, analyzer', 'port')
   yield* missingSecrets(config)
+  if (limiter.processes > 1 && config.limits.kind === 'embedded')
+    yield 'limiter.processes: more than one process can only count together in Redis (limits.kind: redis)'
   if (store.kind === 'clickhouse') {
     const { password, tls } = store
     if ((tls?.certFile === undefined) !== (tls?.keyFile === undefined))

@@ -179,9 +179,16 @@ function ownRoutes(server: FastifyInstance, { role, version, readiness, serveMet
   server.get('/openapi.json', { config: { access: 'read' }, schema: { hide: true } }, () => server.swagger())
 }
 
-/** Listens and answers the URL under which this machine reaches the server. */
-export async function listen(server: FastifyInstance, { host, port }: { host: string; port: number }): Promise<string> {
-  await server.listen({ host, port })
+/**
+ * Listens and answers the URL under which this machine reaches the server. Where the port is shared, other processes may
+ * listen there, too, and connections are spread over them.
+ */
+export async function listen(
+  server: FastifyInstance,
+  { host, port, isPortShared = false }: { host: string; port: number; isPortShared?: boolean },
+): Promise<string> {
+  const address = { host, port, reusePort: isPortShared }
+  await server.listen(address)
   return urlOf(host, port)
 }
 

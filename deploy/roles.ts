@@ -44,6 +44,8 @@ interface Ground {
   config: Config
   logger: Logger
   lifecycle: Lifecycle
+  /** Of the limiter: it only decides, beside the process that does all. */
+  isHelper: boolean
   secrets: Secrets
   callLog: CallLog
   store: Store
@@ -67,12 +69,15 @@ interface Part {
 }
 
 /** Runs a role until it is told to stop, and answers the exit code. Telemetry has to be started before. */
-export async function serveRole(role: Role, config: Config, telemetry: Telemetry): Promise<number> {
+export async function serveRole(
+  role: Role,
+  { config, telemetry, isHelper }: { config: Config; telemetry: Telemetry; isHelper: boolean },
+): Promise<number> {
   const logger = createLogger({ role }, config.logging.level)
   const lifecycle = createLifecycle({ log: logger, process })
   lifecycle.onStop('telemetry', () => telemetry.close())
   try {
-    await Promise.race([openRole(role, { config, logger, lifecycle, telemetry }), lifecycle.stopped])
+    await Promise.race([openRole(role, { config, logger, lifecycle, telemetry, isHelper }), lifecycle.stopped])
   } catch (error) {
     logger.fatal({ err: error }, 'the role cannot start')
     lifecycle.stop('the role cannot start')
@@ -84,11 +89,11 @@ export async function serveRole(role: Role, config: Config, telemetry: Telemetry
 
 async function openRole(
   role: Role,
-  context: { config: Config; logger: Logger; lifecycle: Lifecycle; telemetry: Telemetry },
+  context: { config: Config; logger: Logger; lifecycle: Lifecycle; telemetry: Telemetry; isHelper: boolean },
 ): Promise<void> {
-  const { config, logger, lifecycle, telemetry } = context
+  const { config, logger, lifecycle, telemetry, isHelper } = context
   if (role !== 'limiter') setPriority(BACKGROUND_PRIORITY)
-  const ground = await openGround({ config, logger, lifecycle })
+  const ground = await openGround({ config, logger, lifecycle, isHelper })
   const part = await PARTS[role](ground)
   lifecycle.onStop(role, () => part.close())
   const server = await createServer({
@@ -104,11 +109,12 @@ async function openRole(
     isTracing: telemetry.isTracing,
   })
   lifecycle.onStop('http', () => closeServer(server, REQUEST_GRACE_MS))
-  const url = await listen(server, roleAddress(role, config))
+  const isPortShared = role === 'limiter' && config.limiter.processes > 1
+  const url = await listen(server, { ...roleAddress(role, config), isPortShared })
   logger.info({ url }, 'listening')
 }
 
-async function openGround(context: { config: Config; logger: Logger; lifecycle: Lifecycle }): Promise<Ground> {
+async function openGround(context: Pick<Ground, 'config' | 'logger' | 'lifecycle' | 'isHelper'>): Promise<Ground> {
   const { config, logger, lifecycle } = context
   const secrets = openSecrets(config.dataDir, config.secrets)
   const callLog = await openCallLog(config.log, {
@@ -167,7 +173,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
     })
   },
 
-  limiter({ config, logger, callLog, store, control, quotas, policy, identity, secrets, verify }) {
+  limiter({ config, logger, callLog, store, control, quotas, policy, identity, secrets, verify, isHelper }) {
     const patterns = createRoutePatterns(config.collector.routes)
     return openLimiter({
       options: config.limiter,
@@ -181,6 +187,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
       identity,
       labelColumns: config.labels,
       decisionKeys: secrets.decisionKeys,
+      isHelper,
       // A door does not know the service.
       routeOf: path => routeOf(path, '', patterns),
       verify,

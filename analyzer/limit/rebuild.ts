@@ -52,12 +52,16 @@ export function startRebuilder(deps: RebuilderDeps): Rebuilder {
     }
     return buckets
   }
+  let lastFailure = ''
   const tryToRebuild = async (): Promise<boolean> => {
     try {
       checksRebuilt(logger, await rebuild())
+      lastFailure = ''
       return true
     } catch (error) {
-      checksNotRebuilt(logger, error instanceof Error ? error.message : String(error))
+      const reason = error instanceof Error ? error.message : String(error)
+      checksNotRebuilt(logger, reason, reason !== lastFailure)
+      lastFailure = reason
       return false
     }
   }

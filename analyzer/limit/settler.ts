@@ -13,6 +13,7 @@ import type { Policy } from '../policy/policy.ts'
 import type { Dimensions, Quota } from '../policy/quota.ts'
 import { type Unit, unitCost } from '../usage/units.ts'
 import type { DecisionIds } from './decision-id.ts'
+import { type Freshness, startFreshness } from './freshness.ts'
 import type { AppliedPosition, LimitStore, RecordCounts, RecordEffect } from './limit-store.ts'
 import { createLostPositions } from './lost-positions.ts'
 import { spendsOf } from './spending.ts'
@@ -21,8 +22,6 @@ const READER = 'settler'
 /** Entries behind the position whose ids are read again at start: a second or two. */
 const REMEMBERED_ENTRIES_MAX = 500_000
 const REMEMBERED_READ_ENTRIES = 5_000
-/** How often it is asked whether anything waits in the log. */
-const LAG_MS = 500
 
 export interface SettlerDeps {
   log: CallLog
@@ -42,13 +41,9 @@ export interface SettlerDeps {
 
 type SettlerCounts = RecordCounts & { duplicate: number; unreadable: number }
 
-export interface Settler {
-  /** Call records that arrived before this instant have been applied. */
-  asOfMs(nowMs: number): number
+export interface Settler extends Pick<Freshness, 'asOfMs' | 'lagEntries'> {
   /** Since the start. */
   counts(): SettlerCounts
-  /** Entries of the log that are not applied yet. Rejects while the log is away. */
-  lagEntries(): Promise<number>
   close(): Promise<void>
 }
 
@@ -56,43 +51,28 @@ export interface Settler {
 export function startSettler(deps: SettlerDeps): Settler {
   const ids = createCallIdSet({ bytesMax: deps.callIdBytesMax })
   const total = noCounts()
-  let asOfMs = 0
   const lost = createLostPositions(deps)
+  const freshness = startFreshness({ ...deps, beforeLook: lost.recover })
   const reader = createReader(deps, ids, (counts, arrivedAtMs, position) => {
     lost.applied(position)
     addCounts(total, counts)
-    asOfMs = Math.max(asOfMs, arrivedAtMs)
+    freshness.applied(arrivedAtMs)
   })
   const subscription = deps.log.subscribe(['calls'], READER, reader)
-  // The position that counts is the limit store's: one that was lost is behind what the log thinks was handled.
-  const lagEntries = async () => {
-    let entries = 0
-    for (const { logId, partition, beginOffset, endOffset } of await deps.log.partitions('calls')) {
-      const position = await deps.store.position(logId, partition)
-      entries += Math.max(0, endOffset - Math.max(beginOffset, position?.nextOffset ?? 0))
-    }
-    return entries
-  }
-  const lookForMore = async () => {
-    const atMs = deps.now()
-    try {
-      await lost.recover()
-      if ((await lagEntries()) === 0) asOfMs = Math.max(asOfMs, atMs)
-    } catch {
-      // The log or the limit store is away, and says so itself; the age of the counters grows meanwhile.
-    }
-  }
-  void lookForMore()
-  const timer = setInterval(() => void lookForMore(), LAG_MS)
   return {
-    asOfMs: nowMs => Math.min(asOfMs, nowMs),
+    ...freshness,
     counts: () => ({ ...total }),
-    lagEntries,
     async close() {
-      clearInterval(timer)
+      freshness.close()
       await subscription.close()
     },
   }
+}
+
+/** Settles nothing: another process of this machine does. */
+export function startSettlerElsewhere(deps: Pick<SettlerDeps, 'log' | 'store' | 'now'>): Settler {
+  const freshness = startFreshness(deps)
+  return { ...freshness, counts: noCounts, close: async () => freshness.close() }
 }
 
 type OnSlice = (counts: SettlerCounts, arrivedAtMs: number, position: AppliedPosition) => void

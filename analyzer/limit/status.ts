@@ -64,7 +64,7 @@ export type LimiterStatus = Static<typeof LimiterStatus>
 export interface LimiterStatusDeps {
   store: LimitStore
   settler: Settler
-  reconciler: Reconciler
+  reconciler: Pick<Reconciler, 'status'>
   links: GatewayLinks
   policy: () => Policy
   estimates: Estimates

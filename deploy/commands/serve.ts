@@ -4,7 +4,12 @@ import { type Command, UsageError } from '../command.ts'
 export const command: Command = {
   usage: 'ROLE',
   description: `Runs one role (${ROLES.join(', ')}) in this process, until SIGTERM or Ctrl-C.`,
-  options: {},
+  options: {
+    helper: {
+      type: 'boolean',
+      description: 'Of the limiter with `limiter.processes`: only decides, beside the process that does the rest.',
+    },
+  },
   examples: ['serve limiter', 'serve collector --config quotacast.yaml'],
   async run(invocation) {
     const [name, ...more] = invocation.positionals
@@ -17,6 +22,9 @@ export const command: Command = {
     if (!rolesOf(config).includes(role))
       throw new UsageError(`with store.kind: ${config.store.kind} there is no role ${role}`)
     const { serveRole } = await import('../roles.ts')
-    return serveRole(role, config, telemetry)
+    const isHelper = invocation.isSet('helper')
+    if (isHelper && (role !== 'limiter' || config.limiter.processes === 1))
+      throw new UsageError('--helper: only for the limiter, where limiter.processes is more than 1')
+    return serveRole(role, { config, telemetry, isHelper })
   },
 }

@@ -50,13 +50,14 @@ export const command: Command = {
     const log = createLogger({ role: 'supervisor' }, config.logging.level)
     // Two rounds, each as long as a role may take: first whoever needs the store, then the store.
     const lifecycle = createLifecycle({ log, process, deadlineMs: 3 * STOP_DEADLINE_MS })
-    const start = (...commands: string[][]) => {
-      const started = commands.map(args =>
-        superviseRole({ name: args.at(-1) ?? '', module: MAIN, args: [...args, ...configFlags], log }),
+    const start = (...children: Child[]) => {
+      const started = children.map(({ name, args }) =>
+        superviseRole({ name, module: MAIN, args: [...args, ...configFlags], log }),
       )
-      lifecycle.onStop(commands.join(), async () => void (await Promise.all(started.map(role => role.stop()))))
+      const names = children.map(({ name }) => name).join()
+      lifecycle.onStop(names, async () => void (await Promise.all(started.map(child => child.stop()))))
     }
-    const serve = (names: readonly Role[]) => start(...names.map(name => ['serve', name]))
+    const serve = (names: readonly Role[]) => start(...names.flatMap(role => childrenOf(role, config)))
     serve(roles.filter(role => role === 'store'))
     const others = roles.filter(role => role !== 'store')
     if (isDemo) {
@@ -64,7 +65,7 @@ export const command: Command = {
       serve(others.filter(role => role !== 'analyzer'))
       if (!(await fillDemo(configFlags, lifecycle))) return lifecycle.stopped
       serve(['analyzer'])
-      start(['demo'])
+      start({ name: 'demo', args: ['demo'] })
     } else serve(others)
 
     const waiting = await Promise.race([rolesNotReady(config, roles), lifecycle.stopped])
@@ -72,6 +73,23 @@ export const command: Command = {
       invocation.print(invocation.isJson ? toJson(config, roles, waiting) : toText(config, roles, { waiting, isDemo }))
     return lifecycle.stopped
   },
+}
+
+interface Child {
+  name: string
+  /** Of the CLI. */
+  args: readonly string[]
+}
+
+/** The processes of a role: one, and of the limiter as many as its config says. */
+function childrenOf(role: Role, { limiter }: Config): Child[] {
+  const one: Child = { name: role, args: ['serve', role] }
+  if (role !== 'limiter') return [one]
+  const helpers = Array.from({ length: limiter.processes - 1 }, (_, index) => ({
+    name: `${role} (helper ${index + 1})`,
+    args: [...one.args, '--helper'],
+  }))
+  return [one, ...helpers]
 }
 
 /** Throws `UsageError` for what a demo cannot have, and `DemoFolderError` for a folder with other data. */

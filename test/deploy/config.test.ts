@@ -104,6 +104,11 @@ describe('the config', () => {
     ['a file without sections', { file: NO_CONFIG }, /must have sections at its top/],
     ['a port that is taken twice', { overrides: ['limiter.port=7411'] }, /two have the port 7411/],
     [
+      'more limiters on one port than can count together',
+      { overrides: ['limiter.processes=2'] },
+      /limiter.processes: .*limits.kind: redis/,
+    ],
+    [
       'an entry of descriptors that means nothing',
       { overrides: ['limiter.grpc.descriptors={ a: { dimension: tean } }'] },
       /limiter.grpc.descriptors.a.dimension: .*tean/,

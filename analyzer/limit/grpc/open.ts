@@ -41,6 +41,8 @@ export type GrpcOptions = Static<typeof GrpcOptions>
 
 export interface GrpcDeps extends Omit<DescriptorReaderDeps, 'options' | 'who'> {
   options: GrpcOptions
+  /** Other processes of this machine listen on the port, too. */
+  isPortShared?: boolean
   limiter: Limiter
   decisionIds: DecisionIds
   quotaHeaders: QuotaHeaders
@@ -55,7 +57,7 @@ export interface GrpcDeps extends Omit<DescriptorReaderDeps, 'options' | 'who'> 
 
 /** Listens; rejects when it cannot. */
 export function openGrpc(deps: GrpcDeps): Promise<GrpcServer> {
-  const { options, callers, identity, quotaHeaders, ...rest } = deps
+  const { options, callers, identity, quotaHeaders, isPortShared = false, ...rest } = deps
   const hasLimitsInStatuses = options.limitsIn === 'statuses'
   const methods = new Map([
     ...createRateLimitMethods({
@@ -70,5 +72,6 @@ export function openGrpc(deps: GrpcDeps): Promise<GrpcServer> {
     createExtAuthzMethod({ ...rest, readCaller: createCallerReader(callers.extAuthz, identity), quotaHeaders }),
   ])
   methods.set(...createHealth(methods, deps.readiness))
-  return openGrpcServer(options, { methods, verify: deps.verify, logger: deps.logger })
+  const { host, port } = options
+  return openGrpcServer({ host, port, isPortShared }, { methods, verify: deps.verify, logger: deps.logger })
 }

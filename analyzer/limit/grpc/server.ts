@@ -26,8 +26,15 @@ export interface GrpcServer {
   close(): Promise<void>
 }
 
+interface Address {
+  host: string
+  port: number
+  /** Other processes may listen there, too; connections are spread over them. */
+  isPortShared?: boolean
+}
+
 /** Listens; rejects when it cannot. */
-export async function openGrpcServer(address: { host: string; port: number }, deps: CallDeps): Promise<GrpcServer> {
+export async function openGrpcServer(address: Address, deps: CallDeps): Promise<GrpcServer> {
   const server = createServer({
     settings: { maxConcurrentStreams: CALLS_PER_CONNECTION_MAX, maxHeaderListSize: HEADERS_BYTES_MAX },
     streamResetBurst: RESET_BURST,
@@ -60,10 +67,10 @@ export async function openGrpcServer(address: { host: string; port: number }, de
   }
 }
 
-const listen = (server: Http2Server, { host, port }: { host: string; port: number }): Promise<void> =>
+const listen = (server: Http2Server, { host, port, isPortShared = false }: Address): Promise<void> =>
   new Promise((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host, port }, () => {
+    server.listen({ host, port, reusePort: isPortShared }, () => {
       server.off('error', reject)
       resolve()
     })

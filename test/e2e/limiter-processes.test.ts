@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { childrenOf } from '../bench/machine.ts'
+import { describeWith } from '../servers/describe-with.ts'
+import { prepareQuotacast, type Quotacast } from './quotacast.ts'
+import { ON_REDIS, type StartedWorld } from './world.ts'
+
+const TEST_MS = 120_000
+const PROCESSES = 3
+const LIMIT = 200
+const CALLERS = 300
+
+describeWith(ON_REDIS.checks, 'limiter processes that share their ports', () => {
+  let world: StartedWorld
+  let quotacast: Quotacast
+  beforeAll(async () => {
+    world = await ON_REDIS.start()
+    const window = { kind: 'calendar', every: 'year', timezone: 'UTC' }
+    quotacast = await prepareQuotacast({
+      ...world.config,
+      limiter: { ...(world.config.limiter ?? {}), processes: PROCESSES },
+      quotas: [{ name: 'q', per: ['consumer'], unit: 'requests', limit: LIMIT, window }],
+    })
+    await quotacast.start()
+    await quotacast.ready()
+  }, TEST_MS)
+  afterAll(async () => {
+    await quotacast?.stop()
+    quotacast?.remove()
+    await world?.stop()
+  }, TEST_MS)
+
+  const limiters = () => childrenOf(quotacast.pid()).filter(({ command }) => command.includes('serve limiter'))
+  /** Over a connection of its own, so that the machine spreads them over the processes. */
+  const check = async (consumer: string) => {
+    const response = await fetch(`${quotacast.urls.limiter}/v1/check`, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        authorization: `Bearer ${quotacast.token}`,
+        connection: 'close',
+      },
+      body: JSON.stringify({ tenant: 'acme', consumer }),
+    })
+    const { allowed, degraded } = (await response.json()) as { allowed: boolean; degraded: boolean }
+    return { allowed, degraded }
+  }
+
+  test('count together, and go on when one of them is killed', { timeout: TEST_MS }, async () => {
+    expect(limiters()).toHaveLength(PROCESSES)
+    const answers = await Promise.all(Array.from({ length: CALLERS }, () => check('web')))
+    expect(answers.some(({ degraded }) => degraded)).toBe(false)
+    expect(answers.filter(({ allowed }) => allowed)).toHaveLength(LIMIT)
+
+    const [first] = limiters()
+    if (first === undefined) throw new Error('expected a limiter')
+    process.kill(first.pid, 'SIGKILL')
+    await expect.poll(() => limiters().some(({ pid }) => pid !== first.pid), { timeout: 30_000 }).toBe(true)
+    await expect
+      .poll(() => check('web').catch(() => null), { timeout: 30_000 })
+      .toEqual({ allowed: false, degraded: false })
+    await expect.poll(() => limiters().length, { timeout: 30_000 }).toBe(PROCESSES)
+  })
+})
