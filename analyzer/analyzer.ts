@@ -22,6 +22,7 @@ import { createConsoleRoutes } from './console/routes.ts'
 import type { Control } from './control/control.ts'
 import { changesMade, changesWaiting, quotaReadFailed, tickFinished, tickSkipped, ticksResumed } from './events.ts'
 import type { Policy } from './policy/policy.ts'
+import { openFitting } from './tick/fitting.ts'
 import { hasReset } from './tick/followed-quota.ts'
 import { startSchedule } from './tick/schedule.ts'
 import { type SteeringDeps, steer } from './tick/steering.ts'
@@ -42,6 +43,14 @@ export const AnalyzerOptions = Type.Object(
       description:
         'Most subjects to follow over all quotas, the most used ones; those cut off are counted in the status. ' +
         'A subject takes about 25 kB of memory; above 10,000 a tick takes longer than 5 s.',
+    }),
+    threads: Type.Integer({
+      default: 1,
+      minimum: 0,
+      maximum: 64,
+      description:
+        'Threads in which the demand of subjects is learnt anew, about once an hour each, so that requests are answered ' +
+        'meanwhile; 0: between the requests.',
     }),
   },
   { additionalProperties: false },
@@ -75,10 +84,12 @@ export interface Analyzer {
 export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
   const { options, store, control, configured, policy, labelColumns, principalOf, logger, now = Date.now } = deps
   const log = logger.child({ part: 'tick' })
+  const fitting = openFitting(options.threads)
   const ticker = createTicker({
     client: store.client,
     policy,
     subjectsMax: options.subjectsMax,
+    fitting,
     now,
   })
   const steering = createSteering({ control, policy, now }, log)
@@ -119,7 +130,10 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
       return reasons
     },
     status: () => toStatus({ snapshot: snapshot(), policy: policy(), nowMs: now() }, null),
-    close: () => schedule.close(),
+    async close() {
+      await schedule.close()
+      await fitting.close()
+    },
   }
 }
 

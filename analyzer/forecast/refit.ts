@@ -1,5 +1,6 @@
 /** What is learnt of a series slowly is kept from one forecast to the next, and learnt anew when it is old. */
-import { type Forecast, type ForecastAsk, fitForecast, forecast } from './forecaster.ts'
+import { type Forecast, type ForecastAsk, forecast } from './forecaster.ts'
+import type { History } from './history.ts'
 import { type Outlook, toOutlook } from './outlook.ts'
 import { forecastPassing, type PassingAsk, passingUnknowable } from './passing.ts'
 import type { Forest } from './trees.ts'
@@ -21,14 +22,49 @@ export interface ForecastDeps {
   phase: number
 }
 
+/** What has to be learnt of a history, as it is known at `atMs`: as far as `untilMs`, good until `goodUntilMs`. */
+export interface FitAsk {
+  history: History
+  atMs: number
+  untilMs: number
+  windowMs: number
+  goodUntilMs: number
+}
+
+/** Learns it: slower than a forecast by far. */
+export const learn = (ask: FitAsk): ForecastState => ({
+  outlook: toOutlook(ask.history, ask),
+  untilMs: ask.goodUntilMs,
+})
+
+/** What has to be learnt before the rest of the window can be forecast; `null` while what was learnt is good. */
+export const fitDue = (ask: ForecastAsk, state: ForecastState | null, phase: number): FitAsk | null =>
+  state !== null && isGood(state, ask) ? null : fitOf(ask, phase)
+
+function fitOf(ask: ForecastAsk, phase: number): FitAsk {
+  const { history, nowMs, windowStartMs, windowEndMs } = ask
+  const windowMs = windowEndMs - windowStartMs
+  const goodUntilMs = Math.min(windowEndMs, nowMs + goodMs(history.stepMs, windowMs) * (0.5 + phase))
+  return { history, atMs: nowMs, untilMs: windowEndMs, windowMs, goodUntilMs }
+}
+
+/** The same where nothing resets; `null` also where nothing could be said. */
+export function passingFitDue(ask: PassingAsk, state: ForecastState | null, phase: number): FitAsk | null {
+  const { history, nowMs, lengthMs } = ask
+  const windowEndMs = nowMs + lengthMs
+  if (passingUnknowable(ask) !== null || (state !== null && isGood(state, { nowMs, windowEndMs }))) return null
+  const goodUntilMs = nowMs + goodMs(history.stepMs, lengthMs) * (0.5 + phase)
+  return { history, atMs: nowMs, untilMs: goodUntilMs + lengthMs, windowMs: lengthMs, goodUntilMs }
+}
+
 /** Forecasts the rest of the window with what was learnt before, or learns it first where that is due. */
 export function forecastNext(
   ask: ForecastAsk,
   state: ForecastState | null,
   { forest, phase }: ForecastDeps,
 ): { forecast: Forecast; state: ForecastState } {
-  const now = state !== null && isGood(state, ask) ? state : learn(ask, phase)
-  return { forecast: forecast(ask, now.outlook, forest), state: now }
+  const good = state !== null && isGood(state, ask) ? state : learn(fitOf(ask, phase))
+  return { forecast: forecast(ask, good.outlook, forest), state: good }
 }
 
 /** The same where nothing resets: one length of the window from now on, which moves on until it is learnt anew. */
@@ -37,26 +73,16 @@ export function passingNext(
   state: ForecastState | null,
   phase: number,
 ): { forecast: Forecast; state: ForecastState | null } {
-  const { history, nowMs, lengthMs } = ask
-  if (passingUnknowable(ask) !== null) return { forecast: forecastPassing(ask, null), state }
-  if (state !== null && isGood(state, { nowMs, windowEndMs: nowMs + lengthMs })) {
-    return { forecast: forecastPassing(ask, state.outlook), state }
-  }
-  const goodUntilMs = nowMs + goodMs(history.stepMs, lengthMs) * (0.5 + phase)
-  const outlook = toOutlook(history, { atMs: nowMs, untilMs: goodUntilMs + lengthMs, windowMs: lengthMs })
-  return { forecast: forecastPassing(ask, outlook), state: { outlook, untilMs: goodUntilMs } }
+  const due = passingFitDue(ask, state, phase)
+  const now = due === null ? state : learn(due)
+  return { forecast: forecastPassing(ask, passingUnknowable(ask) === null ? (now?.outlook ?? null) : null), state: now }
 }
 
-const isGood = (
+/** True while what was learnt serves a forecast at `nowMs` of a window that ends then. */
+export const isGood = (
   { outlook, untilMs }: ForecastState,
   { nowMs, windowEndMs }: Pick<ForecastAsk, 'nowMs' | 'windowEndMs'>,
 ) => nowMs < untilMs && nowMs >= outlook.atMs && windowEndMs <= outlook.untilMs
 
 const goodMs = (stepMs: number, windowMs: number): number =>
   Math.max(stepMs, Math.min(FIT_MS_MAX, windowMs / FIT_PARTS))
-
-function learn(ask: ForecastAsk, phase: number): ForecastState {
-  const { history, nowMs, windowStartMs, windowEndMs } = ask
-  const untilMs = nowMs + goodMs(history.stepMs, windowEndMs - windowStartMs) * (0.5 + phase)
-  return { outlook: fitForecast(ask), untilMs: Math.min(windowEndMs, untilMs) }
-}

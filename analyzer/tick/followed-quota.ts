@@ -27,6 +27,12 @@ export interface ResettingQuota extends FollowedQuota {
 
 export const hasReset = (quota: Quota): quota is ResettingQuota => isFollowed(quota) && isResetting(quota.window)
 
+/** Equal for quotas that add up the same calls alike in the same windows, whatever their limits: one forecast of demand serves them. */
+export function seriesKeyOf({ unit, counts, window, per, conditions }: FollowedQuota): string {
+  const matched = conditions.map(({ field, values, prefixes }) => [field, [...values].sort(), [...prefixes].sort()])
+  return JSON.stringify([unit, counts, window.definition, per.map(({ field }) => field), matched])
+}
+
 /** Length of the window as far as series are concerned. */
 function lengthOf(window: FollowedQuota['window'], nowMs: number): number {
   if (window.kind === 'sliding') return window.lengthMs

@@ -48,7 +48,7 @@ export function forecastOne(
   ask: { nowMs: number; allowedOf: AllowedOf; growth?: number },
 ): FollowedForecast | null {
   const scratch = new Float64Array(series.grid.steps + 1)
-  return forecastSubject(series, key, { ...ask, previous: undefined, scratch })
+  return forecastSubject(series, key, { ...ask, state: null, scratch })
 }
 
 /** Checks are added by the step where calls are exact, and by the hour before, as `loadQuotaSeries` does for all. */

@@ -9,7 +9,8 @@ import { demandOf, type QuotaSeries } from './quota-series.ts'
 
 export type PassingWindow = SlidingWindow | RateWindow
 
-const lengthOf = (spec: PassingWindow): number => (spec.kind === 'sliding' ? spec.lengthMs : spec.periodMs)
+/** How long what is used counts; of a rate, its period. */
+export const lengthOf = (spec: PassingWindow): number => (spec.kind === 'sliding' ? spec.lengthMs : spec.periodMs)
 
 export interface PassingAsked {
   spec: PassingWindow

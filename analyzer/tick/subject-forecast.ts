@@ -1,19 +1,17 @@
 /** The forecast of one subject under one quota, as the API answers it and the store keeps it. */
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
 import { CALIBRATOR } from '../forecast/calibrator.ts'
-import { type Forecast, type ForecastAsk, NEVER, type Quantiles, REACHED } from '../forecast/forecaster.ts'
+import { type Forecast, NEVER, REACHED } from '../forecast/forecaster.ts'
 import type { LimitStep } from '../forecast/limit-steps.ts'
 import { type ForecastState, forecastNext, passingNext } from '../forecast/refit.ts'
 import type { DimensionField, Quota } from '../policy/quota.ts'
 import { subjectMap } from '../policy/subject.ts'
-import type { UsageSeries } from '../usage/series.ts'
 import type { Unit } from '../usage/units.ts'
 import type { UpstreamReading } from '../usage/upstream.ts'
-import { isResetting, type Window } from '../usage/window.ts'
-import type { Allowed, AllowedOf } from './allowed.ts'
+import type { Allowed } from './allowed.ts'
 import { countedWindow } from './followed-quota.ts'
-import { type PassingWindow, passingAskOf } from './passing-ask.ts'
-import { demandOf, isHeldWhole, type QuotaSeries, usedInWindow } from './quota-series.ts'
+import { isHeldWhole, type QuotaSeries } from './quota-series.ts'
+import { type Asked, askedOf, phaseOf, type SubjectAsk } from './subject-ask.ts'
 
 export interface SubjectForecast extends Forecast {
   quota: string
@@ -47,22 +45,8 @@ export interface FollowedForecast {
   dueAtMs: number
 }
 
-/** How a subject is forecast. */
-export interface SubjectAsk {
-  nowMs: number
-  allowedOf: AllowedOf
-  /** What was kept of it. */
-  previous: FollowedForecast | undefined
-  /** At least one longer than the series' grid. */
-  scratch: Float64Array
-  /** Demand from now on where nothing resets, as a multiple of what is expected; 1 when absent. */
-  growth?: number
-}
-
 /** Parts of a window after which a forecast is made again without new calls. */
 const DUE_PARTS = 1_440
-/** What is left at least of a limit that no record says is reached, as a share of it. */
-const LEAST_NEED = 1e-3
 const DUE_MS = { min: 1_000, max: 60_000 }
 
 /** True when the subject must be forecast now: it has new calls, its window ended, or its forecast is old. */
@@ -92,16 +76,16 @@ export function isAllowedOtherwise(
 }
 
 /** Forecasts one subject of the series. */
-export function forecastSubject(series: QuotaSeries, key: string, ask: SubjectAsk): FollowedForecast | null {
+export function forecastSubject(series: QuotaSeries, key: string, asking: SubjectAsk): FollowedForecast | null {
   const one = series.subjects.get(key)
   if (!one) return null
   const { quota } = series
-  const { nowMs } = ask
+  const { nowMs } = asking
   const window = countedWindow(quota, nowMs)
-  const { windowEndMs, ...made } = isResetting(quota.window)
-    ? untilReset(series, one, { ...ask, key, window })
-    : passing(series, one, { ...ask, key, window, spec: quota.window })
-  const [now, ...limitChanges] = made.allowed.steps
+  const asked = askedOf(series, key, one, asking)
+  const { allowed, used, windowEndMs } = asked
+  const made = makeForecast(asked, asking.state, phaseOf(key))
+  const [now, ...limitChanges] = allowed.steps
   const forecastNow: SubjectForecast = {
     quota: quota.name,
     subject: subjectMap(quota, one.subject),
@@ -111,82 +95,36 @@ export function forecastSubject(series: QuotaSeries, key: string, ask: SubjectAs
     limit: now?.limit ?? null,
     limitChanges,
     upstream: series.said.get(key) ?? null,
-    used: made.used,
+    used,
     windowStartMs: window.startMs,
     windowEndMs,
     asOfMs: nowMs,
-    ...asFarAsKnown(made, { isWhole: isHeldWhole(window, nowMs), nowMs }),
+    ...asFarAsKnown(made.forecast, { allowed, isWhole: isHeldWhole(window, nowMs), nowMs }),
   }
   return {
     forecast: forecastNow,
     state: made.state,
-    allowed: made.allowed,
+    allowed,
     dueAtMs: nowMs + Math.max(DUE_MS.min, Math.min(DUE_MS.max, (window.endMs - window.startMs) / DUE_PARTS)),
   }
 }
 
-interface Made {
-  forecast: Forecast
-  state: ForecastState | null
-  allowed: Allowed
-  used: number
-  windowEndMs: number
-}
-
-type MakeAsk = SubjectAsk & { key: string; window: Window }
-
-function untilReset(series: QuotaSeries, one: UsageSeries, made: MakeAsk): Made {
-  const { nowMs, previous, scratch, key, window } = made
-  const { startMs: windowStartMs, endMs: windowEndMs } = window
-  const { history, missing } = demandOf(series, one, { nowMs, sinceMs: windowStartMs }, scratch)
-  const allowed = made.allowedOf(series.quota, one.subject, { nowMs, endMs: windowEndMs })
-  // What a reset forgave is allowed on top while the window is forecast, and taken from what is told of it.
-  const { forgiven } = allowed
-  // Demand is forecast under a limit that is not known, too: as one that cannot be reached.
-  const [{ limit } = { limit: Number.MAX_SAFE_INTEGER }, ...changes] = allowed.steps.map(step => ({
-    ...step,
-    limit: step.limit + forgiven,
-  }))
-  const used = usedInWindow(series, key, window)
-  // What has begun and is not recorded yet is as good as used, but only a record says that a limit is reached.
-  const begun = Math.max(used, Math.min(used + missing, (1 - LEAST_NEED) * limit))
-  const peers = series.peersOf(one.subject)
-  const ask: ForecastAsk = { history, nowMs, windowStartMs, windowEndMs, used: begun, limit, changes, peers }
-  const { forecast, state } = forecastNext(ask, previous?.state ?? null, { forest: CALIBRATOR, phase: phaseOf(key) })
-  const usageAtReset = forecast.usageAtReset && lessForgiven(forecast.usageAtReset, forgiven)
-  return {
-    ...{ forecast: { ...forecast, usageAtReset }, state, allowed, windowEndMs },
-    // What was used elsewhere was forgiven less than nothing.
-    used: Math.max(0, used - forgiven),
-  }
-}
-
-const lessForgiven = ({ p10, p50, p90 }: Quantiles, forgiven: number): Quantiles => {
-  const less = (units: number) => Math.max(0, units - forgiven)
-  return { p10: less(p10), p50: less(p50), p90: less(p90) }
-}
-
-/** One length of a window that never resets, from now on. */
-function passing(series: QuotaSeries, one: UsageSeries, made: MakeAsk & { spec: PassingWindow }): Made {
-  const { ask, allowed } = passingAskOf(series, one, made)
-  const next = passingNext(ask, made.previous?.state ?? null, phaseOf(made.key))
-  return { ...next, allowed, used: Math.round(ask.used), windowEndMs: made.nowMs + ask.lengthMs }
-}
-
-/** A number in [0, 1) that is the subject's own, by FNV-1a. */
-function phaseOf(key: string): number {
-  let hash = 0x811c9dc5
-  for (let at = 0; at < key.length; at++) hash = Math.imul(hash ^ key.charCodeAt(at), 0x01000193)
-  return (hash >>> 0) / 2 ** 32
+function makeForecast(asked: Asked, state: ForecastState | null, phase: number) {
+  if (asked.isPassing) return passingNext(asked.ask, state, phase)
+  const made = forecastNext(asked.ask, state, { forest: CALIBRATOR, phase })
+  const { usageAtReset } = made.forecast
+  if (!usageAtReset) return made
+  const less = (units: number) => Math.max(0, units - asked.allowed.forgiven)
+  const { p10, p50, p90 } = usageAtReset
+  return { ...made, forecast: { ...made.forecast, usageAtReset: { p10: less(p10), p50: less(p50), p90: less(p90) } } }
 }
 
 /** What cannot be said of a limit that nobody has said, of one that the provider enforces, and of a window that is not whole. */
 function asFarAsKnown(
-  { forecast, allowed }: Pick<Made, 'forecast' | 'allowed'>,
-  { isWhole, nowMs }: { isWhole: boolean; nowMs: number },
+  forecast: Forecast,
+  { allowed: { steps, deniedUntilMs }, isWhole, nowMs }: { allowed: Allowed; isWhole: boolean; nowMs: number },
 ): Forecast {
   const made = isWhole ? forecast : ofHeldPart(forecast)
-  const { steps, deniedUntilMs } = allowed
   if (deniedUntilMs !== null) {
     const why = `The provider refuses calls until ${new Date(deniedUntilMs).toISOString()}: its quota is gone.`
     const exhaustionAtMs = { p10: nowMs, p50: nowMs, p90: nowMs }

@@ -2,37 +2,29 @@
  * The analyzer's heartbeat: what is new in the store is read, every subject whose forecast is due is forecast again,
  * some forecasts are kept, and all are published at once. Ticks never overlap; one that cannot be done says why.
  */
-import { setImmediate } from 'node:timers/promises'
 import type { ClickHouseClient } from '@clickhouse/client'
+import type { ForecastState } from '../forecast/refit.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import { type DecisionSums, readDecisions } from '../usage/decisions.ts'
 import { type Fresh, readFresh, type Seen } from '../usage/fresh.ts'
 import { isResetting } from '../usage/window.ts'
 import { allowedBy } from './allowed.ts'
-import { type FollowedQuota, isFollowed } from './followed-quota.ts'
+import type { Fitting } from './fitting.ts'
+import { type FollowedQuota, isFollowed, seriesKeyOf } from './followed-quota.ts'
 import { type Kept, keptKey, markOf, readKept, writeKept } from './kept-forecasts.ts'
+import { type Followed, makeForecasts } from './making.ts'
 import {
   addQuotaDecisions,
-  HISTORY_STEPS_MAX,
   isLoadDue,
   loadQuotaSeries,
-  type QuotaSeries,
   refreshQuotaSeries,
   type SubjectBudget,
 } from './quota-series.ts'
-import {
-  type FollowedForecast,
-  forecastSubject,
-  isAllowedOtherwise,
-  isForecastDue,
-  type SubjectForecast,
-} from './subject-forecast.ts'
+import type { SubjectForecast } from './subject-forecast.ts'
 
 /** Quotas that are read from the store at once. */
 const QUERIES_AT_ONCE = 4
-/** Forecasting goes on for so long before others may answer requests. */
-const SLICE_MS = 15
 /** What was kept of windows that have ended is forgotten when there is more than so many times the subjects followed. */
 const KEPT_PER_SUBJECT_MAX = 2
 /** Kept forecasts that are written at once: few enough that making them into text holds nobody up. */
@@ -63,6 +55,7 @@ export interface TickerDeps {
   policy: () => Policy
   /** Most subjects over all quotas; the most used ones of each quota are followed. */
   subjectsMax: number
+  fitting: Fitting
   now: () => number
 }
 
@@ -72,14 +65,10 @@ export interface Ticker {
   tick(): Promise<Snapshot>
 }
 
-interface Followed {
-  quota: FollowedQuota
-  series: QuotaSeries | null
-  states: Map<string, FollowedForecast>
-}
-
 interface State {
   followed: Map<string, Followed>
+  /** What was learnt by subject, of each series that is followed. */
+  learnt: Map<string, Map<string, ForecastState>>
   /** How far the tables were seen; `null` before they ever were. */
   calls: Seen | null
   decisions: Seen | null
@@ -104,6 +93,7 @@ export const EMPTY_SNAPSHOT: Snapshot = {
 export function createTicker(deps: TickerDeps): Ticker {
   const state: State = {
     followed: new Map(),
+    learnt: new Map(),
     calls: null,
     decisions: null,
     kept: null,
@@ -139,7 +129,10 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   const quotasFailed = await readQuotas(deps, state, news, nowMs)
   // What a clock gone wrong dated ahead must not make all that follows look old.
   state.calls = { ...calls.seen, newestAtMs: Math.min(calls.seen.newestAtMs, nowMs) }
-  const forecastsMade = await makeForecasts(state, { nowMs, touched, policy })
+  const isPolicyNew = policy !== state.policy
+  const making = { nowMs, touched, isPolicyNew, allowedOf: allowedBy(policy), fitting: deps.fitting }
+  const forecastsMade = await makeForecasts(state.followed.values(), making)
+  state.policy = policy
   const all = [...state.followed.values()]
   return {
     asOfMs: nowMs,
@@ -153,13 +146,22 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   }
 }
 
-/** A quota that was changed begins anew: its series may be another. */
+/** A quota that was changed begins anew: its series may be another. What was learnt stays with the series. */
 function follow(state: State, quotas: readonly Quota[]): void {
   const before = state.followed
+  const learntBefore = state.learnt
+  state.learnt = new Map()
+  const learntOf = (quota: FollowedQuota) => {
+    const key = seriesKeyOf(quota)
+    const learnt = state.learnt.get(key) ?? learntBefore.get(key) ?? new Map()
+    state.learnt.set(key, learnt)
+    return learnt
+  }
   state.followed = new Map(
     quotas.filter(isFollowed).map(quota => {
       const known = before.get(quota.name)
-      return [quota.name, known?.quota === quota ? known : { quota, series: null, states: new Map() }]
+      const learnt = learntOf(quota)
+      return [quota.name, known?.quota === quota ? known : { quota, series: null, states: new Map(), learnt }]
     }),
   )
   for (const [name, known] of before) if (state.followed.get(name) !== known) dropSeries(state, known)
@@ -241,33 +243,6 @@ async function readQuotas(
 function dropSeries(state: State, followed: Followed): void {
   state.budget.left += followed.series?.subjects.size ?? 0
   followed.series = null
-}
-
-async function makeForecasts(
-  state: State,
-  { nowMs, touched, policy }: { nowMs: number; touched: Touched; policy: Policy },
-): Promise<number> {
-  const ask = { nowMs, allowedOf: allowedBy(policy) }
-  const scratch = new Float64Array(2 * HISTORY_STEPS_MAX)
-  let made = 0
-  let sliceEndsAt = performance.now() + SLICE_MS
-  for (const { quota, series, states } of state.followed.values()) {
-    if (!series) continue
-    for (const key of states.keys()) if (!series.subjects.has(key)) states.delete(key)
-    for (const key of series.subjects.keys()) {
-      const known = states.get(key)
-      const isDue = isForecastDue(known, nowMs, touched.get(quota.name)?.has(key) ?? false)
-      if (!isDue && !(known && policy !== state.policy && isAllowedOtherwise(series, key, known, ask))) continue
-      const next = forecastSubject(series, key, { ...ask, previous: known, scratch })
-      if (next) states.set(key, next)
-      made++
-      if (performance.now() < sliceEndsAt) continue
-      await setImmediate()
-      sliceEndsAt = performance.now() + SLICE_MS
-    }
-  }
-  state.policy = policy
-  return made
 }
 
 /** Keeps what should be scored later. Where the store refuses, the subject's next forecast is kept instead. */

@@ -2,11 +2,15 @@
  * What forecasting costs as subjects grow: a fit with six weeks of hours, an update, and a complete tick of many subjects
  * with three quotas each. Reading the store is not in it.
  */
+
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { CALIBRATOR } from '../../analyzer/forecast/calibrator.ts'
 import { type ForecastAsk, fitForecast, forecast } from '../../analyzer/forecast/forecaster.ts'
 import { type History, toHistory } from '../../analyzer/forecast/history.ts'
 import type { Outlook } from '../../analyzer/forecast/outlook.ts'
 import { uniform } from '../../analyzer/forecast/random.ts'
+import { type FitAsk, fitDue } from '../../analyzer/forecast/refit.ts'
+import { openFitting } from '../../analyzer/tick/fitting.ts'
 import { residentMiB } from './machine.ts'
 import { fixed, printTable, thousands } from './table.ts'
 
@@ -15,6 +19,9 @@ const DAY_MS = 24 * HOUR_MS
 const HOURS = 42 * 24
 const WINDOWS_MS = [DAY_MS, 7 * DAY_MS, 30 * DAY_MS] as const
 const SUBJECTS = [1_000, 10_000, 100_000] as const
+/** Series that are learnt at once, as a tick does, and with which a thread is made warm. */
+const STALL_BATCH = 64
+const STALL_WARM = 20
 /** Different series; more subjects are copies of these, with memory of their own. */
 const KINDS = 100
 
@@ -77,7 +84,26 @@ function tick(subjects: readonly Subject[]): void {
   }
 }
 
-export function benchTick(): void {
+/** How long the event loop stands still while so many series are learnt, as whoever asks the API meanwhile notices. */
+async function stallOf(threads: number, asks: readonly FitAsk[]): Promise<string[]> {
+  const fitting = openFitting(threads)
+  const copies = () => asks.map(ask => ({ ...ask, history: { ...ask.history, total: ask.history.total.slice() } }))
+  // A thread compiles what it runs, too.
+  await fitting.fit(copies().slice(0, 2 * Math.max(1, threads) * STALL_WARM))
+  const delay = monitorEventLoopDelay({ resolution: 1 })
+  delay.enable()
+  const before = performance.now()
+  for (let first = 0; first < asks.length; first += STALL_BATCH) {
+    await fitting.fit(copies().slice(first, first + STALL_BATCH))
+  }
+  const tookMs = performance.now() - before
+  delay.disable()
+  await fitting.close()
+  const ms = (nanoseconds: number) => fixed(nanoseconds / 1e6, 1)
+  return [String(threads), fixed(tookMs / 1000, 2), ms(delay.percentile(50)), ms(delay.percentile(99)), ms(delay.max)]
+}
+
+export async function benchTick(): Promise<void> {
   const kinds = Array.from({ length: KINDS }, (_, seed) => hoursOf(seed))
   const histories = kinds.map(historyOf)
   const fitAll = () =>
@@ -105,5 +131,11 @@ export function benchTick(): void {
   process.stdout.write(
     `Forecasts of subjects with three quotas each (day, week, month), one core; a fit with six weeks of hours takes ${fixed(fitMs, 2)} ms\n\n`,
   )
+  const asks = histories.flatMap(history =>
+    WINDOWS_MS.flatMap(windowMs => fitDue(askOf(history, windowMs), null, 0.5) ?? []),
+  )
+  const stalls = [await stallOf(0, asks), await stallOf(1, asks)]
   printTable(['subjects', 'tick, CPU s', 'update, µs', 'fits in an hour, CPU s', 'kB a subject', 'resident MiB'], rows)
+  process.stdout.write(`\nThe event loop while ${asks.length} series are learnt, ${STALL_BATCH} at a time\n\n`)
+  printTable(['threads', 'took, s', 'delay p50, ms', 'p99, ms', 'most, ms'], stalls)
 }

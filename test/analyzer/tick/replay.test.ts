@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createPolicy } from '../../../analyzer/policy/policy.ts'
+import { openFitting } from '../../../analyzer/tick/fitting.ts'
 import { createTicker } from '../../../analyzer/tick/ticker.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
 import { testQuota } from '../quotas.ts'
@@ -43,6 +44,7 @@ test.skipIf(!existsSync(TRACE))(
       client: testStore.store.client,
       policy: () => policy,
       subjectsMax: 10,
+      fitting: openFitting(0),
       now: () => nowMs,
     })
     const answers: { tight: number | null; roomy: number | null }[] = []

@@ -11,6 +11,7 @@ import { openEmbeddedLimits } from '../../../analyzer/limit/embedded.ts'
 import { createLimiter, type Decision, type Limiter } from '../../../analyzer/limit/limiter.ts'
 import type { Policy } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
+import { openFitting } from '../../../analyzer/tick/fitting.ts'
 import { steer } from '../../../analyzer/tick/steering.ts'
 import { createTicker } from '../../../analyzer/tick/ticker.ts'
 import type { ControlChange } from '../../../collector/log/control-change.ts'
@@ -61,7 +62,13 @@ async function open(quotas: readonly Quota[]): Promise<() => Promise<void>> {
   const summing = startDecisionSumming({ log, logger: silent })
   policy = live.current
   limiter = createLimiter({ policy, store, summing, logger: silent, asOfMs: at => at, onCheck: () => undefined })
-  const ticker = createTicker({ client: testStore.store.client, policy, subjectsMax: 10, now: () => nowMs })
+  const ticker = createTicker({
+    client: testStore.store.client,
+    policy,
+    subjectsMax: 10,
+    fitting: openFitting(0),
+    now: () => nowMs,
+  })
   closing = [
     () => rm(dir, { recursive: true, force: true }),
     () => log.close(),
@@ -178,7 +185,13 @@ describe('a limit that the provider says', () => {
     ])
     expect(await look()).toMatchObject({ isAllowed: true, limit: 50, used: 2 + 20, remaining: 28 })
     await tick()
-    const ticker = createTicker({ client: testStore.store.client, policy, subjectsMax: 1, now: () => nowMs })
+    const ticker = createTicker({
+      client: testStore.store.client,
+      policy,
+      subjectsMax: 1,
+      fitting: openFitting(0),
+      now: () => nowMs,
+    })
     const [forecast] = (await ticker.tick()).forecasts
     expect(forecast).toMatchObject({ limit: 50, used: 31, upstream: { limit: 50, remaining: 19 } })
     expect(forecast?.probability).toBeGreaterThan(0)

@@ -2,6 +2,7 @@ import pino from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Adjustments, createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
+import { openFitting } from '../../../analyzer/tick/fitting.ts'
 import { createTicker } from '../../../analyzer/tick/ticker.ts'
 import { bucketAt } from '../../../analyzer/usage/window.ts'
 import type { WindowOptions } from '../../../analyzer/usage/window-options.ts'
@@ -32,7 +33,13 @@ beforeEach(async () => {
 
 const tickerOf = (quotas: readonly Quota[], subjectsMax = 100) => {
   const policy = createPolicy(quotas)
-  return createTicker({ client: testStore.store.client, policy: () => policy, subjectsMax, now: () => nowMs })
+  return createTicker({
+    client: testStore.store.client,
+    policy: () => policy,
+    subjectsMax,
+    fitting: openFitting(0),
+    now: () => nowMs,
+  })
 }
 
 /** One call a minute from `fromMs` on. */
@@ -142,7 +149,13 @@ test('what is changed for a subject holds in its forecast, in the next tick and 
   const subject = { tenant: 'acme', consumer: 'app' }
   let policy = createPolicy([quota])
   const client = testStore.store.client
-  const ticker = createTicker({ client, policy: () => policy, subjectsMax: 10, now: () => nowMs })
+  const ticker = createTicker({
+    client,
+    policy: () => policy,
+    subjectsMax: 10,
+    fitting: openFitting(0),
+    now: () => nowMs,
+  })
   const forecastUnder = async (adjustments: Partial<Adjustments>) => {
     policy = createPolicy([quota], { ...NO_ADJUSTMENTS, ...adjustments })
     return (await ticker.tick()).forecasts[0]
@@ -176,6 +189,31 @@ test('a sliding window and a rate are forecast as far as their length goes', asy
   expect(found['rate-400']).toMatchObject({ windowEndMs: nowMs + 2 * HOUR_MS, confidence: 'normal' })
   expect(found['rate-400']?.probability).toBeLessThan(0.05)
   expect(found['rate-90']?.probability).toBe(1)
+})
+
+test('quotas that add up the same in the same windows share what is learnt, whatever their limits', async () => {
+  await storeCalls(testStore.store, minutely(nowMs - 20 * HOUR_MS, nowMs))
+  const here = openFitting(0)
+  let learnt = 0
+  const fitting = {
+    ...here,
+    fit: (asks: Parameters<typeof here.fit>[0]) => {
+      learnt += asks.length
+      return here.fit(asks)
+    },
+  }
+  const quotas = [
+    testQuota({ name: 'soft', limit: 70, enforcement: 'shadow' }),
+    testQuota({ name: 'hard', limit: 55 }),
+    testQuota({ name: 'daily', window: { kind: 'calendar', every: 'day' } }),
+  ]
+  const policy = createPolicy(quotas)
+  const client = testStore.store.client
+  const ticker = createTicker({ client, policy: () => policy, subjectsMax: 10, fitting, now: () => nowMs })
+  const [soft, hard] = (await ticker.tick()).forecasts
+  expect(learnt).toBe(2)
+  expect(soft?.usageAtReset?.p50).toBeCloseTo(hard?.usageAtReset?.p50 ?? 0, -1)
+  expect(hard?.probability).toBeGreaterThan(soft?.probability ?? 1)
 })
 
 test('the most used subjects are followed, the others counted', async () => {
@@ -270,7 +308,13 @@ describe('a store that fails', () => {
       },
     })
     const policy = createPolicy([testQuota({})])
-    const ticker = createTicker({ client: failing, policy: () => policy, subjectsMax: 1, now: () => nowMs })
+    const ticker = createTicker({
+      client: failing,
+      policy: () => policy,
+      subjectsMax: 1,
+      fitting: openFitting(0),
+      now: () => nowMs,
+    })
     await expect(ticker.tick()).rejects.toThrow('gone')
     await expect(ticker.tick()).rejects.toThrow('gone')
     isFailing = false
@@ -286,6 +330,7 @@ describe('a store that fails', () => {
       client: away.client,
       policy: () => policy,
       subjectsMax: 1,
+      fitting: openFitting(0),
       now: () => nowMs,
     })
     await expect(ticker.tick()).rejects.toThrow()
