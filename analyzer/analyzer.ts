@@ -129,7 +129,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
       else if (asOfMs === null) reasons.push('the first tick has not ended yet')
       return reasons
     },
-    status: () => toStatus({ snapshot: snapshot(), policy: policy(), nowMs: now() }, null),
+    status: () => toStatus({ snapshot: snapshot(), policy: policy(), nowMs: now(), own: null }),
     async close() {
       await schedule.close()
       await fitting.close()

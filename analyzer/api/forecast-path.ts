@@ -68,6 +68,6 @@ async function answer(deps: SubjectQueryDeps, query: Query, own: string | null):
   const one = await subjectAsked(deps.client, quota, named, nowMs)
   const allowedOf = allowedBy(policy)
   const made = visibleForecast(quota, forecastOne(one, { nowMs, allowedOf }), own)
-  const forecast = toForecastAnswer(made.forecast, { snapshot: deps.snapshot(), policy, nowMs })
+  const forecast = toForecastAnswer(made.forecast, { snapshot: deps.snapshot(), policy, nowMs, own })
   return { forecast, ...pathOf(one, made, allowedOf) }
 }

@@ -7,6 +7,7 @@ import type { Policy } from '../policy/policy.ts'
 import type { SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { UNITS } from '../usage/units.ts'
+import { bindingOf } from './binding.ts'
 import { orNull, SubjectAnswer } from './schema.ts'
 
 const instant = (description: string) => Type.Integer({ description: `${description}, Unix milliseconds.` })
@@ -63,6 +64,11 @@ export const ForecastAnswer = Type.Object({
     'The limit at `windowEndMs` (of a rate, its burst) less `usageAtReset`; may be negative.',
   ),
   burnRate: orNull(Type.Number(), 'Recent demand over the rate that uses exactly the limit in a window.'),
+  bindsFirst: Type.Array(Type.Object({ quota: Type.String(), probability: Type.Number() }), {
+    description:
+      'Of all quotas that calls of the subject spend from, the chance that each is the first to run out before its reset, ' +
+      'the most probable first. Empty where only one covers it, or none will run out.',
+  }),
   confidence: Type.Enum(CONFIDENCES, {
     description: '`none`: nothing can be said; `low`: too little history to trust.',
   }),
@@ -75,15 +81,19 @@ export interface Answering {
   snapshot: Snapshot
   policy: Policy
   nowMs: number
+  /** The only tenant that the caller may see; null for all. */
+  own: string | null
 }
 
 /** The forecast without what is only ours, with the age of the data it could see and with what refuses its calls anyway. */
-export function toForecastAnswer(forecast: SubjectForecast, { snapshot, policy, nowMs }: Answering): ForecastAnswer {
+export function toForecastAnswer(forecast: SubjectForecast, answering: Answering): ForecastAnswer {
+  const { snapshot, policy, nowMs } = answering
   const { tenant, consumer, crossing: _crossing, limitChanges, ...answer } = forecast
   return {
     ...answer,
     limitChanges: [...limitChanges],
     dataAgeMs: dataAgeMs(snapshot, nowMs),
+    bindsFirst: bindingOf(forecast, answering),
     blocked: blocksOf(policy)({ tenant, consumer, clientIp: null, nowMs }),
   }
 }

@@ -66,17 +66,14 @@ export function createForecastRoutes({ snapshot, policy, principalOf, now }: For
         },
         config: { access: 'read' },
       },
-      request => answer(request, { snapshot: snapshot(), policy: policy(), nowMs: now() }, principalOf(request).tenant),
+      request =>
+        answer(request, { snapshot: snapshot(), policy: policy(), nowMs: now(), own: principalOf(request).tenant }),
     )
   }
 }
 
-function answer(
-  request: FastifyRequest<{ Querystring: Query }>,
-  answering: Answering,
-  own: string | null,
-): Static<typeof Answer> {
-  const { snapshot } = answering
+function answer(request: FastifyRequest<{ Querystring: Query }>, answering: Answering): Static<typeof Answer> {
+  const { snapshot, own } = answering
   const { quota, consumer, atRisk, limit, cursor } = request.query
   const tenant = tenantAsked(own, request.query.tenant)
   const after = cursor === undefined ? null : parseCursor(cursor)

@@ -50,14 +50,14 @@ export function createStatusRoutes({ snapshot, policy, principalOf, now }: Statu
         },
         config: { access: 'read' },
       },
-      request => toStatus({ snapshot: snapshot(), policy: policy(), nowMs: now() }, principalOf(request).tenant),
+      request => toStatus({ snapshot: snapshot(), policy: policy(), nowMs: now(), own: principalOf(request).tenant }),
     )
   }
 }
 
-/** The status as a caller may see it who is bound to `tenant`, or to none (`null`). */
-export function toStatus(answering: Answering, tenant: string | null): AnalyzerStatus {
-  const { snapshot, nowMs } = answering
+/** The status as the caller may see it. */
+export function toStatus(answering: Answering): AnalyzerStatus {
+  const { snapshot, nowMs, own: tenant } = answering
   const seesAll = tenant === null
   const seen = snapshot.forecasts.filter(forecast => seesAll || forecast.tenant === tenant)
   return {

@@ -86,7 +86,7 @@ async function answer(deps: SubjectQueryDeps, body: Body, own: string | null): P
     visibleForecast(quota, forecastOne(other, { nowMs, allowedOf: under, growth }), own).forecast
   const plain = forecastUnder(allowedOf)
   const whatIf = growth === 1 || !isResetting(changed.window) ? plain : grownBy(growth, plain, allowedOf, forecastUnder)
-  const answered = { snapshot: deps.snapshot(), policy, nowMs }
+  const answered = { snapshot: deps.snapshot(), policy, nowMs, own }
   return { now: toForecastAnswer(forecast, answered), whatIf: toForecastAnswer(whatIf, answered) }
 }
 

@@ -1,0 +1,79 @@
+/** Which of the quotas that cover a subject runs out first. */
+import { firstToBind } from '../forecast/binding.ts'
+import { narrowedTo } from '../policy/narrowing.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { DimensionField, Quota } from '../policy/quota.ts'
+import type { SubjectForecast } from '../tick/subject-forecast.ts'
+import type { Snapshot } from '../tick/ticker.ts'
+import { keyOfSubject } from '../usage/selection.ts'
+
+/** Quotas that are compared for one subject, the first ones of the config. */
+const QUOTAS_MAX = 32
+
+export interface Binding {
+  quota: string
+  probability: number
+}
+
+/**
+ * The quotas that calls of the forecast's subject also spend from, with the chance of each to be the first to run out; those
+ * without a chance are left out, as are those that a caller of one tenant may not see, and quotas that only watch bind nobody.
+ */
+export function bindingOf(
+  forecast: SubjectForecast,
+  { snapshot, policy, own }: { snapshot: Snapshot; policy: Policy; own: string | null },
+): Binding[] {
+  const quota = policy.byName.get(forecast.quota)
+  if (!quota) return []
+  const known = new Map<DimensionField, string>()
+  for (const { field, values, prefixes } of quota.conditions) {
+    const [only] = values
+    if (values.size === 1 && prefixes.length === 0 && only !== undefined) known.set(field, only)
+  }
+  for (const { name, field } of quota.per) known.set(field, forecast.subject[name] ?? '')
+  const bySubject = forecastsOf(snapshot)
+  const covering = policy
+    .candidates(known.get('tenant') ?? null)
+    .filter(other => other.enforcement !== 'shadow' && other.paceOf === null)
+    .slice(0, QUOTAS_MAX)
+    .flatMap(other => {
+      if (other === quota) return forecast
+      const subject = subjectIn(other, known)
+      return (subject && bySubject.get(placeOf(other.name, subject))) ?? []
+    })
+  if (covering.length < 2) return []
+  const chances = firstToBind(
+    covering.map(({ asOfMs: nowMs, windowEndMs, crossing }) => ({ nowMs, windowEndMs, crossing })),
+  )
+  return covering
+    .flatMap(({ quota: name, tenant }, index) =>
+      own === null || tenant === own ? { quota: name, probability: chances[index] ?? 0 } : [],
+    )
+    .filter(({ probability }) => probability > 0)
+    .sort((a, b) => b.probability - a.probability)
+}
+
+/** Whose bucket of the quota the calls spend from; `null` where that depends on the call, or it covers none of them. */
+function subjectIn(quota: Quota, known: ReadonlyMap<DimensionField, string>): string[] | null {
+  const values = quota.per.flatMap(({ field }) => known.get(field) ?? [])
+  if (values.length < quota.per.length) return null
+  return (
+    narrowedTo(
+      quota,
+      Array.from(known, ([field, value]) => ({ field, value })),
+    ) && values
+  )
+}
+
+const placeOf = (quota: string, subject: readonly string[]): string => `${quota} ${keyOfSubject(subject)}`
+
+/** By snapshot, which is replaced as a whole by each tick. */
+const indexes = new WeakMap<Snapshot, Map<string, SubjectForecast>>()
+
+function forecastsOf(snapshot: Snapshot): Map<string, SubjectForecast> {
+  const known = indexes.get(snapshot)
+  if (known) return known
+  const made = new Map(snapshot.forecasts.map(one => [placeOf(one.quota, Object.values(one.subject)), one]))
+  indexes.set(snapshot, made)
+  return made
+}
