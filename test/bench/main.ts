@@ -12,6 +12,7 @@ import { benchForecast } from './forecast.ts'
 import { benchImport } from './import.ts'
 import { benchIngest } from './ingest.ts'
 import { machineLine } from './machine.ts'
+import { benchPanels } from './panels.ts'
 import { benchRls } from './rls.ts'
 import { benchTick } from './tick.ts'
 
@@ -26,6 +27,7 @@ const BENCHES = {
   forecast: benchForecast,
   tick: benchTick,
   anomalies: benchAnomalies,
+  panels: benchPanels,
 }
 type Name = keyof typeof BENCHES
 

@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest'
+import { type DecisionSums, isDecisionSums } from '../../../collector/log/decision-sums.ts'
+import { createPrices } from '../../../collector/prices.ts'
+import { callsOfMinute, MINUTE_MS, type Planned } from '../../../deploy/demo/calls.ts'
+import { createEnforcement } from '../../../deploy/demo/enforcement.ts'
+import { testQuota } from '../../analyzer/quotas.ts'
+
+const NOW_MS = Date.UTC(2026, 10, 20, 15)
+const DAY_MS = 24 * 60 * MINUTE_MS
+const prices = createPrices([])
+
+const hourly = (options: Record<string, unknown> = {}) => testQuota({ per: ['tenant'], limit: 2, ...options })
+
+/** So many calls of one consumer, a minute apart, whose gateway asks. */
+function callsAt(fromMs: number, count: number): Planned[] {
+  const [first] = callsOfMinute(NOW_MS - 60 * MINUTE_MS, NOW_MS).filter(({ habit }) => habit.asks === 'check')
+  if (first === undefined) throw new Error('that minute has no calls')
+  return Array.from({ length: count }, (_, index) => ({
+    ...first,
+    call: { ...first.call, outcome: 'ok', status: 200, startedAtMs: fromMs + index * MINUTE_MS },
+  }))
+}
+const sumsOf = (entries: readonly { value: string }[]): DecisionSums[] =>
+  entries.map(({ value }) => {
+    const sums: unknown = JSON.parse(value)
+    if (!isDecisionSums(sums)) throw new Error(`no sums: ${value}`)
+    return sums
+  })
+
+describe('what the quotas of the demo would have decided', () => {
+  test('refuses what a quota has no room for, until its window ends', () => {
+    const { decide, takeSums } = createEnforcement([hourly()], prices, NOW_MS)
+    const outcomes = callsAt(NOW_MS - 60 * MINUTE_MS, 62).map(planned => decide(planned).outcome)
+    expect(outcomes.filter(outcome => outcome === 'ok')).toHaveLength(4)
+    expect(outcomes.slice(0, 3)).toEqual(['ok', 'ok', 'limited'])
+    expect(outcomes.slice(60)).toEqual(['ok', 'ok'])
+    const sums = sumsOf(takeSums())
+    expect(sums.reduce((sum, { allowed }) => sum + allowed, 0)).toBe(4)
+    expect(sums.reduce((sum, { deniedCost }) => sum + deniedCost, 0)).toBe(58)
+    expect(takeSums()).toEqual([])
+  })
+
+  test('of a shadow quota denies nothing', () => {
+    const { decide } = createEnforcement([hourly({ enforcement: 'shadow' })], prices, NOW_MS)
+    expect(callsAt(NOW_MS - 60 * MINUTE_MS, 9).every(planned => decide(planned).outcome === 'ok')).toBe(true)
+  })
+
+  test('is summed by the minute, older than two days by the hour, under the same ids each time', () => {
+    const entries = (fromMs: number) => {
+      const { decide, takeSums } = createEnforcement([hourly()], prices, NOW_MS)
+      for (const planned of callsAt(fromMs, 5)) decide(planned)
+      return takeSums()
+    }
+    expect(entries(NOW_MS - 60 * MINUTE_MS)).toHaveLength(5)
+    const [old, ...others] = entries(NOW_MS - 3 * DAY_MS)
+    expect(others).toEqual([])
+    expect(sumsOf(old ? [old] : [])).toMatchObject([{ allowed: 2, denied: 3, minuteMs: NOW_MS - 3 * DAY_MS }])
+    expect(entries(NOW_MS - 3 * DAY_MS)).toEqual([old])
+  })
+})
