@@ -43,7 +43,7 @@ const PROMETHEUS: DataSourceRef = { type: 'prometheus', uid: '${prometheus}' }
 /** Its query model is that of the plugin's fourth major version. */
 const PLUGIN_VERSION = '4.0.0'
 /** How the plugin's backend shapes rows: into series of a time and numbers, or as they are. */
-const FORMATS = { timeSeries: 0, table: 1 } as const
+const FORMATS = { timeseries: 0, table: 1 } as const
 const HEIGHT = 8
 const COLORS = { good: 'green', warn: 'orange', bad: 'red' } as const
 
@@ -170,7 +170,7 @@ function drawSeries({ isStacked = false, isFan = false }: Panel): SeriesBuilder 
 
 function withCommon<T extends PanelBuilder<T>>(builder: T, panel: Panel): T {
   const { queries, fields = {} } = panel
-  const format = panel.kind === 'series' ? 'timeSeries' : 'table'
+  const format = panel.kind === 'series' ? 'timeseries' : 'table'
   builder
     .title(panel.title)
     .description(panel.notes === undefined ? panel.question : `${panel.question} ${panel.notes}`)
@@ -247,7 +247,7 @@ function toTarget(query: Query, refId: string, format: keyof typeof FORMATS): Bu
           datasource: PROMETHEUS,
           expr: query.expr,
           legendFormat: query.legend,
-          range: format === 'timeSeries',
+          range: format === 'timeseries',
           instant: format === 'table',
           editorMode: 'code',
         }

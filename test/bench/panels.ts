@@ -14,6 +14,10 @@ import { fixed, printTable, thousands } from './table.ts'
 
 const CALLS = 50_000_000
 const DAYS = 14
+/** Inserts: few enough calls each that their projections fit into the memory of an engine as it is configured. */
+const PARTS = 10 * DAYS
+const PART_MS = (DAYS * 86_400_000) / PARTS
+const CALLS_OF_PART = Math.round(CALLS / PARTS)
 const CONSUMERS = 10_000
 const TENANTS = 100
 /** Subjects that the limiter was asked about in the last day, every ten minutes. */
@@ -24,29 +28,22 @@ const REQUEST_MS_MAX = 600_000
 /** Longest wait for merges, which two weeks would have had the time for. */
 const MERGES_MS_MAX = 900_000
 const POLL_MS = 1_000
-/** Small enough that the projections of a block fit into the memory of an engine as it is configured. */
-const BLOCKS = {
-  max_insert_block_size: '400000',
-  min_insert_block_size_rows: '400000',
-  min_insert_block_size_bytes: '0',
-  max_insert_threads: '1',
-} as const
 
-/** Calls of one day, spread over it. Every consumer has its tenant, gateway and two models; some are much busier than others. */
-const callsOfDay = (day: number): string => `INSERT INTO calls
+/** Calls of a part of a day, spread over it. Every consumer has its tenant, gateway and two models; some are much busier than others. */
+const callsOfPart = (part: number): string => `INSERT INTO calls
   (call_id, request_id, started_at, arrived_at, tenant, consumer, gateway, dialect, method, route, service, provider, model, provider_key, status, outcome,
    latency_ms, upstream_latency_ms, request_bytes, response_bytes, input_tokens, cached_input_tokens, output_tokens, total_tokens, cost_micros, upstream_limits,
    client_ip, log_id, log_partition, log_offset)
-SELECT generateUUIDv4(number), toString(number), begin + toIntervalMillisecond(intDiv(number * 86400000, ${perDay})) AS at, at + toIntervalMillisecond(random % 3000),
+SELECT generateUUIDv4(number), toString(number), begin + toIntervalMillisecond(intDiv(number * ${PART_MS}, ${CALLS_OF_PART})) AS at, at + toIntervalMillisecond(random % 3000),
   concat('tenant-', toString(who % ${TENANTS})), concat('consumer-', toString(who)), concat('gateway-', toString(who % 3)), 'canonical', 'POST',
   concat('/v1/route-', toString(random % 8)), 'models', concat('provider-', toString(who % 3)), concat('model-', toString((who + random % 2) % 6)), concat('key-', toString(who % 20)),
   200, multiIf(random % 100 < 2, 'server_error', random % 100 < 4, 'client_error', random % 100 < 8, 'limited', random % 1000 < 3, 'exhausted', 'ok'),
   exp(5 + (random % 1000) / 400), 100, 4000, 2000, random % 3000, random % 500, random % 800, random % 3800, random % 20000,
   if(who % 20 = 0, '{"units":{"requests":{"limit":1000,"remaining":400,"resetAtMs":0}},"retryAfterMs":null}', ''),
-  concat('192.0.2.', toString(who % 250)), 'bench', 0, number + ${day} * ${perDay}
-FROM (SELECT number, cityHash64(number, ${day}) AS random, toUInt32(pow(random % 1000000 / 1e6, 2) * ${CONSUMERS}) AS who,
-  toDateTime64(now() - INTERVAL ${day + 1} DAY, 3, 'UTC') AS begin FROM numbers(${perDay}))`
-const perDay = Math.round(CALLS / DAYS)
+  concat('192.0.2.', toString(who % 250)), 'bench', 0, number + ${part * CALLS_OF_PART}
+FROM (SELECT number, cityHash64(number, ${part}) AS random, toUInt32(pow(random % 1000000 / 1e6, 2) * ${CONSUMERS}) AS who,
+  fromUnixTimestamp64Milli(toInt64(toUnixTimestamp(now())) * 1000 - ${(PARTS - part) * PART_MS}, 'UTC') AS begin
+  FROM numbers(${CALLS_OF_PART}))`
 
 const forecasts = `INSERT INTO forecasts
 SELECT if(who % 2 = 0, 'tokens-per-day', 'cost-per-month') AS quota, concat('{"tenant":"tenant-', toString(who % ${TENANTS}), '","consumer":"consumer-', toString(who), '"}'),
@@ -98,10 +95,10 @@ export async function benchPanels(): Promise<void> {
 /** Answers the seconds that it took, until there is nothing to merge any more. */
 async function fill({ store, rows }: TestStore): Promise<number> {
   const startedAt = performance.now()
-  const run = (query: string) => store.client.command({ query, clickhouse_settings: BLOCKS })
-  for (let day = 0; day < DAYS; day++) {
-    await run(callsOfDay(day))
-    process.stderr.write(`\rday ${day + 1} of ${DAYS}`)
+  const run = (query: string) => store.client.command({ query, clickhouse_settings: { max_insert_threads: '1' } })
+  for (let part = 0; part < PARTS; part++) {
+    await run(callsOfPart(part))
+    process.stderr.write(`\r${part + 1} of ${PARTS} inserts`)
   }
   process.stderr.write('\n')
   for (const query of [forecasts, decisions, change]) await run(query)

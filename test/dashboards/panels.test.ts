@@ -17,7 +17,7 @@ const RECENT = /arrived_at >= greatest\(/
 
 interface Target {
   rawSql: string
-  queryType: 'timeSeries' | 'table'
+  queryType: 'timeseries' | 'table'
 }
 interface Column {
   name: string
@@ -106,7 +106,7 @@ describe.each(dashboards)('$file', ({ dashboard }) => {
     for (const panel of panelsOf(dashboard)) {
       const stepSeconds = Math.max(secondsOf(panel.interval ?? '1s'), Math.ceil(rangeSeconds / POINTS))
       for (const { rawSql, queryType } of statementsOf(panel)) {
-        expect(queryType === 'timeSeries').toBe(panel.type === 'timeseries')
+        expect(queryType === 'timeseries').toBe(panel.type === 'timeseries')
         const problem = shapeProblem(panel, await ask(expand(rawSql, { ...expansion, stepSeconds })))
         if (problem !== null) problems.push(`${panel.title}: ${problem}`)
       }
