@@ -180,7 +180,9 @@ function withCommon<T extends PanelBuilder<T>>(builder: T, panel: Panel): T {
     .height(panel.height ?? (panel.kind === 'stat' ? 4 : HEIGHT))
     .noValue(panel.noData)
     .thresholds(toThresholds(panel.thresholds))
-  if (panel.unit !== undefined) builder.unit(panel.unit)
+  // Columns of a table have units of their own.
+  const unit = panel.unit ?? (panel.kind === 'table' ? undefined : 'short')
+  if (unit !== undefined) builder.unit(unit)
   if (panel.decimals !== undefined) builder.decimals(panel.decimals)
   if (panel.max !== undefined) builder.max(panel.max)
   if (panel.stepMin !== undefined) builder.interval(panel.stepMin)

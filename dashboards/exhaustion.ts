@@ -130,7 +130,6 @@ UNION ALL SELECT as_of, used, limit, used, used, used FROM newest
 UNION ALL SELECT window_end, NULL, limit, usage_p10, usage_p50, usage_p90 FROM newest
 ) ORDER BY time`),
           noData: 'No forecasts of this subject in this time',
-          unit: 'short',
           width: 16,
           height: 10,
           isFan: true,
@@ -169,7 +168,6 @@ UNION ALL SELECT window_end, NULL, limit, usage_p10, usage_p50, usage_p90 FROM n
 FROM decisions WHERE $__timeFilter(minute) AND ${OF_BOARD}
 GROUP BY time, quota HAVING denied > 0 ORDER BY time`),
           noData: 'Nothing was denied in this time',
-          unit: 'short',
           width: 12,
           isStacked: true,
           stepMin: '1m',

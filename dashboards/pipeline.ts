@@ -168,7 +168,6 @@ export const pipeline: Board = {
             `SELECT $__timeInterval(hour) AS time, gateway, count() AS calls FROM calls WHERE ${HOURS} GROUP BY time, gateway ORDER BY time`,
           ),
           noData: 'No calls in this time',
-          unit: 'short',
           width: 8,
           isStacked: true,
           stepMin: '1h',

@@ -37,6 +37,8 @@ describe.each(BOARDS)('$title', board => {
         datasource: { uid: expect.stringMatching(/^\$\{(clickhouse|prometheus)\}$/) },
         fieldConfig: { defaults: { noValue: expect.stringMatching(/./), thresholds: { mode: 'absolute' } } },
       })
+      // Columns of a table have units of their own.
+      if (panel.type !== 'table') expect(panel).toHaveProperty('fieldConfig.defaults.unit')
     }
   })
 
