@@ -12,6 +12,11 @@ const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 })
 const small = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3 })
 const compact = new Intl.NumberFormat('en-US', { notation: 'compact', maximumSignificantDigits: 4 })
 const money = new Intl.NumberFormat('en-US', { minimumFractionDigits: 2, maximumFractionDigits: 2 })
+const cents = new Intl.NumberFormat('en-US', {
+  minimumFractionDigits: 2,
+  maximumSignificantDigits: 2,
+  roundingPriority: 'morePrecision',
+})
 const bytes = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 4 })
 const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
 
@@ -21,7 +26,7 @@ export function formatAmount(amount: number | null, unit: string): string {
 }
 
 function amountText(amount: number, unit: string): string {
-  if (unit === 'cost') return money.format(amount / MICROS)
+  if (unit === 'cost') return (amount !== 0 && Math.abs(amount) < MICROS ? cents : money).format(amount / MICROS)
   if (unit === 'bytes') return formatBytes(amount)
   return Math.abs(amount) < WHOLE_MAX ? whole.format(amount) : compact.format(amount)
 }
@@ -31,8 +36,11 @@ function formatBytes(amount: number): string {
   return `${bytes.format(amount / 1000 ** power)} ${BYTE_UNITS[power]}`
 }
 
-/** The name of a unit: `total tokens`. */
-export const formatUnit = (unit: string): string => unit.replaceAll('_', ' ')
+/** The name of a unit, or of another word of the API: `total tokens`; of one of it `total token`. */
+export function formatUnit(unit: string, amount = 0): string {
+  const words = unit.replaceAll('_', ' ')
+  return amount === 1 ? words.replace(/s$/, '') : words
+}
 
 /** A probability: never 0% or 100% where it is not. */
 export function formatProbability(probability: number | null): string {

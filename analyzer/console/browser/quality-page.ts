@@ -13,7 +13,7 @@ const COLUMNS = [
   'Windows',
   'Ran out',
   'Brier score',
-  'Always the same',
+  'Base rate',
   'Log loss',
   'Within 8 in 10',
 ]
@@ -42,7 +42,7 @@ function Overall({ scores, lead }: { scores: Scores; lead: AccuracyAnswer['all']
   const { forecasts, windows, brier, brierOfBaseRate, calibrationError, coverage } = scores
   return html`
     <dl class="tiles" aria-label="Scores of the last 30 days">
-      <${Tile} label="Brier score" value=${formatNumber(brier)} note=${`0 is perfect; always the same: ${formatNumber(brierOfBaseRate)}`} />
+      <${Tile} label="Brier score" value=${formatNumber(brier)} note=${`0 is perfect; the base rate has ${formatNumber(brierOfBaseRate)}`} />
       <${Tile} label="Off by" value=${formatShare(calibrationError)} note="mean distance of said and happened" />
       <${Tile} label="Within 8 in 10" value=${formatShare(coverage.exhaustion)} note="of the instants; 80% is meant" />
       <${Tile} label="Warned early" value=${formatShare(lead?.early ?? null)} note=${lead === null ? 'not known yet' : `at ${formatShare(lead.falseAlarmShare)} false alarms`} />
@@ -57,7 +57,7 @@ function Reliability({ bins }: { bins: Scores['reliability'] }) {
   const filled = bins.filter(({ said, happened }) => said !== null && happened !== null)
   const most = Math.max(1, ...filled.map(({ forecasts }) => forecasts))
   const at = (share: number | null) => 10 + 180 * (share ?? 0)
-  return html`<div class="columns wide-first">
+  return html`<div class="columns reliability-columns">
     <svg class="reliability" viewBox="0 0 200 200" role="img" aria-label="Reliability diagram: the table beside it has its numbers">
       <path class="axis" d="M10 10V190H190" /><path class="diagonal" d="M10 190L190 10" />
       ${filled.map(({ said, happened, forecasts }) => html`<circle cx=${at(said)} cy=${200 - at(happened)} r=${2 + 5 * Math.sqrt(forecasts / most)} />`)}

@@ -21,7 +21,7 @@ export function Reservations({ subject }: SubjectProps) {
   )
   const costOf = (cost: Record<string, number>) =>
     Object.entries(cost)
-      .map(([unit, amount]) => `${formatAmount(amount, unit)} ${formatUnit(unit)}`)
+      .map(([unit, amount]) => `${formatAmount(amount, unit)} ${formatUnit(unit, amount)}`)
       .join(', ')
   return html`<${Panel} id="reservations" title="Held for calls under way">
     <${Answered} of=${held}>${({ reservations }: ReservationsAnswer) =>

@@ -31,7 +31,7 @@ export function SubjectDenials({ quota, subject }: SubjectProps) {
         : html`<ul class="rows" aria-live="polite">${shown.slice(0, SHOWN_MAX).map(
             ({ minuteMs, denied, deniedCost, unit }) => html`<li key=${minuteMs}>
               <${At} atMs=${minuteMs} nowMs=${nowMs} /><span class="risk bad">${denied} denied</span>
-              <small>asked for ${formatAmount(deniedCost, unit)} ${formatUnit(unit)}</small></li>`,
+              <small>asked for ${formatAmount(deniedCost, unit)} ${formatUnit(unit, deniedCost)}</small></li>`,
           )}</ul>`
     }}<//>
     <${Why} subject=${subject} />

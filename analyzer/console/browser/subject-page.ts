@@ -38,7 +38,8 @@ export function SubjectPage({ route }: { route: Route }) {
   const isIts = (one: ForecastAnswer) => one.quota === quota && JSON.stringify(one.subject) === JSON.stringify(subject)
   const followed = listed.answer?.forecasts.find(isIts)
   // A subject that is not followed may have a path all the same; one of which nothing can be said has none.
-  const hasPath = listed.answer !== null && (followed === undefined || followed.usageAtReset !== null)
+  const isListed = listed.answer !== null || listed.error !== null
+  const hasPath = isListed && (followed === undefined || followed.usageAtReset !== null)
   const path = useResource<PathAnswer>(
     hasPath ? `/v1/forecasts/path?${queryOf({ quota, ...subject }, true)}` : null,
     ticks,

@@ -39,10 +39,10 @@ function Anomalies({ quota }: { quota: string }) {
       answer.anomalies.length === 0
         ? html`<${Empty} title="Nothing unusual."><p>Hours are judged against the weeks before, so a week of calls must be known.</p><//>`
         : html`<${Table} label="Unusual activity" head=${['Since', 'Subject', 'What', 'How unusual', 'In words']}>${answer.anomalies.map(
-            ({ subject, kind, fromMs, score, why }) => html`<tr>
+            ({ subject, kind, fromMs, score, value, why }) => html`<tr>
               <td><${At} atMs=${fromMs} nowMs=${nowMs} /></td>
               <td><a href=${subjectLink(quota, subject)}>${formatSubject(subject)}</a></td>
-              <td><span class=${`chip ${kind === 'too_little' ? 'warn' : 'bad'}`}>${KINDS[kind]}</span></td>
+              <td><span class=${`chip ${kind === 'too_little' ? 'warn' : 'bad'}`}>${KINDS[kind]}</span>${value !== null && html` <small>${value}</small>`}</td>
               <td class="number">${formatNumber(score)} σ</td>
               <td class="words">${why}</td>
             </tr>`,

@@ -68,7 +68,7 @@ function Slider({
   const most = DOUBLINGS_MAX * STEPS_PER_DOUBLING
   return html`<label class="slider">
     <span>${label} <output>${words}</output></span>
-    <input type="range" min=${-most} max=${most} step="1" value=${steps} aria-valuetext=${words}
+    <input type="range" min=${-most} max=${most} step="1" value=${steps} aria-label=${label} aria-valuetext=${words}
       onInput=${(event: { currentTarget: HTMLInputElement }) => onSteps(event.currentTarget.valueAsNumber)} />
   </label>`
 }

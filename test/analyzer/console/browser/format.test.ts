@@ -31,6 +31,9 @@ describe('amounts', () => {
 
   test('of money are millionths, of bytes thousands', () => {
     expect(formatAmount(12_400_000, 'cost')).toBe('12.40')
+    expect(formatAmount(4_230, 'cost')).toBe('0.0042')
+    expect(formatAmount(420_000, 'cost')).toBe('0.42')
+    expect(formatAmount(0, 'cost')).toBe('0.00')
     expect(formatAmount(0, 'bytes')).toBe('0 B')
     expect(formatAmount(1_500_000, 'bytes')).toBe('1.5 MB')
     expect(formatAmount(999, 'bytes')).toBe('999 B')
@@ -88,6 +91,7 @@ test('growth is what is added', () => {
 
 test('names are words', () => {
   expect(formatUnit('total_tokens')).toBe('total tokens')
+  expect(formatUnit('requests', 1)).toBe('request')
   expect(formatSubject({ tenant: 'acme', consumer: '' })).toBe('acme / unknown consumer')
   expect(formatSubject({})).toBe('all calls')
 })
