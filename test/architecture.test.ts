@@ -170,7 +170,7 @@ const FOLDERS: Record<string, readonly string[]> = {
   collector: ['receive', 'normalize', 'log', 'store', 'store/schema'],
   analyzer: [
     ...['usage', 'forecast', 'policy', 'control', 'tick', 'limit', 'limit/grpc', 'alert', 'api'],
-    ...['console', 'console/browser'],
+    ...['console', 'console/browser', 'console/pictures'],
   ],
   dashboards: ['json'],
   deploy: [

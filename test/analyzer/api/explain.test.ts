@@ -8,9 +8,12 @@ import { keptForecastsSql, ofSample, sampleSql } from '../../../analyzer/tick/ou
 import { costsSql } from '../../../analyzer/usage/costs.ts'
 import { hourlyUsageSql, rawUsageSql } from '../../../analyzer/usage/current.ts'
 import { decisionsSql } from '../../../analyzer/usage/decisions.ts'
+import { denialsSql } from '../../../analyzer/usage/denials.ts'
 import { freshSql } from '../../../analyzer/usage/fresh.ts'
+import { gatewaysSql } from '../../../analyzer/usage/gateways.ts'
 import { latencySql, outcomesSql, PERFORMANCE_COLUMNS } from '../../../analyzer/usage/performance.ts'
 import { pointsSql } from '../../../analyzer/usage/points.ts'
+import { recentCallsSql } from '../../../analyzer/usage/recent-calls.ts'
 import type { Selection } from '../../../analyzer/usage/selection.ts'
 import { hoursSql, readTopSubjects, stepsSql, topSubjectsSql } from '../../../analyzer/usage/series.ts'
 import { UNITS } from '../../../analyzer/usage/units.ts'
@@ -50,6 +53,9 @@ const params = {
   knownFromSeconds: (nowMs - DAY_MS) / 1000,
   newFromSeconds: (nowMs - HOUR_MS) / 1000,
   valuesMax: 10,
+  callsMax: 50,
+  rowsMax: 100,
+  rowsPerTenantMax: 100,
 }
 
 const selection = (columns: string[], unit: Selection['unit'] = 'total_tokens'): Selection => ({
@@ -134,6 +140,12 @@ test('latency and errors come from the projection of the routes', async () => {
   }
 })
 
+test('the newest calls of a consumer are found by the order of the table, what arrived lately by its parts', async () => {
+  const calls = await explain(recentCallsSql("tenant = 'acme' AND consumer = 'app-1'"))
+  expect(kept(calls, 'Granules').read).toBeLessThan(kept(calls, 'Granules').all)
+  expect(await explain(gatewaysSql(false))).toContain('Min-Max')
+})
+
 /** Granules or parts that an index let through, and all there were: `Parts: 1/3`. */
 function kept(plan: string, what: 'Parts' | 'Granules'): { read: number; all: number } {
   const [, read, all] = [...plan.matchAll(new RegExp(`${what}: (\\d+)/(\\d+)`, 'g'))].at(-1) ?? []
@@ -168,4 +180,5 @@ test('the other tables are read by their keys', async () => {
   await testStore.store.client.insert({ table: 'decisions', values: [decision], format: 'JSONEachRow' })
   expect(await explain(decisionsSql(true, '1'))).toContain('PrimaryKey')
   expect(await explain(decisionsSql(false, '1'))).toContain('Partition')
+  expect(await explain(denialsSql([]))).toContain('Partition')
 })
