@@ -75,7 +75,7 @@ export function createNextRoutes(deps: ForecastDeps): Routes {
 }
 
 function answer(deps: ForecastDeps, query: Query, own: string | null): Static<typeof Answer> {
-  const answering = { snapshot: deps.snapshot(), policy: deps.policy(), nowMs: deps.now() }
+  const answering = { snapshot: deps.snapshot(), policy: deps.policy(), nowMs: deps.now(), own }
   const { snapshot } = answering
   const tenant = tenantAsked(own, query.tenant)
   const { order, offset, limit } = query

@@ -57,13 +57,13 @@ interface KeptRow {
 function pastForecasts(series: QuotaSeries, quota: ResettingQuota, key: string, range: HistoryRange): KeptRow[] {
   const rows: KeptRow[] = []
   const scratch = new Float64Array(2 * HISTORY_STEPS_MAX)
-  let state: FollowedForecast | undefined
+  let followed: FollowedForecast | undefined
   let kept: Kept | undefined
   for (const asOfMs of instantsOf(series, quota, range)) {
-    const ask = { nowMs: asOfMs, allowedOf, previous: state, scratch }
+    const ask = { nowMs: asOfMs, allowedOf, state: followed?.state ?? null, scratch }
     const next = forecastSubject(seriesUntil(series, key, asOfMs), key, ask)
     if (!next) continue
-    state = next
+    followed = next
     // A forecast that crosses the threshold may be that of a twelfth too.
     for (let marked = markOf(next.forecast, quota.alerts.exhaustionProbability, kept); marked; ) {
       kept = marked.kept

@@ -10,7 +10,7 @@ const {
   ...answer
 } = { ...base, windowStartMs: 0, asOfMs: 2_000, windowEndMs: 4_000 }
 const path: PathAnswer = {
-  forecast: { ...answer, used: 40, limit: 100, limitChanges: [], dataAgeMs: 0, blocked: null },
+  forecast: { ...answer, used: 40, limit: 100, limitChanges: [], dataAgeMs: 0, blocked: null, bindsFirst: [] },
   history: [
     [0, 0],
     [1_000, 30],
