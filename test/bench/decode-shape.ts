@@ -1,5 +1,4 @@
-/** Decoding of one dialect's text, or of its JSON, in a thread of its own: what others made of the engine's caches is not in it. */
-import { parentPort, workerData } from 'node:worker_threads'
+/** Decoding of one dialect's text, or of its JSON, and what it costs. */
 import type { Dialect } from '../../collector/normalize/draft.ts'
 import { isRejection, type Normalizer } from '../../collector/normalize/normalize.ts'
 import { createLineDecoder } from '../../collector/receive/decode-lines.ts'
@@ -26,18 +25,18 @@ export interface DecodeRates {
 }
 
 /** The kernel counts CPU time in ticks, so a round has to take many. */
-const INPUTS = 10_000
+export const INPUTS = 10_000
 const WARM_UP_ROUNDS = 3
 const ROUNDS = 8
 
-interface Shape {
+export interface Shape {
   dialect: Dialect
   timezone: string
   inputs: readonly string[]
 }
 
 /** The good calls of a fixture that are JSON, or are not, again and again, each with ids of its own. */
-function shapeOf({ dialect: name, isJson }: DecodeTask): Shape | null {
+export function shapeOf({ dialect: name, isJson }: DecodeTask): Shape | null {
   const fixture = FIXTURES.find(({ dialect }) => dialect === name)
   const dialect = normalizerFor().dialect(name)
   if (fixture === undefined || dialect === undefined) throw new Error(`there is no dialect ${name}`)
@@ -71,7 +70,7 @@ const batchOf = ({ dialect, inputs, timezone }: Shape): RawBatch =>
   )
 
 /** CPU microseconds of this thread, of the round that a quarter of the rounds beat: others on the machine only add. */
-function cpuMicros(round: () => void): number {
+export function cpuMicros(round: () => void): number {
   const micros: number[] = []
   for (let done = 0; done < WARM_UP_ROUNDS + ROUNDS; done++) {
     const begin = process.threadCpuUsage()
@@ -87,7 +86,7 @@ function decodeAll(shape: Shape): void {
   for (let position = 0; position < batch.size; position++) batch.decodedAt(position)
 }
 
-function normalizeAll(shape: Shape, normalizer: Normalizer): void {
+export function normalizeAll(shape: Shape, normalizer: Normalizer): void {
   const batch = batchOf(shape)
   const keyAt = (position: number) => `bench ${position}`
   const inputAt = (position: number) => batch.inputAt(position)
@@ -98,7 +97,7 @@ function normalizeAll(shape: Shape, normalizer: Normalizer): void {
   }
 }
 
-function ratesOf(shape: Shape, { isJson }: DecodeTask): DecodeRates {
+export function ratesOf(shape: Shape, { isJson }: DecodeTask): DecodeRates {
   const calls = batchOf(shape).size
   const rate = (round: () => void) => (calls / cpuMicros(round)) * 1e6
   const normalizer = normalizerFor()
@@ -109,7 +108,3 @@ function ratesOf(shape: Shape, { isJson }: DecodeTask): DecodeRates {
     normalized: rate(() => normalizeAll(shape, normalizer)),
   }
 }
-
-const task: DecodeTask = workerData
-const shape = shapeOf(task)
-parentPort?.postMessage(shape === null ? null : ratesOf(shape, task))

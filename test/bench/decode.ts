@@ -6,7 +6,7 @@ import { fixed, printTable, thousands } from './table.ts'
 
 /** `null` where the fixture has no good call of that shape. */
 async function measure(task: DecodeTask): Promise<DecodeRates | null> {
-  const worker = new Worker(new URL('decode-shape.ts', import.meta.url), { workerData: task })
+  const worker = new Worker(new URL('decode-thread.ts', import.meta.url), { workerData: task })
   const [rates] = await once(worker, 'message')
   await worker.terminate()
   return rates

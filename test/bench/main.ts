@@ -13,6 +13,7 @@ import { benchImport } from './import.ts'
 import { benchIngest } from './ingest.ts'
 import { machineLine } from './machine.ts'
 import { benchPanels } from './panels.ts'
+import { benchReceive } from './receive.ts'
 import { benchRls } from './rls.ts'
 import { benchTick } from './tick.ts'
 
@@ -22,6 +23,7 @@ const BENCHES = {
   rls: benchRls,
   decide: benchDecide,
   decode: benchDecode,
+  receive: benchReceive,
   import: () => benchImport({ fileBytes }),
   estimates: benchEstimates,
   forecast: benchForecast,

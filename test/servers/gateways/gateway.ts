@@ -28,10 +28,13 @@ export interface GatewayProgram {
   files: (dir: string) => Readonly<Record<string, string>>
   /** It is there when it accepts connections here. */
   port: number
+  /** How long it may take until then. */
+  deadlineMs?: number
 }
 
 /** Resolves when it accepts connections; rejects with its output when it does not. */
-export async function startGateway({ name, command, args, files, port }: GatewayProgram): Promise<Gateway> {
+export async function startGateway(program: GatewayProgram): Promise<Gateway> {
+  const { name, command, args, files, port, deadlineMs = START_DEADLINE_MS } = program
   const dir = mkdtempSync(join(tmpdir(), `quotacast-${name}-`))
   for (const [path, text] of Object.entries(files(dir))) {
     mkdirSync(dirname(join(dir, path)), { recursive: true })
@@ -43,7 +46,7 @@ export async function startGateway({ name, command, args, files, port }: Gateway
     await server.stop()
     rmSync(dir, { recursive: true, force: true })
   }
-  const endMs = Date.now() + START_DEADLINE_MS
+  const endMs = Date.now() + deadlineMs
   while (!(await accepts(port))) {
     if (server.ended() !== null || Date.now() > endMs) {
       const output = readFileSync(logFile, 'utf8').slice(-OUTPUT_CHARACTERS)
