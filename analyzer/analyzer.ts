@@ -25,6 +25,7 @@ import type { Policy } from './policy/policy.ts'
 import { openFitting } from './tick/fitting.ts'
 import { hasReset } from './tick/followed-quota.ts'
 import { startSchedule } from './tick/schedule.ts'
+import { parseShard, WHOLE } from './tick/shard.ts'
 import { type SteeringDeps, steer } from './tick/steering.ts'
 import { createTicker, type Snapshot, type Ticker } from './tick/ticker.ts'
 
@@ -44,6 +45,13 @@ export const AnalyzerOptions = Type.Object(
         'Most subjects to follow over all quotas, the most used ones; those cut off are counted in the status. ' +
         'A subject takes about 25 kB of memory; above 10,000 a tick takes longer than 5 s.',
     }),
+    shard: Type.String({
+      default: '1/1',
+      pattern: '^[1-9][0-9]{0,2}/[1-9][0-9]{0,2}$',
+      description:
+        'Which of several analyzers this one is, as in `2/3`: subjects are shared by a hash, and each analyzer follows its own. ' +
+        'What the others forecast is read from the store.',
+    }),
     threads: Type.Integer({
       default: 1,
       minimum: 0,
@@ -56,6 +64,12 @@ export const AnalyzerOptions = Type.Object(
   { additionalProperties: false },
 )
 export type AnalyzerOptions = Static<typeof AnalyzerOptions>
+
+/** Why the options cannot be, each with the path of the option. */
+export function* analyzerProblems({ shard }: AnalyzerOptions): Iterable<string> {
+  if (parseShard(shard) === null)
+    yield `analyzer.shard: ${shard} is none of as many analyzers, at most 256: the first of three is 1/3`
+}
 
 export interface AnalyzerDeps {
   options: AnalyzerOptions
@@ -90,6 +104,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
     policy,
     subjectsMax: options.subjectsMax,
     fitting,
+    shard: parseShard(options.shard) ?? WHOLE,
     now,
   })
   const steering = createSteering({ control, policy, now }, log)

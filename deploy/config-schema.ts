@@ -1,6 +1,6 @@
 /** The whole config as one schema: each part's own section, and those of the deployment itself. */
 import Type, { type Static, type TProperties, type TSchema } from 'typebox'
-import { AnalyzerOptions } from '../analyzer/analyzer.ts'
+import { AnalyzerOptions, analyzerProblems } from '../analyzer/analyzer.ts'
 import { descriptorProblems } from '../analyzer/limit/grpc/descriptors.ts'
 import { LimitsOptions } from '../analyzer/limit/limits-options.ts'
 import { LimiterOptions } from '../analyzer/limiter.ts'
@@ -189,6 +189,7 @@ export function* contradictionsOf(config: Config): Iterable<string> {
   ]
   yield* descriptorProblems(limiter.grpc.descriptors, config.labels)
   yield* twice(ports, 'store, collector, limiter, analyzer', 'port')
+  yield* analyzerProblems(analyzer)
   yield* missingSecrets(config)
   if (limiter.processes > 1 && config.limits.kind === 'embedded')
     yield 'limiter.processes: more than one process can only count together in Redis (limits.kind: redis)'

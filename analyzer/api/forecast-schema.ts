@@ -45,6 +45,10 @@ export const ForecastAnswer = Type.Object({
   windowStartMs: instant('Begin of the window; of a sliding one, what was used before counts no more'),
   windowEndMs: instant('The reset; without one, when all that is used now will count no more'),
   asOfMs: instant('When this was forecast'),
+  isStored: Type.Boolean({
+    description:
+      'Another analyzer follows the subject: this is what it stored last, at most a twelfth of the window ago.',
+  }),
   dataAgeMs: orNull(Type.Number(), 'Age of the newest call in the store, milliseconds; null while there is none.'),
   probability: orNull(
     Type.Number({ minimum: 0, maximum: 1 }),

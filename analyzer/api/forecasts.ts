@@ -77,7 +77,7 @@ function answer(request: FastifyRequest<{ Querystring: Query }>, answering: Answ
   const { quota, consumer, atRisk, limit, cursor } = request.query
   const tenant = tenantAsked(own, request.query.tenant)
   const after = cursor === undefined ? null : parseCursor(cursor)
-  const page = snapshot.forecasts
+  const page = [...snapshot.forecasts, ...snapshot.others]
     .filter(
       forecast =>
         (quota === undefined || forecast.quota === quota) &&

@@ -2,6 +2,7 @@
 import Type, { type Static, type TSchema } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
 import type { Policy } from '../policy/policy.ts'
+import type { SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { type Answering, dataAgeMs, ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
 import { orNull } from './schema.ts'
@@ -18,7 +19,7 @@ export const AnalyzerStatus = Type.Object({
   dataAgeMs: orNull(Type.Number(), 'Age of the newest call in the store, milliseconds.'),
   tickMs: Type.Number({ description: 'How long the last complete tick took.' }),
   forecastsMade: forAllTenants(Type.Integer(), 'Forecasts that it made; the others were still good.'),
-  subjects: Type.Integer({ description: 'Subjects that are followed, over all quotas.' }),
+  subjects: Type.Integer({ description: 'Subjects that this analyzer follows, over all quotas.' }),
   subjectsCut: forAllTenants(Type.Integer(), 'Subjects that are not followed because there are too many.'),
   quotasFailed: Type.Array(Type.Object({ quota: Type.String(), reason: Type.String() }), {
     description: 'Quotas that could not be read in the last tick; only for callers who see all tenants.',
@@ -59,7 +60,8 @@ export function createStatusRoutes({ snapshot, policy, principalOf, now }: Statu
 export function toStatus(answering: Answering): AnalyzerStatus {
   const { snapshot, nowMs, own: tenant } = answering
   const seesAll = tenant === null
-  const seen = snapshot.forecasts.filter(forecast => seesAll || forecast.tenant === tenant)
+  const isSeen = (forecast: SubjectForecast) => seesAll || forecast.tenant === tenant
+  const seen = snapshot.forecasts.filter(isSeen)
   return {
     role: 'analyzer',
     asOfMs: snapshot.asOfMs,
@@ -70,7 +72,7 @@ export function toStatus(answering: Answering): AnalyzerStatus {
     subjectsCut: seesAll ? snapshot.subjectsCut : null,
     quotasFailed: seesAll ? [...snapshot.quotasFailed] : [],
     skipped: snapshot.skipped,
-    atRisk: seen
+    atRisk: [...seen, ...snapshot.others.filter(isSeen)]
       .filter(({ probability }) => probability !== null)
       .sort((a, b) => (b.probability ?? 0) - (a.probability ?? 0))
       .slice(0, AT_RISK_MAX)

@@ -33,6 +33,7 @@ import { isResetting, type Window } from '../usage/window.ts'
 import { countedWindow, type FollowedQuota, stepOf } from './followed-quota.ts'
 import { groupPeers, type PeersOf } from './peers.ts'
 import { selectionOf } from './quota-selection.ts'
+import { isInShard, ofShard, type Shard, WHOLE } from './shard.ts'
 
 const HOUR_MS = 3_600_000
 /** Steps of history at most: with hours that is all that `calls` holds, with minutes a day and a half. */
@@ -60,6 +61,8 @@ export interface QuotaSeries {
   readonly usedBefore: ReadonlyMap<string, number>
   readonly subjects: Map<string, UsageSeries>
   readonly budget: SubjectBudget
+  /** Only subjects of this shard are followed. */
+  readonly shard: Shard
   /** Others like a subject, as of the loading. */
   peersOf: PeersOf
   /** What providers said of each subject, by its key; empty unless the limit is theirs to say. */
@@ -84,6 +87,8 @@ export interface LoadAsk {
   budget: SubjectBudget
   /** How far the decisions were seen: later ones are added by `addFreshDecisions`. */
   decisionsSeen: Seen
+  /** Whose subjects are followed; all when absent. */
+  shard?: Shard
 }
 
 /** Reads everything that the quota's forecasts need. */
@@ -93,7 +98,8 @@ export async function loadQuotaSeries(
   ask: LoadAsk,
 ): Promise<QuotaSeries> {
   const { nowMs, budget } = ask
-  const selection = selectionOf(quota)
+  const { shard = WHOLE } = ask
+  const selection = ofShard(selectionOf(quota), shard, quota)
   const window = countedWindow(quota, nowMs)
   const grid = gridOf(window, stepOf(quota, nowMs), nowMs)
   const endMs = grid.startMs + grid.steps * grid.stepMs
@@ -112,6 +118,7 @@ export async function loadQuotaSeries(
     usedBefore: isResetting(quota.window) ? await readUsage(client, top, window.startMs, exactFromMs) : new Map(),
     subjects: new Map(subjects.map(subject => [keyOfSubject(subject), emptySeries(subject, grid)])),
     budget,
+    shard,
     said:
       quota.limit === null
         ? await readUpstream(client, selection, { fromMs: nowMs - SAID_MS_MAX, condition: null })
@@ -250,7 +257,7 @@ function followed(series: QuotaSeries, subject: SubjectValues): UsageSeries | nu
   const key = keyOfSubject(subject)
   const known = series.subjects.get(key)
   if (known) return known
-  if (series.budget.left <= 0) return null
+  if (series.budget.left <= 0 || !isInShard(series.shard, series.quota, subject)) return null
   series.budget.left--
   const made = emptySeries(subject, series.grid)
   series.subjects.set(key, made)
@@ -258,7 +265,7 @@ function followed(series: QuotaSeries, subject: SubjectValues): UsageSeries | nu
 }
 
 /** The values of `per` in a subject's JSON, or `null` when the quota's dimensions have changed since. */
-function subjectFromJson(quota: Quota, json: string): SubjectValues | null {
+export function subjectFromJson(quota: Quota, json: string): SubjectValues | null {
   const named = parseObject(json)
   const values = quota.per.map(({ name }) => named[name])
   return values.every(value => typeof value === 'string') ? values : null

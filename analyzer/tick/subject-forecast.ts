@@ -32,6 +32,8 @@ export interface SubjectForecast extends Forecast {
   /** Without a reset: when all that is used now will count no more. */
   windowEndMs: number
   asOfMs: number
+  /** Made by another analyzer, and as old as `asOfMs` says. */
+  isStored: boolean
 }
 
 /** What is kept of a subject from one tick to the next. */
@@ -99,6 +101,7 @@ export function forecastSubject(series: QuotaSeries, key: string, asking: Subjec
     windowStartMs: window.startMs,
     windowEndMs,
     asOfMs: nowMs,
+    isStored: false,
     ...asFarAsKnown(made.forecast, { allowed, isWhole: isHeldWhole(window, nowMs), nowMs }),
   }
   return {

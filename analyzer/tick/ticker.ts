@@ -21,6 +21,8 @@ import {
   refreshQuotaSeries,
   type SubjectBudget,
 } from './quota-series.ts'
+import { isInShard, type Shard } from './shard.ts'
+import { createOthers, type ReadOthers } from './stored-forecasts.ts'
 import type { SubjectForecast } from './subject-forecast.ts'
 
 /** Quotas that are read from the store at once. */
@@ -38,6 +40,8 @@ export interface Snapshot {
   newestCallAtMs: number | null
   /** In the order of quotas, then of subjects. */
   forecasts: readonly SubjectForecast[]
+  /** Of subjects that other analyzers follow, as the store keeps them. */
+  others: readonly SubjectForecast[]
   /** Subjects that are not followed because there are too many. */
   subjectsCut: number
   /** How long the last complete tick took, and how many forecasts it made. */
@@ -56,6 +60,8 @@ export interface TickerDeps {
   /** Most subjects over all quotas; the most used ones of each quota are followed. */
   subjectsMax: number
   fitting: Fitting
+  /** Whose subjects are followed. */
+  shard: Shard
   now: () => number
 }
 
@@ -76,6 +82,7 @@ interface State {
   /** Under which the last forecasts were made. */
   policy: Policy | null
   budget: SubjectBudget
+  readOthers: ReadOthers
   snapshot: Snapshot
 }
 
@@ -83,6 +90,7 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   asOfMs: null,
   newestCallAtMs: null,
   forecasts: [],
+  others: [],
   subjectsCut: 0,
   tickMs: 0,
   forecastsMade: 0,
@@ -99,6 +107,7 @@ export function createTicker(deps: TickerDeps): Ticker {
     kept: null,
     policy: null,
     budget: { left: deps.subjectsMax },
+    readOthers: createOthers(deps.client, deps.shard),
     snapshot: EMPTY_SNAPSHOT,
   }
   return {
@@ -121,7 +130,7 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   const nowMs = deps.now()
   const { client } = deps
   const policy = deps.policy()
-  follow(state, policy.quotas)
+  follow(state, policy.quotas, deps.shard)
   state.kept ??= await readKept(client, nowMs)
   const { touched, seen: decisionsSeen } = await takeFreshDecisions(client, state)
   const calls = await readFresh(client, 'calls', state.calls)
@@ -137,6 +146,7 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   return {
     asOfMs: nowMs,
     newestCallAtMs: calls.seen.newestAtMs === 0 ? null : calls.seen.newestAtMs,
+    others: await state.readOthers(policy.quotas.filter(isFollowed), nowMs),
     forecasts: all.flatMap(({ states }) => Array.from(states.values(), ({ forecast }) => forecast)),
     subjectsCut: all.reduce((sum, { series }) => sum + (series?.subjectsCut ?? 0), 0),
     tickMs: performance.now() - startedAt,
@@ -147,7 +157,7 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
 }
 
 /** A quota that was changed begins anew: its series may be another. What was learnt stays with the series. */
-function follow(state: State, quotas: readonly Quota[]): void {
+function follow(state: State, quotas: readonly Quota[], shard: Shard): void {
   const before = state.followed
   const learntBefore = state.learnt
   state.learnt = new Map()
@@ -157,8 +167,9 @@ function follow(state: State, quotas: readonly Quota[]): void {
     state.learnt.set(key, learnt)
     return learnt
   }
+  const own = quotas.filter(isFollowed).filter(quota => quota.per.length > 0 || isInShard(shard, quota, []))
   state.followed = new Map(
-    quotas.filter(isFollowed).map(quota => {
+    own.map(quota => {
       const known = before.get(quota.name)
       const learnt = learntOf(quota)
       return [quota.name, known?.quota === quota ? known : { quota, series: null, states: new Map(), learnt }]
@@ -201,7 +212,7 @@ async function takeFreshDecisions(client: ClickHouseClient, state: State): Promi
  * One that fails is read completely in the next tick. Throws when all fail.
  */
 async function readQuotas(
-  { client }: TickerDeps,
+  { client, shard }: TickerDeps,
   state: State,
   { fresh, decisionsSeen, touched }: News,
   nowMs: number,
@@ -229,7 +240,7 @@ async function readQuotas(
     dropSeries(state, one)
     const { left } = state.budget
     await read(one.quota, one, async () => {
-      one.series = await loadQuotaSeries(client, one.quota, { nowMs, budget: state.budget, decisionsSeen })
+      one.series = await loadQuotaSeries(client, one.quota, { nowMs, budget: state.budget, decisionsSeen, shard })
       return one.series.subjects.keys()
     })
     // What a reading that failed was charged for is not followed.

@@ -29,7 +29,7 @@ test('calls become forecasts by themselves, and the loss of the store is said an
   const log = await openLog(dir)
   const control = await openControl({ log, logger: pino({ level: 'silent' }) })
   const analyzer = await openAnalyzer({
-    options: { tickSeconds: 1, subjectsMax: 10, threads: 1 },
+    options: { tickSeconds: 1, subjectsMax: 10, shard: '1/1', threads: 1 },
     store: testStore.store,
     control,
     configured: new Set(),

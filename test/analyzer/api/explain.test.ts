@@ -5,6 +5,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { writeKept } from '../../../analyzer/tick/kept-forecasts.ts'
 import { keptForecastsSql, ofSample, sampleSql } from '../../../analyzer/tick/outcomes.ts'
+import { ofShard } from '../../../analyzer/tick/shard.ts'
 import { costsSql } from '../../../analyzer/usage/costs.ts'
 import { hourlyUsageSql, rawUsageSql } from '../../../analyzer/usage/current.ts'
 import { decisionsSql } from '../../../analyzer/usage/decisions.ts'
@@ -80,8 +81,9 @@ beforeAll(async () => {
 })
 afterAll(() => testStore?.close())
 
-async function explain(query: string): Promise<string> {
-  const rows = await testStore.rows<{ explain: string }>(`EXPLAIN indexes = 1, projections = 1 ${query}`, params)
+async function explain(query: string, more: object = {}): Promise<string> {
+  const asked = { ...params, ...more }
+  const rows = await testStore.rows<{ explain: string }>(`EXPLAIN indexes = 1, projections = 1 ${query}`, asked)
   return rows.map(({ explain }) => explain).join('\n')
 }
 
@@ -106,6 +108,17 @@ test('so do those of the most used subjects only', async () => {
   const { top } = await readTopSubjects(testStore.store.client, asked, range)
   for (const query of [hoursSql, hourlyUsageSql]) {
     const plan = await explain(query(top))
+    expect(plan).toContain('ReadFromMergeTree (usage_by_hour)')
+    expect(plan).not.toMatch(/ReadFromMergeTree \(quotacast\.calls\)/)
+  }
+})
+
+test('and those of the subjects that one of several analyzers follows', async () => {
+  const asked = selection(['tenant', 'consumer'])
+  const ofSome = ofShard(asked, { index: 1, count: 3 }, resettingQuota({}))
+  const shardParams = ofSome.match.params
+  for (const query of [hoursSql, hourlyUsageSql]) {
+    const plan = await explain(query(ofSome), shardParams)
     expect(plan).toContain('ReadFromMergeTree (usage_by_hour)')
     expect(plan).not.toMatch(/ReadFromMergeTree \(quotacast\.calls\)/)
   }

@@ -30,4 +30,5 @@ export const forecast = (
   confidence: 'normal',
   why: 'because',
   crossing: null,
+  isStored: false,
 })

@@ -25,6 +25,7 @@ const at = (asOfMs: number, probability: number | null, windowStartMs = 0): Subj
   confidence: 'normal',
   why: '',
   crossing: null,
+  isStored: false,
 })
 
 /** Marks of a series of forecasts. */

@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import { openFitting } from '../../../analyzer/tick/fitting.ts'
+import { WHOLE } from '../../../analyzer/tick/shard.ts'
 import { createTicker } from '../../../analyzer/tick/ticker.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
 import { testQuota } from '../quotas.ts'
@@ -45,6 +46,7 @@ test.skipIf(!existsSync(TRACE))(
       policy: () => policy,
       subjectsMax: 10,
       fitting: openFitting(0),
+      shard: WHOLE,
       now: () => nowMs,
     })
     const answers: { tight: number | null; roomy: number | null }[] = []

@@ -12,6 +12,7 @@ import { createLimiter, type Decision, type Limiter } from '../../../analyzer/li
 import type { Policy } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { openFitting } from '../../../analyzer/tick/fitting.ts'
+import { WHOLE } from '../../../analyzer/tick/shard.ts'
 import { steer } from '../../../analyzer/tick/steering.ts'
 import { createTicker } from '../../../analyzer/tick/ticker.ts'
 import type { ControlChange } from '../../../collector/log/control-change.ts'
@@ -67,6 +68,7 @@ async function open(quotas: readonly Quota[]): Promise<() => Promise<void>> {
     policy,
     subjectsMax: 10,
     fitting: openFitting(0),
+    shard: WHOLE,
     now: () => nowMs,
   })
   closing = [
@@ -190,6 +192,7 @@ describe('a limit that the provider says', () => {
       policy,
       subjectsMax: 1,
       fitting: openFitting(0),
+      shard: WHOLE,
       now: () => nowMs,
     })
     const [forecast] = (await ticker.tick()).forecasts

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Adjustments, createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { openFitting } from '../../../analyzer/tick/fitting.ts'
+import { WHOLE } from '../../../analyzer/tick/shard.ts'
 import { createTicker } from '../../../analyzer/tick/ticker.ts'
 import { bucketAt } from '../../../analyzer/usage/window.ts'
 import type { WindowOptions } from '../../../analyzer/usage/window-options.ts'
@@ -38,6 +39,7 @@ const tickerOf = (quotas: readonly Quota[], subjectsMax = 100) => {
     policy: () => policy,
     subjectsMax,
     fitting: openFitting(0),
+    shard: WHOLE,
     now: () => nowMs,
   })
 }
@@ -154,6 +156,7 @@ test('what is changed for a subject holds in its forecast, in the next tick and 
     policy: () => policy,
     subjectsMax: 10,
     fitting: openFitting(0),
+    shard: WHOLE,
     now: () => nowMs,
   })
   const forecastUnder = async (adjustments: Partial<Adjustments>) => {
@@ -209,7 +212,14 @@ test('quotas that add up the same in the same windows share what is learnt, what
   ]
   const policy = createPolicy(quotas)
   const client = testStore.store.client
-  const ticker = createTicker({ client, policy: () => policy, subjectsMax: 10, fitting, now: () => nowMs })
+  const ticker = createTicker({
+    client,
+    policy: () => policy,
+    subjectsMax: 10,
+    fitting,
+    shard: WHOLE,
+    now: () => nowMs,
+  })
   const [soft, hard] = (await ticker.tick()).forecasts
   expect(learnt).toBe(2)
   expect(soft?.usageAtReset?.p50).toBeCloseTo(hard?.usageAtReset?.p50 ?? 0, -1)
@@ -313,6 +323,7 @@ describe('a store that fails', () => {
       policy: () => policy,
       subjectsMax: 1,
       fitting: openFitting(0),
+      shard: WHOLE,
       now: () => nowMs,
     })
     await expect(ticker.tick()).rejects.toThrow('gone')
@@ -331,6 +342,7 @@ describe('a store that fails', () => {
       policy: () => policy,
       subjectsMax: 1,
       fitting: openFitting(0),
+      shard: WHOLE,
       now: () => nowMs,
     })
     await expect(ticker.tick()).rejects.toThrow()

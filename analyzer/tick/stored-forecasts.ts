@@ -1,0 +1,84 @@
+/** Forecasts that other analyzers made, as the store keeps them: at most a twelfth of their window old. */
+import type { ClickHouseClient } from '@clickhouse/client'
+import { CONFIDENCES } from '../forecast/forecaster.ts'
+import { subjectMap } from '../policy/subject.ts'
+import { readRows } from '../usage/selection.ts'
+import { UNITS } from '../usage/units.ts'
+import type { FollowedQuota } from './followed-quota.ts'
+import { subjectFromJson } from './quota-series.ts'
+import { isInShard, type Shard } from './shard.ts'
+import type { SubjectForecast } from './subject-forecast.ts'
+
+/** How often they are read. */
+const READ_EVERY_MS = 60_000
+/** Most that are answered, those made last. */
+const STORED_MAX = 100_000
+
+type Maybe = number | null
+type Head = [
+  ...[quota: string, subject: string, tenant: string, consumer: string, unit: string],
+  ...[windowStartMs: number, windowEndMs: number, asOfMs: number, used: number, limit: number, probability: number],
+]
+type Tail = [
+  ...[e10: Maybe, e50: Maybe, e90: Maybe, u10: Maybe, u50: Maybe, u90: Maybe],
+  ...[h10: Maybe, h50: Maybe, h90: Maybe, burnRate: Maybe, confidence: string, why: string],
+]
+type StoredRow = [...Head, ...Tail]
+const HEAD = 11
+
+/** Answers what other analyzers forecast of these quotas. */
+export type ReadOthers = (following: readonly FollowedQuota[], nowMs: number) => Promise<readonly SubjectForecast[]>
+
+/** What is outside of the shard is read again every `READ_EVERY_MS`; meanwhile what was read is answered. */
+export function createOthers(client: ClickHouseClient, shard: Shard): ReadOthers {
+  let others: readonly SubjectForecast[] = []
+  let readAtMs = 0
+  return async (following, nowMs) => {
+    if (shard.count > 1 && nowMs >= readAtMs + READ_EVERY_MS) {
+      const quotas = new Map(following.map(quota => [quota.name, quota]))
+      const found: SubjectForecast[] = []
+      await readRows<StoredRow>(client, storedSql, { nowMs, max: STORED_MAX }, row => {
+        const quota = quotas.get(row[0])
+        const forecast = quota && toForecast(quota, row)
+        if (forecast && !isInShard(shard, quota, Object.values(forecast.subject))) found.push(forecast)
+      })
+      others = found
+      readAtMs = nowMs
+    }
+    return others.filter(({ windowEndMs }) => windowEndMs > nowMs)
+  }
+}
+
+/** The last one of each subject in its open window. */
+const millis = (column: string) => `toUnixTimestamp64Milli(${column})`
+
+const storedSql = `SELECT quota, subject, tenant, consumer, unit, ${millis('window_start')}, ${millis('window_end')},
+     ${millis('as_of')}, used, \`limit\`, probability, ${millis('exhaustion_p10')}, ${millis('exhaustion_p50')},
+     ${millis('exhaustion_p90')}, usage_p10, usage_p50, usage_p90, headroom_p10, headroom_p50, headroom_p90, burn_rate,
+     confidence, why
+   FROM forecasts
+   WHERE window_end > fromUnixTimestamp64Milli({nowMs:Int64})
+   ORDER BY as_of DESC
+   LIMIT 1 BY quota, subject
+   LIMIT {max:UInt32}`
+
+function toForecast(quota: FollowedQuota, row: StoredRow): SubjectForecast | null {
+  const [name, json, tenant, consumer, unitName, windowStartMs, windowEndMs, asOfMs, used, limit, probability] = row
+  const [e10, e50, e90, u10, u50, u90, h10, h50, h90, burnRate, confidenceName, why] = row.slice(HEAD) as Tail
+  const unit = UNITS.find(one => one === unitName)
+  const confidence = CONFIDENCES.find(one => one === confidenceName)
+  const subject = subjectFromJson(quota, json)
+  if (!unit || !confidence || !subject) return null
+  return {
+    quota: name,
+    subject: subjectMap(quota, subject),
+    tenant: tenant || null,
+    consumer: consumer || null,
+    ...{ unit, limit, limitChanges: [], upstream: null },
+    ...{ used, windowStartMs, windowEndMs, asOfMs, probability, burnRate, confidence, why, crossing: null },
+    exhaustionAtMs: { p10: e10, p50: e50, p90: e90 },
+    usageAtReset: u10 === null || u50 === null || u90 === null ? null : { p10: u10, p50: u50, p90: u90 },
+    headroom: h10 === null || h50 === null || h90 === null ? null : { p10: h10, p50: h50, p90: h90 },
+    isStored: true,
+  }
+}
