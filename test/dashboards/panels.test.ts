@@ -10,6 +10,8 @@ import { type Expansion, expand, instantOf, secondsOf, type Values } from './exp
 
 const JSON_DIR = new URL('../../dashboards/json/', import.meta.url)
 const ALERTS = new URL('../../deploy/grafana/provisioning/alerting/quotacast.json', import.meta.url)
+/** Seconds on two free cores; others may want them too. */
+const FILL_MS = 300_000
 /** Points that a panel of half the width asks for. */
 const POINTS = 800
 /** Statements that read calls of the last hours only, which are found by arrival and minute. */
@@ -44,7 +46,7 @@ const variablesOf = ({ templating }: Dashboard): Variable[] =>
 let demo: DemoStore
 beforeAll(async () => {
   demo = await openDemoStore()
-})
+}, FILL_MS)
 afterAll(() => demo?.close())
 
 async function ask(sql: string): Promise<Answer> {
