@@ -98,7 +98,7 @@ async function startDemo(): Promise<Demo> {
   const ports = await freePorts(keys.length + 1)
   const settings = [...keys, 'analyzer.port'].flatMap((key, index) => ['--set', `${key}=${ports[index]}`])
   const args = [join(REPOSITORY, 'deploy/main.ts'), 'up', '--demo', '--data', join(dir, 'demo'), ...settings]
-  const child = spawn(process.execPath, args, { stdio: ['ignore', 'ignore', 'inherit'] })
+  const child = spawn(process.execPath, args, { stdio: 'ignore' })
   const exited = new Promise(resolve => child.once('exit', resolve))
   const stop = async () => {
     child.kill('SIGTERM')

@@ -6,8 +6,8 @@ const LIMITS_SHOWN_MAX = 2.2
 
 export interface FanChartProps {
   path: PathAnswer
-  /** What is asked about: drawn instead of what is. */
-  limit: number
+  /** What is asked about, drawn instead of what is; `null` while it is unknown. */
+  limit: number | null
   growth: number
 }
 
@@ -38,17 +38,13 @@ export function columnsOf({ path, limit, growth }: FanChartProps): Columns {
 }
 
 /** The limit as it changes by itself, unless another one is asked about. */
-const limitAt = ({ forecast }: PathAnswer, limit: number, atMs: number): number =>
+const limitAt = ({ forecast }: PathAnswer, limit: number | null, atMs: number): number | null =>
   limit === forecast.limit ? (forecast.limitChanges.findLast(({ fromMs }) => fromMs <= atMs)?.limit ?? limit) : limit
 
 /** The highest value that the chart shows. */
-export function topOf(columns: Columns, limit: number): number {
+export function topOf(columns: Columns, limit: number | null): number {
   const [, used = [], p90 = []] = columns
-  const most = Math.max(0, ...[...used, ...p90].map(value => value ?? 0))
-  return Math.max(
-    limit * 1.08,
-    Math.min(most * 1.05, limit * LIMITS_SHOWN_MAX),
-    Math.max(...used.map(value => value ?? 0)) * 1.05,
-    1,
-  )
+  const mostOf = (column: readonly (number | null)[]) => Math.max(0, ...column.map(value => value ?? 0)) * 1.05
+  const shown = limit === null ? Number.POSITIVE_INFINITY : limit * LIMITS_SHOWN_MAX
+  return Math.max(1, (limit ?? 0) * 1.08, mostOf(used), Math.min(mostOf(p90), shown))
 }

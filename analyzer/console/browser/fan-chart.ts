@@ -36,7 +36,7 @@ export function FanChart(props: FanChartProps) {
     }
   }, [isDark])
   useEffect(() => plot.current?.setData(columns as uPlot.AlignedData), [path, limit, props.growth])
-  const words = `${formatAmount(path.forecast.used, unit)} used until ${formatInstant(asOfMs, asOfMs)}; the limit is ${formatAmount(limit, unit)}.`
+  const words = `${formatAmount(path.forecast.used, unit)} used until ${formatInstant(asOfMs, asOfMs)}; the limit is ${limit === null ? 'not known' : formatAmount(limit, unit)}.`
   return html`<figure class="chart">
     <div ref=${box} role="img" aria-label=${`Use against the limit. ${words} ${outlookWords(path)}`}></div>
     <figcaption>

@@ -3,11 +3,12 @@ import { useMemo, useState } from 'preact/hooks'
 import type { ForecastAnswer } from '../../api/forecast-schema.ts'
 import type { NextAnswer } from '../../api/next.ts'
 import { queryOf } from './api.ts'
-import { formatAmount, formatProbability, formatShare, formatSubject, formatUnit, formatWhen } from './format.ts'
+import { formatAmount, formatProbability, formatShare, formatSubject, formatWhen } from './format.ts'
 import { html } from './html.ts'
 import { useLive, useTicks } from './live.ts'
 import { At, Bar, Choice, Empty, Failure, Heading, Tile, toneOf } from './parts.ts'
 import { linkTo, subjectLink } from './router.ts'
+import { limitWords, runsOutWords, shareUsed } from './standing.ts'
 import { useIsNarrow } from './use-media.ts'
 import { useNow, useResource, useSettled } from './use-resource.ts'
 import { type Seen, VirtualList } from './virtual-list.ts'
@@ -132,15 +133,9 @@ function Row({ index, forecast, nowMs }: { index: number; forecast: ForecastAnsw
   const rowIndex = index + 2
   if (forecast === undefined)
     return html`<div role="row" aria-rowindex=${rowIndex} class="row blank"><span role="cell">…</span></div>`
-  const { quota, subject, probability, exhaustionAtMs, used, limit, unit, windowEndMs } = forecast
-  const share = limit > 0 ? used / limit : 1
+  const { quota, subject, probability, used, unit, windowEndMs } = forecast
+  const share = shareUsed(forecast)
   const tone = toneOf(probability, share)
-  const runsOut =
-    used >= limit
-      ? 'used up'
-      : exhaustionAtMs.p50 === null
-        ? 'not before the reset'
-        : formatWhen(exhaustionAtMs.p50, nowMs)
   return html`<div role="row" aria-rowindex=${rowIndex} class="row">
     <span role="cell" class="c-subject">
       <a href=${subjectLink(quota, subject)}>${formatSubject(subject)}</a><small>${quota}</small>
@@ -148,10 +143,10 @@ function Row({ index, forecast, nowMs }: { index: number; forecast: ForecastAnsw
     <span role="cell" class=${`c-risk ${probability === null ? '' : tone}`} title="Probability of running out before the reset">
       <b>${formatProbability(probability)}</b><${Bar} share=${probability ?? 0} tone=${tone} />
     </span>
-    <span role="cell" class=${`c-when ${share >= 1 ? 'bad' : ''}`}>${runsOut}</span>
+    <span role="cell" class=${`c-when ${share >= 1 ? 'bad' : ''}`}>${runsOutWords(forecast, nowMs)}</span>
     <span role="cell" class="c-used">
-      <span>${formatAmount(used, unit)} <small>of ${formatAmount(limit, unit)} ${formatUnit(unit)}</small></span>
-      <${Bar} share=${share} tone=${share >= 1 ? 'bad' : ''} /><small class="share">${formatShare(share)}</small>
+      <span>${formatAmount(used, unit)} <small>${limitWords(forecast)}</small></span>
+      <${Bar} share=${share} tone=${share >= 1 ? 'bad' : ''} /><small class="share">${forecast.limit === null ? '' : formatShare(share)}</small>
     </span>
     <span role="cell" class="c-reset"><small class="only-narrow">resets </small>${formatWhen(windowEndMs, nowMs)}</span>
   </div>`

@@ -11,13 +11,13 @@ import {
   formatProbability,
   formatShare,
   formatSubject,
-  formatUnit,
   formatWhen,
 } from './format.ts'
 import { html } from './html.ts'
 import { useTicks } from './live.ts'
 import { Answered, Bar, Heading, Panel, Tile, toneOf } from './parts.ts'
 import { linkTo, type Route, subjectLink, subjectOf } from './router.ts'
+import { isUsedUp, limitWords, runsOutWords, shareUsed, upstreamWords } from './standing.ts'
 import { RecentCalls, Reservations } from './subject-calls.ts'
 import { SubjectDenials } from './subject-denials.ts'
 import { useNow, useResource } from './use-resource.ts'
@@ -86,26 +86,30 @@ function Outlook({ path }: { path: PathAnswer }) {
 }
 
 function Standing({ forecast, nowMs }: { forecast: ForecastAnswer; nowMs: number }) {
-  const { used, limit, unit, probability, exhaustionAtMs, headroom, burnRate, windowEndMs, blocked } = forecast
-  const { p10, p50, p90 } = exhaustionAtMs
-  const isUsedUp = used >= limit
-  const tone = toneOf(probability, limit > 0 ? used / limit : 1)
+  const { used, limit, unit, probability, exhaustionAtMs, headroom, burnRate, windowEndMs } = forecast
+  const { p10, p90 } = exhaustionAtMs
+  const share = shareUsed(forecast)
+  const tone = toneOf(probability, share)
   const at = (atMs: number | null) => (atMs === null ? 'after the reset' : formatInstant(atMs, nowMs))
-  const runsOut = isUsedUp ? 'used up' : p50 === null ? 'not before the reset' : formatWhen(p50, nowMs)
   const left =
     headroom === null ? '' : `8 in 10: ${formatAmount(headroom.p10, unit)} to ${formatAmount(headroom.p90, unit)}`
-  return html`${
-    blocked !== null &&
-    html`<div class="failure" role="status"><strong>This ${blocked.what} is blocked</strong>
-    ${blocked.untilMs === null ? 'until somebody lifts the block' : `until ${formatInstant(blocked.untilMs, nowMs)}`}, whatever is left.</div>`
-  }
+  const upstream = upstreamWords(forecast, nowMs)
+  return html`<${Blocked} forecast=${forecast} nowMs=${nowMs} />
   <dl class="tiles" aria-label="Standing">
-    <${Tile} label="Used" value=${formatAmount(used, unit)} note=${`of ${formatAmount(limit, unit)} ${formatUnit(unit)}, ${formatShare(limit > 0 ? used / limit : 1)}`} />
+    <${Tile} label="Used" value=${formatAmount(used, unit)} note=${`${limitWords(forecast)}${limit === null ? '' : `, ${formatShare(share)}`}`} />
     <${Tile} label="Risk of running out" value=${formatProbability(probability)} tone=${tone === 'good' ? '' : tone} note=${`burn rate ${formatNumber(burnRate)}`} />
-    <${Tile} label="Runs out" value=${runsOut} note=${isUsedUp || p10 === null ? '' : `8 in 10: ${at(p10)} to ${at(p90)}`} />
+    <${Tile} label="Runs out" value=${runsOutWords(forecast, nowMs)} note=${isUsedUp(forecast) || p10 === null ? '' : `8 in 10: ${at(p10)} to ${at(p90)}`} />
     <${Tile} label="Left at the reset" value=${formatAmount(headroom?.p50 ?? null, unit)} note=${left} />
     <${Tile} label="Reset" value=${formatWhen(windowEndMs, nowMs)} note=${formatInstant(windowEndMs, nowMs)} />
-  </dl>`
+  </dl>
+  ${upstream !== null && html`<p class="hint after">${upstream}</p>`}`
+}
+
+function Blocked({ forecast: { blocked }, nowMs }: { forecast: ForecastAnswer; nowMs: number }) {
+  if (blocked === null) return null
+  const until =
+    blocked.untilMs === null ? 'until somebody lifts the block' : `until ${formatInstant(blocked.untilMs, nowMs)}`
+  return html`<div class="failure" role="status"><strong>This ${blocked.what} is blocked</strong> ${until}, whatever is left.</div>`
 }
 
 /** Other forecasts of the same tenant and consumer. */
@@ -121,11 +125,11 @@ function OtherQuotas({ forecasts }: { forecasts: readonly ForecastAnswer[] }) {
 }
 
 function OtherQuota({ forecast }: { forecast: ForecastAnswer }) {
-  const { quota, subject, used, limit, unit, probability } = forecast
-  const share = limit > 0 ? used / limit : 1
+  const { quota, subject, used, unit, probability } = forecast
+  const tone = toneOf(probability, shareUsed(forecast))
   return html`
     <a href=${subjectLink(quota, subject)}>${quota}<small> ${formatSubject(subject)}</small></a>
-    <span>${formatAmount(used, unit)} <small>of ${formatAmount(limit, unit)} ${formatUnit(unit)}</small><${Bar} share=${share} tone=${toneOf(probability, share)} /></span>
-    <span class=${`risk ${toneOf(probability, share)}`}>${probability === null ? '' : `${formatProbability(probability)} risk`}</span>
+    <span>${formatAmount(used, unit)} <small>${limitWords(forecast)}</small><${Bar} share=${shareUsed(forecast)} tone=${tone} /></span>
+    <span class=${`risk ${tone}`}>${probability === null ? '' : `${formatProbability(probability)} risk`}</span>
   `
 }

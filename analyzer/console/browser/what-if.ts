@@ -3,9 +3,10 @@ import { useEffect, useState } from 'preact/hooks'
 import type { ForecastAnswer } from '../../api/forecast-schema.ts'
 import type { WhatIfAnswer } from '../../api/what-if.ts'
 import { type ApiError, postJson } from './api.ts'
-import { formatAmount, formatGrowth, formatProbability, formatUnit, formatWhen } from './format.ts'
+import { formatAmount, formatGrowth, formatProbability, formatUnit } from './format.ts'
 import { html } from './html.ts'
 import { Failure } from './parts.ts'
+import { runsOutWords } from './standing.ts'
 import { toApiError, useSettled } from './use-resource.ts'
 
 /** Sliders are logarithms: a quarter to four times, in twentieths of a doubling. */
@@ -23,9 +24,9 @@ export const AS_IT_IS: Wish = { limitSteps: 0, growthSteps: 0 }
 
 const factorOf = (steps: number): number => 2 ** (steps / STEPS_PER_DOUBLING)
 
-/** The limit and the growth of a wish, as the API is asked. */
-export const conditionsOf = ({ limitSteps, growthSteps }: Wish, limit: number) => ({
-  limit: limitSteps === 0 ? limit : Math.round(limit * factorOf(limitSteps)),
+/** The limit (`null` while it is unknown) and the growth of a wish. */
+export const conditionsOf = ({ limitSteps, growthSteps }: Wish, limit: number | null) => ({
+  limit: limitSteps === 0 || limit === null ? limit : Math.round(limit * factorOf(limitSteps)),
   growth: Number(factorOf(growthSteps).toFixed(4)),
 })
 
@@ -45,8 +46,12 @@ export function WhatIf({ forecast, wish, onWish, nowMs }: WhatIfProps) {
       <h2 id="what-if">What if?</h2>
       <button type="button" class="quiet" disabled=${!isChanged} onClick=${() => onWish(AS_IT_IS)}>As it is</button>
     </div>
-    <${Slider} label="Limit" steps=${wish.limitSteps} onSteps=${(limitSteps: number) => onWish({ ...wish, limitSteps })}
-      words=${`${formatAmount(limit, forecast.unit)} ${formatUnit(forecast.unit)} (${formatGrowth(limit / forecast.limit)})`} />
+    ${
+      limit !== null &&
+      forecast.limit !== null &&
+      html`<${Slider} label="Limit" steps=${wish.limitSteps} onSteps=${(limitSteps: number) => onWish({ ...wish, limitSteps })}
+      words=${`${formatAmount(limit, forecast.unit)} ${formatUnit(forecast.unit)} (${formatGrowth(limit / forecast.limit)})`} />`
+    }
     <${Slider} label="Demand from now on" steps=${wish.growthSteps} onSteps=${(growthSteps: number) => onWish({ ...wish, growthSteps })}
       words=${`${growth === 1 ? 'as expected' : `× ${growth.toFixed(2)} (${formatGrowth(growth)})`}`} />
     ${error !== null && html`<${Failure} error=${error} />`}
@@ -73,13 +78,19 @@ function Slider({
   </label>`
 }
 
+/** What is asked about; what stays as it is is not stated. */
+function askedOf(wish: Wish, known: number | null) {
+  const { limit, growth } = conditionsOf(wish, known)
+  return limit === null || limit === known ? { growth } : { limit, growth }
+}
+
 /** The newest answer to the newest wish; older questions are given up. */
 function useWhatIf({ quota, subject, limit }: ForecastAnswer, wish: Wish) {
   const [state, setState] = useState<{ answer: WhatIfAnswer | null; error: ApiError | null }>({
     answer: null,
     error: null,
   })
-  const settled = useSettled(JSON.stringify({ quota, subject, ...conditionsOf(wish, limit) }), SETTLE_MS)
+  const settled = useSettled(JSON.stringify({ quota, subject, ...askedOf(wish, limit) }), SETTLE_MS)
   useEffect(() => {
     const abort = new AbortController()
     postJson<WhatIfAnswer>('/v1/forecasts/what-if', JSON.parse(settled), abort.signal)
@@ -94,11 +105,9 @@ function useWhatIf({ quota, subject, limit }: ForecastAnswer, wish: Wish) {
 
 function Comparison({ now, whatIf, nowMs }: { now: ForecastAnswer; whatIf: ForecastAnswer | null; nowMs: number }) {
   const { unit } = now
-  const when = ({ used, limit, exhaustionAtMs: { p50 } }: ForecastAnswer) =>
-    used >= limit ? 'used up' : p50 === null ? 'not before the reset' : formatWhen(p50, nowMs)
   const rows: [string, (forecast: ForecastAnswer) => string][] = [
     ['Risk', ({ probability }) => formatProbability(probability)],
-    ['Runs out', when],
+    ['Runs out', forecast => runsOutWords(forecast, nowMs)],
     ['Use at the reset', ({ usageAtReset }) => formatAmount(usageAtReset?.p50 ?? null, unit)],
     ['Left then', ({ headroom }) => formatAmount(headroom?.p50 ?? null, unit)],
   ]

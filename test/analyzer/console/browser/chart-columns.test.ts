@@ -10,7 +10,10 @@ const {
   ...answer
 } = { ...base, windowStartMs: 0, asOfMs: 2_000, windowEndMs: 4_000 }
 const path: PathAnswer = {
-  forecast: { ...answer, used: 40, limit: 100, limitChanges: [], dataAgeMs: 0, blocked: null, bindsFirst: [] },
+  forecast: {
+    ...answer,
+    ...{ used: 40, limit: 100, limitChanges: [], upstream: null, dataAgeMs: 0, blocked: null, bindsFirst: [] },
+  },
   history: [
     [0, 0],
     [1_000, 30],
@@ -52,5 +55,7 @@ describe('the columns of a fan chart', () => {
   test('a band far above the limit does not press the rest to the ground, use is always seen', () => {
     expect(topOf(columnsOf({ path, limit: 100, growth: 1 }), 100)).toBeCloseTo(220)
     expect(topOf(columnsOf({ path, limit: 10, growth: 1 }), 10)).toBeCloseTo(42)
+    // Without a limit there is nothing that a band could be far above.
+    expect(topOf(columnsOf({ path, limit: null, growth: 1 }), null)).toBeCloseTo(525)
   })
 })

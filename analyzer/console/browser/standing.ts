@@ -1,0 +1,32 @@
+/** Where a subject stands, in a few words: the same ones on every page. */
+import type { ForecastAnswer } from '../../api/forecast-schema.ts'
+import { formatAmount, formatUnit, formatWhen } from './format.ts'
+
+/** What is used of the limit, as a share; 0 while the provider has not told its limit. */
+export const shareUsed = ({ used, limit }: ForecastAnswer): number =>
+  limit === null ? 0 : limit > 0 ? used / limit : 1
+
+export const isUsedUp = ({ used, limit }: ForecastAnswer): boolean => limit !== null && used >= limit
+
+export function runsOutWords(forecast: ForecastAnswer, nowMs: number): string {
+  const { p50 } = forecast.exhaustionAtMs
+  if (isUsedUp(forecast)) return 'used up'
+  if (p50 !== null) return formatWhen(p50, nowMs)
+  return forecast.probability === null ? 'cannot be said' : 'not before the reset'
+}
+
+export const limitWords = ({ limit, unit }: ForecastAnswer): string =>
+  limit === null ? `${formatUnit(unit)}, limit unknown` : `of ${formatAmount(limit, unit)} ${formatUnit(unit)}`
+
+/** What the provider said last, where it sets the limit; `null` where it does not, or said nothing. */
+export function upstreamWords({ upstream, unit }: ForecastAnswer, nowMs: number): string | null {
+  if (upstream === null) return null
+  const { limit, remaining, resetAtMs, deniedUntilMs, asOfMs } = upstream
+  const said = [
+    ...(remaining === null ? [] : [`${formatAmount(remaining, unit)} ${formatUnit(unit)} left`]),
+    ...(limit === null ? [] : [`of ${formatAmount(limit, unit)}`]),
+    ...(resetAtMs === null ? [] : [`to be refilled ${formatWhen(resetAtMs, nowMs)}`]),
+    ...(deniedUntilMs === null ? [] : [`come again ${formatWhen(deniedUntilMs, nowMs)}`]),
+  ]
+  return `The provider said ${asOfMs === 0 ? '' : `${formatWhen(asOfMs, nowMs)}: `}${said.join(', ')}.`
+}
