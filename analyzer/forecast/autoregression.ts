@@ -4,14 +4,18 @@
  * day or a week) err differently and are pooled. Paths feed resampled errors back in, so that what is uncertain early
  * makes what follows uncertain. Good for steady and seasonal keys.
  */
-import { type History, totalBetween } from './history.ts'
-import { laggedProducts, solveSymmetric } from './least-squares.ts'
+import { firstUseMs, type History, totalBetween } from './history.ts'
+import { addLagged, laggedProducts, solveSymmetric } from './least-squares.ts'
 import { knotsOf, type PathAsk, type PathSource, type Paths } from './paths.ts'
 import { uniform } from './random.ts'
 import { cumulate, type Fitted, phaseOf, walk } from './walk.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
+/** More than so far ahead, what is known for long is learnt in steps of hours that are not told apart there. */
+const COARSE_STEP_MS = 3 * HOUR_MS
+const COARSE_LEFT_MS = 3 * DAY_MS
+const COARSE_KNOWN_MS = 14 * DAY_MS
 /** Most steps that are learnt from: six weeks of hours. */
 const STEPS_MAX = 1_008
 /** Fewer steps than this have nothing to teach. */
@@ -47,9 +51,12 @@ const VARIANTS: readonly Variant[] = [
 /** How far around each whole day the lags reach, in steps. */
 const NEAR = { many: { before: 4, day: 2, days: 1, week: 2 }, few: { before: 2, day: 1, days: 0, week: 1 } } as const
 
-/** Steps of the series that an autoregression learns from: hours, or the steps there are for windows below a day. */
-const autoregressionStepMs = (history: History, windowMs: number): number =>
-  windowMs >= DAY_MS ? Math.max(HOUR_MS, history.stepMs) : history.stepMs
+/** Steps that an autoregression learns from: hours, longer ones far ahead, what there is for windows below a day. */
+function autoregressionStepMs(history: History, { atMs, windowMs, leftMs }: PathAsk): number {
+  if (windowMs < DAY_MS) return history.stepMs
+  const isCoarse = leftMs >= COARSE_LEFT_MS && atMs - firstUseMs(history) >= COARSE_KNOWN_MS
+  return Math.max(isCoarse ? COARSE_STEP_MS : HOUR_MS, history.stepMs)
+}
 
 /** An autoregression of one series, to be walked from its end or from an earlier instant. */
 interface Autoregression {
@@ -60,8 +67,9 @@ interface Autoregression {
 }
 
 /** Fits every variant to what was known at `atMs`; `null` when the history is too short to learn from. */
-function fitAutoregression(history: History, atMs: number, windowMs: number): Autoregression | null {
-  const stepMs = autoregressionStepMs(history, windowMs)
+function fitAutoregression(history: History, ask: PathAsk): Autoregression | null {
+  const { atMs } = ask
+  const stepMs = autoregressionStepMs(history, ask)
   const values = lastSteps(history, atMs, stepMs)
   if (values.length < STEPS_MIN) return null
   const daySteps = Math.max(1, Math.round(DAY_MS / stepMs))
@@ -133,9 +141,8 @@ function fitVariant(values: Float64Array, variant: Variant, daySteps: number): F
   if (lags.length === 0 || length - from < 2 * size) return null
   const floor = LOG_FLOOR * meanOf(values) + Number.MIN_VALUE
   const levels = isLog ? values.map(value => Math.log(Math.max(value, floor))) : values
-  const changes = Float64Array.from({ length }, (_, t) =>
-    difference > 0 ? (levels[t + difference] ?? 0) - (levels[t] ?? 0) : (levels[t] ?? 0),
-  )
+  const changes = levels.slice(difference)
+  for (let t = 0; difference > 0 && t < length; t++) changes[t] = (changes[t] ?? 0) - (levels[t] ?? 0)
   const mean = meanOf(changes)
   const deviation = Math.sqrt(meanOf(changes.map(value => (value - mean) ** 2))) + Number.MIN_VALUE
   const standard = changes.map(value => (value - mean) / deviation)
@@ -185,14 +192,17 @@ function errorsOf(values: Float64Array, lags: Int32Array, coefficients: Float64A
   const { length } = values
   const from = lags.at(-1) ?? 0
   const count = length - from
-  const errors = new Float64Array(count)
-  const squares = new Float64Array(daySteps)
-  const counts = new Float64Array(daySteps)
+  const said = new Float64Array(count).fill(coefficients[lags.length] ?? 0)
+  addLagged(said, { values, from, stride: 1, coefficients, lags, count: lags.length })
+  const errors = said.map((value, index) => (values[from + index] ?? 0) - value)
+  // What is known for less than two days has no time of the day.
+  const phases = count < 2 * daySteps ? 1 : daySteps
+  const squares = new Float64Array(phases)
+  const counts = new Float64Array(phases)
   let all = 0
   for (let t = from; t < length; t++) {
-    const error = (values[t] ?? 0) - predict(values, t, lags, coefficients)
-    errors[t - from] = error
-    const phase = phaseOf(t - length, daySteps)
+    const error = errors[t - from] ?? 0
+    const phase = phaseOf(t - length, phases)
     squares[phase] = (squares[phase] ?? 0) + error * error
     counts[phase] = (counts[phase] ?? 0) + 1
     all += error * error
@@ -201,8 +211,8 @@ function errorsOf(values: Float64Array, lags: Int32Array, coefficients: Float64A
     let sum = (SPREAD_PRIOR_COUNT * all) / count
     let weight = SPREAD_PRIOR_COUNT
     for (let near = -1; near <= 1; near++) {
-      sum += squares[phaseOf(phase + near, daySteps)] ?? 0
-      weight += counts[phaseOf(phase + near, daySteps)] ?? 0
+      sum += squares[phaseOf(phase + near, phases)] ?? 0
+      weight += counts[phaseOf(phase + near, phases)] ?? 0
     }
     return Math.sqrt(sum / weight) + Number.MIN_VALUE
   })
@@ -210,15 +220,9 @@ function errorsOf(values: Float64Array, lags: Int32Array, coefficients: Float64A
   const size = coefficients.length
   const widening = Math.sqrt((count + size) / (count - size))
   for (let t = from; t < length; t++) {
-    errors[t - from] = (widening * (errors[t - from] ?? 0)) / (spreads[phaseOf(t - length, daySteps)] ?? 1)
+    errors[t - from] = (widening * (errors[t - from] ?? 0)) / (spreads[phaseOf(t - length, phases)] ?? 1)
   }
   return { errors, spreads }
-}
-
-function predict(values: Float64Array, t: number, lags: Int32Array, coefficients: Float64Array): number {
-  let value = coefficients[lags.length] ?? 0
-  for (let j = 0; j < lags.length; j++) value += (coefficients[j] ?? 0) * (values[t - (lags[j] ?? 0)] ?? 0)
-  return value
 }
 
 function meanOf(values: Float64Array): number {
@@ -230,8 +234,8 @@ function meanOf(values: Float64Array): number {
 /** The path source: fit once, walked from wherever it is asked. */
 export const autoregression: PathSource = {
   name: 'autoregression',
-  fit: (history, { atMs, windowMs }) => {
-    const fitted = fitAutoregression(history, atMs, windowMs)
+  fit: (history, fitAsk) => {
+    const fitted = fitAutoregression(history, fitAsk)
     return ask => fitted && walkAutoregression(fitted, history, ask)
   },
 }

@@ -15,7 +15,7 @@ const MIXED_SCORE = 1
 /** Scores of the mixed paths at which the calibrator is asked: around the quantiles that will be read off. */
 const SCORES_ASKED = [1.8, 0.8, 0, -0.8, -1.8] as const
 /** The same, and where the paths are as good as sure: a key that is always alike goes from never to always at once. */
-const SCORES_ANSWERED = [...SCORES_ASKED, -3.5] as const
+const SCORES_ANSWERED = [3.5, ...SCORES_ASKED, -3.5] as const
 /** Instants at which the mixed paths are looked at to find these. */
 const SCAN = 12
 /** Instants that are asked in any case. */

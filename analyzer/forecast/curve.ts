@@ -4,7 +4,7 @@
  * the curve answers every limit, and every reset within its reach, as the paths themselves would.
  */
 import { normalQuantile } from './normal.ts'
-import { type Paths, quantilesInOrder } from './paths.ts'
+import { insertionSort, orderOf, type Paths, quantilesInOrder } from './paths.ts'
 
 /** Levels of the quantiles that are kept. */
 export const CURVE_LEVELS = [0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975] as const
@@ -24,34 +24,26 @@ export interface Curve {
   /** Time between knots; knot `k` is at `fromMs + (k + 1) × knotMs`. */
   knotMs: number
   /** Knot-major: quantile `l` of the running total at knot `k` is at `k × CURVE_LEVELS.length + l`. */
-  totals: Float32Array
+  totals: Float64Array | Float16Array
+  /** What a total of 1 stands for. */
+  unit: number
 }
 
 /** Makes the curve of paths that begin at `fromMs`, of every so-many-th of their knots, which divides their number. */
 export function toCurve({ leftMs, knots, totals, weights }: Paths, fromMs: number, every = 1): Curve {
   const levels = CURVE_LEVELS.length
-  const kept = new Float32Array((knots / every) * levels)
+  const kept = new Float64Array((knots / every) * levels)
   const column = new Float64Array(weights.length)
-  const order = Uint32Array.from(weights, (_, path) => path)
+  let order: Uint32Array | null = null
   for (let knot = 0; knot < knots / every; knot++) {
     const last = (knot + 1) * every - 1
     for (let path = 0; path < column.length; path++) column[path] = totals[path * knots + last] ?? 0
     // From one knot to the next few paths change places: what is almost sorted is sorted by insertion at once.
-    if (knot === 0) order.sort((a, b) => (column[a] ?? 0) - (column[b] ?? 0))
-    else insertionSort(order, column)
+    if (order) insertionSort(order, column)
+    else order = orderOf(column)
     kept.set(quantilesInOrder(column, weights, order, CURVE_LEVELS), knot * levels)
   }
-  return { fromMs, knotMs: (leftMs / knots) * every, totals: kept }
-}
-
-function insertionSort(order: Uint32Array, values: Float64Array): void {
-  for (let i = 1; i < order.length; i++) {
-    const one = order[i] ?? 0
-    const value = values[one] ?? 0
-    let at = i - 1
-    for (; at >= 0 && (values[order[at] ?? 0] ?? 0) > value; at--) order[at + 1] = order[at] ?? 0
-    order[at + 1] = one
-  }
+  return { fromMs, knotMs: (leftMs / knots) * every, totals: kept, unit: 1 }
 }
 
 /** Writes the quantiles of what is asked for in `[fromMs, toMs)`, both within the curve's reach. */
@@ -62,7 +54,7 @@ export function quantilesBetween(curve: Curve, fromMs: number, toMs: number, out
   for (let level = 1; level < out.length; level++) out[level] = Math.max(out[level] ?? 0, out[level - 1] ?? 0)
 }
 
-function addTotalsAt({ fromMs, knotMs, totals }: Curve, atMs: number, sign: number, out: Float64Array): void {
+function addTotalsAt({ fromMs, knotMs, totals, unit }: Curve, atMs: number, sign: number, out: Float64Array): void {
   const levels = CURVE_LEVELS.length
   const knots = totals.length / levels
   const at = Math.max(0, (atMs - fromMs) / knotMs)
@@ -71,7 +63,7 @@ function addTotalsAt({ fromMs, knotMs, totals }: Curve, atMs: number, sign: numb
   for (let level = 0; level < levels; level++) {
     const before = knot > 0 ? (totals[(knot - 1) * levels + level] ?? 0) : 0
     const after = totals[knot * levels + level] ?? 0
-    out[level] = (out[level] ?? 0) + sign * (before + share * (after - before))
+    out[level] = (out[level] ?? 0) + sign * unit * (before + share * (after - before))
   }
 }
 

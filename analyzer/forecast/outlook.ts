@@ -8,13 +8,15 @@ import { CURVE_LEVELS, type Curve, toCurve } from './curve.ts'
 import { firstUseMs, type History, totalBetween } from './history.ts'
 import { drawAll, fitMix, mixPaths, SOURCES } from './mix.ts'
 import { weightedQuantiles } from './paths.ts'
+import { HISTORY_TRAITS, historyTraits } from './traits.ts'
 
 /** Knots of the mixed curve, and how many of them the curves of its sources skip. */
 const KNOTS = 24
 const SOURCE_EVERY = 3
-/** Most earlier windows and periods that are looked at. */
+/** The largest total is kept as this, half of what half a float can hold. */
+const TOTAL_MAX = 32_768
+/** Most earlier windows that are looked at. */
 const PAST_MAX = 60
-const DAY_MS = 86_400_000
 const LEVELS = CURVE_LEVELS.length
 const SOURCE_VALUES = (KNOTS / SOURCE_EVERY) * LEVELS
 /** Where each part begins in an outlook's values. */
@@ -31,44 +33,42 @@ export interface Outlook {
   atMs: number
   untilMs: number
   windowMs: number
-  values: Float32Array
+  /** What a total of 1 stands for among the values: halves of floats reach over nine digits, and are good for three. */
+  unit: number
+  values: Float16Array
 }
 
 /** Traits of a series, in their order. */
 export const TRAITS = [
-  /** Share of the earlier periods (days, or windows when shorter) in which anything was used. */
-  'active share',
-  /** Standard deviation of the logarithms of their totals, without the idle ones. */
-  'spread',
-  /** Logarithm of the mean of the last three of them over the mean of all. */
-  'trend',
-  /** Share of the recent parts of a period in which nothing was used, and the spread of the others. */
-  'idle share',
-  'part spread',
-  /** Correlation of parts of consecutive days: how seasonal the series is. */
-  'season',
+  ...HISTORY_TRAITS,
   /** How many earlier instants the sources were scored at, and how they did: see `SourceRecord`. */
   'origins',
   'past bias',
   'past width',
 ] as const
 
+/** How far ahead a series is looked at, in windows of `windowMs`. */
+export type OutlookAsk = Pick<Outlook, 'atMs' | 'untilMs' | 'windowMs'>
+
 /** Fits the sources at `atMs`, for windows of `windowMs` and as far as `untilMs`. */
-export function toOutlook(history: History, ask: { atMs: number; untilMs: number; windowMs: number }): Outlook {
+export function toOutlook(history: History, ask: OutlookAsk): Outlook {
   const { atMs, untilMs, windowMs } = ask
   const pathAsk = { atMs, leftMs: untilMs - atMs, windowMs, knots: KNOTS }
   const fit = fitMix(history, pathAsk)
   const drawn = drawAll(fit, pathAsk)
   const mixed = mixPaths(drawn, fit.weights)
-  const values = new Float32Array(AT.traits + TRAITS.length).fill(Number.NaN)
-  if (mixed) values.set(toCurve(mixed, atMs).totals)
+  const totals = new Float64Array(AT.weights).fill(Number.NaN)
+  if (mixed) totals.set(toCurve(mixed, atMs).totals)
   drawn.forEach((paths, source) => {
-    if (paths) values.set(toCurve(paths, atMs, SOURCE_EVERY).totals, AT.sources + source * SOURCE_VALUES)
+    if (paths) totals.set(toCurve(paths, atMs, SOURCE_EVERY).totals, AT.sources + source * SOURCE_VALUES)
   })
-  values.set(pastWindows(history, atMs, windowMs) ?? [], AT.past)
+  totals.set(pastWindows(history, atMs, windowMs) ?? [], AT.past)
+  const unit = Math.max(...totals.filter(total => total > 0), 0) / TOTAL_MAX || 1
+  const values = new Float16Array(AT.traits + TRAITS.length)
+  for (let at = 0; at < totals.length; at++) values[at] = (totals[at] ?? 0) / unit
   values.set(fit.weights, AT.weights)
-  values.set([...traitsOf(history, atMs, windowMs), fit.origins, fit.bias, fit.width], AT.traits)
-  return { atMs, untilMs, windowMs, values }
+  values.set([...historyTraits(history, ask), fit.origins, fit.bias, fit.width], AT.traits)
+  return { atMs, untilMs, windowMs, unit, values }
 }
 
 /** The curve of all sources as they are mixed; `null` where none has anything to say. */
@@ -78,22 +78,22 @@ export const mixedCurve = (outlook: Outlook): Curve | null => curveAt(outlook, 0
 export const sourceCurves = (outlook: Outlook): (Curve | null)[] =>
   SOURCES.map((_, source) => curveAt(outlook, AT.sources + source * SOURCE_VALUES, KNOTS / SOURCE_EVERY))
 
-function curveAt({ atMs, untilMs, values }: Outlook, from: number, knots: number): Curve | null {
+function curveAt({ atMs, untilMs, unit, values }: Outlook, from: number, knots: number): Curve | null {
   const totals = values.subarray(from, from + knots * LEVELS)
-  return Number.isNaN(totals[0]) ? null : { fromMs: atMs, knotMs: (untilMs - atMs) / knots, totals }
+  return Number.isNaN(totals[0]) ? null : { fromMs: atMs, knotMs: (untilMs - atMs) / knots, totals, unit }
 }
 
 /** Quantiles at `CURVE_LEVELS` of the totals of earlier windows of this length; `null` where none is known. */
-export function pastQuantiles({ values }: Outlook): Float32Array | null {
-  const past = values.subarray(AT.past, AT.past + LEVELS)
+export function pastQuantiles({ unit, values }: Outlook): Float64Array | null {
+  const past = new Float64Array(values.subarray(AT.past, AT.past + LEVELS)).map(total => total * unit)
   return Number.isNaN(past[0]) ? null : past
 }
 
 /** How much each of `SOURCES` counts; they sum to 1. */
-export const sourceWeights = ({ values }: Outlook): Float32Array => values.subarray(AT.weights, AT.traits)
+export const sourceWeights = ({ values }: Outlook): Float16Array => values.subarray(AT.weights, AT.traits)
 
 /** By their order in `TRAITS`. */
-export const traitValues = ({ values }: Outlook): Float32Array => values.subarray(AT.traits)
+export const traitValues = ({ values }: Outlook): Float16Array => values.subarray(AT.traits)
 
 /** How many earlier instants the weights were learnt from. */
 export const originsOf = ({ values }: Outlook): number => values[AT.traits + TRAITS.indexOf('origins')] ?? 0
@@ -108,53 +108,4 @@ function pastWindows(history: History, atMs: number, windowMs: number): number[]
     return totalBetween(history, toMs - windowMs, toMs)
   })
   return weightedQuantiles(totals, new Float64Array(count).fill(1), CURVE_LEVELS)
-}
-
-/** The first of `TRAITS`, which are about the history alone. */
-function traitsOf(history: History, atMs: number, windowMs: number): number[] {
-  const periodMs = periodMsOf(windowMs)
-  const beginMs = firstUseMs(history)
-  const count = Math.min(PAST_MAX, Math.max(0, Math.floor((atMs - beginMs) / periodMs)))
-  const totals = Float64Array.from({ length: count }, (_, k) =>
-    totalBetween(history, atMs - (k + 1) * periodMs, atMs - k * periodMs),
-  )
-  const active = totals.filter(total => total > 0)
-  const recent = totals.subarray(0, 3)
-  const partMs = Math.max(history.stepMs, periodMs / 24)
-  const partCount = Math.min(24 * 14, Math.max(0, Math.floor((atMs - beginMs) / partMs)))
-  const parts = Float64Array.from({ length: partCount }, (_, k) =>
-    totalBetween(history, atMs - (k + 1) * partMs, atMs - k * partMs),
-  )
-  const activeParts = parts.filter(total => total > 0)
-  return [
-    count > 0 ? active.length / count : 0,
-    logSpread(active),
-    recent.length > 0 ? Math.log((mean(recent) + 0.01 * mean(totals)) / (1.01 * mean(totals))) : 0,
-    partCount > 0 ? 1 - activeParts.length / partCount : 1,
-    logSpread(activeParts),
-    correlation(parts, Math.round(Math.min(DAY_MS, periodMs) / partMs)),
-  ]
-}
-
-const mean = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0) / values.length
-
-function logSpread(values: Float64Array): number {
-  if (values.length < 2) return 0
-  const logs = values.map(Math.log)
-  const middle = mean(logs)
-  return Math.sqrt(mean(logs.map(value => (value - middle) ** 2)))
-}
-
-/** Correlation of the values with those `lag` places on; 0 where there are too few. */
-function correlation(values: Float64Array, lag: number): number {
-  const count = values.length - lag
-  if (count < lag || lag < 1) return 0
-  const middle = mean(values)
-  let across = 0
-  let all = 0
-  for (let i = 0; i < values.length; i++) {
-    all += ((values[i] ?? 0) - middle) ** 2
-    if (i < count) across += ((values[i] ?? 0) - middle) * ((values[i + lag] ?? 0) - middle)
-  }
-  return all > 0 ? across / all : 0
 }

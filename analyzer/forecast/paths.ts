@@ -6,6 +6,8 @@ import type { History } from './history.ts'
 
 /** Knots of a path: finer than the minute hand of any window, and the bound of the work per path. */
 export const KNOTS_MAX = 60
+/** So few values are sorted by insertion. */
+const INSERTED_MAX = 100
 
 /** What a source is asked: continue `history` from `atMs` for `leftMs`, in windows of `windowMs`. */
 export interface PathAsk {
@@ -43,8 +45,27 @@ export const knotsOf = (leftMs: number, stepMs: number): number =>
 
 /** Weighted quantiles of `values` at ascending `levels`, each value standing in the middle of its weight. */
 export function weightedQuantiles(values: Float64Array, weights: Float64Array, levels: readonly number[]): number[] {
-  const order = Uint32Array.from(values, (_, index) => index).sort((a, b) => (values[a] ?? 0) - (values[b] ?? 0))
-  return quantilesInOrder(values, weights, order, levels)
+  return quantilesInOrder(values, weights, orderOf(values), levels)
+}
+
+/** Places of the values, ascending. */
+export function orderOf(values: Float64Array): Uint32Array {
+  const order = new Uint32Array(values.length)
+  for (let place = 0; place < order.length; place++) order[place] = place
+  if (order.length <= INSERTED_MAX) insertionSort(order, values)
+  else order.sort((a, b) => (values[a] ?? 0) - (values[b] ?? 0))
+  return order
+}
+
+/** Sorts places by their values: at once where they are few or almost sorted. */
+export function insertionSort(order: Uint32Array, values: Float64Array): void {
+  for (let i = 1; i < order.length; i++) {
+    const one = order[i] ?? 0
+    const value = values[one] ?? 0
+    let at = i - 1
+    for (; at >= 0 && (values[order[at] ?? 0] ?? 0) > value; at--) order[at + 1] = order[at] ?? 0
+    order[at + 1] = one
+  }
 }
 
 /** The same of values whose ascending order is known. */

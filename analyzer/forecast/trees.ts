@@ -13,35 +13,39 @@ export interface ForestJson {
   isMissingLeft: readonly number[]
 }
 
-/** The same in one array, so that a node is one look at the memory. */
+/** The same, small enough to stay near the processor. */
 export interface Forest {
   roots: Int32Array
-  /** Per node: feature, threshold, left child, 1 where an unknown value goes left. */
-  nodes: Float64Array
+  /** Per node, from the lowest bit on: one more than the feature (0: a leaf), 1 where an unknown value goes left, left child. */
+  nodes: Int32Array
+  /** Thresholds, and values of leaves. */
+  values: Float32Array
 }
 
-const NODE_VALUES = 4
+const FEATURE_BITS = 7
+const FEATURE_MASK = 2 ** FEATURE_BITS - 1
+const MISSING_LEFT = 2 ** FEATURE_BITS
+const LEFT_BITS = FEATURE_BITS + 1
 
 export function toForest({ roots, feature, threshold, left, isMissingLeft }: ForestJson): Forest {
-  const nodes = new Float64Array(feature.length * NODE_VALUES)
-  feature.forEach((looksAt, node) => {
-    nodes.set([looksAt, threshold[node] ?? 0, left[node] ?? -1, isMissingLeft[node] ?? 0], node * NODE_VALUES)
-  })
-  return { roots: Int32Array.from(roots), nodes }
+  const nodes = Int32Array.from(feature, (looksAt, node) =>
+    looksAt < 0 ? 0 : ((left[node] ?? 0) << LEFT_BITS) | ((isMissingLeft[node] ?? 0) << FEATURE_BITS) | (looksAt + 1),
+  )
+  return { roots: Int32Array.from(roots), nodes, values: Float32Array.from(threshold) }
 }
 
 /** The sum of the leaves that the features lead to. */
-export function sumOfLeaves({ roots, nodes }: Forest, features: Float64Array): number {
+export function sumOfLeaves({ roots, nodes, values }: Forest, features: Float64Array): number {
   let sum = 0
   for (let tree = 0; tree < roots.length; tree++) {
-    let at = (roots[tree] ?? 0) * NODE_VALUES
-    for (let feature = nodes[at] ?? -1; feature >= 0; feature = nodes[at] ?? -1) {
-      const value = features[feature] ?? Number.NaN
+    let at = roots[tree] ?? 0
+    for (let node = nodes[at] ?? 0; node !== 0; node = nodes[at] ?? 0) {
+      const value = features[(node & FEATURE_MASK) - 1] ?? Number.NaN
       // Nothing is up to a threshold that is unknown.
-      const goesLeft = value <= (nodes[at + 1] ?? 0) || (nodes[at + 3] === 1 && Number.isNaN(value))
-      at = ((nodes[at + 2] ?? 0) + (goesLeft ? 0 : 1)) * NODE_VALUES
+      const goesLeft = value <= (values[at] ?? 0) || ((node & MISSING_LEFT) !== 0 && Number.isNaN(value))
+      at = (node >> LEFT_BITS) + (goesLeft ? 0 : 1)
     }
-    sum += nodes[at + 1] ?? 0
+    sum += values[at] ?? 0
   }
   return sum
 }

@@ -1,4 +1,5 @@
 /** Possible futures of a fitted autoregression: errors of the past are drawn again and fed back in, step by step. */
+import { addLagged } from './least-squares.ts'
 
 const WEEK_DAYS = 7
 /** Walks are held within so many standard deviations of the past. */
@@ -49,12 +50,7 @@ export function walk(fitted: Fitted, { back, steps, count }: WalkAsk, random: ()
     for (; ahead < lags.length && (lags[ahead] ?? 0) <= i; ahead++);
     for (let j = ahead; j < lags.length; j++)
       known += (coefficients[j] ?? 0) * (standard[end + i - (lags[j] ?? 0)] ?? 0)
-    row.fill(known)
-    for (let j = 0; j < ahead; j++) {
-      const coefficient = coefficients[j] ?? 0
-      const from = (i - (lags[j] ?? 0)) * count
-      for (let k = 0; k < count; k++) row[k] = (row[k] ?? 0) + coefficient * (values[from + k] ?? 0)
-    }
+    addLagged(row.fill(known), { values, from: i * count, stride: count, coefficients, lags, count: ahead })
     const spread = spreads[phaseOf(i - back, spreads.length)] ?? 0
     const levelBefore = difference > 0 && i < difference ? (levels[before + i] ?? 0) : 0
     for (let k = 0; k < count; k++) {

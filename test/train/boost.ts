@@ -12,6 +12,8 @@ export interface Tree {
   threshold: number[]
   left: number[]
   isMissingLeft: number[]
+  /** The last bin that goes left: the threshold is its upper edge. */
+  bin: number[]
 }
 
 export interface BoostOptions {
@@ -136,7 +138,7 @@ export function boost(rows: Rows, directions: readonly number[], options: BoostO
     )
     const tree = grow(drawn.slice(0, size), { bins, edges, gradient, curvature, count, usable, directions, options })
     trees.push(tree)
-    for (let row = 0; row < count; row++) margin[row] = (margin[row] ?? 0) + answerBinned(tree, bins, edges, count, row)
+    for (let row = 0; row < count; row++) margin[row] = (margin[row] ?? 0) + answerBinned(tree, bins, count, row)
   }
   return trees
 }
@@ -159,12 +161,14 @@ function grow(rows: Int32Array, growing: Growing): Tree {
   const threshold: number[] = []
   const left: number[] = []
   const isMissingLeft: number[] = []
+  const lastBin: number[] = []
   const queue: { node: Node; depth: number; index: number }[] = []
   const add = (node: Node, depth: number): number => {
     const index = feature.push(-1) - 1
     threshold.push(0)
     left.push(-1)
     isMissingLeft.push(0)
+    lastBin.push(0)
     queue.push({ node, depth, index })
     return index
   }
@@ -179,6 +183,7 @@ function grow(rows: Int32Array, growing: Growing): Tree {
     feature[index] = split.feature
     threshold[index] = edges[split.feature]?.[split.bin - 1] ?? 0
     isMissingLeft[index] = split.isMissingLeft ? 1 : 0
+    lastBin[index] = split.bin
     const from = split.feature * count
     const goesLeft = (row: number) => {
       const bin = bins[from + row] ?? 0
@@ -200,7 +205,7 @@ function grow(rows: Int32Array, growing: Growing): Tree {
     )
     add({ rows: parts[1], sums: sumsRight, ...(direction < 0 ? { low: node.low, high: middle } : above) }, depth + 1)
   }
-  return { feature, threshold, left, isMissingLeft }
+  return { feature, threshold, left, isMissingLeft, bin: lastBin }
 }
 
 const PAIR = 2 * BINS
@@ -269,15 +274,13 @@ function bestSplit(node: Node, growing: Growing): Split | null {
   return best
 }
 
-function answerBinned(tree: Tree, bins: Uint8Array, edges: Float32Array[], count: number, row: number): number {
+function answerBinned(tree: Tree, bins: Uint8Array, count: number, row: number): number {
   let index = 0
   for (;;) {
     const feature = tree.feature[index] ?? -1
-    const threshold = tree.threshold[index] ?? 0
-    if (feature < 0) return threshold
+    if (feature < 0) return tree.threshold[index] ?? 0
     const bin = bins[feature * count + row] ?? 0
-    const isLeft =
-      bin === MISSING ? tree.isMissingLeft[index] === 1 : bin <= (edges[feature]?.indexOf(threshold) ?? 0) + 1
+    const isLeft = bin === MISSING ? tree.isMissingLeft[index] === 1 : bin <= (tree.bin[index] ?? 0)
     index = (tree.left[index] ?? 0) + (isLeft ? 0 : 1)
   }
 }

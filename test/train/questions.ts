@@ -13,11 +13,15 @@ const WINDOWS_MS = [60_000, 300_000, 3_600_000, 5 * 3_600_000, DAY_MS, 7 * DAY_M
 const OLD_UNITS = 2
 const YOUNG_UNITS = 0.5
 const YOUNG_SHARE = 0.1
+/** Windows begin at so many times of a day, as days do around the world, or of a window, when shorter. */
+const STARTS = 4
 /** From so many steps on a series is long. */
 const LONG_STEPS = 3_000
 /** Fewest steps of a window, and the length of the series' step from which windows of seconds are asked about. */
 const STEPS_MIN = 12
 const WINDOW_STEPS_MAX = 8_640
+/** Lower limits are no quotas. */
+const LIMIT_MIN = 20
 
 export interface Series {
   id: string
@@ -29,13 +33,19 @@ export interface Series {
 }
 
 /** Folds that the series are dealt into. */
-export const FOLDS = 4
+export const FOLDS = 8
 /** Sums of clients that are made, and of how many clients each. */
 const SUMS = 200
 const SUMMED = { min: 2, max: 6 }
-/** Steps of the copies that are told faster, and the sets that they are made of. */
-const FASTER_STEPS_MS = [1_000, 60_000] as const
-const FASTER_SETS = ['servegen-req', 'servegen-tok', 'm4h']
+/** Series of single calls that are made: how many, their length, and the calls of a step. */
+const COUNTS = 96
+const COUNT_STEPS = 3_000
+const COUNT_STEPS_MS = [1_000, 60_000] as const
+const CALLS_PER_STEP = { min: 0.2, max: 20 }
+/** Their level changes within so many steps, by at most so many standard deviations in logs; sizes spread by at most so many. */
+const DRIFT_STEPS = { min: 30, max: 3_000 }
+const DRIFT_MAX = 0.8
+const SIZE_SPREAD_MAX = 1.2
 
 export interface Asked extends Question {
   /** The public set and the window: what is weighed alike. */
@@ -78,18 +88,12 @@ function toSeries(
 }
 
 /**
- * More series of the same kinds, so that what is learnt is not about single ones: sums of clients, as teams and tenants
- * are, and copies that are told faster, so that short windows are known from more than a few series.
+ * More series, so that what is learnt is not about single ones: sums of clients, as teams and tenants are, and single
+ * calls, so that short windows are known from more than a few series.
  */
 export function moreSeries(series: readonly Series[]): Series[] {
-  const faster = series
-    .filter(({ set }) => FASTER_SETS.includes(set))
-    .flatMap(({ id, set, fold, values }) =>
-      FASTER_STEPS_MS.map(stepMs =>
-        toSeries(`${id} by ${stepMs}`, `${set} by ${stepMs}`, fold, values, { startMs: 0, stepMs }),
-      ),
-    )
   const random = uniform(seedOf('sums'))
+  const counts = Array.from({ length: COUNTS }, (_, index) => countSeries(index))
   const sums = Array.from({ length: SUMS }, (_, index) => {
     const fold = index % FOLDS
     const set = index % 3 === 0 ? 'servegen-tok' : 'servegen-req'
@@ -106,8 +110,36 @@ export function moreSeries(series: readonly Series[]): Series[] {
     }
     return toSeries(`sum ${index}`, `${set} sum`, fold, values, { startMs: 0, stepMs: 600_000 })
   })
-  return [...faster, ...sums]
+  return [...sums, ...counts]
 }
+
+/** Calls that come one by one at a level that wanders: how much chance alone does to small numbers. */
+function countSeries(index: number): Series {
+  const random = uniform(seedOf(`counts ${index}`))
+  const gauss = gaussBy(random)
+  const gap = () => -Math.log(1 - random())
+  const between = ({ min, max }: { min: number; max: number }) => min * (max / min) ** random()
+  const callsPerStep = between(CALLS_PER_STEP)
+  const kept = Math.exp(-1 / between(DRIFT_STEPS))
+  const drift = DRIFT_MAX * random()
+  const sizeSpread = index % 2 === 0 ? 0 : SIZE_SPREAD_MAX * random()
+  let level = gauss()
+  const values = Float64Array.from({ length: COUNT_STEPS }, () => {
+    level = kept * level + Math.sqrt(1 - kept * kept) * gauss()
+    let units = 0
+    // Gaps between calls are exponential: as many as fit into the step come in it.
+    for (let at = gap(); at < callsPerStep * Math.exp(drift * level); at += gap()) {
+      units += sizeSpread === 0 ? 1 : Math.round(100 * Math.exp(sizeSpread * gauss()))
+    }
+    return units
+  })
+  const stepMs = COUNT_STEPS_MS[Math.floor(index / 2) % COUNT_STEPS_MS.length] ?? 1_000
+  return toSeries(`counts ${index}`, 'counts', index % FOLDS, values, { startMs: 0, stepMs })
+}
+
+/** Normal numbers, by Box and Muller. */
+const gaussBy = (random: () => number) => () =>
+  Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
 
 /** A number from a text, by FNV-1a: what a text is seeded with. */
 export function seedOf(text: string): number {
@@ -116,7 +148,7 @@ export function seedOf(text: string): number {
   return hash >>> 0
 }
 
-/** Most windows of one length that are asked about in a series, and questions in each. */
+/** Most windows of one length that are asked about in a series, instants in each, and limits at each instant. */
 export interface Sampling {
   windowsMax: number
   instants: number
@@ -125,38 +157,37 @@ export interface Sampling {
 
 /** How much is asked of a series: of the few long ones more. */
 export function samplingOf({ set, values }: Series): Sampling {
-  if (set.includes(' by ')) return { windowsMax: 3, instants: 2, limits: 2 }
-  if (values.length > LONG_STEPS) return { windowsMax: 40, instants: 4, limits: 2 }
-  return set === 'm4h' ? { windowsMax: 4, instants: 2, limits: 2 } : { windowsMax: 8, instants: 3, limits: 2 }
+  if (set === 'm4h') return { windowsMax: 5, instants: 3, limits: 3 }
+  return { windowsMax: values.length > LONG_STEPS ? 40 : 10, instants: 4, limits: 3 }
 }
 
 /** Asks about random windows of the series, at random instants, with limits near what earlier windows used. */
 export function sampleQuestions({ id, set, history }: Series, { windowsMax, instants, limits }: Sampling): Asked[] {
   const random = uniform(seedOf(id))
-  const gauss = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random())
+  const gauss = gaussBy(random)
   const beginMs = firstUseMs(history)
   const asked: Asked[] = []
   for (const windowMs of WINDOWS_MS) {
     const steps = windowMs / history.stepMs
     if (steps < STEPS_MIN || steps > WINDOW_STEPS_MAX) continue
     const unitMs = Math.min(windowMs, DAY_MS)
-    const startsFrom = (units: number) => Math.ceil((beginMs + units * unitMs) / unitMs) * unitMs
+    const strideMs = Math.round(unitMs / STARTS / history.stepMs) * history.stepMs
+    const startsFrom = (units: number) => Math.ceil((beginMs + units * unitMs) / strideMs) * strideMs
     const firstMs = startsFrom(OLD_UNITS)
-    const starts = Math.floor((history.endMs - windowMs - firstMs) / unitMs) + 1
+    const starts = Math.floor((history.endMs - windowMs - firstMs) / strideMs) + 1
     if (starts < 1) continue
     for (let w = 0; w < Math.min(windowsMax, starts); w++) {
       const isYoung = random() < YOUNG_SHARE
-      const windowStartMs = isYoung ? startsFrom(YOUNG_UNITS) : firstMs + Math.floor(random() * starts) * unitMs
+      const windowStartMs = isYoung ? startsFrom(YOUNG_UNITS) : firstMs + Math.floor(random() * starts) * strideMs
       const windowEndMs = windowStartMs + windowMs
-      for (let l = 0; l < limits; l++) {
-        const limit = limitOf(history, windowStartMs, windowMs, unitMs, random, gauss)
-        if (limit < 20) continue
-        const reachedAtMs = Math.min(windowEndMs, reachedMs(history, windowStartMs, limit))
-        for (let k = 0; k < instants; k++) {
-          const part = (Math.floor(random() * 12) / 12) * windowMs
-          const nowMs = windowStartMs + Math.round(part / history.stepMs) * history.stepMs
-          const used = totalBetween(history, windowStartMs, nowMs)
-          if (used >= limit) continue
+      for (let k = 0; k < instants; k++) {
+        const part = (Math.floor(random() * 12) / 12) * windowMs
+        const nowMs = windowStartMs + Math.round(part / history.stepMs) * history.stepMs
+        const used = totalBetween(history, windowStartMs, nowMs)
+        for (let l = 0; l < limits; l++) {
+          const limit = limitOf(history, windowStartMs, windowMs, unitMs, random, gauss)
+          if (limit < LIMIT_MIN || used >= limit) continue
+          const reachedAtMs = Math.min(windowEndMs, reachedMs(history, windowStartMs, limit))
           const ask = { history, nowMs, windowStartMs, windowEndMs, used, limit, reachedAtMs }
           asked.push({ ...ask, group: `${set} ${windowMs / 1000}` })
         }

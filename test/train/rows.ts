@@ -6,9 +6,9 @@ import { uniform } from '../../analyzer/forecast/random.ts'
 import type { Rows } from './boost.ts'
 import type { Asked, Series } from './questions.ts'
 
-/** Of each question the end of the window is asked, some random instants, and some around which the paths reach it. */
-const RANDOM_SHARES = 2
-const PATH_SHARES = 3
+/** Of each question the end of the window is asked, a random instant, and one around which the paths reach it. */
+const RANDOM_SHARES = 1
+const PATH_SHARES = 1
 /** The end of the window is what is asked most. */
 const END_WEIGHT = 3
 /** Groups of questions count by their number to this power less than their questions. */

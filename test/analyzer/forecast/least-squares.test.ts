@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { laggedProducts, solveSymmetric } from '../../../analyzer/forecast/least-squares.ts'
+import { addLagged, laggedProducts, solveSymmetric } from '../../../analyzer/forecast/least-squares.ts'
 
 const number = fc.double({ min: -10, max: 10, noNaN: true })
 
@@ -41,6 +41,36 @@ test('a solution solves', () => {
           const product = [0, 1, 2].reduce((sum, j) => sum + (matrix[i * 3 + j] ?? 0) * (x[j] ?? 0), 0)
           expect(product).toBeCloseTo(right[i] ?? 0, 6)
         }
+      },
+    ),
+  )
+})
+
+test('weighted lags are added as a plain double loop adds them, whatever their number', () => {
+  const number = fc.integer({ min: -100, max: 100 })
+  fc.assert(
+    fc.property(
+      fc.array(number, { minLength: 40, maxLength: 60 }),
+      fc.uniqueArray(fc.integer({ min: 1, max: 10 }), { minLength: 1, maxLength: 10 }),
+      fc.array(number, { minLength: 10, maxLength: 10 }),
+      fc.integer({ min: 1, max: 3 }),
+      (values, lags, coefficients, stride) => {
+        const out = new Float64Array(5).fill(1)
+        addLagged(out, {
+          values: Float64Array.from(values),
+          from: 30,
+          stride,
+          coefficients: Float64Array.from(coefficients),
+          lags: Int32Array.from(lags),
+          count: lags.length,
+        })
+        out.forEach((sum, k) => {
+          const plain = lags.reduce(
+            (total, lag, at) => total + (coefficients[at] ?? 0) * (values[30 + k - lag * stride] ?? 0),
+            1,
+          )
+          expect(sum).toBe(plain)
+        })
       },
     ),
   )

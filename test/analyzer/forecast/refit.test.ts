@@ -53,8 +53,8 @@ test('a window that ends later is learnt again: an outlook says nothing of what 
   expect(next({ ...ask, windowEndMs: ask.windowEndMs + DAY_MS }, state).state).not.toBe(state)
 })
 
-test('what is kept of a subject under a quota is less than two kilobytes', () => {
-  expect(next(askAt(20.3 * DAY_MS), null).state.outlook.values.byteLength).toBeLessThan(2048)
+test('what is kept of a subject under a quota is less than a kilobyte', () => {
+  expect(next(askAt(20.3 * DAY_MS), null).state.outlook.values.byteLength).toBeLessThan(1024)
 })
 
 test('subjects of other phases are learnt again at other times, within half an hour to an hour and a half', () => {
