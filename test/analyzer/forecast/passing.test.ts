@@ -65,7 +65,7 @@ describe('a sliding window', () => {
 
 test('without demand to come, what is used only falls, as what is known of it expires', () => {
   const slots = fc.array(fc.integer({ min: 0, max: 1_000 }), { minLength: 4, maxLength: 64 })
-  const nothing: Curve = { fromMs: 0, knotMs: LENGTH_MS / 24, totals: new Float32Array(24 * 7) }
+  const nothing: Curve = { fromMs: 0, knotMs: LENGTH_MS / 24, unit: 1, totals: new Float64Array(24 * 7) }
   fc.assert(
     fc.property(slots, fc.integer({ min: 1, max: 10_000 }), (units, limit) => {
       const slotMs = LENGTH_MS / units.length
