@@ -49,8 +49,8 @@ export interface Bucket {
   reserved: number
   /** Null where nothing drains. */
   level: Level | null
-  /** Order never changes, so that an index stays true. */
-  readonly shares: Share[]
+  /** Order never changes, so that an index stays true. Another list for another share: one that grows in place keeps room for many. */
+  shares: readonly Share[]
 }
 
 /** Units used, without what is reserved. */
@@ -85,12 +85,16 @@ export function shareIndex(bucket: Bucket, gateway: string): number {
   // One place is kept for nobody in particular, where the gateways beyond the bound meet.
   const isFull = shares.length >= GATEWAYS_MAX && gateway !== ''
   if (isFull) return shareIndex(bucket, '')
-  return shares.push({ gateway, pending: 0, unlinked: 0, recorded: 0, compared: 0, cut: 0 }) - 1
+  const share = { gateway, pending: 0, unlinked: 0, recorded: 0, compared: 0, cut: 0 }
+  bucket.shares = shares.length === 0 ? [share] : [...shares, share]
+  return shares.length
 }
 
 /** The gateway's share, made if need be. */
 export function shareOf(bucket: Bucket, gateway: string): Share {
-  const share = bucket.shares[shareIndex(bucket, gateway)]
+  // In this order: a share that is made comes in another list.
+  const index = shareIndex(bucket, gateway)
+  const share = bucket.shares[index]
   if (share === undefined) throw new RangeError('a share has just been made')
   return share
 }

@@ -2,7 +2,7 @@
  * What the settler applied against what the store of call records holds. Both sides are taken at the same positions of
  * the log, so that records under way are no difference.
  */
-import { correct, type Share, shareIndex } from './bucket.ts'
+import { correct, type Share, shareOf } from './bucket.ts'
 import { type Counters, touch, touchWindow } from './counters.ts'
 import type { AppliedPosition, ComparedWindow, Corrections, WindowTruth } from './limit-store.ts'
 import type { OpenWindow } from './open-windows.ts'
@@ -82,8 +82,8 @@ function expectedShares(counters: Counters, window: OpenWindow, truth: WindowTru
     // Without room, the subjects that are there come first.
     if (!window.buckets.has(subject) && windows.bucketCount() >= bucketsMax) continue
     const bucket = windows.obtain({ ...truth, subject })
-    const share = bucket.shares[shareIndex(bucket, truth.isRecordsOnly ? '' : gateway)]
-    if (share !== undefined) expected.set(share, (expected.get(share) ?? 0) + amount)
+    const share = shareOf(bucket, truth.isRecordsOnly ? '' : gateway)
+    expected.set(share, (expected.get(share) ?? 0) + amount)
   }
   return expected
 }

@@ -2,7 +2,7 @@
  * The buckets of all windows that have not ended. Grouped by series and window, so that a window that ends is dropped
  * whole, and numbered, so that a decision's id can name its buckets in a few digits.
  */
-import type { Bucket, Share } from './bucket.ts'
+import type { Bucket } from './bucket.ts'
 import type { AppliedPosition, BucketAddress } from './limit-store.ts'
 import { createTimelines } from './timelines.ts'
 
@@ -52,6 +52,9 @@ export interface OpenWindows {
   dropEnded(beforeMs: number): OpenWindow[]
 }
 
+/** What a bucket holds at first. */
+const NOTHING: Bucket = { settled: 0, reserved: 0, level: null, shares: [] }
+
 /** `firstId` is greater than every number given before. */
 export function createOpenWindows(firstId: number): OpenWindows {
   // One window, or two around a reset: a list is quicker than a table.
@@ -67,13 +70,11 @@ export function createOpenWindows(firstId: number): OpenWindows {
     byId.set(window.id, window)
     return window
   }
-  const addBucket = (window: OpenWindow, index: number, subject: string, content: Bucket | null): StoredBucket => {
-    const shares: Share[] = content?.shares ?? []
-    const settled = content?.settled ?? 0
-    const reserved = content?.reserved ?? 0
-    const level = content?.level ?? null
-    const bucket: StoredBucket = { settled, reserved, level, shares, subject, index, window, isDirty: false }
-    window.buckets.set(subject, bucket)
+  const addBucket = (window: OpenWindow, index: number, subject: string, content: Bucket): StoredBucket => {
+    const { settled, reserved, level, shares } = content
+    const name = copyOf(subject)
+    const bucket: StoredBucket = { settled, reserved, level, shares, subject: name, index, window, isDirty: false }
+    window.buckets.set(name, bucket)
     window.list[index] = bucket
     timelines.add(bucket)
     bucketCount += 1
@@ -94,7 +95,7 @@ export function createOpenWindows(firstId: number): OpenWindows {
     findAt,
     obtain({ series, subject, startMs, endMs }) {
       const window = obtainWindow(series, startMs, endMs)
-      return window.buckets.get(subject) ?? addBucket(window, window.list.length, subject, null)
+      return window.buckets.get(subject) ?? addBucket(window, window.list.length, subject, NOTHING)
     },
     obtainWindow,
     byId: id => byId.get(id),
@@ -122,6 +123,9 @@ export function createOpenWindows(firstId: number): OpenWindows {
     },
   }
 }
+
+/** What was cut out of a longer text, or put together, would keep its parts as long as the bucket lives. */
+const copyOf = (text: string) => (text.isWellFormed() ? Buffer.from(text).toString() : text)
 
 function findWindow(windows: readonly OpenWindow[] | undefined, startMs: number): OpenWindow | undefined {
   if (windows === undefined) return undefined

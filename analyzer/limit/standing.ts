@@ -40,7 +40,7 @@ export function obtainBucket(windows: OpenWindows, target: Target, nowMs: number
     bucket.settled = before.settled
     bucket.reserved = before.reserved
     bucket.level = before.level === null ? null : { ...before.level }
-    for (const share of before.shares) bucket.shares.push({ ...share })
+    bucket.shares = before.shares.map(share => ({ ...share }))
   }
   bucket.level ??= newLevel(target.drain, nowMs)
   drain(bucket, bucket.level, target.drain, nowMs)

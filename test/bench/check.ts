@@ -38,7 +38,7 @@ export const QUOTAS = [
 
 export const consumerOf = (index: number) => ({ tenant: `tenant-${index % 20}`, consumer: `consumer-${index}` })
 
-function checks(token: string): autocannon.Request[] {
+export function checks(token: string): autocannon.Request[] {
   return Array.from({ length: CONSUMERS }, (_, index) => ({
     method: 'POST',
     path: '/v1/check',

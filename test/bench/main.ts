@@ -4,6 +4,7 @@
  */
 import { parseArgs } from 'node:util'
 import { benchAnomalies } from './anomalies.ts'
+import { benchBusy } from './busy.ts'
 import { benchCheck } from './check.ts'
 import { benchDecide } from './decide.ts'
 import { benchDecode } from './decode.ts'
@@ -20,6 +21,7 @@ import { benchTick } from './tick.ts'
 const BENCHES = {
   ingest: benchIngest,
   check: benchCheck,
+  busy: benchBusy,
   rls: benchRls,
   decide: benchDecide,
   decode: benchDecode,
