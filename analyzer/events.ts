@@ -135,6 +135,11 @@ export function decisionsHandedOver(log: Logger, buckets: number): void {
   log.info({ buckets }, 'what was let pass meanwhile is counted')
 }
 
+/** The limiter stops before it could tell. */
+export function decisionsNotHandedOver(log: Logger): void {
+  log.warn('what was let pass without the shared counters is not counted there: they are still away')
+}
+
 /** The sums of some decisions went to the log. */
 export function decisionsSummed(
   log: Logger,

@@ -3,6 +3,7 @@ import { STATUS_CODES } from 'node:http'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import Type from 'typebox'
+import type { QuickAnswer } from '../collector/principal.ts'
 
 /** Most validation errors that an answer lists. */
 const PROBLEMS_MAX = 10
@@ -63,13 +64,22 @@ function statusOf(error: HttpError): number {
 
 /** Renders any error that a handler, a hook or the framework threw. */
 export function sendProblem(error: HttpError, request: FastifyRequest, reply: FastifyReply, log: Logger): FastifyReply {
+  const { method, routeOptions } = request
+  const { status, headers, body } = toProblem(error, { method, route: routeOptions.url }, log)
+  // As text: a route's response schemas describe its own answers, not this one.
+  return reply.code(status).headers(headers).send(body)
+}
+
+/** The answer to a request that failed; what only we can mend is logged. */
+export function toProblem(
+  error: HttpError,
+  request: { method: string | undefined; route: string | undefined },
+  log: Logger,
+): QuickAnswer {
   const status = statusOf(error)
   const isOurs = status >= 500
-  if (status === 500) {
-    log.error({ err: error, method: request.method, route: request.routeOptions.url }, 'a request failed')
-  }
+  if (status === 500) log.error({ err: error, ...request }, 'a request failed')
   const retryAfterSeconds = error.retryAfterSeconds ?? (status === 503 ? RETRY_AFTER_SECONDS : undefined)
-  if (retryAfterSeconds !== undefined) reply.header('retry-after', Math.ceil(retryAfterSeconds))
   const hidden = status === 503 ? 'Not now: try again.' : 'This is our fault; the log of the role says more.'
   const problem = {
     type: 'about:blank',
@@ -79,6 +89,7 @@ export function sendProblem(error: HttpError, request: FastifyRequest, reply: Fa
     ...(error.code === undefined ? {} : { code: error.code }),
     ...(error.errors === undefined || isOurs ? {} : { errors: error.errors }),
   }
-  // As text: a route's response schemas describe its own answers, not this one.
-  return reply.code(status).type('application/problem+json').send(JSON.stringify(problem))
+  const wait = retryAfterSeconds === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterSeconds)) }
+  const headers = { ...wait, 'content-type': 'application/problem+json; charset=utf-8' }
+  return { status, headers, body: JSON.stringify(problem) }
 }

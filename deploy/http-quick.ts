@@ -6,8 +6,10 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { FastifyInstance } from 'fastify'
+import type { Logger } from 'pino'
 import type { Principal, QuickAnswer, QuickRoute } from '../collector/principal.ts'
 import { authenticate } from './http-access.ts'
+import { toProblem } from './http-problems.ts'
 import type { RecordRequest } from './http-telemetry.ts'
 
 /** Longer bodies are no single check. */
@@ -18,10 +20,11 @@ export interface QuickDeps {
   routes: readonly QuickRoute[]
   verify: (token: string) => Principal | null
   record: RecordRequest
+  log: Logger
 }
 
 /** Puts the routes before those of the framework, for requests that come over a connection. */
-export function serveQuickly(server: FastifyInstance, { routes, verify, record }: QuickDeps): void {
+export function serveQuickly(server: FastifyInstance, { routes, verify, record, log }: QuickDeps): void {
   const byRequest = new Map(routes.map(route => [`${route.method} ${route.path}`, route]))
   const listeners = server.server.listeners('request') as ((...pair: Pair) => void)[]
   const wholeWay = (...pair: Pair) => {
@@ -35,13 +38,19 @@ export function serveQuickly(server: FastifyInstance, { routes, verify, record }
   })
   const answer = async (route: QuickRoute, principal: Principal, body: string, [request, response]: Pair) => {
     const beganMs = performance.now()
-    const answered = await route.answer(principal, request.headers, body)
+    const { method, path } = route
+    let answered: QuickAnswer | null
+    try {
+      answered = await route.answer(principal, request.headers, body)
+    } catch (error) {
+      answered = toProblem(error as Error, { method, route: path }, log)
+    }
     if (answered === null) {
       await injected(server, body, request, response)
       return
     }
     send(response, answered)
-    record(route.method, route.path, answered.status, performance.now() - beganMs)
+    record(method, path, answered.status, performance.now() - beganMs)
   }
   server.server.removeAllListeners('request')
   server.server.on('request', (request: IncomingMessage, response: ServerResponse) => {
@@ -51,9 +60,8 @@ export function serveQuickly(server: FastifyInstance, { routes, verify, record }
       wholeWay(request, response)
       return
     }
-    const fail = (error: unknown) => response.destroy(error instanceof Error ? error : undefined)
-    if (route.method === 'GET') void answer(route, principal, '', [request, response]).catch(fail)
-    else readBody(request, body => void answer(route, principal, body, [request, response]).catch(fail))
+    if (route.method === 'GET') void answer(route, principal, '', [request, response])
+    else readBody(request, body => void answer(route, principal, body, [request, response]))
   })
 }
 

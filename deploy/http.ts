@@ -77,7 +77,7 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
   // Each part in a scope of its own: its body parsers and hooks are nobody else's.
   for (const routes of deps.routes) await server.register(toPlugin(routes))
   // A span belongs to every request, and only the framework makes them.
-  if (!deps.isTracing) serveQuickly(server, { routes: deps.quick ?? [], verify: deps.verify, record })
+  if (!deps.isTracing) serveQuickly(server, { routes: deps.quick ?? [], verify: deps.verify, record, log })
   await server.ready()
   return server
 }

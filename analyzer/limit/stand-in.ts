@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
-import { decidedAlone, decisionsHandedOver } from '../events.ts'
+import { decidedAlone, decisionsHandedOver, decisionsNotHandedOver } from '../events.ts'
 import { createLastKnown } from './last-known.ts'
 import { type DecideRequest, type LimitStore, LimitStoreError, type StoreDecision } from './limit-store.ts'
 import { createLocalCounters, type LocalCounters } from './local-counters.ts'
@@ -75,6 +75,7 @@ export function createStandIn(store: SharedLimitStore, deps: { log: Logger }): L
       clearInterval(timer)
       handOverIfPossible()
       await handingOver
+      if (alone !== null) decisionsNotHandedOver(deps.log)
       await store.close()
     },
   }

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest'
+import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
 import { testQuota } from '../quotas.ts'
 import { type DoorWorld, openDoors } from './door-world.ts'
 
@@ -91,6 +92,26 @@ describe('the quick way answers as the whole way does', () => {
       expect(answers[0]).toEqual(answers[1])
     })
   }
+})
+
+test('a fault of ours is a problem document that hides it, either way', async () => {
+  const wrap = (store: LimitStore): LimitStore => ({
+    ...store,
+    decideAtOnce: () => {
+      throw new TypeError('a bug')
+    },
+  })
+  const answers = []
+  for (const hasQuick of [true, false]) {
+    const world = await openDoors({ quotas, wrap, hasQuick })
+    worlds.push(world)
+    for (const { path, init } of [check({ consumer: 'web' }), auth()]) {
+      const response = await fetch(`${world.url}${path}`, init)
+      answers.push({ status: response.status, type: response.headers.get('content-type'), body: await response.json() })
+    }
+  }
+  expect(answers[0]).toMatchObject({ status: 500, body: { detail: expect.not.stringContaining('a bug') } })
+  expect(new Set(answers.map(answer => JSON.stringify(answer))).size).toBe(1)
 })
 
 test('a body that comes in pieces is one body, and one that never ends spends nothing', async () => {
