@@ -7,8 +7,8 @@ import type { SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { keyOfSubject } from '../usage/selection.ts'
 
-/** Quotas that are compared for one subject, the first ones of the config. */
-const QUOTAS_MAX = 32
+/** Other quotas of a tenant that are looked at, the first ones. */
+const QUOTAS_MAX = 256
 
 export interface Binding {
   quota: string
@@ -32,15 +32,13 @@ export function bindingOf(
   }
   for (const { name, field } of quota.per) known.set(field, forecast.subject[name] ?? '')
   const bySubject = forecastsOf(snapshot)
-  const covering = policy
-    .candidates(known.get('tenant') ?? null)
-    .filter(other => other.enforcement !== 'shadow' && other.paceOf === null)
-    .slice(0, QUOTAS_MAX)
-    .flatMap(other => {
-      if (other === quota) return forecast
-      const subject = subjectIn(other, known)
-      return (subject && bySubject.get(placeOf(other.name, subject))) ?? []
-    })
+  const binds = (one: Quota) => one.enforcement !== 'shadow' && one.paceOf === null
+  const others = policy.candidates(known.get('tenant') ?? null).filter(other => other !== quota && binds(other))
+  const covering = others.slice(0, QUOTAS_MAX).flatMap(other => {
+    const subject = subjectIn(other, known)
+    return (subject && bySubject.get(placeOf(other.name, subject))) ?? []
+  })
+  if (binds(quota)) covering.unshift(forecast)
   if (covering.length < 2) return []
   const chances = firstToBind(
     covering.map(({ asOfMs: nowMs, windowEndMs, crossing }) => ({ nowMs, windowEndMs, crossing })),

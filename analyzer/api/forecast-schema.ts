@@ -3,7 +3,8 @@ import Type, { type Static, type TSchema } from 'typebox'
 import { CONFIDENCES } from '../forecast/forecaster.ts'
 import { createBlocks, type FindBlock } from '../limit/blocks.ts'
 import { Block } from '../policy/adjustment.ts'
-import type { Policy } from '../policy/policy.ts'
+import { paceQuotaOf } from '../policy/pace.ts'
+import { keyOf, type Policy } from '../policy/policy.ts'
 import type { SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { UNITS } from '../usage/units.ts'
@@ -35,6 +36,10 @@ export const ForecastAnswer = Type.Object({
       }),
     }),
     'What the provider said last of the subject, where the limit is `upstream`; null while it said nothing.',
+  ),
+  pace: orNull(
+    Type.Object({ amount: Type.Number(), periodMs: Type.Integer(), untilMs: instant('End') }),
+    'The rate that the subject is slowed down to so that what is left lasts, units a period; null while it is not.',
   ),
   blocked: orNull(Block, 'The block under which the tenant or consumer may not pass at all, whatever is left.'),
   used: Type.Number({
@@ -98,8 +103,19 @@ export function toForecastAnswer(forecast: SubjectForecast, answering: Answering
     limitChanges: [...limitChanges],
     dataAgeMs: dataAgeMs(snapshot, nowMs),
     bindsFirst: bindingOf(forecast, answering),
+    pace: paceOf(forecast, answering),
     blocked: blocksOf(policy)({ tenant, consumer, clientIp: null, nowMs }),
   }
+}
+
+function paceOf({ quota: name, subject }: SubjectForecast, { policy, nowMs }: Answering): ForecastAnswer['pace'] {
+  const quota = policy.byName.get(name)
+  const paced = quota && paceQuotaOf(quota)
+  if (paced?.window.kind !== 'rate') return null
+  const key = keyOf(paced, subject)
+  const pace = key === null ? null : policy.adjusted(paced, key, nowMs).pace
+  if (pace === null) return null
+  return { amount: pace.amount, periodMs: paced.window.periodMs, untilMs: pace.untilMs }
 }
 
 /** By policy, which is replaced as a whole by each change. */

@@ -132,7 +132,11 @@ describe('the example', () => {
         .filter(section => section !== 'secrets')
         .toSorted(),
     )
-    expect(config.quotas.map(quota => quota.name)).toEqual(['acme-tokens-per-month', 'team-requests-per-minute'])
+    expect(config.quotas.map(quota => quota.name)).toEqual([
+      'acme-tokens-per-month',
+      'team-requests-per-minute',
+      'provider-tokens-per-minute',
+    ])
   })
 
   test('shows defaults where it says so', async () => {

@@ -1,7 +1,9 @@
 import { describe, expect, test } from 'vitest'
+import { toForecastAnswer } from '../../../analyzer/api/forecast-schema.ts'
 import { createForecastRoutes } from '../../../analyzer/api/forecasts.ts'
 import { createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../../analyzer/tick/ticker.ts'
+import { testQuota } from '../quotas.ts'
 import { forecast, NOW_MS } from './forecast-fixture.ts'
 import { principalOf, testServer } from './server.ts'
 
@@ -17,8 +19,9 @@ const snapshot: Snapshot = {
     forecast('a', 'x', 0.8, 'other'),
   ],
 }
-const policy = createPolicy([], {
+const policy = createPolicy([testQuota({ name: 'b', enforcement: 'pace' })], {
   ...NO_ADJUSTMENTS,
+  paces: [{ quota: 'b', subject: { tenant: 'acme', consumer: 'y' }, amount: 7, untilMs: NOW_MS + 1 }],
   blocks: [{ what: 'consumer', value: 'z', untilMs: NOW_MS + 1 }],
 })
 const deps = { snapshot: () => snapshot, policy: () => policy, principalOf, now: () => NOW_MS }
@@ -34,8 +37,13 @@ const names = (forecasts: { quota: string; subject: Record<string, string> }[]) 
 test('a forecast is answered whole', async () => {
   const { body } = await get('/v1/forecasts?quota=b')
   const { tenant: _tenant, consumer: _consumer, crossing: _crossing, ...rest } = forecast('b', 'x', 0.9)
-  const answered = { ...rest, dataAgeMs: 7_000, blocked: null, bindsFirst: [] }
+  const answered = { ...rest, dataAgeMs: 7_000, blocked: null, pace: null, bindsFirst: [] }
   expect(body).toEqual({ asOfMs: NOW_MS - 2_000, forecasts: [answered], nextCursor: null })
+})
+
+test('whoever is slowed down is said to be', async () => {
+  const { pace } = toForecastAnswer(forecast('b', 'y', 0.9), { snapshot, policy, nowMs: NOW_MS, own: null })
+  expect(pace).toEqual({ amount: 7, periodMs: 150_000, untilMs: NOW_MS + 1 })
 })
 
 test('whoever is blocked is said to be', async () => {
