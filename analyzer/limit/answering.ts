@@ -70,12 +70,14 @@ interface Judged {
 }
 
 function toQuotaStanding(quota: Quota, judged: Judged): QuotaStanding {
-  const { window } = quota
+  const { window, paceOf } = quota
   const { claim, standing, allowance } = judged
   const { limit } = allowance
   const { used, reserved } = standing
   // Of a window that resets, what was forgiven is in the claim's limit; of a sliding one, in what is used.
   const forgiven = isResetting(window) ? allowance.forgiven : 0
+  // A pace has room for a large call, but not at any time.
+  const most = paceOf === null ? claim.limit : (limit ?? 0)
   return {
     quota: quota.name,
     unit: quota.unit,
@@ -83,7 +85,7 @@ function toQuotaStanding(quota: Quota, judged: Judged): QuotaStanding {
     // A level is a fraction: what is left of a unit is no unit.
     used: Math.ceil(Math.max(0, used - forgiven)),
     reserved,
-    remaining: limit === null ? null : Math.floor(Math.max(0, claim.limit - used - reserved)),
+    remaining: limit === null ? null : Math.floor(Math.max(0, most - used - reserved)),
     resetAtMs: resetAt(quota, judged),
     countsLongerMs: window.kind === 'sliding' ? window.slotMs : 0,
     overshootMax: standing.overshootMax ?? (isExact(quota, reserved) ? 0 : null),

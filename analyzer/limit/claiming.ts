@@ -34,7 +34,7 @@ export function claimOf(
     case 'sliding':
       return toClaim(quota, wanted, limit, slotsOf(window, allowance), null)
     case 'rate':
-      return toClaim(quota, wanted, burstOf(quota, window, limit, cost), null, drainOf(window, allowance))
+      return toClaim(quota, wanted, roomFor(quota, burstOf(window, limit), cost), null, drainOf(window, allowance))
     case 'held':
       return toClaim(quota, { ...wanted, cost: 1 }, limit, HELD_SLOTS, null)
   }
@@ -81,8 +81,9 @@ const drainOf = ({ periodMs, keptMs }: RateWindow, { limit, sinceMs }: Allowance
   keptMs,
 })
 
-/** A limit of 0 denies, whatever the burst. A pace slows down and refuses no call for good: a large one passes alone. */
-function burstOf({ paceOf }: Quota, { burst }: RateWindow, limit: number, cost: number): number {
-  if (limit === 0) return 0
-  return paceOf === null ? (burst ?? limit) : Math.max(limit, cost)
-}
+/** A limit of 0 denies, whatever the burst. */
+const burstOf = ({ burst }: RateWindow, limit: number): number => (limit === 0 ? 0 : (burst ?? limit))
+
+/** What the cost has to fit into: a pace slows down and refuses no call for good, so that a large one passes alone. */
+export const roomFor = ({ paceOf }: Quota, limit: number, cost: number): number =>
+  paceOf === null ? limit : Math.max(limit, cost)

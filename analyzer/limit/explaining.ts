@@ -28,8 +28,8 @@ export function explain(prepared: Prepared, decision: Decision, policy: Policy):
     if (claim === undefined || standing === undefined) return []
     const adjusted = policy.adjusted(quota, claim.subject, prepared.nowMs)
     const remaining = standing.remaining ?? Number.POSITIVE_INFINITY
-    const isLarge = quota.paceOf !== null && standing.used === 0
-    const fits = isLarge || (claim.cost > 0 ? claim.cost <= remaining : remaining > 0)
+    const isAlone = quota.paceOf !== null && standing.used + standing.reserved === 0
+    const fits = isAlone || (claim.cost > 0 ? claim.cost <= remaining : remaining > 0)
     const part = { ...standing, ...adjusted, cost: claim.cost, fits }
     return [{ ...part, words: quotaWords(quota, part, decision) }]
   })

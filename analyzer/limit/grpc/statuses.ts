@@ -3,6 +3,7 @@
  * any statement of the call states. From that follow what a quota is charged, and which one a status shows.
  */
 import type { Quota } from '../../policy/quota.ts'
+import { roomFor } from '../claiming.ts'
 import type { Decision, Prepared } from '../limiter.ts'
 import { fieldBit, type Statement } from './descriptors.ts'
 import { CODE, type DescriptorStatus } from './rls-messages.ts'
@@ -33,7 +34,8 @@ export function withCosts(prepared: Prepared, statements: readonly Statement[], 
   const claims = prepared.claims.map((claim, index) => {
     const quota = prepared.quotas[index]
     const cost = quota === undefined ? claim.cost : costOf(quota, statements, stated)
-    return cost === claim.cost ? claim : { ...claim, cost }
+    if (cost === claim.cost) return claim
+    return { ...claim, cost, limit: quota === undefined ? claim.limit : roomFor(quota, claim.limit, cost) }
   })
   const isLook = statements.every(({ hits }) => hits === 0)
   return { ...prepared, claims, ask: isLook ? { ...prepared.ask, isDryRun: true } : prepared.ask }

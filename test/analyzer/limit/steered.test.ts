@@ -25,7 +25,12 @@ test('a pace is a rate beside its quota: a large call passes alone, what drains 
   const large = await reserve(100)
   expect(large).toMatchObject({ allowed: true })
   const denied = await reserve(1)
-  expect(denied).toMatchObject({ allowed: false, binding: 'tokens:pace' })
+  expect(denied).toMatchObject({
+    allowed: false,
+    binding: 'tokens:pace',
+    quotas: [{ remaining: 900 }, { remaining: 0 }],
+  })
+  expect(await reserve(50)).toMatchObject({ allowed: false, quotas: [{}, { limit: 15, remaining: 0 }] })
   expect((await reserve(1, 'app')).allowed).toBe(true)
   expect((await explain()).quotas.map(({ words }: { words: string }) => words)).toEqual([
     expect.stringContaining(
@@ -43,7 +48,7 @@ test('a pace is a rate beside its quota: a large call passes alone, what drains 
   // What the pace refused was asked of the quota.
   const sums = await opened.sums()
   expect(new Set(sums.map(({ quota: name }) => name))).toEqual(new Set(['tokens']))
-  expect(sums.reduce((sum, { deniedCost }) => sum + deniedCost, 0)).toBe(2)
+  expect(sums.reduce((sum, { deniedCost }) => sum + deniedCost, 0)).toBe(52)
   opened.clock.nowMs = untilMs
   expect((await reserve(800)).allowed).toBe(true)
   expect((await explain()).quotas).toHaveLength(1)
