@@ -16,6 +16,7 @@ import { machineLine } from './machine.ts'
 import { benchPanels } from './panels.ts'
 import { benchReceive } from './receive.ts'
 import { benchRls } from './rls.ts'
+import { benchSliding } from './sliding.ts'
 import { benchTick } from './tick.ts'
 
 const BENCHES = {
@@ -29,6 +30,7 @@ const BENCHES = {
   import: () => benchImport({ fileBytes }),
   estimates: benchEstimates,
   forecast: benchForecast,
+  sliding: benchSliding,
   tick: benchTick,
   anomalies: benchAnomalies,
   panels: benchPanels,
