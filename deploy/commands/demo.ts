@@ -62,25 +62,29 @@ interface Context {
 
 const filledText = (calls: number) => `The demo's past is there: ${thousands(calls)} synthetic calls.`
 
-/** Everything until now, in the store. */
+/** Everything until now, in the store. What was interrupted begins again: equal calls have equal ids. */
 async function fillPast(state: DemoState, context: Context): Promise<number> {
   const { config, signal } = context
-  const calls = await fillUntilNow(state, context)
+  const { calls, toMs } = await fillUntilNow(state, context)
   await untilStored(config, signal)
   if (signal.aborted) return calls
   const store = await openStore(config.store, { dir: join(config.dataDir, 'store'), log: context.logger })
   try {
-    const range = { fromMs: state.filledToMs, toMs: Date.now() }
-    await keepPastForecasts(store, quotasOf(config), range)
+    await keepPastForecasts(store, quotasOf(config), { fromMs: state.filledToMs, toMs })
   } finally {
     await store.close()
   }
+  saveDemoState(config.dataDir, { ...state, filledToMs: toMs })
   return calls
 }
 
 const quotasOf = ({ quotas, labels }: Config) => quotas.map(quota => parseQuota(quota, labels))
 
-async function fillUntilNow({ originMs, filledToMs }: DemoState, { config, logger, signal }: Context): Promise<number> {
+/** Answers how many calls, and until when. */
+async function fillUntilNow(
+  { originMs, filledToMs }: DemoState,
+  { config, logger, signal }: Context,
+): Promise<{ calls: number; toMs: number }> {
   const log = await openCallLog(config.log, {
     dir: join(config.dataDir, 'log'),
     log: logger,
@@ -92,9 +96,7 @@ async function fillUntilNow({ originMs, filledToMs }: DemoState, { config, logge
     // What was not filled for longer than that is left empty.
     const fromMs = Math.max(filledToMs, toMs - DEMO_DAYS * DAY_MS)
     const deps = { config, quotas: quotasOf(config), fingerprintKeys, log, logger, signal }
-    const calls = await fillLog({ fromMs, toMs, originMs }, deps)
-    if (!signal.aborted) saveDemoState(config.dataDir, { originMs, filledToMs: toMs })
-    return calls
+    return { calls: await fillLog({ fromMs, toMs, originMs }, deps), toMs }
   } finally {
     await log.close()
   }
@@ -117,15 +119,15 @@ async function untilStored(config: Config, signal: AbortSignal): Promise<void> {
 /** Catches up with now, and goes on. */
 async function stayLive(state: DemoState, context: Context): Promise<void> {
   const { config, logger, signal } = context
-  await fillUntilNow(state, context)
-  await goLive(floorMinute(Date.now()), {
+  const { toMs } = await fillUntilNow(state, context)
+  await goLive(toMs, {
     config,
     originMs: state.originMs,
     logger,
     now: Date.now,
     signal,
     async onMinute(minuteMs) {
-      saveDemoState(config.dataDir, { originMs: state.originMs, filledToMs: minuteMs })
+      saveDemoState(config.dataDir, { ...state, filledToMs: minuteMs })
       await changeLimits(config, minuteMs)
     },
   })
