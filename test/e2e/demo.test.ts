@@ -10,7 +10,7 @@ import { freePorts } from '../free-ports.ts'
 import { runCli } from './quotacast.ts'
 
 const MAIN = new URL('../../deploy/main.ts', import.meta.url).pathname
-const READY_MS = 240_000
+const READY_MS = 360_000
 const LIVE_MS = 120_000
 const POLL_MS = 500
 
