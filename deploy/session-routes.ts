@@ -23,7 +23,7 @@ const SessionAnswer = Type.Object({
   scopes: Type.Array(Type.Enum(SCOPES)),
   tenant: Type.Union([Type.String(), Type.Null()], { description: 'The only tenant that is seen; null: all.' }),
 })
-export type SessionAnswer = Static<typeof SessionAnswer>
+type SessionAnswer = Static<typeof SessionAnswer>
 
 /** Too many tokens from one address that are none. */
 class AttemptsError extends Error {

@@ -19,7 +19,6 @@ const Listed = Type.Object({
   isConfigured: Type.Boolean({ description: 'A source of the config; the others need none.' }),
 })
 const ListAnswer = Type.Object({ sources: Type.Array(Listed) })
-export type SourcesAnswer = Static<typeof ListAnswer>
 
 const Setup = Type.Object({
   title: Type.String(),
@@ -37,7 +36,6 @@ const Guided = Type.Object({
   notes: Type.Array(Type.String(), { description: 'What to watch, in Markdown.' }),
   fields: Type.Array(Type.String(), { description: 'Fields of a call record that its logs can fill.' }),
 })
-export type SourceGuideAnswer = Static<typeof Guided>
 
 const Params = Type.Object({ name: Type.String({ minLength: 1, maxLength: NAME_CHARACTERS_MAX }) })
 type Params = Static<typeof Params>

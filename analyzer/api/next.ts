@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox'
 import type { Routes } from '../../collector/principal.ts'
 import type { SubjectForecast } from '../tick/subject-forecast.ts'
+import type { Snapshot } from '../tick/ticker.ts'
 import { ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
 import type { ForecastDeps } from './forecasts.ts'
 import { tenantAsked } from './request-error.ts'
@@ -79,17 +80,27 @@ function answer(deps: ForecastDeps, query: Query, own: string | null): Static<ty
   const { snapshot } = answering
   const tenant = tenantAsked(own, query.tenant)
   const { order, offset, limit } = query
-  const seen = snapshot.forecasts.filter(forecast => own === null || forecast.tenant === own)
+  const seen = inOrder(snapshot.forecasts, order).filter(forecast => own === null || forecast.tenant === own)
   const wanted = seen.filter(forecast => isWanted(forecast, { ...query, tenant }))
-  const page = wanted.sort(ORDERS[order]).slice(offset, offset + limit)
+  const page = wanted.slice(offset, offset + limit)
   return {
     asOfMs: snapshot.asOfMs,
     total: wanted.length,
     exhausted: wanted.filter(isExhausted).length,
     likely: wanted.filter(forecast => !isExhausted(forecast) && isLikely(forecast)).length,
-    quotas: [...new Set(seen.map(({ quota }) => quota))],
+    quotas: [...new Set(seen.map(({ quota }) => quota))].sort(),
     forecasts: page.map(forecast => toForecastAnswer(forecast, answering)),
   }
+}
+
+/** By the forecasts of a tick and the order: whoever looks asks again and again, and the order lasts for a tick. */
+const sorted = new WeakMap<Snapshot['forecasts'], Partial<Record<Order, readonly SubjectForecast[]>>>()
+
+function inOrder(forecasts: Snapshot['forecasts'], order: Order): readonly SubjectForecast[] {
+  const known = sorted.get(forecasts) ?? {}
+  sorted.set(forecasts, known)
+  known[order] ??= forecasts.toSorted(ORDERS[order])
+  return known[order]
 }
 
 function isWanted(

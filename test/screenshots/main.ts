@@ -142,7 +142,8 @@ async function show(page: Page, url: string, target: string): Promise<void> {
   await page.locator('main h1').waitFor()
   if (target === '') await page.locator('.list-body a').first().waitFor()
   if (target === SUBJECT) await page.locator('.chart canvas').waitFor()
-  await page.waitForFunction("!document.body.textContent.includes('Loading …')")
+  const deadlineMs = Date.now() + WAIT_MS
+  while ((await page.getByText('Loading …').count()) > 0 && Date.now() < deadlineMs) await sleep(100)
   await page.mouse.move(0, 0)
   await sleep(SETTLE_MS)
 }

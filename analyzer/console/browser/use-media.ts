@@ -1,7 +1,7 @@
 /** Whether a media query holds, as the state of a component. */
 import { useEffect, useState } from 'preact/hooks'
 
-export function useMedia(media: string): boolean {
+function useMedia(media: string): boolean {
   const [query] = useState(() => matchMedia(media))
   const [holds, setHolds] = useState(query.matches)
   useEffect(() => {

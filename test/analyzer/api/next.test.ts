@@ -37,7 +37,7 @@ describe('the order', () => {
   test('is what is used up, what likely runs out by its time, then the rest by probability', async () => {
     const { body } = await next()
     expect(consumers(body)).toEqual(['gone', 'soon', 'later', 'foreign', 'unlikely', 'unknown'])
-    expect(body).toMatchObject({ asOfMs: NOW_MS - 2_000, total: 6, exhausted: 1, likely: 2, quotas: ['b', 'a'] })
+    expect(body).toMatchObject({ asOfMs: NOW_MS - 2_000, total: 6, exhausted: 1, likely: 2, quotas: ['a', 'b'] })
   })
 
   test('may be the share that is used, or the reset', async () => {
@@ -57,7 +57,7 @@ test('is narrowed by quota, risk, and text in any name', async () => {
   expect(consumers((await next('?quota=b')).body)).toEqual(['foreign', 'unlikely'])
   expect(consumers((await next('?atRisk=0.5')).body)).toEqual(['soon', 'later'])
   expect(consumers((await next('?search=OTHER')).body)).toEqual(['foreign'])
-  expect((await next('?search=nobody')).body).toMatchObject({ total: 0, quotas: ['b', 'a'] })
+  expect((await next('?search=nobody')).body).toMatchObject({ total: 0, quotas: ['a', 'b'] })
 })
 
 test('a caller of one tenant sees no other, not even in the counts', async () => {
