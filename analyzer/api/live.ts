@@ -114,7 +114,7 @@ export function createLive({ client: store, snapshot, principalOf, now }: LiveDe
         close()
         done()
       })
-      server.get('/v1/live', { schema, config: { access: 'read' } }, (request, reply) => {
+      server.get('/v1/live', { schema, config: { access: 'read' }, exposeHeadRoute: false }, (request, reply) => {
         if (clients.size >= CLIENTS_MAX) throw new LiveError(`${CLIENTS_MAX} clients are connected already`)
         reply.hijack()
         open(reply.raw, principalOf(request).tenant)

@@ -55,6 +55,12 @@ async function takePictures(): Promise<void> {
   const browser = await launchChromium()
   try {
     for (const dir of [ALL, OF_README]) mkdirSync(dir, { recursive: true })
+    for (const { name, scheme, size } of PICTURES) {
+      const page = await openConsole(browser, demo, { scheme, size })
+      await show(page, demo.url, PAGES[name])
+      await page.screenshot({ path: join(OF_README, `${name}-${size.width}-${scheme}.png`) })
+      await page.context().close()
+    }
     for (const scheme of SCHEMES) {
       for (const size of SIZES) {
         const page = await openConsole(browser, demo, { scheme, size })
@@ -64,12 +70,6 @@ async function takePictures(): Promise<void> {
         }
         await page.context().close()
       }
-    }
-    for (const { name, scheme, size } of PICTURES) {
-      const page = await openConsole(browser, demo, { scheme, size })
-      await show(page, demo.url, PAGES[name])
-      await page.screenshot({ path: join(OF_README, `${name}-${size.width}-${scheme}.png`) })
-      await page.context().close()
     }
   } finally {
     await browser.close()
