@@ -1,5 +1,6 @@
 /** What runs out next: every subject of every quota, the most urgent first. */
 import { useMemo, useState } from 'preact/hooks'
+import type { DenialAnswer } from '../../api/denials.ts'
 import type { ForecastAnswer } from '../../api/forecast-schema.ts'
 import type { NextAnswer } from '../../api/next.ts'
 import { queryOf } from './api.ts'
@@ -70,7 +71,7 @@ function useShown(answer: NextAnswer | null, offset: number): ReadonlyMap<number
 
 function Summary({ answer }: { answer: NextAnswer | null }) {
   const { denials } = useLive()
-  const denied = denials.reduce((sum, one) => sum + one.denied, 0)
+  const denied = totalDenied(denials)
   const of = (count: number | undefined) => (count === undefined ? '–' : formatAmount(count, 'subjects'))
   return html`<dl class="tiles" aria-label="Now">
     <${Tile} label="Used up now" value=${of(answer?.exhausted)} tone=${(answer?.exhausted ?? 0) > 0 ? 'bad' : ''} note="wait for their reset" />
@@ -80,19 +81,23 @@ function Summary({ answer }: { answer: NextAnswer | null }) {
   </dl>`
 }
 
-/** The newest denials as they happen. */
+/** Who was denied lately, as it happens: the newest first, each subject of a quota once. */
 function JustDenied() {
   const nowMs = useNow(10_000)
   const { denials } = useLive()
-  return html`<ul class="just-denied" aria-live="polite" aria-label="Denied just now">${denials
-    .slice(0, DENIALS_SHOWN)
-    .map(
-      ({ quota, subject, minuteMs, denied }) => html`<li key=${`${minuteMs} ${quota} ${JSON.stringify(subject)}`}>
-      <span class="chip bad">${formatAmount(denied, 'requests')} denied</span>
-      <a href=${subjectLink(quota, subject)}>${formatSubject(subject)}</a>
-      <small>by ${quota}, <${At} atMs=${minuteMs} nowMs=${nowMs} /></small></li>`,
-    )}</ul>`
+  const bySubject = Map.groupBy(denials, ({ quota, subject }) => JSON.stringify([quota, subject]))
+  const shown = [...bySubject].slice(0, DENIALS_SHOWN)
+  return html`<ul class="just-denied" aria-live="polite" aria-label="Denied just now">${shown.map(([key, minutes]) => {
+    const [newest] = minutes
+    if (newest === undefined) return null
+    return html`<li key=${key}>
+      <span class="chip bad">${formatAmount(totalDenied(minutes), 'requests')} denied</span>
+      <a href=${subjectLink(newest.quota, newest.subject)}>${formatSubject(newest.subject)}</a>
+      <small>by ${newest.quota}, last <${At} atMs=${newest.minuteMs} nowMs=${nowMs} /></small></li>`
+  })}</ul>`
 }
+
+const totalDenied = (denials: readonly DenialAnswer[]): number => denials.reduce((sum, { denied }) => sum + denied, 0)
 
 function Nothing({ answer, isFiltered }: { answer: NextAnswer; isFiltered: boolean }) {
   if (isFiltered) return html`<${Empty} title="Nothing fits."><p>Look for less, or choose all quotas.</p><//>`
