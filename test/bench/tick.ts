@@ -74,9 +74,12 @@ function cpuMs(count: number, work: () => void): number {
   return (user + system) / 1000 / count
 }
 
+/** The totals of one subject after the other are written into the same space, as the analyzer does. */
 function tick(subjects: readonly Subject[]): void {
+  const total = new Float64Array(HOURS + 1)
+  const history: History = { startMs: 0, stepMs: HOUR_MS, endMs: NOW_MS, total }
   for (const { hours, outlooks } of subjects) {
-    const history = historyOf(hours)
+    for (let hour = 0; hour < HOURS; hour++) total[hour + 1] = (total[hour] ?? 0) + (hours[hour] ?? 0)
     WINDOWS_MS.forEach((windowMs, quota) => {
       const outlook = outlooks[quota]
       if (outlook) forecast(askOf(history, windowMs), outlook, CALIBRATOR)

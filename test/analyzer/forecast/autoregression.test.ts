@@ -44,6 +44,13 @@ test('hours of the day and days of the week are learnt from five weeks', () => {
   }
 })
 
+test.each([3, 5])('beyond three days, days of the week are told apart, from day %i on', day => {
+  const hours = 5 * WEEK_HOURS + day * 24
+  const truth = Array.from({ length: 100 }, (_, hour) => office(hours + hour)).reduce((sum, units) => sum + units, 0)
+  expect(medianAhead(hours, office, 100) / truth).toBeGreaterThan(0.9)
+  expect(medianAhead(hours, office, 100) / truth).toBeLessThan(1.1)
+})
+
 test('growth goes on for as long as the days said that it does', () => {
   const said = medianAhead(20 * 24, hour => 100 + hour, 24)
   expect(said).toBeGreaterThan(24 * 560)
