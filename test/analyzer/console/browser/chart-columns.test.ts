@@ -12,7 +12,16 @@ const {
 const path: PathAnswer = {
   forecast: {
     ...answer,
-    ...{ used: 40, limit: 100, limitChanges: [], upstream: null, dataAgeMs: 0, blocked: null, bindsFirst: [] },
+    ...{
+      used: 40,
+      limit: 100,
+      limitChanges: [],
+      upstream: null,
+      dataAgeMs: 0,
+      blocked: null,
+      bindsFirst: [],
+      pace: null,
+    },
   },
   history: [
     [0, 0],

@@ -11,7 +11,17 @@ import { forecast, NOW_MS } from '../../api/forecast-fixture.ts'
 
 const { tenant: _tenant, consumer: _consumer, ...base } = forecast('q', 'app', 0.6)
 const answer = (part: Partial<ForecastAnswer> = {}): ForecastAnswer => ({
-  ...{ ...base, used: 40, limit: 100, limitChanges: [], upstream: null, blocked: null, bindsFirst: [], dataAgeMs: 0 },
+  ...{
+    ...base,
+    used: 40,
+    limit: 100,
+    limitChanges: [],
+    upstream: null,
+    blocked: null,
+    bindsFirst: [],
+    pace: null,
+    dataAgeMs: 0,
+  },
   ...part,
 })
 const at = (p50: number | null) => ({ p10: null, p50, p90: null })
