@@ -1,5 +1,4 @@
 /** What keeps counters true: records settle, the store corrects, what was lost is rebuilt. One process a machine does it. */
-import type { ClickHouseClient } from '@clickhouse/client'
 import { readDecisions } from '../usage/decisions.ts'
 import { isRecordedUpTo, type RecordedQuery, readRecorded, recordedSinceMs } from '../usage/recorded.ts'
 import { startRebuilder } from './rebuild.ts'
@@ -7,7 +6,7 @@ import { type Reconciler, startReconciler } from './reconcile.ts'
 import { type Settler, type SettlerDeps, startSettler, startSettlerElsewhere } from './settler.ts'
 
 export interface UpkeepDeps extends SettlerDeps {
-  client: ClickHouseClient
+  client: Parameters<typeof readDecisions>[0]
   reconcileMs: number
   /** Has the sums of decisions written to the log. */
   handOn: () => Promise<void>
