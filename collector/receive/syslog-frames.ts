@@ -9,6 +9,9 @@ export const MESSAGE_BYTES_MAX = 256 * 1024
 /** What is kept of a message that is too long. */
 const KEPT_BYTES = 2 ** 16
 const NEWLINE = 10
+const CARRIAGE_RETURN = 13
+const DIGIT_ONE = 49
+const DIGIT_NINE = 57
 const LENGTH = /^([1-9]\d{0,7}) </
 /** What may still become one. */
 const LENGTH_BEGIN = /^[1-9]\d{0,7} ?$/
@@ -73,6 +76,8 @@ export function createFrameSplitter(): FrameSplitter {
 
 /** The message that begins there, `null` when more bytes are needed. One that is too long may go on behind the buffer. */
 function extentOf(buffer: Buffer, at: number, isLast: boolean): Extent | null {
+  const first = buffer[at] ?? 0
+  if (first < DIGIT_ONE || first > DIGIT_NINE) return lineExtent(buffer, at, isLast)
   const head = buffer.toString('latin1', at, at + LENGTH_BYTES_MAX)
   const length = LENGTH.exec(head)?.[1]
   if (length === undefined) {
@@ -96,4 +101,10 @@ function lineExtent(buffer: Buffer, begin: number, isLast: boolean): Extent | nu
 }
 
 /** Senders end messages with breaks and zeros besides what frames them. */
-export const textOf = (message: Buffer): string => message.toString('utf8').replace(/[\r\n\0]+$/, '')
+export function textOf(message: Buffer): string {
+  let end = message.length
+  while (end > 0 && isEnding(message[end - 1])) end--
+  return message.toString('utf8', 0, end)
+}
+
+const isEnding = (byte: number | undefined) => byte === NEWLINE || byte === CARRIAGE_RETURN || byte === 0

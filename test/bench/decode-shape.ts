@@ -25,7 +25,7 @@ export interface DecodeRates {
 }
 
 /** The kernel counts CPU time in ticks, so a round has to take many. */
-export const INPUTS = 10_000
+const INPUTS = 10_000
 const WARM_UP_ROUNDS = 3
 const ROUNDS = 8
 
@@ -34,6 +34,12 @@ export interface Shape {
   timezone: string
   inputs: readonly string[]
 }
+
+/** The calls that are objects of JSON: batches in a batch are none. */
+export const objectsOf = (shape: Shape): Shape => ({
+  ...shape,
+  inputs: shape.inputs.filter(input => input.startsWith('{')),
+})
 
 /** The good calls of a fixture that are JSON, or are not, again and again, each with ids of its own. */
 export function shapeOf({ dialect: name, isJson }: DecodeTask): Shape | null {
@@ -63,19 +69,21 @@ function isJsonText(input: string): boolean {
 const varied = (input: string, index: number) =>
   input.replaceAll(/(?<=["/ =])[0-9a-f]{12,}(?=["/ ]|$)/g, id => id.slice(0, -4) + String(index).padStart(4, '0'))
 
-const batchOf = ({ dialect, inputs, timezone }: Shape): RawBatch =>
+export const batchOf = ({ dialect, inputs, timezone }: Shape): RawBatch =>
   lineBatch(
     inputs.map((text, index) => ({ offset: index, number: index + 1, text, problem: null })),
     createLineDecoder(dialect, { fileStem: null, header: null, timezone }),
   )
 
-/** CPU microseconds of this thread, of the round that a quarter of the rounds beat: others on the machine only add. */
-export function cpuMicros(round: () => void): number {
+type CpuUsage = (before?: NodeJS.CpuUsage) => NodeJS.CpuUsage
+
+/** CPU microseconds of the round that a quarter of the rounds beat: others on the machine only add. */
+export function cpuMicros(round: () => void, usage: CpuUsage = process.threadCpuUsage): number {
   const micros: number[] = []
   for (let done = 0; done < WARM_UP_ROUNDS + ROUNDS; done++) {
-    const begin = process.threadCpuUsage()
+    const begin = usage()
     round()
-    const { user, system } = process.threadCpuUsage(begin)
+    const { user, system } = usage(begin)
     if (done >= WARM_UP_ROUNDS) micros.push(user + system)
   }
   return micros.toSorted((one, other) => one - other)[ROUNDS / 4] ?? Number.NaN
@@ -86,14 +94,22 @@ function decodeAll(shape: Shape): void {
   for (let position = 0; position < batch.size; position++) batch.decodedAt(position)
 }
 
-export function normalizeAll(shape: Shape, normalizer: Normalizer): void {
-  const batch = batchOf(shape)
+function normalizeAll(shape: Shape, normalizer: Normalizer): void {
+  normalizeBatch(batchOf(shape), shape.dialect.name, normalizer, () => undefined)
+}
+
+export function normalizeBatch(
+  batch: RawBatch,
+  dialect: string,
+  normalizer: Normalizer,
+  onResult: (result: ReturnType<Normalizer['normalize']>) => void,
+): void {
   const keyAt = (position: number) => `bench ${position}`
   const inputAt = (position: number) => batch.inputAt(position)
-  const delivery = { ...deliveryOf(''), dialect: shape.dialect.name, keyAt, inputAt }
+  const delivery = { ...deliveryOf(''), dialect, keyAt, inputAt }
   for (let position = 0; position < batch.size; position++) {
     const decoded = batch.decodedAt(position)
-    if (decoded.kind !== 'skip') normalizer.normalize(decoded, delivery, position)
+    if (decoded.kind !== 'skip') onResult(normalizer.normalize(decoded, delivery, position))
   }
 }
 
