@@ -5,7 +5,6 @@ import type { Policy } from '../policy/policy.ts'
 import type { DimensionField, Quota } from '../policy/quota.ts'
 import type { SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
-import { keyOfSubject } from '../usage/selection.ts'
 
 /** Other quotas of a tenant that are looked at, the first ones. */
 const QUOTAS_MAX = 256
@@ -31,12 +30,11 @@ export function bindingOf(
     if (values.size === 1 && prefixes.length === 0 && only !== undefined) known.set(field, only)
   }
   for (const { name, field } of quota.per) known.set(field, forecast.subject[name] ?? '')
-  const bySubject = forecastsOf(snapshot)
   const binds = (one: Quota) => one.enforcement !== 'shadow' && one.paceOf === null
   const others = policy.candidates(known.get('tenant') ?? null).filter(other => other !== quota && binds(other))
   const covering = others.slice(0, QUOTAS_MAX).flatMap(other => {
     const subject = subjectIn(other, known)
-    return (subject && bySubject.get(placeOf(other.name, subject))) ?? []
+    return (subject && snapshot.find(other.name, subject)) ?? []
   })
   if (binds(quota)) covering.unshift(forecast)
   if (covering.length < 2) return []
@@ -61,17 +59,4 @@ function subjectIn(quota: Quota, known: ReadonlyMap<DimensionField, string>): st
       Array.from(known, ([field, value]) => ({ field, value })),
     ) && values
   )
-}
-
-const placeOf = (quota: string, subject: readonly string[]): string => `${quota} ${keyOfSubject(subject)}`
-
-/** By snapshot, which is replaced as a whole by each tick. */
-const indexes = new WeakMap<Snapshot, Map<string, SubjectForecast>>()
-
-function forecastsOf(snapshot: Snapshot): Map<string, SubjectForecast> {
-  const known = indexes.get(snapshot)
-  if (known) return known
-  const made = new Map(snapshot.forecasts.map(one => [placeOf(one.quota, Object.values(one.subject)), one]))
-  indexes.set(snapshot, made)
-  return made
 }

@@ -11,6 +11,9 @@ import { type FollowedForecast, forecastSubject, isAllowedOtherwise, isForecastD
 /** Subjects whose histories are held at once while they are learnt: 16 kB each. */
 const BATCH = 64
 
+/** Subjects that are looked at before others may answer requests: some milliseconds. */
+const LOOKED_AT_ONCE = 5_000
+
 export interface Followed {
   quota: FollowedQuota
   series: QuotaSeries | null
@@ -44,7 +47,11 @@ export async function makeForecasts(following: Iterable<Followed>, making: Makin
       if (isForecastDue(known, nowMs, touched.get(quota.name)?.has(key) ?? false)) return true
       return isPolicyNew && known !== undefined && isAllowedOtherwise(series, key, known, making)
     }
-    const due = [...series.subjects.keys()].filter(isDue)
+    const due: string[] = []
+    for (const [index, key] of [...series.subjects.keys()].entries()) {
+      if (isDue(key)) due.push(key)
+      if ((index + 1) % LOOKED_AT_ONCE === 0) await setImmediate()
+    }
     for (let first = 0; first < due.length; first += BATCH) {
       await makeSome({ ...followed, series }, due.slice(first, first + BATCH), { ...making, scratch })
     }

@@ -8,6 +8,7 @@ import type { Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import { type DecisionSums, readDecisions } from '../usage/decisions.ts'
 import { type Fresh, readFresh, type Seen } from '../usage/fresh.ts'
+import { keyOfSubject, type SubjectValues } from '../usage/selection.ts'
 import { isResetting } from '../usage/window.ts'
 import { allowedBy } from './allowed.ts'
 import type { Fitting } from './fitting.ts'
@@ -40,6 +41,8 @@ export interface Snapshot {
   newestCallAtMs: number | null
   /** In the order of quotas, then of subjects. */
   forecasts: readonly SubjectForecast[]
+  /** That of a quota's subject, `undefined` when it is not followed. */
+  find(quota: string, subject: SubjectValues): SubjectForecast | undefined
   /** Of subjects that other analyzers follow, as the store keeps them. */
   others: readonly SubjectForecast[]
   /** Subjects that are not followed because there are too many. */
@@ -90,6 +93,7 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   asOfMs: null,
   newestCallAtMs: null,
   forecasts: [],
+  find: () => undefined,
   others: [],
   subjectsCut: 0,
   tickMs: 0,
@@ -146,6 +150,7 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   return {
     asOfMs: nowMs,
     newestCallAtMs: calls.seen.newestAtMs === 0 ? null : calls.seen.newestAtMs,
+    find: (quota, subject) => state.followed.get(quota)?.states.get(keyOfSubject(subject))?.forecast,
     others: await state.readOthers(policy.quotas.filter(isFollowed), nowMs),
     forecasts: all.flatMap(({ states }) => Array.from(states.values(), ({ forecast }) => forecast)),
     subjectsCut: all.reduce((sum, { series }) => sum + (series?.subjectsCut ?? 0), 0),

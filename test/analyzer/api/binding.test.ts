@@ -2,7 +2,7 @@ import { expect, test } from 'vitest'
 import { bindingOf } from '../../../analyzer/api/binding.ts'
 import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import type { SubjectForecast } from '../../../analyzer/tick/subject-forecast.ts'
-import { EMPTY_SNAPSHOT } from '../../../analyzer/tick/ticker.ts'
+import { EMPTY_SNAPSHOT, type Snapshot } from '../../../analyzer/tick/ticker.ts'
 import { testQuota } from '../quotas.ts'
 import { forecast, NOW_MS } from './forecast-fixture.ts'
 
@@ -28,18 +28,21 @@ const made = (
 })
 const web = { tenant: 'acme', consumer: 'web' }
 const own = made('own', web, 0.4)
-const snapshot = {
+const forecasts = [
+  own,
+  made('tenant', { tenant: 'acme' }, 0.9, 9_000_000),
+  made('tenant', { tenant: 'globex' }, 1),
+  { ...made('all', {}, 1, 90_000_000), tenant: null },
+  made('large', web, 0.2, 10_000),
+  made('by-model', { tenant: 'acme', model: 'large' }, 1, 1),
+  made('others', {}, 1, 1),
+  made('watched', web, 1, 1),
+]
+const snapshot: Snapshot = {
   ...EMPTY_SNAPSHOT,
-  forecasts: [
-    own,
-    made('tenant', { tenant: 'acme' }, 0.9, 9_000_000),
-    made('tenant', { tenant: 'globex' }, 1),
-    { ...made('all', {}, 1, 90_000_000), tenant: null },
-    made('large', web, 0.2, 10_000),
-    made('by-model', { tenant: 'acme', model: 'large' }, 1, 1),
-    made('others', {}, 1, 1),
-    made('watched', web, 1, 1),
-  ],
+  forecasts,
+  find: (quota, subject) =>
+    forecasts.find(one => one.quota === quota && Object.values(one.subject).join() === subject.join()),
 }
 const seen = { snapshot, policy, own: null }
 const round = (binding: { quota: string; probability: number }[]) =>
@@ -60,7 +63,7 @@ test('a caller of one tenant is not told of a bucket that others share', () => {
 })
 
 test('of a tenant only what is not told apart any further', () => {
-  const [, tenant = own] = snapshot.forecasts
+  const [, tenant = own] = forecasts
   expect(round(bindingOf(tenant, seen))).toEqual([
     ['tenant', 0.9],
     ['all', 0.1],

@@ -220,7 +220,10 @@ test('quotas that add up the same in the same windows share what is learnt, what
     shard: WHOLE,
     now: () => nowMs,
   })
-  const [soft, hard] = (await ticker.tick()).forecasts
+  const snapshot = await ticker.tick()
+  const [soft, hard] = snapshot.forecasts
+  expect(snapshot.find('hard', ['acme', 'app'])).toBe(hard)
+  expect(snapshot.find('hard', ['acme', 'nobody'])).toBeUndefined()
   expect(learnt).toBe(2)
   expect(soft?.usageAtReset?.p50).toBeCloseTo(hard?.usageAtReset?.p50 ?? 0, -1)
   expect(hard?.probability).toBeGreaterThan(soft?.probability ?? 1)
