@@ -127,13 +127,6 @@ const PARTS: readonly Part[] = [
   { at: 'analyzer/limit/redis.ts', imports: ['analyzer/limit/', ANALYZER_EVENTS], packages: ['ioredis'] },
   { at: 'analyzer/api/', imports: ['analyzer/', 'collector/principal.ts', TABLES], packages: ['@clickhouse/client'] },
   { at: 'analyzer/console/', imports: ['collector/principal.ts'] },
-  {
-    at: 'analyzer/console/browser/',
-    imports: [],
-    types: ['analyzer/api/', 'analyzer/limit/'],
-    packages: ['preact', 'htm', 'uplot'],
-    node: [],
-  },
   { at: ANALYZER_EVENTS, imports: ['analyzer/'], types: ['collector/'], packages: ['@opentelemetry/api'] },
   {
     at: 'analyzer/analyzer.ts',
@@ -144,6 +137,13 @@ const PARTS: readonly Part[] = [
   { at: 'analyzer/limiter.ts', imports: ['analyzer/', 'collector/principal.ts'], types: ['collector/'] },
 
   { at: 'dashboards/', imports: [TABLES], packages: ['@grafana/grafana-foundation-sdk'] },
+  {
+    at: 'dashboards/console/',
+    imports: [],
+    types: ['analyzer/api/', 'analyzer/limit/'],
+    packages: ['preact', 'htm', 'uplot'],
+    node: [],
+  },
 
   {
     at: 'deploy/',
@@ -168,11 +168,8 @@ const PARTS: readonly Part[] = [
 const TOP_LEVEL = ['collector', 'analyzer', 'dashboards', 'deploy', 'test']
 const FOLDERS: Record<string, readonly string[]> = {
   collector: ['receive', 'normalize', 'log', 'store', 'store/schema'],
-  analyzer: [
-    ...['usage', 'forecast', 'policy', 'control', 'tick', 'limit', 'limit/grpc', 'alert', 'api'],
-    ...['console', 'console/browser', 'console/pictures'],
-  ],
-  dashboards: ['json'],
+  analyzer: [...['usage', 'forecast', 'policy', 'control', 'tick', 'limit', 'limit/grpc', 'alert', 'api'], 'console'],
+  dashboards: ['json', 'console', 'console/pictures'],
   deploy: [
     ...['commands', 'demo', 'gateways', 'kubernetes', 'grafana'],
     ...['grafana/provisioning/alerting', 'grafana/provisioning/dashboards', 'grafana/provisioning/datasources'],

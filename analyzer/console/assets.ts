@@ -8,7 +8,7 @@ import { createRequire, stripTypeScriptTypes } from 'node:module'
 import { dirname, extname, join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
-const FOLDER = join(import.meta.dirname, 'browser')
+const FOLDER = join(import.meta.dirname, '../../dashboards/console')
 const VERSION_CHARACTERS = 16
 const TYPES: Readonly<Record<string, string>> = {
   '.ts': 'text/javascript; charset=utf-8',

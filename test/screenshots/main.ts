@@ -1,6 +1,6 @@
 /**
  * `npm run screenshots`: pictures of every page of the console over the demo, at three widths, light and dark, in
- * `data/screenshots`, and those of the README in `analyzer/console/pictures`.
+ * `data/screenshots`, and those of the README in `dashboards/console/pictures`.
  */
 import { spawn } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -14,7 +14,7 @@ import { whatIsMissing } from '../servers/missing.ts'
 
 const REPOSITORY = new URL('../..', import.meta.url).pathname
 const ALL = join(REPOSITORY, 'data/screenshots')
-const OF_README = join(REPOSITORY, 'analyzer/console/pictures')
+const OF_README = join(REPOSITORY, 'dashboards/console/pictures')
 const START_DEADLINE_MS = 300_000
 const WAIT_MS = 60_000
 /** Bars and charts have come to rest by then. */

@@ -1,7 +1,7 @@
 /** One subject of one quota: where it stands, where it goes, and what happened to its calls. */
 import { useState } from 'preact/hooks'
-import type { PathAnswer } from '../../api/forecast-path.ts'
-import type { ForecastAnswer } from '../../api/forecast-schema.ts'
+import type { PathAnswer } from '../../analyzer/api/forecast-path.ts'
+import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
 import { queryOf } from './api.ts'
 import { FanChart } from './fan-chart.ts'
 import {

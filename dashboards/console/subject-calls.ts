@@ -1,6 +1,6 @@
 /** What a subject holds, and its newest calls. */
-import type { CallsAnswer } from '../../api/calls.ts'
-import type { ReservationsAnswer } from '../../limit/reservation-list.ts'
+import type { CallsAnswer } from '../../analyzer/api/calls.ts'
+import type { ReservationsAnswer } from '../../analyzer/limit/reservation-list.ts'
 import { queryOf } from './api.ts'
 import { formatAmount, formatLatency, formatUnit } from './format.ts'
 import { html } from './html.ts'

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import type { PathAnswer } from '../../../../analyzer/api/forecast-path.ts'
-import { columnsOf, topOf } from '../../../../analyzer/console/browser/chart-columns.ts'
-import { forecast } from '../../api/forecast-fixture.ts'
+import type { PathAnswer } from '../../../analyzer/api/forecast-path.ts'
+import { columnsOf, topOf } from '../../../dashboards/console/chart-columns.ts'
+import { forecast } from '../../analyzer/api/forecast-fixture.ts'
 
 const base = forecast('q', 'app', 0.6)
 const {

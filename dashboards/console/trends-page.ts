@@ -1,7 +1,7 @@
 /** Where the use of a quota is going in the long run, and what is unusual now. */
 import { useState } from 'preact/hooks'
-import type { AnomaliesAnswer } from '../../api/anomalies.ts'
-import type { TrendsAnswer } from '../../api/trends.ts'
+import type { AnomaliesAnswer } from '../../analyzer/api/anomalies.ts'
+import type { TrendsAnswer } from '../../analyzer/api/trends.ts'
 import { queryOf } from './api.ts'
 import { formatAmount, formatGrowth, formatInstant, formatNumber, formatSubject, formatUnit } from './format.ts'
 import { html } from './html.ts'

@@ -12,7 +12,7 @@ import {
   formatTick,
   formatUnit,
   formatWhen,
-} from '../../../../analyzer/console/browser/format.ts'
+} from '../../../dashboards/console/format.ts'
 
 const SECOND_MS = 1_000
 const MINUTE_MS = 60 * SECOND_MS

@@ -1,13 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import type { ForecastAnswer } from '../../../../analyzer/api/forecast-schema.ts'
-import {
-  isUsedUp,
-  limitWords,
-  runsOutWords,
-  shareUsed,
-  upstreamWords,
-} from '../../../../analyzer/console/browser/standing.ts'
-import { forecast, NOW_MS } from '../../api/forecast-fixture.ts'
+import type { ForecastAnswer } from '../../../analyzer/api/forecast-schema.ts'
+import { isUsedUp, limitWords, runsOutWords, shareUsed, upstreamWords } from '../../../dashboards/console/standing.ts'
+import { forecast, NOW_MS } from '../../analyzer/api/forecast-fixture.ts'
 
 const { tenant: _tenant, consumer: _consumer, ...base } = forecast('q', 'app', 0.6)
 const answer = (part: Partial<ForecastAnswer> = {}): ForecastAnswer => ({

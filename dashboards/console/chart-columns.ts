@@ -1,5 +1,5 @@
 /** The numbers of a fan chart: of a path, under the conditions that are asked about. */
-import type { PathAnswer } from '../../api/forecast-path.ts'
+import type { PathAnswer } from '../../analyzer/api/forecast-path.ts'
 
 /** Bands far above the limit would press everything else to the ground. */
 const LIMITS_SHOWN_MAX = 2.2

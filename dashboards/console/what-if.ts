@@ -1,7 +1,7 @@
 /** Another limit, or more to do: how the forecast would be. Two sliders that move the chart at once. */
 import { useEffect, useState } from 'preact/hooks'
-import type { ForecastAnswer } from '../../api/forecast-schema.ts'
-import type { WhatIfAnswer } from '../../api/what-if.ts'
+import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
+import type { WhatIfAnswer } from '../../analyzer/api/what-if.ts'
 import { type ApiError, postJson } from './api.ts'
 import { formatAmount, formatGrowth, formatProbability, formatUnit } from './format.ts'
 import { html } from './html.ts'

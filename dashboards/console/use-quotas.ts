@@ -1,5 +1,5 @@
 /** The quotas of which the reader may see a forecast. */
-import type { NextAnswer } from '../../api/next.ts'
+import type { NextAnswer } from '../../analyzer/api/next.ts'
 import { useResource } from './use-resource.ts'
 
 /** Their names; `null` until they are known. */

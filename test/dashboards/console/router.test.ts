@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { linkTo, parseRoute, subjectLink, subjectOf } from '../../../../analyzer/console/browser/router.ts'
+import { linkTo, parseRoute, subjectLink, subjectOf } from '../../../dashboards/console/router.ts'
 
 test('a link leads to the page and the parameters that it was made of', () => {
   expect(parseRoute('')).toEqual({ page: '', parameters: {} })

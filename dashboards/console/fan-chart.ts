@@ -1,7 +1,7 @@
 /** What a subject used since its window began, and where it may go until the reset, against its limit. */
 import { useEffect, useRef, useState } from 'preact/hooks'
 import uPlot from 'uplot'
-import type { PathAnswer } from '../../api/forecast-path.ts'
+import type { PathAnswer } from '../../analyzer/api/forecast-path.ts'
 import { type Columns, columnsOf, type FanChartProps, topOf } from './chart-columns.ts'
 import { formatAmount, formatInstant, formatTick } from './format.ts'
 import { html } from './html.ts'

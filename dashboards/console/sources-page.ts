@@ -1,6 +1,6 @@
 /** Who sends calls, whether they still come, and how to connect another gateway. */
 import { useState } from 'preact/hooks'
-import type { GatewaysAnswer } from '../../api/gateways.ts'
+import type { GatewaysAnswer } from '../../analyzer/api/gateways.ts'
 import type { SourceGuideAnswer, SourcesAnswer } from './foreign-answers.ts'
 import { formatAmount, formatShare } from './format.ts'
 import { html } from './html.ts'

@@ -1,8 +1,8 @@
 /** What runs out next: every subject of every quota, the most urgent first. */
 import { useMemo, useState } from 'preact/hooks'
-import type { DenialAnswer } from '../../api/denials.ts'
-import type { ForecastAnswer } from '../../api/forecast-schema.ts'
-import type { NextAnswer } from '../../api/next.ts'
+import type { DenialAnswer } from '../../analyzer/api/denials.ts'
+import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
+import type { NextAnswer } from '../../analyzer/api/next.ts'
 import { queryOf } from './api.ts'
 import { formatAmount, formatProbability, formatShare, formatSubject, formatWhen } from './format.ts'
 import { html } from './html.ts'

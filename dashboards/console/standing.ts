@@ -1,5 +1,5 @@
 /** Where a subject stands, in a few words: the same ones on every page. */
-import type { ForecastAnswer } from '../../api/forecast-schema.ts'
+import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
 import { formatAmount, formatUnit, formatWhen } from './format.ts'
 
 /** What is used of the limit, as a share; 0 while the provider has not told its limit. */

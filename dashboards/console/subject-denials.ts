@@ -1,7 +1,7 @@
 /** Why a subject was denied: minute by minute, and what stands in its way now. */
 import { useState } from 'preact/hooks'
-import type { DenialsAnswer } from '../../api/denials.ts'
-import type { ExplainAnswer } from '../../limit/explain.ts'
+import type { DenialsAnswer } from '../../analyzer/api/denials.ts'
+import type { ExplainAnswer } from '../../analyzer/limit/explain.ts'
 import { queryOf } from './api.ts'
 import { formatAmount, formatUnit } from './format.ts'
 import { html } from './html.ts'

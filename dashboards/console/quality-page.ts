@@ -1,5 +1,5 @@
 /** Whether the forecasts of this installation were right. */
-import type { AccuracyAnswer } from '../../api/accuracy.ts'
+import type { AccuracyAnswer } from '../../analyzer/api/accuracy.ts'
 import { formatAmount, formatDuration, formatNumber, formatShare } from './format.ts'
 import { html } from './html.ts'
 import { Answered, Empty, Heading, Panel, Table, Tile } from './parts.ts'

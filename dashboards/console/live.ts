@@ -1,6 +1,6 @@
 /** The stream of what changes: one connection a page, which comes back by itself and rests while nobody looks. */
 import { useEffect, useState } from 'preact/hooks'
-import type { DenialsEvent, TickEvent } from '../../api/live.ts'
+import type { DenialsEvent, TickEvent } from '../../analyzer/api/live.ts'
 import { getJson } from './api.ts'
 
 const RETRY_MS = { min: 1_000, max: 30_000 }
