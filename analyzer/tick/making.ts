@@ -10,7 +10,6 @@ import { type FollowedForecast, forecastSubject, isAllowedOtherwise, isForecastD
 
 /** Subjects whose histories are held at once while they are learnt: 16 kB each. */
 const BATCH = 64
-
 /** Subjects that are looked at before others may answer requests: some milliseconds. */
 const LOOKED_AT_ONCE = 5_000
 
