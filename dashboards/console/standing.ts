@@ -1,6 +1,6 @@
 /** Where a subject stands, in a few words: the same ones on every page. */
 import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
-import { formatAmount, formatUnit, formatWhen } from './format.ts'
+import { formatAmount, formatDuration, formatProbability, formatUnit, formatWhen } from './format.ts'
 
 /** What is used of the limit, as a share; 0 while the provider has not told its limit. */
 export const shareUsed = ({ used, limit }: ForecastAnswer): number =>
@@ -29,4 +29,21 @@ export function upstreamWords({ upstream, unit }: ForecastAnswer, nowMs: number)
     ...(deniedUntilMs === null ? [] : [`come again ${formatWhen(deniedUntilMs, nowMs)}`]),
   ]
   return `The provider said ${asOfMs === 0 ? '' : `${formatWhen(asOfMs, nowMs)}: `}${said.join(', ')}.`
+}
+
+/** A pace that slows the subject down, and the quota that will likely stop it first; a sentence for each that there is. */
+export function slowedWords({ pace, bindsFirst, unit }: ForecastAnswer, nowMs: number): string[] {
+  const [first] = bindsFirst
+  return [
+    ...(pace === null
+      ? []
+      : [
+          `Slowed down to ${formatAmount(pace.amount, unit)} ${formatUnit(unit)} per ${formatDuration(pace.periodMs)}, so that what is left lasts; it ends ${formatWhen(pace.untilMs, nowMs)}.`,
+        ]),
+    ...(first === undefined
+      ? []
+      : [
+          `Of all its quotas ${first.quota} is the most likely to run out first (${formatProbability(first.probability)}).`,
+        ]),
+  ]
 }

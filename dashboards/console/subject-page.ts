@@ -17,7 +17,7 @@ import { html } from './html.ts'
 import { useTicks } from './live.ts'
 import { Answered, Bar, Heading, Panel, Tile, toneOf } from './parts.ts'
 import { linkTo, type Route, subjectLink, subjectOf } from './router.ts'
-import { isUsedUp, limitWords, runsOutWords, shareUsed, upstreamWords } from './standing.ts'
+import { isUsedUp, limitWords, runsOutWords, shareUsed, slowedWords, upstreamWords } from './standing.ts'
 import { RecentCalls, Reservations } from './subject-calls.ts'
 import { SubjectDenials } from './subject-denials.ts'
 import { useNow, useResource } from './use-resource.ts'
@@ -93,7 +93,7 @@ function Standing({ forecast, nowMs }: { forecast: ForecastAnswer; nowMs: number
   const at = (atMs: number | null) => (atMs === null ? 'after the reset' : formatInstant(atMs, nowMs))
   const left =
     headroom === null ? '' : `8 in 10: ${formatAmount(headroom.p10, unit)} to ${formatAmount(headroom.p90, unit)}`
-  const upstream = upstreamWords(forecast, nowMs)
+  const more = [...[upstreamWords(forecast, nowMs) ?? []].flat(), ...slowedWords(forecast, nowMs)]
   return html`<${Blocked} forecast=${forecast} nowMs=${nowMs} />
   <dl class="tiles" aria-label="Standing">
     <${Tile} label="Used" value=${formatAmount(used, unit)} note=${`${limitWords(forecast)}${limit === null ? '' : `, ${formatShare(share)}`}`} />
@@ -102,7 +102,7 @@ function Standing({ forecast, nowMs }: { forecast: ForecastAnswer; nowMs: number
     <${Tile} label="Left at the reset" value=${formatAmount(headroom?.p50 ?? null, unit)} note=${left} />
     <${Tile} label="Reset" value=${formatWhen(windowEndMs, nowMs)} note=${formatInstant(windowEndMs, nowMs)} />
   </dl>
-  ${upstream !== null && html`<p class="hint after">${upstream}</p>`}`
+  ${more.length > 0 && html`<p class="hint after">${more.join(' ')}</p>`}`
 }
 
 function Blocked({ forecast: { blocked }, nowMs }: { forecast: ForecastAnswer; nowMs: number }) {

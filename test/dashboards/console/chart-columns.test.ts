@@ -1,28 +1,10 @@
 import { describe, expect, test } from 'vitest'
 import type { PathAnswer } from '../../../analyzer/api/forecast-path.ts'
 import { columnsOf, topOf } from '../../../dashboards/console/chart-columns.ts'
-import { forecast } from '../../analyzer/api/forecast-fixture.ts'
+import { answerOf } from './answers.ts'
 
-const base = forecast('q', 'app', 0.6)
-const {
-  tenant: _tenant,
-  consumer: _consumer,
-  ...answer
-} = { ...base, windowStartMs: 0, asOfMs: 2_000, windowEndMs: 4_000 }
 const path: PathAnswer = {
-  forecast: {
-    ...answer,
-    ...{
-      used: 40,
-      limit: 100,
-      limitChanges: [],
-      upstream: null,
-      dataAgeMs: 0,
-      blocked: null,
-      bindsFirst: [],
-      pace: null,
-    },
-  },
+  forecast: answerOf({ windowStartMs: 0, asOfMs: 2_000, windowEndMs: 4_000 }),
   history: [
     [0, 0],
     [1_000, 30],

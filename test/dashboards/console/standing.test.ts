@@ -1,43 +1,35 @@
 import { describe, expect, test } from 'vitest'
-import type { ForecastAnswer } from '../../../analyzer/api/forecast-schema.ts'
-import { isUsedUp, limitWords, runsOutWords, shareUsed, upstreamWords } from '../../../dashboards/console/standing.ts'
-import { forecast, NOW_MS } from '../../analyzer/api/forecast-fixture.ts'
+import {
+  isUsedUp,
+  limitWords,
+  runsOutWords,
+  shareUsed,
+  slowedWords,
+  upstreamWords,
+} from '../../../dashboards/console/standing.ts'
+import { NOW_MS } from '../../analyzer/api/forecast-fixture.ts'
+import { answerOf } from './answers.ts'
 
-const { tenant: _tenant, consumer: _consumer, ...base } = forecast('q', 'app', 0.6)
-const answer = (part: Partial<ForecastAnswer> = {}): ForecastAnswer => ({
-  ...{
-    ...base,
-    used: 40,
-    limit: 100,
-    limitChanges: [],
-    upstream: null,
-    blocked: null,
-    bindsFirst: [],
-    pace: null,
-    dataAgeMs: 0,
-  },
-  ...part,
-})
 const at = (p50: number | null) => ({ p10: null, p50, p90: null })
 
 describe('a subject', () => {
   test('runs out at an instant, not before the reset, or nobody can say', () => {
-    expect(runsOutWords(answer({ exhaustionAtMs: at(NOW_MS + 120_000) }), NOW_MS)).toBe('in 2 min')
-    expect(runsOutWords(answer({ exhaustionAtMs: at(null) }), NOW_MS)).toBe('not before the reset')
-    expect(runsOutWords(answer({ exhaustionAtMs: at(null), probability: null }), NOW_MS)).toBe('cannot be said')
-    expect(runsOutWords(answer({ used: 100 }), NOW_MS)).toBe('used up')
+    expect(runsOutWords(answerOf({ exhaustionAtMs: at(NOW_MS + 120_000) }), NOW_MS)).toBe('in 2 min')
+    expect(runsOutWords(answerOf({ exhaustionAtMs: at(null) }), NOW_MS)).toBe('not before the reset')
+    expect(runsOutWords(answerOf({ exhaustionAtMs: at(null), probability: null }), NOW_MS)).toBe('cannot be said')
+    expect(runsOutWords(answerOf({ used: 100 }), NOW_MS)).toBe('used up')
   })
 
   test('uses a share of its limit, all of one that is 0, and none of one that is unknown', () => {
-    expect([answer(), answer({ limit: 0 }), answer({ limit: null })].map(shareUsed)).toEqual([0.4, 1, 0])
-    expect([answer({ limit: 0, used: 0 }), answer({ limit: null })].map(isUsedUp)).toEqual([true, false])
-    expect(limitWords(answer())).toBe('of 100 requests')
-    expect(limitWords(answer({ limit: null }))).toBe('requests, limit unknown')
+    expect([answerOf(), answerOf({ limit: 0 }), answerOf({ limit: null })].map(shareUsed)).toEqual([0.4, 1, 0])
+    expect([answerOf({ limit: 0, used: 0 }), answerOf({ limit: null })].map(isUsedUp)).toEqual([true, false])
+    expect(limitWords(answerOf())).toBe('of 100 requests')
+    expect(limitWords(answerOf({ limit: null }))).toBe('requests, limit unknown')
   })
 })
 
 test('what the provider said is told as far as it said it', () => {
-  expect(upstreamWords(answer(), NOW_MS)).toBeNull()
+  expect(upstreamWords(answerOf(), NOW_MS)).toBeNull()
   const upstream = {
     limit: 100,
     remaining: 20,
@@ -45,9 +37,21 @@ test('what the provider said is told as far as it said it', () => {
     deniedUntilMs: null,
     asOfMs: NOW_MS - 5_000,
   }
-  expect(upstreamWords(answer({ upstream }), NOW_MS)).toBe(
+  expect(upstreamWords(answerOf({ upstream }), NOW_MS)).toBe(
     'The provider said 5 s ago: 20 requests left, of 100, to be refilled in 1 min.',
   )
   const refusal = { limit: null, remaining: null, resetAtMs: null, deniedUntilMs: NOW_MS + 30_000, asOfMs: 0 }
-  expect(upstreamWords(answer({ upstream: refusal }), NOW_MS)).toBe('The provider said come again in 30 s.')
+  expect(upstreamWords(answerOf({ upstream: refusal }), NOW_MS)).toBe('The provider said come again in 30 s.')
+})
+
+test('a pace, and which of the quotas binds first, are told where there is one', () => {
+  expect(slowedWords(answerOf(), NOW_MS)).toEqual([])
+  const part = {
+    pace: { amount: 30, periodMs: 60_000, untilMs: NOW_MS + 3_600_000 },
+    bindsFirst: [{ quota: 'tokens-per-day', probability: 0.62 }],
+  }
+  expect(slowedWords(answerOf(part), NOW_MS)).toEqual([
+    'Slowed down to 30 requests per 1 min, so that what is left lasts; it ends in 1 h.',
+    'Of all its quotas tokens-per-day is the most likely to run out first (62%).',
+  ])
 })
