@@ -44,6 +44,10 @@ const { values, positionals: asked } = parseArgs({
 })
 const fileBytes = Number(values['import-bytes'])
 const unknown = asked.filter(name => !isName(name))
+if (!(fileBytes > 0)) {
+  process.stderr.write('--import-bytes is a number of bytes.\n')
+  process.exit(2)
+}
 if (unknown.length > 0) {
   process.stderr.write(`No bench is called ${unknown.join(', ')}. There are: ${Object.keys(BENCHES).join(', ')}.\n`)
   process.exit(2)
