@@ -21,7 +21,7 @@ const series = (title: string, question: string, column: string): Panel => ({
   queries: clickHouse(topSeries(column, COST, OF_BOARD)),
   noData: NO_COST,
   decimals: 2,
-  width: 12,
+  width: 8,
   isStacked: true,
   stepMin: '1h',
 })
@@ -137,7 +137,6 @@ UNION ALL SELECT max(window_end), NULL, sum(limit) / 1e6, sum(usage_p10) / 1e6, 
       title: 'Who, and what',
       panels: [
         series('By tenant', 'Whose calls cost how much?', 'tenant'),
-        series('By consumer', 'Which keys cost how much?', 'consumer'),
         series('By model', 'Which models cost how much?', 'model'),
         series('By provider', 'What does each provider get?', 'provider'),
         {

@@ -17,7 +17,9 @@ import {
 } from './sql.ts'
 
 const CONSUMER = 'consumer IN (${consumer:sqlstring})'
-const OF_CONSUMER = `${only('tenant')} AND ${CONSUMER}`
+/** Tenant and consumer, one each: the key of the table, so that only its calls are read. */
+const TENANT = 'tenant IN (${tenant:sqlstring})'
+const OF_CONSUMER = `${TENANT} AND ${CONSUMER}`
 const NO_CALLS = 'This key made no calls in this time'
 /** As far back as calls are kept. */
 const KEPT = 'hour >= toStartOfHour(now() - INTERVAL 30 DAY)'
@@ -64,7 +66,7 @@ export const keys: Board = {
   refresh: '1m',
   needsPrometheus: false,
   variables: [
-    VARIABLES.tenant,
+    { ...VARIABLES.tenant, isSingle: true },
     { ...VARIABLES.consumer, isSingle: true },
     {
       name: 'provider_key',
@@ -92,8 +94,8 @@ export const keys: Board = {
         }),
         stat(
           'Last seen',
-          'When did it call last?',
-          `SELECT max(started_at) AS "last call" FROM calls WHERE ${KEPT} AND ${OF_CONSUMER} HAVING count() > 0`,
+          'In which hour did it call last?',
+          `SELECT max(hour) AS "last call" FROM (SELECT hour, ${CALLS} FROM calls WHERE ${KEPT} AND ${OF_CONSUMER} GROUP BY hour) HAVING count() > 0`,
           {
             unit: 'dateTimeFromNow',
             noData: 'Not in 30 days',
@@ -106,8 +108,7 @@ export const keys: Board = {
           notes: 'Its own quotas, and those that it shares with all of its tenant. As of the newest kept forecast.',
           queries:
             clickHouse(`SELECT quota, ${SUBJECT_TEXT} AS who, if(limit = 0, 1, used / limit) AS "share used", used, limit, unit, probability, exhaustion_p50 AS "runs out", headroom_p50 AS headroom, window_end AS reset, as_of AS "as of"
-FROM (${newestForecasts(`${only('tenant')} AND (${CONSUMER} OR consumer = '')`)})
-WHERE tenant IN (SELECT tenant FROM calls WHERE ${KEPT} AND ${CONSUMER} GROUP BY tenant)
+FROM (${newestForecasts(`${TENANT} AND (${CONSUMER} OR consumer = '')`)})
 ORDER BY "share used" DESC LIMIT 100`),
           noData: 'No quota with a reset covers it, or it has no forecast yet',
           width: 24,
