@@ -18,6 +18,7 @@ const COPIED = [
   'tsconfig.json',
   'collector',
   'analyzer',
+  'dashboards',
   'deploy',
   'test',
 ]
