@@ -307,6 +307,7 @@ test('rejections, decisions and changes get their tables, and secrets are masked
 })
 
 describe('every call is stored exactly once', () => {
+  let appended = 0
   /** Appends calls, every tenth of them twice, until told to stop; answers how many different ones there were. */
   const appendForAWhile = () => {
     let isStopped = false
@@ -317,6 +318,7 @@ describe('every call is stored exactly once', () => {
         await append([...fresh, ...last])
         last = fresh.slice(0, 20)
         calls += fresh.length
+        appended += fresh.length
         await sleep(5)
       }
       return calls
@@ -325,6 +327,18 @@ describe('every call is stored exactly once', () => {
     return () => {
       isStopped = true
       return done
+    }
+  }
+
+  /** One that is stopped while it writes to the embedded log keeps everybody from writing to it; that is not what is asked. */
+  const stopBetweenWrites = async (child: ChildProcess): Promise<void> => {
+    for (;;) {
+      child.kill('SIGSTOP')
+      const before = appended
+      await sleep(300)
+      if (appended > before) return
+      child.kill('SIGCONT')
+      await sleep(50)
     }
   }
 
@@ -359,7 +373,7 @@ describe('every call is stored exactly once', () => {
     const stop = appendForAWhile()
     const stalled = await forkWriter()
     await vi.waitFor(async () => expect((await countCalls())?.rows).toBeGreaterThan(1_000), WAIT)
-    stalled.kill('SIGSTOP')
+    await stopBetweenWrites(stalled)
     const successor = await forkWriter()
     await sleep(1_500)
     const before = (await countCalls())?.rows ?? 0
