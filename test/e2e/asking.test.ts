@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { EXAMPLE_DESTINATION } from '../../deploy/gateways/render.ts'
 import { freePorts } from '../free-ports.ts'
 import { describeWith } from '../servers/describe-with.ts'
@@ -73,6 +73,14 @@ beforeAll(async () => {
   await quotacast.ready(['store', 'limiter', 'analyzer'])
   const created = await quotacast.cli(['token', 'create', '--name', 'asking', '--scopes', 'ingest,check'])
   token = created.stdout.trim()
+  // The limiter learns of a token a moment after it was made.
+  await vi.waitFor(
+    async () => {
+      const { status } = await quotacast.get('limiter', '/v1/auth', { 'x-quotacast-token': token })
+      expect(status).not.toBe(401)
+    },
+    { timeout: STORED_MS, interval: 100 },
+  )
 }, SETUP_MS)
 afterAll(async () => {
   await Promise.all([quotacast?.stop(), backend?.stop()])
