@@ -130,7 +130,7 @@ async function openConsole(
   const page = await browser.newPage({ viewport: size, colorScheme: scheme })
   page.setDefaultTimeout(WAIT_MS)
   await page.goto(url)
-  await page.getByLabel('Token').fill(token)
+  await page.getByLabel('Token', { exact: true }).fill(token)
   await page.getByRole('button', { name: 'Log in' }).click()
   await page.locator('main h1').waitFor()
   return page

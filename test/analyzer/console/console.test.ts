@@ -91,7 +91,7 @@ describeWith(chromiumChecks, 'the console', () => {
   /** Logs in; that nobody was logged in before is no problem. */
   async function logIn(page: Page, token: string, problems: string[]) {
     await page.goto(quotacast.urls.analyzer)
-    await page.getByLabel('Token').fill(token)
+    await page.getByLabel('Token', { exact: true }).fill(token)
     await page.getByRole('button', { name: 'Log in' }).click()
     await page.getByRole('heading', { name: 'What runs out next' }).waitFor()
     const isExpected = (problem: string) => problem.includes('401') && problem.includes('/v1/session')
@@ -109,7 +109,7 @@ describeWith(chromiumChecks, 'the console', () => {
   test('who is nobody sees the login, and a wrong token says so', async () => {
     const { page, context } = await openPage()
     await page.goto(quotacast.urls.analyzer)
-    await page.getByLabel('Token').fill('not-a-token')
+    await page.getByLabel('Token', { exact: true }).fill('not-a-token')
     await page.keyboard.press('Enter')
     await page.getByText('the token is unknown or revoked').waitFor()
     expect(await page.locator('.list').count()).toBe(0)
@@ -240,7 +240,7 @@ describeWith(chromiumChecks, 'the console', () => {
     async colorScheme => {
       const { page, context, problems } = await openPage({ colorScheme })
       await page.goto(quotacast.urls.analyzer)
-      await page.getByLabel('Token').waitFor()
+      await page.getByLabel('Token', { exact: true }).waitFor()
       expect(await seriousViolations(page)).toEqual([])
       await logIn(page, quotacast.token, problems)
       for (const target of [...PAGES.map(name => `#/${name}`), subjectLink(QUOTA, urgent)]) {
@@ -271,7 +271,7 @@ describeWith(chromiumChecks, 'the console', () => {
     const { page, context, problems } = await openPage()
     await logIn(page, quotacast.token, problems)
     await page.getByRole('button', { name: 'Log out' }).click()
-    await page.getByLabel('Token').waitFor()
+    await page.getByLabel('Token', { exact: true }).waitFor()
     expect(await page.locator('main').textContent()).not.toContain('acme')
     expect(await cookiesOf(context)).toBeUndefined()
     await context.close()

@@ -56,7 +56,7 @@ describeWith(chromiumChecks, 'ten thousand subjects', () => {
     const page = await browser.newPage({ viewport: { width: 1280, height: 860 } })
     page.setDefaultTimeout(WAIT_MS)
     await page.goto(url)
-    await page.getByLabel('Token').fill('reader-token')
+    await page.getByLabel('Token', { exact: true }).fill('reader-token')
     await page.keyboard.press('Enter')
     const rows = page.locator('.list-body [role=row]')
     await rows
