@@ -1,6 +1,6 @@
 /** One key: what it uses of each quota, what it calls, and what is unusual about it. */
 import { type Board, VARIABLES } from './board.ts'
-import { clickHouse, type Field, type Panel } from './panel.ts'
+import { CALL_FIELDS, clickHouse, type Panel } from './panel.ts'
 import {
   byOutcome,
   CALLS,
@@ -25,13 +25,6 @@ const NO_CALLS = 'This key made no calls in this time'
 const KEPT = 'hour >= toStartOfHour(now() - INTERVAL 30 DAY)'
 /** Columns of which a new value of a key is told. */
 const WATCHED = ['model', 'route', 'gateway'] as const
-const SHARES: Record<string, Field> = {
-  'error share': { unit: 'percentunit', thresholds: { warn: 0.02, bad: 0.1 } },
-  'limited share': { unit: 'percentunit', thresholds: { warn: 0.01, bad: 0.1 } },
-  calls: { unit: 'short' },
-  tokens: { unit: 'short' },
-  cost: { decimals: 2 },
-}
 
 const stat = (title: string, question: string, sql: string, more: Partial<Panel> = {}): Panel => ({
   kind: 'stat',
@@ -54,7 +47,7 @@ FROM (${byOutcome(columns, `${HOURS} AND ${OF_CONSUMER}`, [`${CALLS} AS n`, `${T
 GROUP BY ${columns.join(', ')} ORDER BY calls DESC LIMIT 100`),
   noData: NO_CALLS,
   width: 12,
-  fields: SHARES,
+  fields: CALL_FIELDS,
 })
 
 export const keys: Board = {
@@ -207,7 +200,7 @@ FROM (${byOutcome(['provider', 'provider_key'], `${HOURS} AND provider_key != ''
 GROUP BY provider, provider_key ORDER BY exhausted DESC, calls DESC LIMIT 100`),
           noData: 'No gateway tells which key of a provider it used',
           width: 12,
-          fields: { ...SHARES, exhausted: { thresholds: { warn: 1, bad: 100 } } },
+          fields: { ...CALL_FIELDS, exhausted: { thresholds: { warn: 1, bad: 100 } } },
         },
         {
           kind: 'series',

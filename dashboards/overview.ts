@@ -1,6 +1,6 @@
 /** Calls, errors, latency, tokens and cost, by everything that calls are known by. */
 import { type Board, uidOf, VARIABLES } from './board.ts'
-import { clickHouse, type Field, type Panel } from './panel.ts'
+import { CALL_FIELDS, clickHouse, type Field, type Panel } from './panel.ts'
 import { byOutcome, CALLS, COST, FAILED, HOURS, LATENCIES, onlyOf, REFUSED, shareOf, TOKENS, topSeries } from './sql.ts'
 
 const OF_BOARD = `${HOURS} AND ${onlyOf('tenant', 'consumer', 'gateway', 'provider', 'model')}`
@@ -26,11 +26,7 @@ const total = (title: string, question: string, sql: string, more: Partial<Panel
 })
 
 const SHARES: Record<string, Field> = {
-  'error share': { unit: 'percentunit', thresholds: { warn: 0.02, bad: 0.1 } },
-  'limited share': { unit: 'percentunit', thresholds: { warn: 0.01, bad: 0.1 } },
-  calls: { unit: 'short' },
-  tokens: { unit: 'short' },
-  cost: { decimals: 2 },
+  ...CALL_FIELDS,
   p50: { unit: 'ms' },
   p90: { unit: 'ms' },
   p99: { unit: 'ms' },

@@ -70,6 +70,15 @@ export interface Panel {
   stepMin?: string
 }
 
+/** Columns that tables of calls have. */
+export const CALL_FIELDS: Readonly<Record<string, Field>> = {
+  'error share': { unit: 'percentunit', thresholds: { warn: 0.02, bad: 0.1 } },
+  'limited share': { unit: 'percentunit', thresholds: { warn: 0.01, bad: 0.1 } },
+  calls: { unit: 'short' },
+  tokens: { unit: 'short' },
+  cost: { decimals: 2 },
+}
+
 export const clickHouse = (sql: string): Query[] => [{ source: 'clickhouse', sql }]
 
 /** The expressions by the names of their series. */

@@ -4,7 +4,7 @@ import type { Routes } from '../../collector/principal.ts'
 import { type Lead, leadOf, type ScoredForecast, type Scores, scoresOf } from '../forecast/scoring.ts'
 import { type Outcomes, readOutcomes } from '../tick/outcomes.ts'
 import { quotaAsked, RequestError, tenantAsked } from './request-error.ts'
-import { dimensionValue, orNull, quotaName } from './schema.ts'
+import { dimensionValue, instantOrAgo, orNull, quotaName } from './schema.ts'
 import type { QuotaQueryDeps } from './subject-asked.ts'
 import { parseInstant } from './times.ts'
 
@@ -25,13 +25,7 @@ const Query = Type.Object(
   {
     quota: Type.Optional(quotaName('Only of this quota.')),
     tenant: Type.Optional(dimensionValue('Only of this tenant.')),
-    from: Type.Optional(
-      Type.String({
-        default: '-7d',
-        maxLength: 64,
-        description: 'Windows that ended after this: an instant (ISO 8601 with a zone, or Unix ms) or a while ago.',
-      }),
-    ),
+    from: Type.Optional(instantOrAgo('Windows that ended after this', '-7d')),
     to: Type.Optional(Type.String({ maxLength: 64, description: 'Windows that ended by then, as `from`.' })),
   },
   { additionalProperties: false },

@@ -2,7 +2,7 @@
 import { firstToBind } from '../forecast/binding.ts'
 import { narrowedTo } from '../policy/narrowing.ts'
 import type { Policy } from '../policy/policy.ts'
-import type { DimensionField, Quota } from '../policy/quota.ts'
+import { type DimensionField, onlyValue, type Quota } from '../policy/quota.ts'
 import type { SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 
@@ -25,9 +25,9 @@ export function bindingOf(
   const quota = policy.byName.get(forecast.quota)
   if (!quota) return []
   const known = new Map<DimensionField, string>()
-  for (const { field, values, prefixes } of quota.conditions) {
-    const [only] = values
-    if (values.size === 1 && prefixes.length === 0 && only !== undefined) known.set(field, only)
+  for (const { field } of quota.conditions) {
+    const only = onlyValue(quota.conditions, field)
+    if (only !== null) known.set(field, only)
   }
   for (const { name, field } of quota.per) known.set(field, forecast.subject[name] ?? '')
   const binds = (one: Quota) => one.enforcement !== 'shadow' && one.paceOf === null

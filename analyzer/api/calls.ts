@@ -3,10 +3,10 @@ import type { ClickHouseClient } from '@clickhouse/client'
 import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
 import { narrowedTo, ofTenant } from '../policy/narrowing.ts'
-import { DIMENSIONS, matchSql, type Quota } from '../policy/quota.ts'
+import { matchSql, type Quota } from '../policy/quota.ts'
 import { readRecentCalls } from '../usage/recent-calls.ts'
 import { RequestError } from './request-error.ts'
-import { dimensionValue, orNull, quotaName } from './schema.ts'
+import { orNull, quotaName, subjectQuery } from './schema.ts'
 
 const DAY_MS = 86_400_000
 const CALLS_MAX = 200
@@ -48,14 +48,7 @@ export interface CallsDeps {
 }
 
 export function createCallRoutes(deps: CallsDeps): Routes {
-  const dimensions = [...DIMENSIONS, ...deps.labelColumns].map(name => {
-    const value = dimensionValue(`The subject's ${name}, where the quota is per ${name}; unknown is an empty text.`)
-    return [name, Type.Optional(value)]
-  })
-  const querystring = Type.Object(
-    { ...Object.fromEntries(dimensions), ...Query.properties },
-    { additionalProperties: false },
-  )
+  const querystring = subjectQuery(deps.labelColumns, Query.properties)
   return server => {
     server.get<{ Querystring: Query }>(
       '/v1/calls',

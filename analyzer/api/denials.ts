@@ -4,7 +4,7 @@ import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
 import { readDenials } from '../usage/denials.ts'
 import { tenantAsked } from './request-error.ts'
-import { dimensionValue, quotaName, SubjectAnswer } from './schema.ts'
+import { dimensionValue, instantOrAgo, quotaName, SubjectAnswer } from './schema.ts'
 import { parseInstant } from './times.ts'
 
 const ROWS_MAX = 500
@@ -14,13 +14,7 @@ const Query = Type.Object(
     quota: Type.Optional(quotaName('Only by this quota.')),
     tenant: Type.Optional(dimensionValue('Only of this tenant.')),
     consumer: Type.Optional(dimensionValue('Only of this consumer.')),
-    from: Type.Optional(
-      Type.String({
-        default: '-1d',
-        maxLength: 64,
-        description: 'Since: an instant (ISO 8601 with a zone, or Unix ms) or a while ago.',
-      }),
-    ),
+    from: Type.Optional(instantOrAgo('Since', '-1d')),
     limit: Type.Optional(
       Type.Integer({ minimum: 1, maximum: ROWS_MAX, default: 100, description: 'Most rows, the newest.' }),
     ),

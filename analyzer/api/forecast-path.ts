@@ -1,14 +1,13 @@
 /** `GET /v1/forecasts/path`: how a subject came to where it is in its window, and where it may go until the reset. */
 import Type, { type Static } from 'typebox'
 import type { Routes } from '../../collector/principal.ts'
-import { DIMENSIONS } from '../policy/quota.ts'
 import { allowedBy } from '../tick/allowed.ts'
 import { isFollowed } from '../tick/followed-quota.ts'
 import { forecastOne } from '../tick/one-subject.ts'
 import { pathOf } from '../tick/subject-path.ts'
 import { ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
 import { quotaAsked } from './request-error.ts'
-import { dimensionValue, quotaName } from './schema.ts'
+import { quotaName, subjectQuery } from './schema.ts'
 import { type SubjectQueryDeps, subjectAsked, visibleForecast } from './subject-asked.ts'
 
 const Query = Type.Object({ quota: quotaName('Name of the quota.') })
@@ -31,14 +30,7 @@ const Answer = Type.Object({
 export type PathAnswer = Static<typeof Answer>
 
 export function createForecastPathRoutes(deps: SubjectQueryDeps): Routes {
-  const dimensions = [...DIMENSIONS, ...deps.labelColumns].map(name => {
-    const value = dimensionValue(`The subject's ${name}, where the quota is per ${name}; unknown is an empty text.`)
-    return [name, Type.Optional(value)]
-  })
-  const querystring = Type.Object(
-    { ...Object.fromEntries(dimensions), ...Query.properties },
-    { additionalProperties: false },
-  )
+  const querystring = subjectQuery(deps.labelColumns, Query.properties)
   return server => {
     server.get<{ Querystring: Query }>(
       '/v1/forecasts/path',

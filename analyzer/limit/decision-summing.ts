@@ -4,11 +4,12 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
-import type { CallLog, LogEntry } from '../../collector/log/call-log.ts'
+import type { CallLog } from '../../collector/log/call-log.ts'
 import type { DecisionSums } from '../../collector/log/decision-sums.ts'
 import { decisionSumsDelayed, decisionSumsDropped, decisionsSummed } from '../events.ts'
 import type { Dimensions, Quota } from '../policy/quota.ts'
-import { subjectMap, subjectOf } from '../policy/subject.ts'
+import { subjectOf } from '../policy/subject.ts'
+import { addDecision, emptySum, toEntry } from './decision-sum.ts'
 
 const MINUTE_MS = 60_000
 /** How often sums go to the log. */
@@ -83,19 +84,13 @@ export function startDecisionSumming(deps: { log: CallLog; logger: Logger }): De
         minuteMs = nowMinuteMs
       }
       const bySubject = sums.get(quota) ?? new Map<string, DecisionSums>()
-      const sum = bySubject.get(subjectKey) ?? emptySum(quota, dims, minuteMs)
+      const sum = bySubject.get(subjectKey) ?? emptySum(quota, subjectOf(quota, dims), minuteMs, randomUUID())
       if (sum.allowed + sum.denied === 0) {
         sums.set(quota, bySubject.set(subjectKey, sum))
         sumCount += 1
         if (sumCount >= SUMS_MAX) setImmediate(tryHandOn)
       }
-      if (hasDenied) {
-        sum.denied += 1
-        sum.deniedCost += cost
-      } else {
-        sum.allowed += 1
-        sum.spent += cost
-      }
+      addDecision(sum, cost, hasDenied)
     },
     async close() {
       clearInterval(timer)
@@ -107,31 +102,4 @@ export function startDecisionSumming(deps: { log: CallLog; logger: Logger }): De
       }
     },
   }
-}
-
-const toEntry = (sum: DecisionSums): LogEntry => ({ key: sum.sumId, value: JSON.stringify(sum) })
-
-function emptySum(quota: Quota, dims: Dimensions, minuteMs: number): DecisionSums {
-  const subject = subjectMap(quota, subjectOf(quota, dims))
-  return {
-    // Made with the sums, so that an append that is tried again is recognized by whoever stores them.
-    sumId: randomUUID(),
-    minuteMs,
-    quota: quota.name,
-    subject,
-    tenant: subject.tenant ?? onlyTenant(quota),
-    consumer: subject.consumer ?? null,
-    unit: quota.unit,
-    allowed: 0,
-    denied: 0,
-    spent: 0,
-    deniedCost: 0,
-  }
-}
-
-/** The tenant of every call that the quota matches, if it is one. */
-function onlyTenant(quota: Quota): string | null {
-  const condition = quota.conditions.find(({ field }) => field === 'tenant')
-  if (condition === undefined || condition.prefixes.length > 0 || condition.values.size !== 1) return null
-  return condition.values.values().next().value ?? null
 }

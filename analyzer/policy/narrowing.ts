@@ -1,5 +1,5 @@
 /** A quota seen through fewer of its calls: those of one subject, of one tenant. */
-import type { DimensionField, Quota } from './quota.ts'
+import { type DimensionField, onlyValue, type Quota } from './quota.ts'
 
 /** The quota, of the calls with these values only; `null` when it covers none of them. */
 export function narrowedTo<Q extends Quota>(
@@ -18,9 +18,7 @@ export function narrowedTo<Q extends Quota>(
 
 /** The quota's subjects of this tenant; `null` unless its subjects say whose they are, by `per` or by `match`. */
 export function ofTenant<Q extends Quota>(quota: Q, tenant: string): Q | null {
-  const isMatched = quota.conditions.some(
-    ({ field, values, prefixes }) => field === 'tenant' && values.size === 1 && prefixes.length === 0,
-  )
+  const isMatched = onlyValue(quota.conditions, 'tenant') !== null
   if (!isMatched && quota.per.every(({ field }) => field !== 'tenant')) return null
   return narrowedTo(quota, [{ field: 'tenant', value: tenant }])
 }

@@ -129,6 +129,13 @@ export function parseQuota(options: QuotaOptions, labelColumns: readonly string[
   }
 }
 
+/** The one value that all calls under these conditions have in this dimension, or `null`. */
+export function onlyValue(conditions: readonly Condition[], wanted: DimensionField): string | null {
+  const condition = conditions.find(({ field }) => field === wanted)
+  if (condition === undefined || condition.prefixes.length > 0 || condition.values.size !== 1) return null
+  return condition.values.values().next().value ?? null
+}
+
 function enforcementProblems({ enforcement }: QuotaOptions, window: WindowSpec): Problem[] {
   if (enforcement !== 'pace' || isResetting(window)) return []
   return [{ path: '/enforcement', message: 'cannot be pace: the window has no reset that anything could last until' }]
@@ -141,9 +148,7 @@ function upstreamProblems(
   per: Quota['per'],
 ): Problem[] {
   if (limit !== 'upstream') return []
-  const isOfOne = conditions.some(
-    ({ field, values, prefixes }) => field === 'providerKey' && values.size === 1 && prefixes.length === 0,
-  )
+  const isOfOne = onlyValue(conditions, 'providerKey') !== null
   const problems: Problem[] = []
   if (!isOfOne && per.every(({ field }) => field !== 'providerKey')) {
     problems.push({ path: '/per', message: 'must have providerKey, or match one: providers say limits by key' })

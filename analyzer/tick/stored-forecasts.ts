@@ -49,9 +49,9 @@ export function createOthers(client: ClickHouseClient, shard: Shard): ReadOthers
   }
 }
 
-/** The last one of each subject in its open window. */
 const millis = (column: string) => `toUnixTimestamp64Milli(${column})`
 
+/** The last one of each subject in its open window. */
 const storedSql = `SELECT quota, subject, tenant, consumer, unit, ${millis('window_start')}, ${millis('window_end')},
      ${millis('as_of')}, used, \`limit\`, probability, ${millis('exhaustion_p10')}, ${millis('exhaustion_p50')},
      ${millis('exhaustion_p90')}, usage_p10, usage_p50, usage_p90, headroom_p10, headroom_p50, headroom_p90, burn_rate,

@@ -4,7 +4,7 @@ import { CALIBRATOR } from '../forecast/calibrator.ts'
 import { type Forecast, NEVER, REACHED } from '../forecast/forecaster.ts'
 import type { LimitStep } from '../forecast/limit-steps.ts'
 import { type ForecastState, forecastNext, passingNext } from '../forecast/refit.ts'
-import type { DimensionField, Quota } from '../policy/quota.ts'
+import { type DimensionField, onlyValue, type Quota } from '../policy/quota.ts'
 import { subjectMap } from '../policy/subject.ts'
 import type { Unit } from '../usage/units.ts'
 import type { UpstreamReading } from '../usage/upstream.ts'
@@ -156,7 +156,5 @@ function ownerOf(quota: Quota, subject: readonly string[], wanted: DimensionFiel
   const index = quota.per.findIndex(({ field }) => field === wanted)
   const value = subject[index]
   if (value !== undefined) return value === '' ? null : value
-  const condition = quota.conditions.find(({ field }) => field === wanted)
-  if (!condition || condition.prefixes.length > 0 || condition.values.size !== 1) return null
-  return condition.values.values().next().value ?? null
+  return onlyValue(quota.conditions, wanted)
 }

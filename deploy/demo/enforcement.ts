@@ -1,7 +1,8 @@
 /** What the demo's quotas would have decided in the past, before there was a limiter: told of to the log as sums of it. */
 import { createHash } from 'node:crypto'
+import { addDecision, emptySum, toEntry } from '../../analyzer/limit/decision-sum.ts'
 import { matches, type Quota } from '../../analyzer/policy/quota.ts'
-import { subjectKey, subjectMap, subjectOf } from '../../analyzer/policy/subject.ts'
+import { subjectKey, subjectOf } from '../../analyzer/policy/subject.ts'
 import { hasReset, type ResettingQuota } from '../../analyzer/tick/followed-quota.ts'
 import { unitCost } from '../../analyzer/usage/units.ts'
 import { windowAt } from '../../analyzer/usage/window.ts'
@@ -54,13 +55,7 @@ export function createEnforcement(quotas: readonly Quota[], prices: Prices, toMs
     const key = `${quota.name} ${step.startMs} ${step.lengthMs} ${subjectKey(subject)}`
     const sum = sums.get(key) ?? emptySum(quota, subject, step.startMs, idOf(key))
     sums.set(key, sum)
-    if (hasDenied) {
-      sum.denied += 1
-      sum.deniedCost += cost
-    } else {
-      sum.allowed += 1
-      sum.spent += cost
-    }
+    addDecision(sum, cost, hasDenied)
   }
   return {
     decide({ habit, call }) {
@@ -78,7 +73,7 @@ export function createEnforcement(quotas: readonly Quota[], prices: Prices, toMs
       return call
     },
     takeSums() {
-      const entries = Array.from(sums.values(), sum => ({ key: sum.sumId, value: JSON.stringify(sum) }))
+      const entries = Array.from(sums.values(), toEntry)
       sums.clear()
       return entries
     },
@@ -101,23 +96,6 @@ export const refused = (call: DemoCall): DemoCall => ({
   responseBytes: 180,
   upstreamLimits: null,
 })
-
-function emptySum(quota: Quota, subject: readonly string[], minuteMs: number, sumId: string): DecisionSums {
-  const named = subjectMap(quota, subject)
-  return {
-    sumId,
-    minuteMs,
-    quota: quota.name,
-    subject: named,
-    tenant: named.tenant ?? null,
-    consumer: named.consumer ?? null,
-    unit: quota.unit,
-    allowed: 0,
-    denied: 0,
-    spent: 0,
-    deniedCost: 0,
-  }
-}
 
 /** Equal sums have equal ids, so that those of a filling that is repeated are stored once. */
 const idOf = (text: string): string =>
