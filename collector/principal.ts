@@ -19,7 +19,7 @@ export type PrincipalOf = (request: FastifyRequest) => Principal
 /** Adds one part's routes to a role's server; each route states its `config.access`. */
 export type Routes = (server: FastifyInstance) => void | Promise<void>
 
-/** What a quick route answers; `headers` without the length. */
+/** What a quick route answers; `headers` without those of the message and the connection. */
 export interface QuickAnswer {
   readonly status: number
   readonly headers: Readonly<Record<string, string>>
@@ -39,7 +39,7 @@ export interface QuickRoute {
     principal: Principal,
     headers: FastifyRequest['headers'],
     body: string,
-  ): QuickAnswer | null | Promise<QuickAnswer | null>
+  ): QuickAnswer | Promise<QuickAnswer> | null
 }
 
 declare module 'fastify' {

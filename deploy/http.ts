@@ -77,7 +77,9 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
   // Each part in a scope of its own: its body parsers and hooks are nobody else's.
   for (const routes of deps.routes) await server.register(toPlugin(routes))
   // A span belongs to every request, and only the framework makes them.
-  if (!deps.isTracing) serveQuickly(server, { routes: deps.quick ?? [], verify: deps.verify, record, log })
+  const { quick = [], verify, isTracing } = deps
+  if (!isTracing && quick.length > 0)
+    serveQuickly(server, { routes: quick, verify, record, log, keepAliveMs: KEEP_ALIVE_TIMEOUT_MS })
   await server.ready()
   return server
 }

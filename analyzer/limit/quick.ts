@@ -1,13 +1,12 @@
 /** What gateways ask most, before the framework: one check as JSON, and forward-auth. Anything unusual is left to the routes. */
-import type { IncomingHttpHeaders } from 'node:http'
 import { Compile } from 'typebox/compile'
 import type { Principal, QuickAnswer, QuickRoute } from '../../collector/principal.ts'
-import { answerTo, DECISION_ID_HEADER } from './door-answer.ts'
+import { answerTo, answerToRefusal, DECISION_ID_HEADER, type DoorAnswer } from './door-answer.ts'
 import { DoorError } from './door-error.ts'
 import { forwardAsk } from './forward-ask.ts'
 import { AUTH_PATH, type ForwardAuthDeps, NGINX_PATH, toNginx } from './forward-auth.ts'
 import { askOf, type CheckDeps, CheckRequest, toAnswer } from './http.ts'
-import type { Ask, Prepared } from './limiter.ts'
+import type { Decision, Prepared } from './limiter.ts'
 
 const JSON_HEADERS = { 'content-type': 'application/json; charset=utf-8' }
 /** As the framework completes it. */
@@ -26,39 +25,43 @@ export function createQuickCheck(deps: CheckDeps): QuickRoute {
     method: 'POST',
     path: '/v1/check',
     access: 'check',
-    async answer(principal, _headers, body) {
+    answer(principal, _headers, body) {
       const asked = unlessWrong(() => prepared(principal, body))
       if (asked === null) return null
-      const answer = toAnswer(await deps.limiter.check(asked), deps.decisionIds)
-      return { status: 200, headers: JSON_HEADERS, body: JSON.stringify(answer) }
+      return withDecision(deps.limiter.check(asked), decision => {
+        const answer = toAnswer(decision, deps.decisionIds)
+        return { status: 200, headers: JSON_HEADERS, body: JSON.stringify(answer) }
+      })
     },
   }
 }
 
 /** `GET /v1/auth` and that of nginx. */
 export function createQuickForwardAuth(deps: ForwardAuthDeps): QuickRoute[] {
-  const ask = ({ tenant }: Principal, headers: IncomingHttpHeaders): Ask | null => {
-    const asked = forwardAsk(deps, { headers, uri: null }, tenant)
-    return typeof asked === 'string' ? null : asked
-  }
-  const answer = async (principal: Principal, headers: IncomingHttpHeaders) => {
-    const asked = unlessWrong(() => ask(principal, headers))
-    return asked === null ? null : answerTo(await deps.limiter.check(deps.limiter.prepare(asked)), deps)
-  }
-  return [AUTH_PATH, NGINX_PATH].map(path => ({
-    method: 'GET',
-    path,
-    access: 'check',
-    async answer(principal, headers): Promise<QuickAnswer | null> {
-      const meant = await answer(principal, headers)
-      if (meant === null) return null
-      const { status, headers: own, decisionId, body } = path === NGINX_PATH ? toNginx(meant) : meant
-      if (decisionId !== null) own[DECISION_ID_HEADER] = decisionId
-      if (body !== '') own['content-type'] = PROBLEM_TYPE
-      return { status, headers: own, body }
-    },
-  }))
+  return [AUTH_PATH, NGINX_PATH].map(path => {
+    const render = (meant: DoorAnswer): QuickAnswer => {
+      const { status, headers, decisionId, body } = path === NGINX_PATH ? toNginx(meant) : meant
+      if (decisionId !== null) headers[DECISION_ID_HEADER] = decisionId
+      if (body !== '') headers['content-type'] = PROBLEM_TYPE
+      return { status, headers, body }
+    }
+    return {
+      method: 'GET',
+      path,
+      access: 'check',
+      answer({ tenant }, headers) {
+        const ask = unlessWrong(() => forwardAsk(deps, { headers, uri: null }, tenant))
+        if (ask === null || ask === 'other_tenant') return null
+        if (ask === 'unknown_key') return render(answerToRefusal(ask))
+        return withDecision(deps.limiter.check(deps.limiter.prepare(ask)), decision => render(answerTo(decision, deps)))
+      },
+    }
+  })
 }
+
+/** At once where the decision is made at once. */
+const withDecision = (decision: Decision | Promise<Decision>, render: (decision: Decision) => QuickAnswer) =>
+  decision instanceof Promise ? decision.then(render) : render(decision)
 
 /** What the route itself refuses, and says why. */
 function unlessWrong<T>(make: () => T): T | null {

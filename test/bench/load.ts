@@ -83,7 +83,8 @@ export function printLoads(
       'p99 ms',
       'CPU µs each',
       `CPU to ${baseline.name}`,
-      `p99 ms at ${thousands(baseline.halfPerSecond)}/s`,
+      `CPU µs at ${thousands(baseline.halfPerSecond)}/s`,
+      'p99 ms at that',
       'failed',
     ],
     rows.map(([name, full, half]) => [
@@ -93,6 +94,7 @@ export function printLoads(
       fixed(full.p99Ms, 1),
       fixed(full.cpuMicros, 1),
       fixed(full.cpuMicros / baseline.cpuMicros, 2),
+      fixed(half.cpuMicros, 1),
       fixed(half.p99Ms, 1),
       String(full.failures + half.failures),
     ]),
