@@ -17,9 +17,16 @@ export const GATEWAYS_MAX = 16
 
 /** What one gateway has asked for and recorded. */
 export interface Share {
-  readonly gateway: string
+  /** Null before anybody has. */
+  gateway: string | null
   /** Estimates of its checks that nothing has settled yet. */
   pending: number
+  /** Null where only checks of one gateway have spent, as there may be millions of such buckets. */
+  further: Further | null
+}
+
+/** What records say of a share, and the share of the gateway that came next. */
+export interface Further {
   /** Cost of its records that no id links to a check. */
   unlinked: number
   /** Cost of all its records, however they were counted: what the store should hold. */
@@ -28,43 +35,46 @@ export interface Share {
   compared: number
   /** `recorded` when the comparison under way began. */
   cut: number
+  /** Order never changes, so that an index stays true. */
+  next: Share | null
 }
 
-/** How far a bucket has drained that does. */
-export interface Level {
-  /** What drained beyond the whole units that were taken from `settled`, in units times milliseconds of the period. */
-  rest: number
-  /** When that was reckoned. */
-  atMs: number
-  /** As last told. */
-  amount: number
+/** How fast a bucket drains. The same object for many buckets. */
+export interface DrainRate {
+  readonly amount: number
   readonly periodMs: number
   readonly keptMs: number
 }
 
-export interface Bucket {
-  /** Known true costs. What has drained is taken from it, so it may be negative where `level` is not null. */
+/** The share of its first gateway, and what is common to all of them. */
+export interface Bucket extends Share {
+  /** Known true costs. What has drained is taken from it, so it may be negative where `rate` is not null. */
   settled: number
   /** Estimates that are held for calls under way. */
   reserved: number
-  /** Null where nothing drains. */
-  level: Level | null
-  /** Order never changes, so that an index stays true. Another list for another share: one that grows in place keeps room for many. */
-  shares: readonly Share[]
+  /** As last told; null where nothing drains. */
+  rate: DrainRate | null
+  /** What drained beyond the whole units that were taken from `settled`, in units times milliseconds of the period. */
+  rest: number
+  /** When that was reckoned, in milliseconds since the window's start: small numbers take less room. */
+  drainedMs: number
+  readonly window: { readonly startMs: number }
 }
 
 /** Units used, without what is reserved. */
 export function usedOf(bucket: Bucket): number {
+  if (bucket.further === null) return bucket.settled + bucket.pending
   let pendingOfNobody = 0
   let pending = 0
   let excess = 0
-  for (const share of bucket.shares) {
+  for (let share: Share | null = bucket; share !== null; share = nextOf(share)) {
+    const unlinked = share.further === null ? 0 : share.further.unlinked
     if (share.gateway === '') {
       pendingOfNobody = share.pending
-      excess += share.unlinked
+      excess += unlinked
     } else {
       pending += share.pending
-      if (share.unlinked > share.pending) excess += share.unlinked - share.pending
+      if (unlinked > share.pending) excess += unlinked - share.pending
     }
   }
   return bucket.settled + pending + Math.max(pendingOfNobody, excess)
@@ -78,38 +88,56 @@ export function fitsLimit(taken: number, cost: number, limit: number): boolean {
   return cost > 0 ? taken + cost <= limit : taken < limit
 }
 
+/** The share of the gateway that came after this one's. */
+export const nextOf = ({ further }: Share): Share | null => (further === null ? null : further.next)
+
+/** What records say of the share, made if need be. */
+export function furtherOf(share: Share): Further {
+  share.further ??= { unlinked: 0, recorded: 0, compared: 0, cut: 0, next: null }
+  return share.further
+}
+
 /** Index of the gateway's share, made if need be. */
 export function shareIndex(bucket: Bucket, gateway: string): number {
-  const { shares } = bucket
-  for (let index = 0; index < shares.length; index += 1) if (shares[index]?.gateway === gateway) return index
+  bucket.gateway ??= gateway
+  let last: Share = bucket
+  let index = 0
+  for (let share: Share | null = bucket; share !== null; share = nextOf(share)) {
+    if (share.gateway === gateway) return index
+    last = share
+    index += 1
+  }
   // One place is kept for nobody in particular, where the gateways beyond the bound meet.
-  const isFull = shares.length >= GATEWAYS_MAX && gateway !== ''
-  if (isFull) return shareIndex(bucket, '')
-  const share = { gateway, pending: 0, unlinked: 0, recorded: 0, compared: 0, cut: 0 }
-  bucket.shares = shares.length === 0 ? [share] : [...shares, share]
-  return shares.length
+  if (index >= GATEWAYS_MAX && gateway !== '') return shareIndex(bucket, '')
+  furtherOf(last).next = { gateway, pending: 0, further: null }
+  return index
+}
+
+/** The share that `shareIndex` gave the index. */
+export function shareAt(bucket: Bucket, index: number): Share | null {
+  let share: Share | null = bucket
+  for (let at = 0; at < index && share !== null; at += 1) share = nextOf(share)
+  return share
 }
 
 /** The gateway's share, made if need be. */
 export function shareOf(bucket: Bucket, gateway: string): Share {
-  // In this order: a share that is made comes in another list.
-  const index = shareIndex(bucket, gateway)
-  const share = bucket.shares[index]
-  if (share === undefined) throw new RangeError('a share has just been made')
+  const share = shareAt(bucket, shareIndex(bucket, gateway))
+  if (share === null) throw new RangeError('a share has just been made')
   return share
 }
 
 /** Spends the cost of a record that no check foretold; where only records count, it is simply the true cost. */
 export function spendUnlinked(bucket: Bucket, gateway: string, cost: number, isRecordsOnly: boolean): void {
-  const share = shareOf(bucket, gateway)
-  share.recorded += cost
+  const further = furtherOf(shareOf(bucket, gateway))
+  further.recorded += cost
   if (isRecordsOnly) bucket.settled += cost
-  else share.unlinked += cost
+  else further.unlinked += cost
 }
 
 /** Spends the true cost of a record whose check was found and taken out. */
 export function spendLinked(bucket: Bucket, gateway: string, cost: number): void {
-  shareOf(bucket, gateway).recorded += cost
+  furtherOf(shareOf(bucket, gateway)).recorded += cost
   bucket.settled += cost
 }
 
@@ -117,7 +145,7 @@ export function spendLinked(bucket: Bucket, gateway: string, cost: number): void
  * Adds what the store holds and the settler missed, or takes out what it counted and the store does not hold. Never
  * touches `pending`: a missed record stays unlinked, so that its check is not counted beside it.
  */
-export function correct(bucket: Bucket, share: Share, difference: number, isRecordsOnly: boolean): void {
+export function correct(bucket: Bucket, share: Further, difference: number, isRecordsOnly: boolean): void {
   share.recorded += difference
   const ofUnlinked = isRecordsOnly ? 0 : Math.max(difference, -share.unlinked)
   share.unlinked += ofUnlinked

@@ -4,6 +4,7 @@ import type { Quota } from '../policy/quota.ts'
 import { bucketAt, HELD_MS_MAX, type RateWindow, type SlidingWindow, type Window } from '../usage/window.ts'
 import type { Claim, Drain, Slots } from './limit-store.ts'
 
+const LAST_DRAINS = new WeakMap<RateWindow, Drain>()
 /** A call under way is one, whatever it costs. */
 const HELD_SLOTS: Slots = { everyMs: HELD_MS_MAX, lengthMs: HELD_MS_MAX, sinceMs: 0, forgiven: 0 }
 
@@ -74,12 +75,16 @@ const slotsOf = ({ slotMs, lengthMs }: SlidingWindow, { sinceMs, forgiven }: All
   forgiven,
 })
 
-const drainOf = ({ periodMs, keptMs }: RateWindow, { limit, sinceMs }: Allowance): Drain => ({
-  amount: limit ?? LIMIT_UNKNOWN,
-  periodMs,
-  sinceMs,
-  keptMs,
-})
+/** Mostly the one that the quota had before: it is kept by every bucket that drains so. */
+function drainOf(window: RateWindow, { limit, sinceMs }: Allowance): Drain {
+  const amount = limit ?? LIMIT_UNKNOWN
+  const last = LAST_DRAINS.get(window)
+  if (last !== undefined && last.amount === amount && last.sinceMs === sinceMs) return last
+  const { periodMs, keptMs } = window
+  const drain = { amount, periodMs, sinceMs, keptMs }
+  LAST_DRAINS.set(window, drain)
+  return drain
+}
 
 /** A limit of 0 denies, whatever the burst. */
 const burstOf = ({ burst }: RateWindow, limit: number): number => (limit === 0 ? 0 : (burst ?? limit))

@@ -2,7 +2,7 @@
  * What the settler applied against what the store of call records holds. Both sides are taken at the same positions of
  * the log, so that records under way are no difference.
  */
-import { correct, type Share, shareOf } from './bucket.ts'
+import { correct, type Further, furtherOf, type Share, shareOf } from './bucket.ts'
 import { type Counters, touch, touchWindow } from './counters.ts'
 import type { AppliedPosition, ComparedWindow, Corrections, WindowTruth } from './limit-store.ts'
 import type { OpenWindow } from './open-windows.ts'
@@ -11,7 +11,9 @@ import type { OpenWindow } from './open-windows.ts'
 export function cutAll({ windows }: Counters): ComparedWindow[] {
   const compared: ComparedWindow[] = []
   for (const window of windows.all()) {
-    for (const { shares } of window.buckets.values()) for (const share of shares) share.cut = share.recorded
+    for (const bucket of window.buckets.values()) {
+      for (const recorded of recordedOf(bucket)) recorded.cut = recorded.recorded
+    }
     const { series, startMs, endMs, comparedTo } = window
     compared.push({ series, startMs, endMs, comparedTo })
   }
@@ -52,7 +54,7 @@ function correctWindow(counters: Counters, window: OpenWindow, truth: WindowTrut
   const expected = expectedShares(counters, window, truth)
   for (const bucket of window.buckets.values()) {
     let isCorrected = false
-    for (const share of bucket.shares) {
+    for (const share of recordedOf(bucket)) {
       const applied = truth.isWhole ? share.cut : share.cut - share.compared
       const difference = (expected.get(share) ?? 0) - applied
       if (difference < 0) hasTooMuch = true
@@ -72,17 +74,22 @@ function correctWindow(counters: Counters, window: OpenWindow, truth: WindowTrut
   return hasTooMuch
 }
 
+/** Shares without it have never been recorded, compared or cut. */
+function* recordedOf(bucket: Share): Generator<Further> {
+  for (let further = bucket.further; further !== null; further = further.next?.further ?? null) yield further
+}
+
 /** The shares that the truth speaks of, made if need be, with what each should have recorded. */
-function expectedShares(counters: Counters, window: OpenWindow, truth: WindowTruth): Map<Share, number> {
+function expectedShares(counters: Counters, window: OpenWindow, truth: WindowTruth): Map<Further, number> {
   const { windows, bucketsMax } = counters
-  const expected = new Map<Share, number>()
+  const expected = new Map<Further, number>()
   for (const { subject, gateway, amount } of truth.costs) {
     // Calls of unknown cost: a bucket made for them would hold nothing that is worth writing.
     if (amount === 0) continue
     // Without room, the subjects that are there come first.
     if (!window.buckets.has(subject) && windows.bucketCount() >= bucketsMax) continue
     const bucket = windows.obtain({ ...truth, subject })
-    const share = shareOf(bucket, truth.isRecordsOnly ? '' : gateway)
+    const share = furtherOf(shareOf(bucket, truth.isRecordsOnly ? '' : gateway))
     expected.set(share, (expected.get(share) ?? 0) + amount)
   }
   return expected

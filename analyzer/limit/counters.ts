@@ -2,6 +2,7 @@
  * The whole state of a limit store in memory. Every step that it can take (deciding.ts, settling.ts, comparison.ts) is
  * synchronous, so it is atomic; none reads a clock or a disk. What changed is remembered until it is taken to be written.
  */
+import { shareAt } from './bucket.ts'
 import type { Ledger } from './ledger.ts'
 import type { AppliedPosition } from './limit-store.ts'
 import type { OpenWindow, OpenWindows, StoredBucket } from './open-windows.ts'
@@ -81,7 +82,7 @@ export function returnChanges(counters: Counters, returned: Changes): void {
 }
 
 /** Adds to what checks of the gateway have spent. Never below nothing: what was taken out once cannot make room for others. */
-export function addPending(bucket: StoredBucket, shareAt: number, amount: number): void {
-  const share = bucket.shares[shareAt]
-  if (share !== undefined) share.pending = Math.max(0, share.pending + amount)
+export function addPending(bucket: StoredBucket, index: number, amount: number): void {
+  const share = shareAt(bucket, index)
+  if (share !== null) share.pending = Math.max(0, share.pending + amount)
 }

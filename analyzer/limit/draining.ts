@@ -3,55 +3,70 @@
  * by `amount` units in each period, never below nothing. It is reckoned in units times milliseconds of the period, which
  * are whole numbers for whole units: no instant is ever rounded, so a wait that was told is exact.
  */
-import { type Bucket, type Level, usedOf } from './bucket.ts'
+import { type Bucket, type DrainRate, usedOf } from './bucket.ts'
 import type { Drain } from './limit-store.ts'
 
-/** The level of a bucket of which nothing has drained yet. */
-export const newLevel = ({ amount, periodMs, keptMs }: Drain, nowMs: number): Level => ({
-  rest: 0,
-  atMs: nowMs,
-  amount,
-  periodMs,
-  keptMs,
-})
+/** A bucket that drains. */
+export type Draining = Bucket & { rate: DrainRate }
+
+export const isDraining = (bucket: Bucket): bucket is Draining => bucket.rate !== null
+
+/** Makes the bucket one of which nothing has drained yet. */
+export function beginDraining(bucket: Bucket, rate: DrainRate, nowMs: number): asserts bucket is Draining {
+  bucket.rate = rate
+  bucket.rest = 0
+  bucket.drainedMs = small(nowMs - bucket.window.startMs)
+}
 
 /** The level now, in units times milliseconds. The rate that holds now is taken for all of the time since it was reckoned. */
 export function levelAt(
-  bucket: Bucket,
-  level: Level,
+  bucket: Draining,
   { amount, sinceMs }: Pick<Drain, 'amount' | 'sinceMs'>,
   nowMs: number,
 ): number {
-  if (level.atMs <= sinceMs) return 0
-  const drained = Math.max(0, nowMs - level.atMs) * amount
-  return Math.max(0, usedOf(bucket) * level.periodMs - level.rest - drained)
+  const atMs = bucket.window.startMs + bucket.drainedMs
+  if (atMs <= sinceMs) return 0
+  const drained = Math.max(0, nowMs - atMs) * amount
+  return Math.max(0, usedOf(bucket) * bucket.rate.periodMs - bucket.rest - drained)
 }
 
 /**
  * Takes what has drained out of the bucket. To be done before anything else is taken out of it or spent in it; when both
  * are done, `floor` is due.
  */
-export function drain(bucket: Bucket, level: Level, by: Pick<Drain, 'amount' | 'sinceMs'>, nowMs: number): void {
-  level.amount = by.amount
+export function drain(bucket: Draining, by: Drain, nowMs: number): void {
+  bucket.rate = by
+  drainSince(bucket, by, nowMs)
+}
+
+/** The same at the rate that was told last. */
+export const drainOn = (bucket: Draining, nowMs: number): void =>
+  drainSince(bucket, { amount: bucket.rate.amount, sinceMs: 0 }, nowMs)
+
+function drainSince(bucket: Draining, by: Pick<Drain, 'amount' | 'sinceMs'>, nowMs: number): void {
+  const { startMs } = bucket.window
+  const atMs = startMs + bucket.drainedMs
   // An estimate that was taken out a moment ago may have drained: the true cost comes before the floor.
-  if (level.atMs >= nowMs && level.atMs > by.sinceMs) return
-  const { periodMs } = level
-  const gone = usedOf(bucket) * periodMs - levelAt(bucket, level, by, nowMs)
+  if (atMs >= nowMs && atMs > by.sinceMs) return
+  const { periodMs } = bucket.rate
+  const gone = usedOf(bucket) * periodMs - levelAt(bucket, by, nowMs)
   const whole = Math.floor(gone / periodMs)
   bucket.settled -= whole
-  level.rest = gone - whole * periodMs
+  bucket.rest = small(gone - whole * periodMs)
   // What is spent in the same millisecond, after the reset, counts.
-  level.atMs = Math.max(level.atMs, nowMs, by.sinceMs + 1)
+  bucket.drainedMs = small(Math.max(atMs, nowMs, by.sinceMs + 1) - startMs)
 }
+
+/** The same number. A difference of large ones is kept in 16 bytes of its own, even where it would fit into its field. */
+const small = (number: number): number => (number === (number | 0) ? number | 0 : number)
 
 /** What was taken out and had drained already makes no room for others: a level is never below nothing. */
 export function floor(bucket: Bucket): void {
-  const { level } = bucket
-  if (level === null) return
+  if (!isDraining(bucket)) return
   const used = usedOf(bucket)
-  if (used * level.periodMs >= level.rest) return
+  if (used * bucket.rate.periodMs >= bucket.rest) return
   bucket.settled -= used
-  level.rest = 0
+  bucket.rest = 0
 }
 
 /** How long a level has to drain until a cost fits beside it and what is held; null when it never will. */

@@ -7,7 +7,7 @@
 import { mkdir } from 'node:fs/promises'
 import { open } from 'lmdb'
 import { limitsOpened } from '../events.ts'
-import type { Level, Share } from './bucket.ts'
+import { type BucketRow, createRates, fromRow, toRow } from './bucket-row.ts'
 import { createClock } from './clock.ts'
 import { correctAll, cutAll, forgetAll } from './comparison.ts'
 import { type Counters, noChanges, positionKey } from './counters.ts'
@@ -37,8 +37,6 @@ interface Head {
 
 type StoredWindow = Pick<OpenWindow, 'id' | 'series' | 'startMs' | 'endMs' | 'comparedTo'>
 type StoredEpoch = Omit<Epoch, 'chunks'>
-/** Subject, settled, reserved, the level, and for each share its gateway, pending, unlinked, recorded and compared. */
-type StoredBucketRow = [string, number, number, Level | null, ...(readonly [string, number, number, number, number])[]]
 
 const HEAD = 'head'
 
@@ -57,6 +55,7 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
     log: deps.log,
     write: take => write(databases, counters, take),
   })
+  let losses = head === null ? 1 : 0
   let comparison: { id: number; cut: AppliedPosition[] } = { id: 0, cut: [] }
 
   const ifAvailable = () => {
@@ -78,6 +77,7 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
     forgetComparisons: async () => {
       comparison = { id: comparison.id + 1, cut: [] }
       forgetAll(ifAvailable())
+      losses += 1
     },
     beginComparison: async () => {
       const windows = cutAll(ifAvailable())
@@ -89,7 +89,7 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
       return correctAll(ifAvailable(), comparison.cut, truths, nowMs())
     },
     raise: async floors => raise(ifAvailable(), floors, nowMs()),
-    losses: () => (head === null ? 1 : 0),
+    losses: () => losses,
     bucketCount: () => counters.windows.bucketCount(),
     unavailable: () => behind.takenOver() ?? behind.failure(),
     close: async () => {
@@ -109,7 +109,7 @@ async function openDatabases(dir: string) {
       root,
       head: root.openDB<Head, string>('head', {}),
       windows: root.openDB<StoredWindow, number>('windows', {}),
-      buckets: root.openDB<StoredBucketRow, [window: number, index: number]>('buckets', {}),
+      buckets: root.openDB<BucketRow, [window: number, index: number]>('buckets', {}),
       epochs: root.openDB<StoredEpoch, number>('epochs', {}),
       chunks: root.openDB<Uint8Array, [epoch: number, chunk: number]>('chunks', { encoding: 'binary' }),
       ledger: root.openDB<LedgerEntry, string>('ledger', {}),
@@ -124,20 +124,12 @@ async function openDatabases(dir: string) {
 function load(databases: Databases, head: Head | null, options: EmbeddedLimitsOptions, nowMs: number): Counters {
   const { root } = databases
   const windows = createOpenWindows(head?.nextWindowId ?? 1)
+  const rateOf = createRates()
   for (const { value: stored } of databases.windows.getRange()) {
     const window = windows.restore({ ...stored, isDirty: false })
     const range = { start: [stored.id, 0] as [number, number], end: [stored.id + 1, 0] as [number, number] }
     for (const { key, value } of databases.buckets.getRange(range)) {
-      const [subject, settled, reserved, level, ...rows] = value
-      const shares = rows.map(([gateway, pending, unlinked, recorded, compared]) => ({
-        gateway,
-        pending,
-        unlinked,
-        recorded,
-        compared,
-        cut: 0,
-      }))
-      windows.restoreBucket(window, key[1], subject, { settled, reserved, level, shares })
+      fromRow(value, windows.restoreBucket(window, key[1], value[0]), rateOf)
     }
   }
   const ledger = createLedger(options.requestsMax)
@@ -225,10 +217,7 @@ function putChanges(databases: Databases, counters: Counters, { changes, ledger 
   for (const { id, series, startMs, endMs, comparedTo } of changes.windows) {
     databases.windows.putSync(id, { id, series, startMs, endMs, comparedTo })
   }
-  for (const { window, index, subject, settled, reserved, level, shares } of changes.buckets) {
-    const rows = shares.map(toShareRow)
-    databases.buckets.putSync([window.id, index], [subject, settled, reserved, level, ...rows])
-  }
+  for (const bucket of changes.buckets) databases.buckets.putSync([bucket.window.id, bucket.index], toRow(bucket))
   for (const [key, entry] of ledger) {
     if (entry === null) databases.ledger.removeSync(key)
     else databases.ledger.putSync(key, entry)
@@ -263,6 +252,3 @@ function removeEnded(databases: Databases, ended: Iterable<number>): number[] {
 
 const byDecision = ({ reference: one }: LedgerEntry, { reference: other }: LedgerEntry) =>
   one.epoch - other.epoch || one.sequence - other.sequence
-
-const toShareRow = ({ gateway, pending, unlinked, recorded, compared }: Share) =>
-  [gateway, pending, unlinked, recorded, compared] as const

@@ -240,7 +240,7 @@ export interface LimitStore {
   /** Effects of one `applyRecords` after which decisions should have their turn: about a millisecond. */
   readonly recordsAtOnceMax: number
   position(logId: string, partition: number): Promise<AppliedPosition | null>
-  /** Records were missed: every open window has to be compared whole. */
+  /** Records were missed, which is a loss, too: every open window has to be compared whole. */
   forgetComparisons(): Promise<void>
   /** Marks what every open bucket has recorded up to now. */
   beginComparison(): Promise<Comparison>
@@ -254,7 +254,7 @@ export interface LimitStore {
    * counters that were lost and of which somebody else knows what they held.
    */
   raise(floors: readonly Spend[]): Promise<void>
-  /** How often counters were found empty or older than they had been, opening included. */
+  /** How often counters were found to lack something: empty or older than they had been, opening included. */
   losses(): number
   /** Buckets in open windows. */
   bucketCount(): number

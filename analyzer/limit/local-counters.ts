@@ -3,9 +3,10 @@
  * memory, begun with what was last known of each bucket: of a quota this limiter lets at most so much pass as was left
  * then. What it let pass is kept apart, by gateway, until the shared counters have it.
  */
+import { nextOf, type Share } from './bucket.ts'
 import { addPending, type Counters, noChanges, takeChanges } from './counters.ts'
 import { decide } from './deciding.ts'
-import { levelAt } from './draining.ts'
+import { isDraining, levelAt } from './draining.ts'
 import type { Known, LastKnown } from './last-known.ts'
 import { addEntry, createLedger } from './ledger.ts'
 import type { Claim, DecideRequest, Standing, StoreDecision } from './limit-store.ts'
@@ -149,8 +150,12 @@ function takeSome({ windows }: Counters, nowMs: number): Taken[] {
   const taken: Taken[] = []
   for (const window of windows.all()) {
     for (const bucket of window.endMs > nowMs ? window.list : []) {
-      for (const [share, { gateway, pending }] of bucket.shares.entries()) {
-        if (pending > 0) taken.push({ bucket, share, pending, addition: toAddition(bucket, gateway, pending, nowMs) })
+      let index = 0
+      for (let share: Share | null = bucket; share !== null; share = nextOf(share)) {
+        const { gateway, pending } = share
+        const addition = gateway === null || pending <= 0 ? null : toAddition(bucket, gateway, pending, nowMs)
+        if (pending > 0) taken.push({ bucket, share: index, pending, addition })
+        index += 1
       }
       if (taken.length >= ADDITIONS_MAX) return taken
     }
@@ -159,12 +164,12 @@ function takeSome({ windows }: Counters, nowMs: number): Taken[] {
 }
 
 function toAddition(bucket: StoredBucket, gateway: string, pending: number, nowMs: number): Addition | null {
-  const { subject, level, window } = bucket
+  const { subject, window } = bucket
   const { series, startMs, endMs } = window
   const place = { series, subject, startMs, endMs, gateway }
-  if (level === null) return { ...place, amount: pending, drain: null }
-  const { amount: rate, periodMs, keptMs } = level
-  const left = Math.ceil(levelAt(bucket, level, { amount: rate, sinceMs: 0 }, nowMs) / periodMs)
-  const drain = { amount: rate, periodMs, keptMs, sinceMs: 0 }
+  if (!isDraining(bucket)) return { ...place, amount: pending, drain: null }
+  const { amount, periodMs, keptMs } = bucket.rate
+  const drain = { amount, periodMs, keptMs, sinceMs: 0 }
+  const left = Math.ceil(levelAt(bucket, drain, nowMs) / periodMs)
   return left <= 0 ? null : { ...place, amount: Math.min(pending, left), drain }
 }

@@ -47,13 +47,11 @@ export interface OpenWindows {
   nextId(): number
   /** Puts back what was written. */
   restore(window: Omit<OpenWindow, 'buckets' | 'list'>): OpenWindow
-  restoreBucket(window: OpenWindow, index: number, subject: string, content: Bucket): void
+  /** An empty bucket in its old place. */
+  restoreBucket(window: OpenWindow, index: number, subject: string): StoredBucket
   /** Drops windows that ended before the instant; answers them. */
   dropEnded(beforeMs: number): OpenWindow[]
 }
-
-/** What a bucket holds at first. */
-const NOTHING: Bucket = { settled: 0, reserved: 0, level: null, shares: [] }
 
 /** `firstId` is greater than every number given before. */
 export function createOpenWindows(firstId: number): OpenWindows {
@@ -70,11 +68,9 @@ export function createOpenWindows(firstId: number): OpenWindows {
     byId.set(window.id, window)
     return window
   }
-  const addBucket = (window: OpenWindow, index: number, subject: string, content: Bucket): StoredBucket => {
-    const { settled, reserved, level, shares } = content
-    const name = copyOf(subject)
-    const bucket: StoredBucket = { settled, reserved, level, shares, subject: name, index, window, isDirty: false }
-    window.buckets.set(name, bucket)
+  const addBucket = (window: OpenWindow, index: number, subject: string): StoredBucket => {
+    const bucket = emptyBucket(window, index, copyOf(subject))
+    window.buckets.set(bucket.subject, bucket)
     window.list[index] = bucket
     timelines.add(bucket)
     bucketCount += 1
@@ -95,7 +91,7 @@ export function createOpenWindows(firstId: number): OpenWindows {
     findAt,
     obtain({ series, subject, startMs, endMs }) {
       const window = obtainWindow(series, startMs, endMs)
-      return window.buckets.get(subject) ?? addBucket(window, window.list.length, subject, NOTHING)
+      return window.buckets.get(subject) ?? addBucket(window, window.list.length, subject)
     },
     obtainWindow,
     byId: id => byId.get(id),
@@ -104,9 +100,7 @@ export function createOpenWindows(firstId: number): OpenWindows {
     bucketCount: () => bucketCount,
     nextId: () => nextId,
     restore: add,
-    restoreBucket(window, index, subject, content) {
-      addBucket(window, index, subject, content)
-    },
+    restoreBucket: addBucket,
     dropEnded(beforeMs) {
       const ended: OpenWindow[] = []
       for (const window of byId.values()) {
@@ -123,6 +117,22 @@ export function createOpenWindows(firstId: number): OpenWindows {
     },
   }
 }
+
+/** In one literal, so that it takes no more room than it needs. */
+const emptyBucket = (window: OpenWindow, index: number, subject: string): StoredBucket => ({
+  gateway: null,
+  pending: 0,
+  further: null,
+  settled: 0,
+  reserved: 0,
+  rate: null,
+  rest: 0,
+  drainedMs: 0,
+  window,
+  subject,
+  index,
+  isDirty: false,
+})
 
 /** What was cut out of a longer text, or put together, would keep its parts as long as the bucket lives. */
 const copyOf = (text: string) => (text.isWellFormed() ? Buffer.from(text).toString() : text)

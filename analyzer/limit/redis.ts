@@ -119,6 +119,7 @@ function createVerbs(
     onBucketCount,
   })
   const compare = (args: readonly string[]) => connection.run('compare', args, CALL_MS_MAX)
+  let forgotten = 0
   const runCorrect = (args: readonly string[]) => connection.runForBytes('compare', ['correct', ...args], CALL_MS_MAX)
   return {
     nowMs: clock.nowMs,
@@ -127,11 +128,14 @@ function createVerbs(
     settle: (reference, spends) => settle(reference, spends, false),
     release: reference => settle(reference, [], false),
     ...createReservationReading(connection),
-    forgetComparisons: async () => void (await compare(['forget'])),
+    forgetComparisons: async () => {
+      await compare(['forget'])
+      forgotten += 1
+    },
     beginComparison: async () => parseComparison(await compare(['begin'])),
     correct: (comparisonId, truths) =>
       correctInSteps(comparisonId, truths, { bucketsMax, onBucketCount, run: runCorrect }),
-    losses: connection.losses,
+    losses: () => connection.losses() + forgotten,
     bucketCount: () => buckets.now,
     unavailable: () => connection.unavailable() ?? (deciding.isOverdue() ? 'Redis does not answer' : null),
   }

@@ -1,7 +1,7 @@
 /** How a limit store in memory learns of true costs: from callers, from call records, and by time. */
-import { shareOf, spendLinked, spendUnlinked } from './bucket.ts'
+import { furtherOf, shareOf, spendLinked, spendUnlinked } from './bucket.ts'
 import { addPending, type Counters, positionKey, touch } from './counters.ts'
-import { drain, floor } from './draining.ts'
+import { drainOn, floor, isDraining } from './draining.ts'
 import { findRequest, findReservation, isHeld, removeEntry, requestKey, takeExpired, unhold } from './ledger.ts'
 import type {
   Charge,
@@ -85,7 +85,7 @@ function takeOut(counters: Counters, reference: DecisionReference, taking: Takin
   for (const charge of reference.charges) {
     // What was held and has expired was given back already.
     const bucket = !charge.isHeld || stillHeld ? takeCharge(counters, charge, taking) : undefined
-    if (bucket !== undefined && bucket.level !== null) draining.push(bucket)
+    if (bucket !== undefined && isDraining(bucket)) draining.push(bucket)
   }
   return draining
 }
@@ -96,15 +96,15 @@ function takeCharge(counters: Counters, charge: Charge, { kept, nowMs }: Taking)
   if (window === undefined || charged === undefined || window.endMs <= nowMs) return undefined
   const { series } = window
   const bucket =
-    charged.level === null
+    charged.rate === null
       ? charged
-      : findDraining(counters.windows, { series, subject: charged.subject }, charged.level.keptMs, nowMs)
+      : findDraining(counters.windows, { series, subject: charged.subject }, charged.rate.keptMs, nowMs)
   if (bucket === undefined) return undefined
   const isKept = kept.has(series)
   if (charge.isHeld) bucket.reserved = Math.max(0, bucket.reserved - charge.amount)
   // What is kept is held no longer, but spent.
   if (charge.isHeld === isKept) {
-    if (bucket.level !== null) drain(bucket, bucket.level, { amount: bucket.level.amount, sinceMs: 0 }, nowMs)
+    if (isDraining(bucket)) drainOn(bucket, nowMs)
     addPending(bucket, charge.share, isKept ? charge.amount : -charge.amount)
   }
   touch(counters, bucket)
@@ -162,7 +162,7 @@ function spendRecord(
     if (spend.isRecordsOnly) spendUnlinked(bucket, '', spend.amount, true)
     else if (how === 'unlinked') spendUnlinked(bucket, effect.gateway, spend.amount, false)
     else if (how === 'linked') spendLinked(bucket, effect.gateway, spend.amount)
-    else shareOf(bucket, effect.gateway).recorded += spend.amount
+    else furtherOf(shareOf(bucket, effect.gateway)).recorded += spend.amount
     touch(counters, bucket)
   }
 }

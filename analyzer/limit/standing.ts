@@ -3,8 +3,8 @@
  * slot, which are added up. What drains is one bucket too, but it has no end: its windows are stretches of time, and
  * whoever spends takes it along into the present one, so that those where nothing was spent end with their stretch.
  */
-import { fitsLimit, usedOf } from './bucket.ts'
-import { drain, drainMs, levelAt, newLevel } from './draining.ts'
+import { fitsLimit, type Share, usedOf } from './bucket.ts'
+import { beginDraining, drain, drainMs, isDraining, levelAt } from './draining.ts'
 import type { BucketAddress, Claim, Drain, Slots, Standing } from './limit-store.ts'
 import type { OpenWindows, StoredBucket } from './open-windows.ts'
 
@@ -36,15 +36,22 @@ export function obtainBucket(windows: OpenWindows, target: Target, nowMs: number
   if (target.drain === null) return windows.obtain(address)
   const before = findDraining(windows, target, target.drain.keptMs, nowMs)
   const bucket = before?.window.startMs === address.startMs ? before : windows.obtain(address)
-  if (before !== undefined && before !== bucket) {
-    bucket.settled = before.settled
-    bucket.reserved = before.reserved
-    bucket.level = before.level === null ? null : { ...before.level }
-    bucket.shares = before.shares.map(share => ({ ...share }))
-  }
-  bucket.level ??= newLevel(target.drain, nowMs)
-  drain(bucket, bucket.level, target.drain, nowMs)
+  if (before !== undefined && before !== bucket) takeAlong(before, bucket)
+  if (!isDraining(bucket)) beginDraining(bucket, target.drain, nowMs)
+  drain(bucket, target.drain, nowMs)
   return bucket
+}
+
+/** The old bucket keeps what it has until its stretch of time ends. */
+function takeAlong(before: StoredBucket, bucket: StoredBucket): void {
+  const { settled, reserved, rate, rest, drainedMs, window } = before
+  Object.assign(bucket, { settled, reserved, rate, rest }, copyOf(before))
+  bucket.drainedMs = drainedMs + window.startMs - bucket.window.startMs
+}
+
+function copyOf({ gateway, pending, further }: Share): Share {
+  const next = further?.next ?? null
+  return { gateway, pending, further: further && { ...further, next: next && copyOf(next) } }
 }
 
 /** What is taken of the claim, and whether it fits beside that. `bucket` is what `findBucket` answers to it. */
@@ -103,7 +110,7 @@ function drainingStanding(
   bucket: StoredBucket | undefined,
   nowMs: number,
 ): Standing {
-  const level = bucket?.level ? levelAt(bucket, bucket.level, drains, nowMs) : 0
+  const level = bucket !== undefined && isDraining(bucket) ? levelAt(bucket, drains, nowMs) : 0
   const reserved = bucket?.reserved ?? 0
   const over = level + (reserved + cost - limit) * drains.periodMs
   const fits = cost > 0 ? over <= 0 : over < 0

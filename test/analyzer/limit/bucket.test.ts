@@ -4,14 +4,26 @@ import {
   type Bucket,
   correct,
   fitsLimit,
+  furtherOf,
   GATEWAYS_MAX,
+  nextOf,
+  type Share,
+  shareAt,
   shareIndex,
   shareOf,
   spendUnlinked,
   usedOf,
 } from '../../../analyzer/limit/bucket.ts'
 
-const empty = (): Bucket => ({ settled: 0, reserved: 0, level: null, shares: [] })
+const empty = (): Bucket => ({
+  ...{ gateway: null, pending: 0, further: null, settled: 0, reserved: 0 },
+  ...{ rate: null, rest: 0, drainedMs: 0, window: { startMs: 0 } },
+})
+function sharesOf(bucket: Bucket): Share[] {
+  const shares: Share[] = []
+  for (let share: Share | null = bucket; share !== null; share = nextOf(share)) shares.push(share)
+  return shares
+}
 const gateway = fc.constantFrom('', 'kong', 'nginx', 'envoy')
 const amount = fc.integer({ min: 0, max: 1_000 })
 const sums = fc.array(fc.record({ gateway, pending: amount, unlinked: amount }), { maxLength: 8 })
@@ -25,7 +37,10 @@ function bucketOf(parts: { gateway: string; pending: number; unlinked: number }[
   return bucket
 }
 const total = (bucket: Bucket, side: 'pending' | 'unlinked') =>
-  bucket.shares.reduce((sum, share) => sum + share[side], 0)
+  sharesOf(bucket).reduce(
+    (sum, share) => sum + (side === 'pending' ? share.pending : (share.further?.unlinked ?? 0)),
+    0,
+  )
 
 describe('used', () => {
   test('is never less than the larger of checks and records, never more than their sum', () => {
@@ -86,7 +101,11 @@ test('a cost fits up to the limit; an unknown one while anything is left; nothin
 test('gateways beyond the bound count as nobody in particular, checks and records alike', () => {
   const bucket = empty()
   for (let index = 0; index < GATEWAYS_MAX + 5; index += 1) shareIndex(bucket, `gateway ${index}`)
-  expect(bucket.shares).toHaveLength(GATEWAYS_MAX + 1)
+  const names = sharesOf(bucket).map(share => share.gateway)
+  expect(names).toHaveLength(GATEWAYS_MAX + 1)
+  expect(names.map(name => shareIndex(bucket, name ?? ''))).toEqual([...names.keys()])
+  expect(names.map((_, index) => shareAt(bucket, index)?.gateway)).toEqual(names)
+  expect(shareAt(bucket, names.length)).toBeNull()
   expect(shareIndex(bucket, 'yet another')).toBe(shareIndex(bucket, ''))
 })
 
@@ -100,10 +119,10 @@ test('a correction restores what the records alone would have made', () => {
       (parts, doubled, name, isRecordsOnly) => {
         const bucket = bucketOf(parts, 50)
         const before = structuredClone(bucket)
-        shareOf(before, name)
+        furtherOf(shareOf(before, name))
         for (const cost of doubled) spendUnlinked(bucket, name, cost, isRecordsOnly)
         const surplus = doubled.reduce((sum, cost) => sum + cost, 0)
-        correct(bucket, shareOf(bucket, name), -surplus, isRecordsOnly)
+        correct(bucket, furtherOf(shareOf(bucket, name)), -surplus, isRecordsOnly)
         expect(bucket).toEqual(before)
       },
     ),

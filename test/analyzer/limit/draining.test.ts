@@ -1,31 +1,33 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Bucket } from '../../../analyzer/limit/bucket.ts'
-import { drain, drainMs, floor, levelAt, newLevel } from '../../../analyzer/limit/draining.ts'
+import { beginDraining, drain, drainMs, floor, levelAt } from '../../../analyzer/limit/draining.ts'
 
 const whole = (max: number) => fc.nat({ max })
 const rates = fc.record({ amount: whole(1_000), periodMs: fc.integer({ min: 1, max: 100_000 }) })
 
 function filled(settled: number, rate: { amount: number; periodMs: number }) {
-  const bucket: Bucket = { settled, reserved: 0, level: null, shares: [] }
+  const bucket: Bucket = {
+    ...{ gateway: null, pending: 0, further: null, settled, reserved: 0 },
+    ...{ rate: null, rest: 0, drainedMs: 0, window: { startMs: -7 } },
+  }
   const by = { ...rate, sinceMs: 0, keptMs: 3_600_000 }
-  const level = newLevel(by, 1)
-  bucket.level = level
-  return { bucket, level, by }
+  beginDraining(bucket, by, 1)
+  return { bucket, by }
 }
 
 test('draining now and then is draining once, and leaves less than a unit beside whole ones', () => {
   fc.assert(
     fc.property(rates, whole(10_000), fc.array(whole(5_000), { maxLength: 6 }), (rate, settled, waits) => {
-      const { bucket, level, by } = filled(settled, rate)
+      const { bucket, by } = filled(settled, rate)
       const other = filled(settled, rate)
       let nowMs = 1
       for (const waitMs of waits) {
         nowMs += waitMs
-        drain(bucket, level, by, nowMs)
-        expect(Number.isInteger(bucket.settled) && level.rest >= 0 && level.rest < rate.periodMs).toBe(true)
+        drain(bucket, by, nowMs)
+        expect(Number.isInteger(bucket.settled) && bucket.rest >= 0 && bucket.rest < rate.periodMs).toBe(true)
       }
-      expect(levelAt(bucket, level, by, nowMs)).toBe(levelAt(other.bucket, other.level, other.by, nowMs))
+      expect(levelAt(bucket, by, nowMs)).toBe(levelAt(other.bucket, other.by, nowMs))
     }),
   )
 })
@@ -33,10 +35,10 @@ test('draining now and then is draining once, and leaves less than a unit beside
 test('a cost fits after the wait and not a millisecond before', () => {
   fc.assert(
     fc.property(rates, whole(500), whole(100), whole(50), whole(500), (rate, settled, cost, reserved, limit) => {
-      const { bucket, level, by } = filled(settled, rate)
-      const over = (atMs: number) => levelAt(bucket, level, by, atMs) + (reserved + cost - limit) * rate.periodMs
+      const { bucket, by } = filled(settled, rate)
+      const over = (atMs: number) => levelAt(bucket, by, atMs) + (reserved + cost - limit) * rate.periodMs
       const fits = (atMs: number) => (cost > 0 ? over(atMs) <= 0 : over(atMs) < 0)
-      const waitMs = drainMs(levelAt(bucket, level, by, 1), by, { reserved, cost, limit })
+      const waitMs = drainMs(levelAt(bucket, by, 1), by, { reserved, cost, limit })
       fc.pre(!fits(1))
       if (waitMs === null) expect(rate.amount === 0 || reserved + Math.max(1, cost) > limit).toBe(true)
       else expect([fits(waitMs), fits(1 + waitMs)]).toEqual([false, true])
@@ -45,11 +47,11 @@ test('a cost fits after the wait and not a millisecond before', () => {
 })
 
 test('what is taken out after it has drained makes no room', () => {
-  const { bucket, level, by } = filled(5, { amount: 1, periodMs: 10 })
-  drain(bucket, level, by, 31)
+  const { bucket, by } = filled(5, { amount: 1, periodMs: 10 })
+  drain(bucket, by, 31)
   bucket.settled -= 4
   floor(bucket)
-  expect(levelAt(bucket, level, by, 31)).toBe(0)
+  expect(levelAt(bucket, by, 31)).toBe(0)
   bucket.settled += 2
-  expect(levelAt(bucket, level, by, 31)).toBe(20)
+  expect(levelAt(bucket, by, 31)).toBe(20)
 })
