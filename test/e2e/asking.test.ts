@@ -26,7 +26,9 @@ const STORED_MS = 60_000
 const LIMIT = 40
 const EXCESS = 24
 const CLIENTS = 8
-/** Sent while the limiter is away. */
+/** Sent one after the other beyond it. */
+const IN_TURN = 15
+/** Sent while the limiter does not answer, and while it is away. */
 const UNASKED = 3
 const PRESENT = ASKING.filter(({ checks }) => whatIsMissing(checks) === null)
 
@@ -58,7 +60,11 @@ function instructions(subject: Subject, to: { collector: string; limiter: string
 
 beforeAll(async () => {
   for (const subject of ASKING) mkdirSync(dirOf(subject))
-  const sources = Object.assign({}, ...PRESENT.map(subject => instructions(subject, null).config.sources))
+  // A source of another name than its dialect's says it.
+  const sourceOf = (subject: Subject) => ({
+    [subject.name]: { dialect: subject.guide, ...instructions(subject, null).config.sources?.[subject.name] },
+  })
+  const sources = Object.assign({}, ...PRESENT.map(sourceOf))
   const quotas = PRESENT.map(({ name }) => ({
     name,
     match: { gateway: name },
@@ -117,6 +123,28 @@ async function sendAtOnce(port: number, path: string, count: number): Promise<An
   return answers
 }
 
+async function sendInTurn(port: number, path: string): Promise<(Answer & { tookMs: number })[]> {
+  const answers: (Answer & { tookMs: number })[] = []
+  while (answers.length < IN_TURN) {
+    const sentAtMs = performance.now()
+    answers.push({ ...(await call(port, path)), tookMs: performance.now() - sentAtMs })
+  }
+  return answers
+}
+
+const medianOf = (values: readonly number[]) => values.toSorted((one, other) => one - other)[values.length >> 1]
+
+/** The limiter takes calls and answers none. */
+async function whileFrozen(run: () => Promise<void>): Promise<void> {
+  const pids = quotacast.rolePids('limiter')
+  for (const pid of pids) process.kill(pid, 'SIGSTOP')
+  try {
+    await run()
+  } finally {
+    for (const pid of pids) process.kill(pid, 'SIGCONT')
+  }
+}
+
 async function usedOf(name: string): Promise<number> {
   const question = { dimensions: { gateway: name }, cost: { requests: 0 }, dryRun: true }
   const { body } = await quotacast.post('limiter', '/v1/check', question)
@@ -135,7 +163,7 @@ for (const subject of ASKING) {
     test('calls pass until the quota is used up, or nobody can be asked, and each counts once', {
       timeout: TEST_MS,
     }, async () => {
-      const { name } = subject
+      const { name, deniedWithinMs, denial = { ratelimit: new RegExp(`^"${name}";r=0;t=\\d+$`) } } = subject
       const { snippets } = instructions(subject, quotacast.urls)
       const { port } = portsOf(subject)
       const place = { dir: dirOf(subject), port, backendPort: backend.port, deadPort: 0, snippets }
@@ -149,19 +177,27 @@ for (const subject of ASKING) {
         expect(backend.served(path)).toBe(LIMIT)
         for (const { headers, body } of denied) {
           expect(Number(headers['retry-after'])).toBeGreaterThan(0)
-          expect(headers.ratelimit).toMatch(new RegExp(`^"${name}";r=0;t=\\d+$`))
+          for (const [field, pattern] of Object.entries(denial)) expect(headers[field], field).toMatch(pattern)
           expect(headers['x-quotacast-denied']).toBe('429')
           expect(JSON.parse(body)).toMatchObject({ title: 'Quota exceeded', status: 429 })
         }
+        const inTurn = await sendInTurn(port, path)
+        expect(inTurn.map(({ status }) => status)).toEqual(Array(IN_TURN).fill(429))
+        if (deniedWithinMs !== undefined)
+          expect(medianOf(inTurn.map(({ tookMs }) => tookMs))).toBeLessThan(deniedWithinMs)
+        await whileFrozen(async () => {
+          const unheard = await sendAtOnce(port, path, UNASKED)
+          expect(unheard.map(({ status }) => status)).toEqual(Array(UNASKED).fill(200))
+        })
         quotacast.kill('limiter')
         const unasked = await sendAtOnce(port, path, UNASKED)
         expect(unasked.map(({ status }) => status)).toEqual(Array(UNASKED).fill(200))
-        const served = LIMIT + UNASKED
+        const served = LIMIT + 2 * UNASKED
         expect(backend.served(path)).toBe(served)
         await quotacast.ready(['limiter'])
         await expect
           .poll(() => rowsOf(name), { timeout: STORED_MS })
-          .toEqual({ calls: served + EXCESS, counted: served })
+          .toEqual({ calls: served + EXCESS + IN_TURN, counted: served })
         await expect.poll(() => usedOf(name), { timeout: STORED_MS }).toBe(served)
       } finally {
         await gateway.stop()

@@ -75,6 +75,7 @@ backend live
   )
 }
 
+/** By its own authorization, or by its limits: the snippets have one order. */
 const startAskingEnvoy = (place: Place) => {
   const [log, logCluster, filters, route, limiterCluster] = [0, 1, 2, 3, 4].map(index => parse(snippetAt(place, index)))
   return startEnvoyWith(place, {
@@ -85,7 +86,17 @@ const startAskingEnvoy = (place: Place) => {
   })
 }
 
-export const ASKING: readonly Subject[] = [
+/** After which Envoy does as if nobody answered, where it is not told otherwise. */
+const ENVOY_PATIENCE_MS = 20
+
+export interface AskingSubject extends Subject {
+  /** What denials tell of the quota, where it is not the standard field. */
+  denial?: Readonly<Record<string, RegExp>>
+  /** Within which half of the calls that are sent one after the other have to be denied. */
+  deniedWithinMs?: number
+}
+
+export const ASKING: readonly AskingSubject[] = [
   {
     name: 'nginx',
     guide: 'nginx',
@@ -115,5 +126,15 @@ export const ASKING: readonly Subject[] = [
     setups: ['Over gRPC', 'With ext_authz'],
     checks: envoyChecks,
     start: startAskingEnvoy,
+    deniedWithinMs: ENVOY_PATIENCE_MS,
+  },
+  {
+    name: 'envoy-rls',
+    guide: 'envoy',
+    setups: ['Over gRPC', 'With the rate limit service'],
+    checks: envoyChecks,
+    start: startAskingEnvoy,
+    deniedWithinMs: ENVOY_PATIENCE_MS,
+    denial: { 'x-ratelimit-remaining': /^0$/, 'x-ratelimit-reset': /^[1-9]\d*$/ },
   },
 ]

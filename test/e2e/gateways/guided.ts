@@ -7,7 +7,7 @@ export interface Guided {
   /** What is pasted into the gateway, in the order of the steps. */
   snippets: readonly string[]
   /** What is pasted into the config of Quotacast. */
-  config: { sources?: Record<string, unknown> }
+  config: { sources?: Record<string, object> }
 }
 
 /** What the set-ups of a guide whose titles begin so tell to paste, with a folder in the place of another. */
