@@ -3,7 +3,7 @@
  * than the quota allows passes, and what is used in the end is what the backend served, exactly.
  */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { request } from 'node:http'
+import { Agent, request } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
@@ -19,7 +19,7 @@ import { HOST, KEY } from './gateways/traffic.ts'
 import { prepareQuotacast, type Quotacast } from './quotacast.ts'
 
 const SETUP_MS = 120_000
-/** The first start of Envoy on a machine installs it. */
+/** The first start of Envoy and of Spring on a machine installs them. */
 const TEST_MS = 300_000
 const STORED_MS = 60_000
 /** Calls that a quota allows, calls beyond it, and those who send them at once. */
@@ -89,6 +89,7 @@ beforeAll(async () => {
   )
 }, SETUP_MS)
 afterAll(async () => {
+  agent.destroy()
   await Promise.all([quotacast?.stop(), backend?.stop()])
   quotacast?.remove()
   rmSync(dir, { recursive: true, force: true })
@@ -100,11 +101,13 @@ interface Answer {
   body: string
 }
 
+const agent = new Agent({ keepAlive: true })
+
 const call = (port: number, path: string): Promise<Answer> =>
   new Promise((resolve, reject) => {
     // What clients say of themselves must not count.
     const headers = { host: HOST, 'x-api-key': KEY, 'x-quotacast-gateway': 'another', 'x-quotacast-cost': '1000' }
-    request({ host: '127.0.0.1', port, path, headers, agent: false }, async response => {
+    request({ host: '127.0.0.1', port, path, headers, agent }, async response => {
       let body = ''
       for await (const chunk of response) body += chunk
       resolve({ status: response.statusCode ?? 0, headers: response.headers, body })

@@ -3,41 +3,31 @@
  * Maven once, into a cache outside of the tree; everything else lives in a temporary folder that `stop` removes.
  */
 import { execFile } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { homedir, tmpdir } from 'node:os'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { Kafka, logLevel } from 'kafkajs'
 import { freePorts } from '../free-ports.ts'
 import { makeSecureListener, type SecureListener, scramUsers } from './kafka-secure.ts'
-import { type MissingServerError, whatIsMissing } from './missing.ts'
+import { ensureJars, mavenChecks } from './maven.ts'
+import { whatIsMissing } from './missing.ts'
 import { type ServerProcess, startProcess } from './process.ts'
-import { programCheck } from './program.ts'
 
 const run = promisify(execFile)
 
 const KAFKA_VERSION = '4.3.1'
-const CACHE_DIR = join(homedir(), '.cache', 'quotacast', `kafka-${KAFKA_VERSION}`)
 const CLUSTER_ID = '5L6g3nShT-eMCtK--X86sw'
 const START_DEADLINE_MS = 60_000
-const DOWNLOAD_DEADLINE_MS = 300_000
 const POLL_MS = 200
 
-const POM = `<project xmlns="http://maven.apache.org/POM/4.0.0">
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>quotacast</groupId><artifactId>kafka-for-tests</artifactId><version>1</version>
-  <dependencies>
-    <dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>${KAFKA_VERSION}</version></dependency>
-    <dependency><groupId>org.slf4j</groupId><artifactId>slf4j-simple</artifactId><version>1.7.36</version></dependency>
-  </dependencies>
-</project>
-`
+const JARS = {
+  name: `kafka-${KAFKA_VERSION}`,
+  jars: [`org.apache.kafka:kafka_2.13:${KAFKA_VERSION}`, 'org.slf4j:slf4j-simple:1.7.36'],
+}
 
-export const kafkaChecks: readonly (() => MissingServerError | null)[] = [
-  programCheck('Java 17', 'java', ['-version'], 'apt-get install openjdk-17-jre-headless'),
-  programCheck('Maven', 'mvn', ['--version'], 'apt-get install maven'),
-]
+export const kafkaChecks = mavenChecks
 
 export interface KafkaBroker {
   port: number
@@ -60,18 +50,6 @@ export interface KafkaServers {
   addresses: string[]
   brokers: KafkaBroker[]
   stop(): Promise<void>
-}
-
-async function ensureJars(): Promise<string> {
-  const lib = join(CACHE_DIR, 'lib')
-  const complete = join(CACHE_DIR, 'complete')
-  if (existsSync(complete)) return lib
-  mkdirSync(CACHE_DIR, { recursive: true })
-  writeFileSync(join(CACHE_DIR, 'pom.xml'), POM)
-  const goal = ['-q', '-B', 'dependency:copy-dependencies', '-DincludeScope=runtime', `-DoutputDirectory=${lib}`]
-  await run('mvn', goal, { cwd: CACHE_DIR, timeout: DOWNLOAD_DEADLINE_MS })
-  writeFileSync(complete, '')
-  return lib
 }
 
 interface Node {
@@ -153,7 +131,7 @@ export async function startKafka(
 ): Promise<KafkaServers> {
   const missing = whatIsMissing(kafkaChecks)
   if (missing !== null) throw new Error(missing)
-  const lib = await ensureJars()
+  const lib = await ensureJars(JARS)
   const dir = mkdtempSync(join(tmpdir(), 'quotacast-kafka-'))
   const ports = await freePorts(options.brokers * 2 + 1)
   const take = (): number => ports.pop() ?? 0

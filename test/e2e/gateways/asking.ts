@@ -6,6 +6,7 @@ import { caddyChecks, startCaddy } from '../../servers/gateways/caddy.ts'
 import { envoyChecks } from '../../servers/gateways/envoy.ts'
 import { haproxyChecks, startHaproxy } from '../../servers/gateways/haproxy.ts'
 import { nginxChecks, startNginx } from '../../servers/gateways/nginx.ts'
+import { springChecks, startSpring } from '../../servers/gateways/spring.ts'
 import { startEnvoyWith } from './envoy.ts'
 import { replaced } from './guided.ts'
 import { type Place, type Subject, snippetAt } from './subject.ts'
@@ -75,14 +76,28 @@ backend live
   )
 }
 
-/** By its own authorization, or by its limits: the snippets have one order. */
-const startAskingEnvoy = (place: Place) => {
-  const [log, logCluster, filters, route, limiterCluster] = [0, 1, 2, 3, 4].map(index => parse(snippetAt(place, index)))
+/** By its own authorization, or by its limits: the snippets have one order. A slow machine gets more than their `patience`. */
+const startAskingEnvoy = (place: Place, patience: string) => {
+  const slow = replaced(snippetAt(place, 2), `timeout: ${patience}`, 'timeout: 2s')
+  const [log, logCluster, route, limiterCluster] = [0, 1, 3, 4].map(index => parse(snippetAt(place, index)))
   return startEnvoyWith(place, {
     access_log: log.access_log,
     clusters: [...logCluster.clusters, ...limiterCluster.clusters],
-    filters: filters.http_filters,
+    filters: parse(slow).http_filters,
     virtualHost: route,
+  })
+}
+
+/** The options of its JVM are a command line in the page. */
+const startAskingSpring = (place: Place) => {
+  const { port, backendPort } = place
+  const [command, logging, filter] = [0, 1, 2].map(index => snippetAt(place, index))
+  return startSpring(port, {
+    backend: `http://127.0.0.1:${backendPort}`,
+    options: (command ?? '').split(' ').filter(word => word.startsWith('-D')),
+    // A JVM that has just begun, on a slow machine, gets more than half a second.
+    classes: { QuotacastFilter: replaced(filter ?? '', 'Duration.ofMillis(500)', 'Duration.ofSeconds(4)') },
+    logging: logging ?? '',
   })
 }
 
@@ -125,7 +140,7 @@ export const ASKING: readonly AskingSubject[] = [
     guide: 'envoy',
     setups: ['Over gRPC', 'With ext_authz'],
     checks: envoyChecks,
-    start: startAskingEnvoy,
+    start: place => startAskingEnvoy(place, '0.2s'),
     deniedWithinMs: ENVOY_PATIENCE_MS,
   },
   {
@@ -133,8 +148,16 @@ export const ASKING: readonly AskingSubject[] = [
     guide: 'envoy',
     setups: ['Over gRPC', 'With the rate limit service'],
     checks: envoyChecks,
-    start: startAskingEnvoy,
+    start: place => startAskingEnvoy(place, '0.1s'),
     deniedWithinMs: ENVOY_PATIENCE_MS,
     denial: { 'x-ratelimit-remaining': /^0$/, 'x-ratelimit-reset': /^[1-9]\d*$/ },
+  },
+  {
+    name: 'spring',
+    guide: 'spring',
+    setups: ['From a file', 'With a global filter'],
+    folder: '/var/log/gateway',
+    checks: springChecks,
+    start: startAskingSpring,
   },
 ]
