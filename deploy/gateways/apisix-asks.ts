@@ -1,5 +1,5 @@
 /** https://apisix.apache.org/docs/apisix/plugins/forward-auth/ */
-import type { Destination, Setup } from './guide.ts'
+import type { AskingSetup, Destination } from './guide.ts'
 
 const TIMEOUT_MS = 500
 
@@ -26,9 +26,10 @@ const plugin = ({ limiterUrl, source, token }: Destination) =>
     2,
   )
 
-export const apisixAsks: readonly Setup[] = [
+export const apisixAsks: readonly AskingSetup[] = [
   {
     title: 'With the forward-auth plugin',
+    run: { by: 'nobody' },
     steps: [
       {
         text: 'Put this into `plugins` of the routes, services or consumers that are to be limited. It runs behind the authentication plugins, so the consumer is known. Versions that know no `extra_headers` take the token behind the path (`/v1/auth/TOKEN`), and callers are known by their keys.',

@@ -1,4 +1,4 @@
-import type { Destination, Setup } from './guide.ts'
+import type { AskingSetup, Destination } from './guide.ts'
 
 const asking = ({ limiterHost, limiterPort, source, token }: Destination) => `route {
   request_header -X-Quotacast-*
@@ -19,9 +19,10 @@ header {
   defer
 }`
 
-export const caddyAsks: readonly Setup[] = [
+export const caddyAsks: readonly AskingSetup[] = [
   {
     title: 'With forward_auth',
+    run: { by: 'tests', version: 'Caddy 2.6' },
     steps: [
       {
         text: 'Put this into the block of the site. The answer of a call carries the id of its decision into the log, which joins the two.',

@@ -1,6 +1,6 @@
 /** https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/ext_authz_filter */
 import { grpcClusterOf } from './envoy-format.ts'
-import type { Destination, Setup } from './guide.ts'
+import type { AskingSetup, Destination } from './guide.ts'
 
 const CLUSTER = 'quotacast_limiter'
 const FILTERS = 'type.googleapis.com/envoy.extensions.filters.http'
@@ -51,9 +51,10 @@ const descriptors = ({ source }: Destination) => `rate_limits:
       - request_headers: { header_name: x-api-key, descriptor_key: credential, skip_if_absent: true }
       - request_headers: { header_name: ":path", descriptor_key: path }`
 
-export const envoyAsks: readonly Setup[] = [
+export const envoyAsks: readonly AskingSetup[] = [
   {
     title: 'With ext_authz',
+    run: { by: 'tests', version: 'Envoy 1.40' },
     steps: [
       {
         text: 'Before the filter `router` of every HTTP connection manager. Callers are the fingerprints of their keys (`Authorization`, `X-Api-Key`), which `keys` gives names; what Quotacast says of them comes with denials and answers alike.',
@@ -71,6 +72,7 @@ export const envoyAsks: readonly Setup[] = [
   },
   {
     title: 'With the rate limit service',
+    run: { by: 'tests', version: 'Envoy 1.40' },
     steps: [
       { text: 'Before the filter `router`:', snippet: { language: 'yaml', of: rateLimitService } },
       {
@@ -79,7 +81,7 @@ export const envoyAsks: readonly Setup[] = [
       },
       clusterStep,
       {
-        text: 'Envoy asks before the call passes. To have it told what a call took, as Envoy AI Gateway does with tokens, add rate limits with `apply_on_stream_done`, as the reference of `limiter.grpc` says.',
+        text: 'The access log, as above, tells the id of the decision here, too. Denials have `X-RateLimit-*` of Envoy’s own making. To have it told what a call took, as Envoy AI Gateway does with tokens, add rate limits with `apply_on_stream_done`, as the reference of `limiter.grpc` says.',
       },
     ],
   },

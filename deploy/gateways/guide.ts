@@ -45,6 +45,17 @@ export interface Setup {
   steps: readonly Step[]
 }
 
+/** Who has run what a set-up tells to paste, in a real gateway of that version. */
+export type Run =
+  | { by: 'tests'; version: string }
+  | { by: 'hand'; version: string; on: string }
+  /** It was written from what its vendor documents. */
+  | { by: 'nobody' }
+
+export interface AskingSetup extends Setup {
+  run: Run
+}
+
 export interface Guide {
   /** As in `quotacast sources show NAME`, and the name of the source that needs no config. */
   name: string
@@ -56,7 +67,7 @@ export interface Guide {
   /** For each way that needs its own steps. */
   setups: readonly Setup[]
   /** How it asks the limiter before each call, best first; absent where it cannot. */
-  asks?: readonly Setup[]
+  asks?: readonly AskingSetup[]
   /** What it cannot tell, and what to watch, in Markdown. */
   notes: readonly string[]
   /** What to change in the gateway for a field that many set-ups leave empty, in Markdown; `quotacast try` says it. */

@@ -1,5 +1,5 @@
 /** HAProxy has no forward-auth: an action in Lua asks with its HTTP client (2.5 and later). */
-import type { Destination, Setup } from './guide.ts'
+import type { AskingSetup, Destination } from './guide.ts'
 
 const script = ({
   limiterUrl,
@@ -40,9 +40,10 @@ core.register_action("quotacast", { "http-req" }, function(txn)
   txn:done(reply)
 end)`
 
-export const haproxyAsks: readonly Setup[] = [
+export const haproxyAsks: readonly AskingSetup[] = [
   {
     title: 'With an action in Lua',
+    run: { by: 'tests', version: 'HAProxy 2.6' },
     steps: [
       { text: 'Write this into `/etc/haproxy/quotacast.lua`.', snippet: { language: 'lua', of: script } },
       {

@@ -1,5 +1,5 @@
 /** https://higress.cn/en/docs/latest/plugins/authentication/ext-auth/ */
-import type { Destination, Setup } from './guide.ts'
+import type { AskingSetup, Destination } from './guide.ts'
 
 const wasmPlugin = ({
   limiterHost,
@@ -42,9 +42,10 @@ spec:
     # Without an answer calls pass.
     failure_mode_allow: true`
 
-export const higressAsks: readonly Setup[] = [
+export const higressAsks: readonly AskingSetup[] = [
   {
     title: 'With the plugin ext-auth',
+    run: { by: 'nobody' },
     steps: [
       {
         text: 'Make a service source of the kind DNS for the limiter, and apply this. A consumer that key-auth found is in `x-mse-consumer`: say so in the config of Quotacast (`limiter.callers.forwardAuth.consumer: ["header:x-quotacast-consumer", "header:x-mse-consumer"]`); else callers are known by their keys.',

@@ -1,5 +1,5 @@
 /** https://developer.konghq.com/plugins/post-function/ */
-import type { Destination, Setup } from './guide.ts'
+import type { AskingSetup, Destination } from './guide.ts'
 
 const access = ({ limiterUrl, source, token }: Destination) => `_format_version: '3.0'
 plugins:
@@ -47,9 +47,10 @@ plugins:
         - |
           if kong.ctx.plugin.limit then kong.response.set_header("RateLimit", kong.ctx.plugin.limit) end`
 
-export const kongAsks: readonly Setup[] = [
+export const kongAsks: readonly AskingSetup[] = [
   {
     title: 'With the post-function plugin',
+    run: { by: 'nobody' },
     steps: [
       {
         text: 'Let functions load the HTTP client, in `kong.conf`:',

@@ -1,5 +1,5 @@
 /** https://www.krakend.io/docs/endpoints/lua/ */
-import type { Destination, Setup } from './guide.ts'
+import type { AskingSetup, Destination } from './guide.ts'
 
 const endpoint = ({ limiterUrl, source, token }: Destination) =>
   JSON.stringify(
@@ -31,9 +31,10 @@ const SCRIPT = `function quotacast(url, token, gateway)
   end
 end`
 
-export const krakendAsks: readonly Setup[] = [
+export const krakendAsks: readonly AskingSetup[] = [
   {
     title: 'With Lua',
+    run: { by: 'nobody' },
     steps: [
       {
         text: 'Write this into `quotacast.lua` beside `krakend.json`.',

@@ -1,5 +1,5 @@
 /** https://docs.litellm.ai/docs/proxy/call_hooks */
-import type { Destination, Setup } from './guide.ts'
+import type { AskingSetup, Destination } from './guide.ts'
 
 const hook = ({ limiterUrl, source, token }: Destination) => `import httpx
 from fastapi import HTTPException
@@ -43,9 +43,10 @@ class Limits(CustomLogger):
 
 limits = Limits()`
 
-export const litellmAsks: readonly Setup[] = [
+export const litellmAsks: readonly AskingSetup[] = [
   {
     title: 'With a call hook',
+    run: { by: 'tests', version: 'LiteLLM 1.106' },
     steps: [
       {
         text: 'Write this into `quotacast_limits.py` beside `config.yaml`. What a call will take is not known before: it is learned from what such calls really cost, held, and settled by the log, whose call has the same id.',

@@ -1,5 +1,5 @@
 /** nginx asks with a subrequest, of whose answer it takes nothing but 2xx, 401 and 403: the profile `/v1/auth/nginx` is made for it. */
-import type { Destination, Setup } from './guide.ts'
+import type { AskingSetup, Destination } from './guide.ts'
 
 const upstream = ({ limiterHost, limiterPort }: Destination) => `upstream quotacast {
   server ${limiterHost}:${limiterPort};
@@ -51,9 +51,10 @@ auth_request_set $quotacast_policy $upstream_http_ratelimit_policy;
 add_header RateLimit $quotacast_limit always;
 error_page 403 = @quotacast_denied;`
 
-export const nginxAsks: readonly Setup[] = [
+export const nginxAsks: readonly AskingSetup[] = [
   {
     title: 'With auth_request',
+    run: { by: 'tests', version: 'nginx 1.22' },
     steps: [
       {
         text: 'Put this into the block `http`, beside the format of the log, whose `map` says who calls.',

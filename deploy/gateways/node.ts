@@ -1,5 +1,5 @@
 /** Programs in Node: what stands before their handlers, and the client behind it. */
-import type { Destination, Guide, Setup } from './guide.ts'
+import type { AskingSetup, Destination, Guide } from './guide.ts'
 
 const client = ({ limiterUrl, token }: Destination) => `import { createLimiterClient } from './quotacast/client.ts'
 
@@ -15,9 +15,10 @@ const callOf = (source: string) => `const callOf = request => ({
   dimensions: { gateway: '${source}', route: request.url.split('?')[0] },
 })`
 
-const asks: readonly Setup[] = [
+const asks: readonly AskingSetup[] = [
   {
     title: 'Express, and whatever has its middleware',
+    run: { by: 'tests', version: 'Node 24' },
     steps: [
       clientStep,
       {
@@ -34,6 +35,7 @@ app.use(limitRequests({ client: limiter, callOf }))`,
   },
   {
     title: 'Fastify',
+    run: { by: 'tests', version: 'Fastify 5' },
     steps: [
       clientStep,
       {
@@ -50,6 +52,7 @@ app.addHook('preHandler', limitHook({ client: limiter, callOf }))`,
   },
   {
     title: 'Calls whose cost is known afterwards',
+    run: { by: 'tests', version: 'Node 24' },
     steps: [
       {
         text: 'Hold what a call may take, and settle what it took. What is not stated is learned from what such calls really cost.',

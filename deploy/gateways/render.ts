@@ -1,6 +1,6 @@
 /** A guide as Markdown: what `quotacast sources show` prints, and the pages of this folder. */
 import fields from './fields.json' with { type: 'json' }
-import type { Destination, Guide, Setup, Step, Way } from './guide.ts'
+import type { Destination, Guide, Run, Setup, Step, Way } from './guide.ts'
 
 /** What each way in is called. */
 export const WAY_TITLES: Readonly<Record<Way, string>> = {
@@ -35,8 +35,8 @@ export const fieldsOf = (dialect: string): readonly string[] =>
 /** Markdown without a line break at its end. `understood`: fields that the dialect can fill. */
 export function renderGuide(guide: Guide, to: Destination, understood = fieldsOf(guide.dialect)): string {
   const { title, dialect, ways, notes } = guide
-  const setups = renderSetups(guide.setups, to)
-  const asks = renderSetups(guide.asks ?? [], to)
+  const setups = guide.setups.flatMap(setup => renderSetup(setup, to))
+  const asks = (guide.asks ?? []).flatMap(setup => renderSetup(setup, to, [renderRun(setup.run)]))
   return [
     `# ${title}`,
     `Dialect \`${dialect}\`; ways in: ${ways.map(way => WAY_TITLES[way]).join(', ')}.`,
@@ -62,8 +62,23 @@ function tokenHint({ asks }: Guide, { source, token }: Destination): string {
   return `\`${token}\` stands for a token of ${named}: \`npm run -s quotacast -- token create --name ${source} --scopes ${scopes}\`.`
 }
 
-const renderSetups = (setups: readonly Setup[], to: Destination): string[] =>
-  setups.flatMap(({ title, steps }) => [`### ${title}`, ...steps.map((step, index) => renderStep(step, index, to))])
+/** `more` stands before the steps. */
+const renderSetup = ({ title, steps }: Setup, to: Destination, more: readonly string[] = []): string[] => [
+  `### ${title}`,
+  ...more,
+  ...steps.map((step, index) => renderStep(step, index, to)),
+]
+
+function renderRun(run: Run): string {
+  switch (run.by) {
+    case 'tests':
+      return `Run by the tests, with ${run.version}.`
+    case 'hand':
+      return `Run by hand, with ${run.version}, on ${run.on}.`
+    case 'nobody':
+      return 'Written from the documentation of the vendor, and not run by us.'
+  }
+}
 
 function renderStep({ text, snippet }: Step, index: number, to: Destination): string {
   const step = `${index + 1}. ${text}`

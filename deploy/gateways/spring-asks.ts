@@ -1,5 +1,5 @@
 /** https://docs.spring.io/spring-cloud-gateway/reference/spring-cloud-gateway-server-webflux/global-filters.html */
-import type { Destination, Setup } from './guide.ts'
+import type { AskingSetup, Destination } from './guide.ts'
 
 const filter = ({ limiterUrl, source, token }: Destination) => `import java.time.Duration;
 import java.util.List;
@@ -70,9 +70,10 @@ public class QuotacastFilter implements GlobalFilter, Ordered {
   }
 }`
 
-export const springAsks: readonly Setup[] = [
+export const springAsks: readonly AskingSetup[] = [
   {
     title: 'With a global filter',
+    run: { by: 'tests', version: 'Spring Cloud 2025.1.2' },
     steps: [
       {
         text: 'Add this to the application. Where its security knows the caller by name, say it in the header `X-Quotacast-Consumer`.',

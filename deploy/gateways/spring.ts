@@ -69,6 +69,7 @@ export const springGuide: Guide = {
   asks: springAsks,
   notes: [
     'The access log has no id, no route of Spring, no host and no caller but the user of basic authentication. Times are to the second.',
+    'The access log misses calls whose clients close the connection as soon as they have the whole answer (seen with reactor-netty 1.3).',
     'A 429 counts as that of RedisRateLimiter (`limited`), since nothing shows whether an upstream was asked.',
     'Queries, and the keys in them, stay in the access log; they are dropped here, and a key in them names the caller.',
     'Other messages of the application are passed over.',

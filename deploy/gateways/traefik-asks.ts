@@ -1,32 +1,37 @@
 /** https://doc.traefik.io/traefik/reference/routing-configuration/http/middlewares/forwardauth/ */
-import type { Destination, Setup } from './guide.ts'
+import type { AskingSetup, Destination } from './guide.ts'
 
-const middleware = ({ limiterUrl, token }: Destination) => `http:
+const middleware = ({ limiterUrl, source, token }: Destination) => `http:
   middlewares:
+    quotacast-source:
+      headers:
+        customRequestHeaders: { X-Quotacast-Gateway: ${source} }
     quotacast:
       forwardAuth:
         address: ${limiterUrl}/v1/auth/${token}
-        authRequestHeaders: [Authorization, X-Api-Key]
+        trustForwardHeader: false
+        authRequestHeaders: [Authorization, X-Api-Key, X-Quotacast-Gateway]
         authResponseHeaders: [X-Quotacast-Decision-Id]
   routers:
     api:
       rule: PathPrefix(\`/v1\`)
       service: app
-      middlewares: [quotacast]`
+      middlewares: [quotacast-source, quotacast]`
 
-export const traefikAsks: readonly Setup[] = [
+export const traefikAsks: readonly AskingSetup[] = [
   {
     title: 'With forwardAuth',
+    run: { by: 'hand', version: 'Traefik 3.6.12', on: '2026-11-21' },
     steps: [
       {
-        text: 'Put this into the dynamic configuration, with the middleware in each router that is to be limited. Traefik adds no header to its question, so the token is part of the path; of what clients send only the headers with keys are handed on.',
+        text: 'Put this into the dynamic configuration, with both middlewares, in this order, in each router that is to be limited. Traefik adds no header to its question: the token is part of the path, and the first middleware says which gateway asks, whatever clients say. Of what they send only the headers with keys are handed on.',
         snippet: { language: 'yaml', of: middleware },
       },
       {
         text: 'The access log above keeps `X-Quotacast-Decision-Id`, which joins a call to its question.',
       },
       {
-        text: 'Traefik has no choice of what to do while the limiter is away: calls get 500. Run more than one limiter behind the address, with Redis.',
+        text: 'Traefik has no choice of what to do while the limiter is away: calls get 500, after 30 seconds where it is there and does not answer. Run more than one limiter behind the address, with Redis. Traefik’s own log then names the address: let its token have the scope `check` alone.',
       },
     ],
   },

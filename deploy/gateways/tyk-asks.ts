@@ -1,5 +1,5 @@
 /** https://tyk.io/docs/api-management/plugins/javascript */
-import type { Destination, Setup } from './guide.ts'
+import type { AskingSetup, Destination } from './guide.ts'
 
 const plugin = ({
   limiterUrl,
@@ -42,9 +42,10 @@ quotacast.NewProcessRequest(function (request, session) {
   return quotacast.ReturnData(request, {});
 });`
 
-export const tykAsks: readonly Setup[] = [
+export const tykAsks: readonly AskingSetup[] = [
   {
     title: 'With a plugin in JavaScript',
+    run: { by: 'nobody' },
     steps: [
       { text: 'Write this into `middleware/quotacast.js`.', snippet: { language: 'javascript', of: plugin } },
       {

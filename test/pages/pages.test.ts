@@ -3,7 +3,16 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { DIALECTS } from '../../collector/normalize/dialects.ts'
 import { GUIDES } from '../../deploy/gateways/guides.ts'
+import { ASKING } from '../e2e/gateways/asking.ts'
 import { allPages, GATEWAYS_FOLDER, pathOf } from './pages.ts'
+
+/** What asks and is run by tests of its own: `test/e2e/litellm.test.ts`, `test/deploy/gateways/middleware.test.ts`. */
+const RUN_ELSEWHERE = [
+  'litellm: With a call hook',
+  'node: Express, and whatever has its middleware',
+  'node: Fastify',
+  'node: Calls whose cost is known afterwards',
+]
 
 /** It recognizes what others wrote. */
 const WITHOUT_GUIDE = ['auto']
@@ -27,4 +36,12 @@ test('every dialect has a guide, and every guide a dialect', () => {
 
 test('no two guides have one name', () => {
   expect(new Set(GUIDES.map(({ name }) => name)).size).toBe(GUIDES.length)
+})
+
+test('what pages say that tests run is what tests run', () => {
+  const said = GUIDES.flatMap(({ name, asks = [] }) =>
+    asks.filter(({ run }) => run.by === 'tests').map(({ title }) => `${name}: ${title}`),
+  )
+  const run = ASKING.map(({ guide, setups }) => `${guide}: ${setups.at(-1)}`)
+  expect(said.toSorted()).toEqual([...run, ...RUN_ELSEWHERE].toSorted())
 })

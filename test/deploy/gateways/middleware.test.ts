@@ -19,8 +19,9 @@ let limiter: { stop(): Promise<void> }
 
 beforeAll(async () => {
   const window = { kind: 'calendar', every: 'year', timezone: 'UTC' }
-  const quota = { name: 'calls', per: ['gateway', 'consumer'], unit: 'requests', limit: LIMIT, window }
-  quotacast = await prepareQuotacast({ quotas: [quota] })
+  const calls = { name: 'calls', per: ['gateway', 'consumer'], unit: 'requests', limit: LIMIT, window }
+  const tokens = { name: 'tokens', match: { consumer: 'chat-app' }, per: ['consumer'], unit: 'total_tokens', window }
+  quotacast = await prepareQuotacast({ quotas: [calls, { ...tokens, limit: 1000 }] })
   limiter = await quotacast.serve('limiter')
   await quotacast.ready(['limiter'])
 }, SETUP_MS)
@@ -32,7 +33,7 @@ afterAll(async () => {
 /** The guide's own words within a server; a slow machine gets more than a tenth of a second. */
 const pasted = (title: string, source: string) => {
   const to = { ...EXAMPLE_DESTINATION, source, limiterUrl: quotacast.urls.limiter, token: quotacast.token }
-  const [client = '', asking = ''] = guided('node', [title], to, null).snippets
+  const [client = '', asking = client] = guided('node', [title], to, null).snippets
   return { client: client.replace('deadlineMs: 100', 'deadlineMs: 10_000'), asking }
 }
 
@@ -64,6 +65,36 @@ await app.listen({ host: '127.0.0.1', port: ${port} })
 ${asking.match(/^import .*$/m)?.[0]}`
 }
 
+/** What a call takes is the length of its path. */
+const holdingServer = (port: number) => {
+  const { client } = pasted('Express', 'node')
+  const { asking } = pasted('Calls whose cost', 'node')
+  return `import { createServer } from 'node:http'
+${client}
+createServer(async ({ url: prompt }, response) => {
+  const complete = async text => ({ usage: { total_tokens: text.length } })
+  try {
+${asking}
+    response.end('served')
+  } catch (error) {
+    response.writeHead(500).end(String(error))
+  }
+}).listen(${port}, '127.0.0.1')`
+}
+
+const startProgram = (port: number, server: string) =>
+  startGateway({
+    name: 'node',
+    command: process.execPath,
+    args: dir => [`${dir}/server.ts`],
+    files: () => ({
+      'server.ts': server,
+      'quotacast/client.ts': read('client.ts'),
+      'quotacast/middleware.ts': read('middleware.ts'),
+    }),
+    port,
+  })
+
 test.each([
   ['the middleware', plainServer],
   ['the hook of Fastify', fastifyServer],
@@ -71,18 +102,7 @@ test.each([
   '%s lets requests pass until the quota is used up',
   async (_what, server) => {
     const [port = 0] = await freePorts(1)
-    const files = {
-      'server.ts': server(port),
-      'quotacast/client.ts': read('client.ts'),
-      'quotacast/middleware.ts': read('middleware.ts'),
-    }
-    const program = await startGateway({
-      name: 'node',
-      command: process.execPath,
-      args: dir => [`${dir}/server.ts`],
-      files: () => files,
-      port,
-    })
+    const program = await startProgram(port, server(port))
     try {
       const call = async (key: string) => {
         const response = await fetch(`http://127.0.0.1:${port}/v1/chat?x=1`, { headers: { 'x-api-key': key } })
@@ -99,6 +119,24 @@ test.each([
       expect(denied.headers.get('x-quotacast-denied')).toBe('429')
       expect(JSON.parse(denied.body)).toMatchObject({ status: 429, 'violated-policies': ['calls'] })
       expect((await call('key-two-1234567890')).status).toBe(200)
+    } finally {
+      await program.stop()
+    }
+  },
+  SETUP_MS,
+)
+
+test(
+  'what a call took is what is used in the end, whatever was held',
+  async () => {
+    const [port = 0] = await freePorts(1)
+    const program = await startProgram(port, holdingServer(port))
+    try {
+      const response = await fetch(`http://127.0.0.1:${port}/seven!`)
+      expect([response.status, await response.text()]).toEqual([200, 'served'])
+      const look = { consumer: 'chat-app', cost: { total_tokens: 0 }, dryRun: true }
+      const { body } = await quotacast.post('limiter', '/v1/check', look)
+      expect(body.quotas).toContainEqual(expect.objectContaining({ quota: 'tokens', used: 7, reserved: 0 }))
     } finally {
       await program.stop()
     }
