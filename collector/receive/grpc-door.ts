@@ -1,19 +1,30 @@
 /**
  * Before a gRPC method sees a call: who calls is checked before a message is read, and messages are held within the memory
- * of all bodies. A message that finds no room is refused where its sender comes again, and waits where nobody would.
+ * of all bodies. A message that finds no room is refused where its sender comes again, and waits where nobody would. Those
+ * that have not arrived whole have as much memory of their own, or they could keep those that wait from ever being handled.
  */
+import { strict as assert } from 'node:assert'
+import type { ServerHttp2Stream } from 'node:http2'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Metadata, ServerInterceptingCall, type ServerInterceptor, ServerListenerBuilder } from '@grpc/grpc-js'
+import {
+  type Metadata,
+  ServerInterceptingCall,
+  type ServerInterceptingCallInterface,
+  type ServerInterceptor,
+  ServerListenerBuilder,
+} from '@grpc/grpc-js'
 import type { Principal } from '../principal.ts'
+import { holdArriving } from './arriving.ts'
 import type { Flight } from './flight.ts'
 import { ReceiveError } from './request-body.ts'
 import { type Caller, RPC, RpcError, type RpcMethod } from './rpc.ts'
 import { SOURCE_HEADER, sourceOf } from './source-request.ts'
 import type { Sources } from './sources.ts'
 
-/** Calls and streams at once, of all connections: each may hold a message that has not arrived whole. */
+/** Calls and streams at once, of all connections. */
 export const CALLS_MAX = 512
 const ROOM_POLL_MS = 20
+const CROWDED = new RpcError(RPC.unavailable, 'too many bytes are under way')
 const TOKEN = 'x-quotacast-token'
 const BEARER = /^bearer +(\S+)$/i
 
@@ -25,6 +36,8 @@ export interface DoorDeps {
   /** Why calls cannot be taken now, or `null`. */
   unavailable: () => string | null
   flight: Flight
+  /** Of messages that have not arrived whole. */
+  arriving: Flight
 }
 
 export interface Door {
@@ -36,7 +49,7 @@ export interface Door {
 }
 
 export function createDoor(deps: DoorDeps): Door {
-  const { flight, unavailable } = deps
+  const { flight, arriving, unavailable } = deps
   const methods = new Map(deps.methods.map(method => [method.path, method]))
   const leaving = new WeakMap<Buffer, () => void>()
   let calls = 0
@@ -81,13 +94,14 @@ export function createDoor(deps: DoorDeps): Door {
         }
         calls++
         state = 'admitted'
+        holdArriving(streamOf(call), arriving, () => refuse(CROWDED))
         next(metadata)
       })
       .withOnReceiveMessage(async (message, next) => {
         const hasRoom = await enter(message)
         if (state === 'over') leaveAll()
         else if (hasRoom) next(message)
-        else refuse(new RpcError(RPC.unavailable, 'too many bytes are under way'))
+        else refuse(CROWDED)
       })
       .withOnCancel(() => {
         // Whatever ends a call, it comes here.
@@ -120,6 +134,13 @@ function callerOf({ verify, sources }: DoorDeps, method: RpcMethod, metadata: Me
   } catch (error) {
     throw error instanceof ReceiveError ? new RpcError(RPC.notFound, error.message) : error
   }
+}
+
+/** The library shows no part of a message; what it reads from is a member that its types do not name. */
+function streamOf(call: ServerInterceptingCallInterface): ServerHttp2Stream {
+  const { stream } = call as unknown as { stream?: ServerHttp2Stream }
+  assert(stream !== undefined, 'the gRPC library has its stream elsewhere')
+  return stream
 }
 
 function textOf(metadata: Metadata, name: string): string | null {

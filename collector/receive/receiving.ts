@@ -60,7 +60,7 @@ export function openReceiving(deps: ReceivingDeps): Receiving {
     options: limits.grpc,
     methods: [...createOtlpMethods(intake, handlingLarge), createEnvoyMethod({ intake, handlingLarge, logger })],
     unavailable: () => log.unavailable('calls'),
-    ...{ sources, verify, flight, logger },
+    ...{ sources, verify, flight, arriving: createFlight(limits.inFlightBytesMax), logger },
   })
   const listeners = openListeners(sources.configured.filter(isListening), { intake, log, dir, logger, now })
   return {

@@ -48,7 +48,9 @@ export const ReceiveOptions = Type.Object(
       default: 32 * MiB,
       minimum: 1024,
       maximum: 16 * 1024 * MiB,
-      description: 'Bytes of all bodies that are being received or handled; beyond, senders are told to wait (503).',
+      description:
+        'Bytes of all bodies that are being received or handled; beyond, senders are told to wait (503). Messages of ' +
+        'gRPC that have not arrived whole may take as much once more.',
     }),
   },
   { additionalProperties: false },

@@ -1,3 +1,4 @@
+import { type ClientHttp2Session, connect } from 'node:http2'
 import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
@@ -176,6 +177,7 @@ describe('who calls', () => {
 
 const EMPTY = Buffer.alloc(0)
 const MiB = 2 ** 20
+const KiB = 2 ** 10
 
 describe('bounds', () => {
   test('of messages, sent and decompressed', async () => {
@@ -208,6 +210,49 @@ describe('bounds', () => {
       const { code } = await unary(client, TRACES, message)
       expect(code).toBe(status.INVALID_ARGUMENT)
     }
+  })
+})
+
+describe('messages that have not arrived whole', () => {
+  /** A call that says it sends a MiB, and the status that it ends with. */
+  function begin(session: ClientHttp2Session, path: string) {
+    const headers = { 'content-type': 'application/grpc', te: 'trailers', ...BEARER }
+    const { promise: ended, resolve } = Promise.withResolvers<number>()
+    const call = session.request({ ':method': 'POST', ':path': path, ...headers }, { endStream: false })
+    call.on('error', () => undefined).on('response', answer => resolve(Number(answer['grpc-status'])))
+    call.resume()
+    const prefix = Buffer.alloc(5)
+    prefix.writeUInt32BE(MiB, 1)
+    call.write(prefix)
+    return { call, ended }
+  }
+  const piece = Buffer.alloc(100 * KiB)
+
+  test.each([
+    ['calls', TRACES],
+    ['streams', ALS],
+  ])('of %s share a bound, and give back what they held', async (_what, path) => {
+    const { client, grpcPort } = await open({ limits: { inFlightBytesMax: 250 * KiB } })
+    // By then it is listened on.
+    expect(await unary(client, METRICS, EMPTY)).toMatchObject({ code: status.OK })
+    const session = connect(`http://127.0.0.1:${grpcPort}`)
+    const held = [begin(session, path), begin(session, path)]
+    for (const { call } of held) call.write(piece)
+    await sleep(100)
+    const refused = begin(session, path)
+    refused.call.write(piece)
+    expect(await refused.ended).toBe(status.UNAVAILABLE)
+    await expect.poll(() => refused.call.destroyed).toBe(true)
+    expect(held.map(({ call }) => call.destroyed)).toEqual([false, false])
+    // What arrives whole is not among them.
+    expect(await unary(client, METRICS, EMPTY)).toMatchObject({ code: status.OK })
+    for (const { call } of held) call.close()
+    await sleep(100)
+    const again = [begin(session, path), begin(session, path)]
+    for (const { call } of again) call.write(piece)
+    await sleep(100)
+    expect(again.map(({ call }) => call.destroyed)).toEqual([false, false])
+    session.destroy()
   })
 })
 
