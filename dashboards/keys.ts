@@ -23,8 +23,8 @@ const OF_CONSUMER = `${TENANT} AND ${CONSUMER}`
 const NO_CALLS = 'This key made no calls in this time'
 /** As far back as calls are kept. */
 const KEPT = 'hour >= toStartOfHour(now() - INTERVAL 30 DAY)'
-/** Columns of which a new value of a key is told. */
-const WATCHED = ['model', 'route', 'gateway'] as const
+/** What is told when a key shows a new value of it, and its column. */
+const WATCHED = { model: 'model', route: 'route', gateway: 'gateway', network: 'client_ip' } as const
 
 const stat = (title: string, question: string, sql: string, more: Partial<Panel> = {}): Panel => ({
   kind: 'stat',
@@ -88,7 +88,7 @@ export const keys: Board = {
         stat(
           'Last seen',
           'In which hour did it call last?',
-          `SELECT max(hour) AS "last call" FROM (SELECT hour, ${CALLS} FROM calls WHERE ${KEPT} AND ${OF_CONSUMER} GROUP BY hour) HAVING count() > 0`,
+          `SELECT max(hour) AS "last call" FROM calls WHERE ${KEPT} AND ${OF_CONSUMER} HAVING count() > 0`,
           {
             unit: 'dateTimeFromNow',
             noData: 'Not in 30 days',
@@ -173,15 +173,14 @@ WHERE time >= toStartOfHour($__fromTime) AND time <= $__toTime ORDER BY time`),
           title: 'New in two days',
           question: 'What did it use for the first time in the last two days?',
           notes: 'Models, routes, gateways and networks of clients that were not seen in the 28 days before.',
-          queries: clickHouse(`SELECT what, value, first, calls FROM (
-${WATCHED.map(
-  column =>
-    `  SELECT '${column}' AS what, ${column} AS value, min(started_at) AS first, ${CALLS} AS calls FROM calls WHERE ${KEPT} AND ${OF_CONSUMER} GROUP BY value`,
-).join('\n  UNION ALL\n')}
-  UNION ALL
-  SELECT 'network', client_ip, min(started_at), ${CALLS} FROM calls WHERE ${KEPT} AND ${OF_CONSUMER} GROUP BY client_ip
-)
-WHERE value != '' AND first >= now() - INTERVAL 2 DAY ORDER BY calls DESC LIMIT 100`),
+          queries: clickHouse(`SELECT seen.1 AS what, seen.2 AS value, min(begin) AS first, sum(n) AS calls
+FROM (
+  SELECT ${Object.values(WATCHED).join(', ')}, min(minute) AS begin, ${CALLS} AS n FROM calls
+  WHERE ${KEPT} AND ${OF_CONSUMER} GROUP BY ${Object.values(WATCHED).join(', ')}
+) ARRAY JOIN [${Object.entries(WATCHED)
+            .map(([what, column]) => `('${what}', ${column})`)
+            .join(', ')}] AS seen
+GROUP BY what, value HAVING value != '' AND first >= now() - INTERVAL 2 DAY ORDER BY calls DESC LIMIT 100`),
           noData: 'Nothing new',
           width: 12,
         },

@@ -13,7 +13,7 @@ const SUMS = [`${CALLS} AS calls`, `${TOKENS} AS tokens`, `${COST} AS cost`] as 
 /** Errors of calls that were not refused by a limit. */
 const TOTALS = `SELECT sum(calls) AS all_calls, sumIf(calls, ${FAILED}) AS failed,
   sumIf(calls, ${REFUSED}) AS refused, sumIf(calls, outcome = 'exhausted') AS exhausted, sum(tokens) AS all_tokens, sum(cost) AS all_cost
-FROM (${byOutcome(['tenant'], OF_BOARD, SUMS)})`
+FROM (${byOutcome([], OF_BOARD, SUMS)})`
 
 const total = (title: string, question: string, sql: string, more: Partial<Panel> = {}): Panel => ({
   kind: 'stat',

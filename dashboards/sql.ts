@@ -30,16 +30,23 @@ export const shareOf = (part: string, whole: string): string => `if(${whole} = 0
 export const byOutcome = (columns: readonly string[], where: string, sums: readonly string[]): string =>
   `SELECT ${[...columns, 'outcome', ...sums].join(', ')} FROM calls WHERE ${where} GROUP BY ${[...columns, 'outcome'].join(', ')}`
 
+/** Series of a panel that have names. */
+const TOP_MAX = 10
+
 /** Median, p90 and p99 of the latency in milliseconds. */
 export const LATENCIES = LATENCY_QUANTILES_SQL
 
-/** Series over time of sums of `calls`, the ten greatest with a name. */
-export function topSeries(column: string, sum: string, where: string): string {
-  return `WITH top AS (SELECT ${column} FROM calls WHERE ${where} GROUP BY ${column} ORDER BY ${sum} DESC LIMIT 10)
-SELECT time, if(name IN (SELECT ${column} FROM top), if(name = '', '(unknown)', name), 'others') AS series, sum(units) AS value
-FROM (SELECT $__timeInterval(hour) AS time, ${column} AS name, ${sum} AS units FROM calls WHERE ${where} GROUP BY time, name)
+/** Series over time of sums of `calls`: the greatest have their names. `calls` is read once. */
+export const topSeries = (column: string, sum: string, where: string): string =>
+  `SELECT point.1 AS time, multiIf(place > ${TOP_MAX}, 'others', name = '', '(unknown)', name) AS series, sum(point.2) AS value
+FROM (
+  SELECT name, points, row_number() OVER (ORDER BY total DESC, name) AS place FROM (
+    SELECT name, sum(units) AS total, groupArray((time, units)) AS points
+    FROM (SELECT $__timeInterval(hour) AS time, ${column} AS name, ${sum} AS units FROM calls WHERE ${where} GROUP BY time, name)
+    GROUP BY name
+  )
+) ARRAY JOIN points AS point
 GROUP BY time, series ORDER BY time`
-}
 
 /**
  * The newest forecast of every subject whose window is open. The longest window is a year, so its twelfths, of which one

@@ -6,7 +6,7 @@ const LOOKS_MAX = 4
 /** The newest hours that are compared. */
 const HOURS_MAX = 1_000
 
-export const PROJECTIONS = ['usage_by_hour', 'routes_by_hour'] as const
+export const PROJECTIONS = ['usage_by_hour', 'routes_by_hour', 'totals_by_hour'] as const
 
 /** Answers one sentence for each hour in which a projection and its rows disagree. */
 export const auditProjections = async (store: Store): Promise<string[]> => {
@@ -32,7 +32,7 @@ const findDifferentHours = async (store: Store, projection: string): Promise<str
   return suspects
 }
 
-/** Sums of each hour as text: all that both projections and the rows can answer. */
+/** Sums of each hour as text: all that every projection and the rows can answer. */
 export const PROJECTED_HOURS_SQL = `SELECT
     toString(hour),
     concat(

@@ -153,12 +153,13 @@ const kills = (startWorld: () => Promise<StartedWorld>) => () => {
     await expect.poll(raw, { timeout: 180_000 }).toEqual(expected)
     const projected = (by: string, projection: string) =>
       quotacast.query(
-        `SELECT ${by}, count() AS calls, sum(input_tokens) AS input, sum(output_tokens) AS output FROM calls GROUP BY ${by} ORDER BY ${by} SETTINGS force_optimize_projection_name = '${projection}'`,
+        `SELECT ${by}, count() AS calls, sum(input_tokens) AS input, sum(output_tokens) AS output FROM calls GROUP BY ${by} ORDER BY ${by} SETTINGS preferred_optimize_projection_name = '${projection}', force_optimize_projection_name = '${projection}'`,
       )
     expect(await projected('consumer', 'usage_by_hour')).toEqual(expected.map(({ ids: _, ...sums }) => sums))
     const sum = (field: 'calls' | 'input' | 'output') => expected.reduce((total, each) => total + each[field], 0)
     const all = { gateway: 'azure-openai', calls: sum('calls'), input: sum('input'), output: sum('output') }
-    expect(await projected('gateway', 'routes_by_hour')).toEqual([all])
+    for (const projection of ['routes_by_hour', 'totals_by_hour'])
+      expect(await projected('gateway', projection)).toEqual([all])
     const audit = await quotacast.get('collector', '/v1/store-audit')
     expect(audit).toMatchObject({ status: 200, body: { differences: [] } })
 
