@@ -1,59 +1,120 @@
 -- Decides requests one after the other, each of them whole or not at all.
--- ARGV: clock; the places and the requests; the instant after which nobody waits for the answer; subjects, and
--- requests, that there is room for. A request is verb, gateway, request key, whether it is dry, expiry, note; then its
--- claims, each of them number of the place, subject, end of the window, limit, cost, whether it is spent, whether it is
--- enforced, whether a check holds it, slots, what drains.
+-- ARGV: clock; the kinds of claims, the manners of requests, and the requests; the instant after which nobody waits for the
+-- answer; subjects, and requests, that there is room for. A kind is place, end of the window, limit, whether it is spent,
+-- whether it is enforced, whether a check holds it, slots, what drains; a manner is verb, gateway, whether it is dry. A
+-- request is number of its manner, request key, expiry, note; then for each claim number of its kind, subject, cost.
 -- Answers epoch, buckets; then for each request its result and sequence, and for each claim used, reserved, whether it
 -- fitted, when it will, and the window, bucket and share that were charged. An empty answer: it came too late, and nothing was spent.
 
 if nowMs > tonumber(ARGV[3]) then return '' end
 local bucketsMax, requestsMax = tonumber(ARGV[4]), tonumber(ARGV[5])
-local REQUEST_FIELDS, CLAIM_FIELDS, STANDING_FIELDS = 6, 10, 7
-local places, requests = unpack(cjson.decode(ARGV[2]))
+local REQUEST_FIELDS, CLAIM_FIELDS, STANDING_FIELDS = 4, 3, 7
+local kinds, manners, requests = unpack(cjson.decode(ARGV[2]))
 local answer = { epoch, 0 }
 
--- Whether the claim at `at` is taken, and then whether it is held.
-local function chargeOf(request, at)
-  if not request[at + 5] or request[at + 4] == 0 then return false, false end
-  local verb, isHeld = request[1], request[at + 7]
-  if verb == 'reserve' then return true, true end
-  return not isHeld or verb == 'check', isHeld
-end
+-- Of the kinds that neither slide nor drain: the buckets of their place.
+local found = {}
 
-local function standingAt(request, at)
-  local place, subject, limit, cost = places[request[at]], request[at + 1], request[at + 3], request[at + 4]
-  return standingOf(place, subject, cost, limit, request[at + 8], request[at + 9])
-end
-
--- Spends or holds what the request claims, and says so in its standings, which begin after `standing`.
-local function charge(request, standing)
-  local gateway = request[2]
-  local charges = {}
-  for at = REQUEST_FIELDS + 1, #request, CLAIM_FIELDS do
-    local cost = request[at + 4]
-    local isTaken, isHeld = chargeOf(request, at)
-    if isTaken then
-      local place, subject, endMs = places[request[at]], request[at + 1], request[at + 2]
-      local entry = obtainBucket(place, endMs, subject, request[at + 8], request[at + 9])
-      local values = entry.values
-      local share = shareOf(values, gateway)
-      local usedBefore = usedOf(values)
-      if isHeld then values[RESERVED] = values[RESERVED] + cost
-      else values[share + PENDING] = math.max(0, values[share + PENDING] + cost) end
-      floor(values)
-      touch(entry)
-      local window, index, number = values[WINDOW], values[INDEX], (share - SHARES) / SHARE_FIELDS
-      if not request[at + 8] then
-        answer[standing + 1], answer[standing + 2] = standingAt(request, at)
-      else
-        -- The other slots are as they were.
-        answer[standing + 1] = answer[standing + 1] + (usedOf(values) - usedBefore)
-        if isHeld then answer[standing + 2] = answer[standing + 2] + cost end
+-- Reads the buckets of such claims, those of one place at once.
+local function readBuckets()
+  local subjects = {}
+  for number, kind in ipairs(kinds) do
+    if not kind[7] and not kind[8] then
+      found[number] = entriesOf(kind[1])
+      subjects[kind[1]] = {}
+    end
+  end
+  for _, request in ipairs(requests) do
+    for at = REQUEST_FIELDS + 1, #request, CLAIM_FIELDS do
+      local number, subject = request[at], request[at + 1]
+      local ofPlace = found[number]
+      if ofPlace and ofPlace[subject] == nil then
+        ofPlace[subject] = false
+        local ofKind = subjects[kinds[number][1]]
+        ofKind[#ofKind + 1] = subject
       end
-      answer[standing + 5], answer[standing + 6], answer[standing + 7] = window, index, number
-      local size = #charges
-      charges[size + 1], charges[size + 2], charges[size + 3] = window, index, number
-      charges[size + 4], charges[size + 5] = cost, isHeld and 1 or 0
+    end
+  end
+  for place, list in pairs(subjects) do
+    local ofPlace = entries[place]
+    for from = 1, #list, PIECE do
+      local packed = call('HMGET', bucketKeys[place], unpack(list, from, math.min(from + PIECE - 1, #list)))
+      for at = 1, #packed do
+        local subject = list[from + at - 1]
+        ofPlace[subject] = toEntry(place, subject, packed[at])
+      end
+    end
+  end
+end
+
+-- Whether something of the claim is taken, and whether that is held.
+local function chargeOf(verb, kind, cost)
+  if not kind[4] or cost == 0 then return false, false end
+  if verb == 'reserve' then return true, true end
+  if not kind[6] then return true, false end
+  return verb == 'check', verb == 'check'
+end
+
+-- Used, reserved, 1 when it fits, and when it will; then whether the bucket is there.
+local function standingAt(number, subject, cost)
+  local kind, ofPlace = kinds[number], found[number]
+  local limit = kind[3]
+  if ofPlace then
+    local entry, used, reserved = ofPlace[subject], 0, 0
+    if entry then
+      local values = entry.values
+      used, reserved = usedOf(values), values[RESERVED]
+    end
+    return used, reserved, fitsLimit(used + reserved, cost, limit) and 1 or 0, 0, entry
+  end
+  local place, slots, drains = kind[1], kind[7], kind[8]
+  local isThere = find(addressAt(place, kind[2], slots, drains), subject)
+  local used, reserved, fits, fitsAtMs = standingOf(place, subject, cost, limit, slots, drains)
+  return used, reserved, fits, fitsAtMs, isThere
+end
+
+-- Takes the claim, and says so in its standing, which begins after `standing`. Answers window, bucket and share.
+local function take(number, subject, cost, isHeld, gateway, standing)
+  local kind, ofPlace = kinds[number], found[number]
+  local entry = ofPlace and ofPlace[subject] or obtainBucket(kind[1], kind[2], subject, kind[7], kind[8])
+  local values = entry.values
+  local share = shareOf(values, gateway)
+  local usedBefore = kind[7] and usedOf(values)
+  if isHeld then
+    values[RESERVED] = values[RESERVED] + cost
+  else
+    local pending = values[share + PENDING] + cost
+    values[share + PENDING] = pending > 0 and pending or 0
+  end
+  if values[LEVEL] then floor(values) end
+  touch(entry)
+  if usedBefore then
+    -- The other slots are as they were.
+    answer[standing + 1] = answer[standing + 1] + (usedOf(values) - usedBefore)
+    if isHeld then answer[standing + 2] = answer[standing + 2] + cost end
+  elseif ofPlace then
+    answer[standing + 1], answer[standing + 2] = usedOf(values), values[RESERVED]
+  else
+    answer[standing + 1], answer[standing + 2] = standingAt(number, subject, cost)
+  end
+  local window, index, shareNumber = values[WINDOW], values[INDEX], (share - SHARES) / SHARE_FIELDS
+  answer[standing + 5], answer[standing + 6], answer[standing + 7] = window, index, shareNumber
+  return window, index, shareNumber
+end
+
+-- Takes all claims. Answers what was charged, where that is to be `remembered`.
+local function charge(request, manner, standing, remembered)
+  local charges = remembered and {}
+  for at = REQUEST_FIELDS + 1, #request, CLAIM_FIELDS do
+    local number, subject, cost = request[at], request[at + 1], request[at + 2]
+    local isTaken, isHeld = chargeOf(manner[1], kinds[number], cost)
+    if isTaken then
+      local window, index, share = take(number, subject, cost, isHeld, manner[2], standing)
+      if charges then
+        local size = #charges
+        charges[size + 1], charges[size + 2], charges[size + 3] = window, index, share
+        charges[size + 4], charges[size + 5] = cost, isHeld and 1 or 0
+      end
     end
     standing = standing + STANDING_FIELDS
   end
@@ -61,9 +122,8 @@ local function charge(request, standing)
 end
 
 -- Remembers the decision by its request, and as a reservation. The oldest request makes room where there is none.
-local function remember(request, charges, holds)
-  local requestKey, expiresAtMs, note = request[3], request[5] or nowMs, request[1] == 'reserve' and request[6]
-  if not holds and requestKey == '' then return end
+local function remember(request, verb, charges, holds)
+  local requestKey, expiresAtMs, note = request[2], request[3] or nowMs, verb == 'reserve' and request[4]
   local packed = cmsgpack.pack(epoch, sequence, holds, nowMs, requestKey, unpack(charges))
   if holds then
     call('HSET', HELD, sequence, packed)
@@ -82,18 +142,22 @@ local function remember(request, charges, holds)
 end
 
 local function decide(request)
-  local verb, isDry = request[1], request[4]
+  local manner = manners[request[1]]
+  local verb, isDry = manner[1], manner[3]
   local result, fresh, holds = ALLOWED, 0, verb == 'reserve'
   local head = #answer
   local standing = head + 2
   answer[head + 1], answer[head + 2] = 0, 0
   for at = REQUEST_FIELDS + 1, #request, CLAIM_FIELDS do
-    local address = addressAt(places[request[at]], request[at + 2], request[at + 8], request[at + 9])
-    if not find(address, request[at + 1]) then fresh = fresh + 1 end
-    local _, isHeld = chargeOf(request, at)
-    holds = holds or isHeld
-    local used, reserved, fits, fitsAtMs = standingAt(request, at)
-    if fits == 0 and request[at + 6] and verb ~= 'record' then result = DENIED end
+    local number, subject, cost = request[at], request[at + 1], request[at + 2]
+    local kind = kinds[number]
+    if kind[6] then
+      local _, isHeld = chargeOf(verb, kind, cost)
+      holds = holds or isHeld
+    end
+    local used, reserved, fits, fitsAtMs, isThere = standingAt(number, subject, cost)
+    if not isThere then fresh = fresh + 1 end
+    if fits == 0 and kind[5] and verb ~= 'record' then result = DENIED end
     answer[standing + 1], answer[standing + 2], answer[standing + 3], answer[standing + 4] = used, reserved, fits, fitsAtMs
     answer[standing + 5], answer[standing + 6], answer[standing + 7] = 0, 0, 0
     standing = standing + STANDING_FIELDS
@@ -106,13 +170,16 @@ local function decide(request)
     else
       sequence = sequence + 1
       hasNews = true
-      remember(request, charge(request, head + 2), holds)
+      local remembered = holds or request[2] ~= ''
+      local charges = charge(request, manner, head + 2, remembered)
+      if remembered then remember(request, verb, charges, holds) end
       answer[head + 2] = sequence
     end
   end
   answer[head + 1] = result
 end
 
+readBuckets()
 for _, request in ipairs(requests) do decide(request) end
 finish()
 answer[2] = bucketCount

@@ -1,6 +1,7 @@
 /**
  * Decisions that are asked for in the same turn of the event loop travel together: one call of the script, which decides
- * them one after the other. Every decision is answered within the deadline. The script is told of it as well, so that a
+ * them one after the other. While calls are under way, more is gathered: Redis answers one call after the other, so that
+ * waiting for an answer costs little, and each call costs as much as some decisions do. Every decision is answered within the deadline. The script is told of it as well, so that a
  * Redis that comes back after a pause spends nothing for callers who have gone.
  */
 import { type DecideRequest, type DecisionReference, LimitStoreError, type StoreDecision } from './limit-store.ts'
@@ -9,6 +10,9 @@ import type { Seen } from './redis-seen.ts'
 
 /** Decisions of one call: about a millisecond in which Redis does nothing else. */
 const REQUESTS_PER_CALL_MAX = 64
+/** So many under way, and the next one gathers until one of them is answered, or for so long. */
+const CALLS_UNDERWAY_MAX = 2
+const GATHER_MS_MAX = 1
 /** Of the deadline; the rest is for our own timers, and for whoever decides instead. */
 const WAITING_SHARE = 0.8
 
@@ -56,6 +60,8 @@ export function createDeciding(deps: DecidingDeps): Deciding {
   let queue: Waiting[] = []
   let askedMs = 0
   let overdueCalls = 0
+  let callsUnderway = 0
+  let gathering: NodeJS.Timeout | undefined
 
   const send = (batch: readonly Waiting[]) => {
     const leftMs = Math.max(0, waitMs - (performance.now() - askedMs))
@@ -67,7 +73,10 @@ export function createDeciding(deps: DecidingDeps): Deciding {
       for (const { reject } of batch) reject(error)
     }
     const stopWaiting = wait(leftMs, giveUp)
+    callsUnderway += 1
     const end = () => {
+      callsUnderway -= 1
+      if (gathering !== undefined) setImmediate(flush)
       stopWaiting()
       if (isOverdue) overdueCalls -= 1
     }
@@ -85,11 +94,16 @@ export function createDeciding(deps: DecidingDeps): Deciding {
     )
   }
   const flush = () => {
-    const waiting = queue
+    clearTimeout(gathering)
+    gathering = undefined
+    if (queue.length === 0) return
+    const batch = queue
     queue = []
-    for (let at = 0; at < waiting.length; at += REQUESTS_PER_CALL_MAX) {
-      send(waiting.slice(at, at + REQUESTS_PER_CALL_MAX))
-    }
+    send(batch)
+  }
+  const flushOrGather = () => {
+    if (callsUnderway < CALLS_UNDERWAY_MAX) flush()
+    else gathering ??= setTimeout(flush, GATHER_MS_MAX)
   }
 
   return {
@@ -101,9 +115,10 @@ export function createDeciding(deps: DecidingDeps): Deciding {
         }
         if (queue.length === 0) {
           askedMs = performance.now()
-          setImmediate(flush)
+          setImmediate(flushOrGather)
         }
         queue.push({ request, resolve, reject })
+        if (queue.length === REQUESTS_PER_CALL_MAX) flush()
       }),
     isOverdue: () => overdueCalls > 0,
   }

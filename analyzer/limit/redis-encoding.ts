@@ -8,6 +8,7 @@ import {
   type AppliedPosition,
   type BucketAddress,
   type Charge,
+  type Claim,
   type DecideRequest,
   type DecisionReference,
   type Drain,
@@ -60,24 +61,57 @@ function createPlaces() {
 }
 type Places = ReturnType<typeof createPlaces>
 
-/** The places, and the requests. */
+/**
+ * What claims have in common, what requests have in common, and the requests: each of them two numbers or so, and for
+ * each claim its kind, subject and cost. Most of a batch is alike, and what is said once is read once.
+ */
 export function encodeRequests(requests: readonly DecideRequest[]): string {
-  const places = createPlaces()
-  const encoded = requests.map(request => encodeRequest(request, places))
-  return JSON.stringify([places.list(), encoded])
+  const kinds: Claim[] = []
+  const manners: DecideRequest[] = []
+  const latest = new Map<string, number>()
+  const kindOf = (claim: Claim) => {
+    const known = latest.get(claim.series) ?? 0
+    if (known > 0 && isAlike(claim, kinds[known - 1])) return known
+    const number = kinds.push(claim)
+    latest.set(claim.series, number)
+    return number
+  }
+  const mannerOf = ({ verb, gateway, isDryRun }: DecideRequest) =>
+    manners.findIndex(other => other.verb === verb && other.gateway === gateway && other.isDryRun === isDryRun) + 1
+  const encoded = requests.map(request => {
+    const { claims, gateway, requestId, expiresAtMs, note } = request
+    const key = requestId === null ? '' : toText(requestKey(gateway, requestId))
+    const manner = mannerOf(request) || manners.push(request)
+    const fields: Json[] = [manner, key, expiresAtMs ?? false, note !== null && toText(note)]
+    for (const claim of claims) fields.push(kindOf(claim), toText(claim.subject), claim.cost)
+    return fields
+  })
+  return JSON.stringify([kinds.map(encodeKind), manners.map(encodeManner), encoded])
 }
 
-function encodeRequest(request: DecideRequest, places: Places): Json {
-  const { verb, claims, gateway, requestId, isDryRun, expiresAtMs, note } = request
-  const key = requestId === null ? '' : toText(requestKey(gateway, requestId))
-  const fields: Json[] = [verb, toText(gateway), key, isDryRun, expiresAtMs ?? false, note !== null && toText(note)]
-  for (const claim of claims) {
-    const { subject, endMs, limit, cost, isSpent, isEnforced, isHeld, slots, drain } = claim
-    fields.push(places.numberOf(claim), toText(subject), endMs, limit, cost, isSpent, isEnforced)
-    fields.push(isHeld, encodeSlots(slots), encodeDrain(drain))
-  }
-  return fields
+function isAlike(one: Claim, other: Claim | undefined): boolean {
+  return (
+    one.startMs === other?.startMs &&
+    one.endMs === other.endMs &&
+    one.limit === other.limit &&
+    one.isSpent === other.isSpent &&
+    one.isEnforced === other.isEnforced &&
+    one.isHeld === other.isHeld &&
+    isSame(one.slots, other.slots) &&
+    isSame(one.drain, other.drain)
+  )
 }
+
+/** Made anew for each claim, with the same fields in the same order. */
+const isSame = (one: Slots | Drain | null, other: Slots | Drain | null) =>
+  one === other || (one !== null && other !== null && Object.values(one).join() === Object.values(other).join())
+
+function encodeKind(claim: Claim): Json {
+  const { endMs, limit, isSpent, isEnforced, isHeld, slots, drain } = claim
+  return [toPlace(claim), endMs, limit, isSpent, isEnforced, isHeld, encodeSlots(slots), encodeDrain(drain)]
+}
+
+const encodeManner = ({ verb, gateway, isDryRun }: DecideRequest): Json => [verb, toText(gateway), isDryRun]
 
 const encodeSlots = (slots: Slots | null): Json =>
   slots !== null && [slots.everyMs, slots.lengthMs, slots.sinceMs, slots.forgiven]

@@ -105,20 +105,41 @@ export interface Script {
 /** The hash in which the settler's positions are. */
 export const positionsKey = (keyPrefix: string) => `${keyPrefix}${KEYS.POSITIONS}`
 
+/** Numbers that a part gives names of its own, in one line. */
+const OWN_CONSTANTS = /^local ([A-Z_, ]+) = ([\d, ]+)$/gm
+
+/**
+ * The text that runs: without comments, and with what names in capitals stand for in their place. As locals of Lua they
+ * would be set by every call, and looked up by every function that is made.
+ */
+function compact(parts: readonly string[], keyPrefix: string): string {
+  const constants = new Map<string, string>([
+    ...Object.entries(KEYS).map(([name, key]): [string, string] => [name, `'${keyPrefix}${key}'`]),
+    ...Object.entries(CONSTANTS).map(([name, value]): [string, string] => [name, String(value)]),
+    ['FORMAT', `'${FORMAT}'`],
+  ])
+  const code = parts
+    .join('\n')
+    .replaceAll(/ *--.*$/gm, '')
+    .replaceAll(OWN_CONSTANTS, (_, names: string, values: string) => {
+      const numbers = values.split(', ')
+      for (const [index, name] of names.split(', ').entries()) constants.set(name, numbers[index] ?? '')
+      return ''
+    })
+  const strings = /'[^']*'/
+  const words = /\b[A-Z][A-Z_]+\b/
+  return code
+    .replaceAll(new RegExp(`${strings.source}|${words.source}`, 'g'), text => constants.get(text) ?? text)
+    .replaceAll(/\n{2,}/g, '\n')
+}
+
 /** Reads all of them, for keys that begin with `keyPrefix`. */
 export async function loadScripts(keyPrefix: string): Promise<Record<ScriptName, Script>> {
-  const header = [
-    ...Object.entries(KEYS).map(([name, key]) => `local ${name} = '${keyPrefix}${key}'`),
-    ...Object.entries(CONSTANTS).map(([name, value]) => `local ${name} = ${value}`),
-    `local FORMAT = '${FORMAT}'`,
-  ]
   const load = async (name: ScriptName): Promise<Script> => {
     const parts = await Promise.all(
       PARTS[name].map(part => readFile(new URL(`./${part}.lua`, import.meta.url), 'utf8')),
     )
-    // A part declares only what it uses, as every declaration is executed by every call.
-    const used = header.filter(line => parts.some(part => part.includes(line.split(' ', 2)[1] ?? '')))
-    const text = [...used, ...parts].join('\n')
+    const text = compact(parts, keyPrefix)
     return { text, sha: createHash('sha1').update(text).digest('hex') }
   }
   const [open, decide, settle, apply, add, sweep, reservations, compare] = await Promise.all([

@@ -29,17 +29,26 @@ local bucketKeys = {}
 local dirty = {}
 local hasNews = false
 
-local function find(place, subject)
+-- The buckets of a place that were looked for, by subject: false for one that is not there.
+local function entriesOf(place)
   local ofPlace = entries[place]
   if not ofPlace then
     ofPlace = {}
     entries[place] = ofPlace
     bucketKeys[place] = BUCKETS .. place
   end
+  return ofPlace
+end
+
+local function toEntry(place, subject, packed)
+  return packed and { place = place, subject = subject, values = { cmsgpack.unpack(packed) } }
+end
+
+local function find(place, subject)
+  local ofPlace = entriesOf(place)
   local entry = ofPlace[subject]
   if entry == nil then
-    local packed = call('HGET', bucketKeys[place], subject)
-    entry = packed and { place = place, subject = subject, values = { cmsgpack.unpack(packed) } }
+    entry = toEntry(place, subject, call('HGET', bucketKeys[place], subject))
     ofPlace[subject] = entry
   end
   return entry
@@ -124,7 +133,7 @@ local function usedOf(values)
       if unlinked > ofShare then excess = excess + (unlinked - ofShare) end
     end
   end
-  return values[SETTLED] + pending + math.max(pendingOfNobody, excess)
+  return values[SETTLED] + pending + (excess > pendingOfNobody and excess or pendingOfNobody)
 end
 
 local function fitsLimit(taken, cost, limit)

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { expect, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import type { DecisionReference } from '../../../analyzer/limit/limit-store.ts'
 import { createDeciding } from '../../../analyzer/limit/redis-deciding.ts'
 import { createSeen } from '../../../analyzer/limit/redis-seen.ts'
@@ -21,7 +21,7 @@ const setUp = (run: (calls: number) => Promise<Buffer>) => {
     nowMs: () => 0,
     seen: createSeen(),
     run: requests => {
-      sizes.push(JSON.parse(requests)[1].length)
+      sizes.push(JSON.parse(requests)[2].length)
       return run(sizes.length)
     },
     giveBack: reference => givenBack.push(reference),
@@ -36,6 +36,34 @@ test('what is asked in one turn travels together, so many at a time', async () =
   const answers = await Promise.all(sequences(1, 70).map(() => deciding.decide(request([claim()]))))
   expect(sizes).toEqual([64, 6])
   expect(answers.map(({ reference }) => reference?.sequence)).toEqual(sequences(1, 70))
+})
+
+const turn = () => new Promise(resolve => setImmediate(resolve))
+
+test('while two calls are under way, what is asked is gathered until one of them is answered, or for a millisecond', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  onTestFinished(() => void vi.useRealTimers())
+  const calls = Array.from({ length: 4 }, () => Promise.withResolvers<Buffer>())
+  const { deciding, sizes } = setUp(call => calls[call - 1]?.promise ?? Promise.reject())
+  const asked: Promise<unknown>[] = []
+  const ask = async (count: number) => {
+    for (let index = 0; index < count; index += 1) asked.push(deciding.decide(request([claim()])))
+    await turn()
+  }
+  for (const count of [1, 2, 3, 4]) await ask(count)
+  expect(sizes).toEqual([1, 2])
+  calls[0]?.resolve(allowed(1))
+  await turn()
+  await turn()
+  expect(sizes).toEqual([1, 2, 7])
+  await ask(5)
+  expect(sizes).toEqual([1, 2, 7])
+  vi.advanceTimersByTime(1)
+  expect(sizes).toEqual([1, 2, 7, 5])
+  for (const [index, size] of sizes.entries()) {
+    calls[index]?.resolve(allowed(...Array.from({ length: size }, (_, at) => at + 1)))
+  }
+  await Promise.all(asked)
 })
 
 test('what was spent for a caller who has gone is given back, and nobody is sent after an overdue call', async () => {
