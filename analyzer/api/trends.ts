@@ -2,6 +2,9 @@
 import Type, { type Static } from 'typebox'
 import type { Routes } from '../../collector/principal.ts'
 import { dailyTotals, outgrownBy, seasonProfile, WEEK_HOURS, weeklyGrowth } from '../forecast/trends.ts'
+import type { Policy } from '../policy/policy.ts'
+import { subjectKey } from '../policy/subject.ts'
+import type { ResettingQuota } from '../tick/followed-quota.ts'
 import { hoursKnownUntil, readSubjectHours, type SubjectHours } from '../tick/subject-hours.ts'
 import { UNITS } from '../usage/units.ts'
 import { windowAt } from '../usage/window.ts'
@@ -11,6 +14,10 @@ import { type QuotaQueryDeps, SubjectsQuery, visibleQuota } from './subject-aske
 import { ChangeAnswer, factorChangesOf, GrowthAnswer } from './trend-schema.ts'
 
 const DAY_MS = 86_400_000
+
+export interface TrendsDeps extends QuotaQueryDeps {
+  policy: () => Policy
+}
 
 const Outgrown = Type.Object({
   usage: Type.Number({ description: 'Units that such a window takes now.' }),
@@ -25,6 +32,10 @@ const Answer = Type.Object({
   subjects: Type.Array(
     Type.Object({
       subject: SubjectAnswer,
+      limit: orNull(
+        Type.Number(),
+        'Its own limit per window, without grants that end; null where the provider has not said it.',
+      ),
       days: Type.Array(Type.Number(), {
         description:
           'Units asked for in each whole day up to `asOfMs`, oldest first, from the first whole one that was used.',
@@ -37,7 +48,7 @@ const Answer = Type.Object({
       ),
       outgrown: orNull(
         Type.Object({ typical: Outgrown, busy: Outgrown }),
-        'The typical window, and the busiest in ten, if growth goes on as it is; null while less than one, or a week, is known, or where the provider says the limit.',
+        'The typical window, and the busiest in ten, if growth goes on as it is; null while less than one, or a week, is known, or where there is no limit.',
       ),
     }),
     { description: 'The most used first.' },
@@ -46,7 +57,7 @@ const Answer = Type.Object({
 })
 export type TrendsAnswer = Static<typeof Answer>
 
-export function createTrendRoutes(deps: QuotaQueryDeps): Routes {
+export function createTrendRoutes(deps: TrendsDeps): Routes {
   return server => {
     server.get<{ Querystring: SubjectsQuery }>(
       '/v1/trends',
@@ -67,7 +78,7 @@ export function createTrendRoutes(deps: QuotaQueryDeps): Routes {
   }
 }
 
-async function answer(deps: QuotaQueryDeps, query: SubjectsQuery, own: string | null): Promise<Static<typeof Answer>> {
+async function answer(deps: TrendsDeps, query: SubjectsQuery, own: string | null): Promise<Static<typeof Answer>> {
   const nowMs = deps.now()
   const quota = quotaAsked(deps.quotas(), query.quota)
   const visible = visibleQuota(quota, query, own)
@@ -81,9 +92,19 @@ async function answer(deps: QuotaQueryDeps, query: SubjectsQuery, own: string | 
     unit: quota.unit,
     limit: quota.limit,
     asOfMs: hoursKnownUntil(nowMs),
-    subjects: subjects.map(one => trendOf(one, window.endMs - window.startMs, quota.limit)),
+    subjects: subjects.map(one => {
+      const limit = lastingLimit(deps.policy(), quota, one, nowMs)
+      return { ...trendOf(one, window.endMs - window.startMs, limit), limit }
+    }),
     subjectsInAll,
   }
+}
+
+/** Without what is granted for a time. */
+function lastingLimit(policy: Policy, quota: ResettingQuota, { subject }: SubjectHours, nowMs: number): number | null {
+  const key = subjectKey(quota.per.map(({ name }) => subject[name] ?? ''))
+  const { override, learned } = policy.adjusted(quota, key, nowMs)
+  return override ?? quota.limit ?? learned?.limit ?? null
 }
 
 function trendOf({ subject, history }: SubjectHours, windowMs: number, limit: number | null) {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createPerformanceTrendRoutes } from '../../../analyzer/api/performance-trends.ts'
 import { createTrendRoutes } from '../../../analyzer/api/trends.ts'
+import { createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
 import { resettingQuota } from '../quotas.ts'
 import { storeCalls, type TestCall } from '../store-calls.ts'
@@ -16,6 +17,8 @@ const quotas = [
   resettingQuota({ name: 'everybody', per: [] }),
 ]
 
+const OVERRIDDEN = { tenant: 'other', consumer: 'else' }
+
 /** One call in each of 24 hours of 28 days. */
 const hourly = (of: (day: number, hour: number) => Partial<TestCall>): TestCall[] =>
   Array.from({ length: 28 * 24 }, (_, index) => ({
@@ -27,7 +30,17 @@ let testStore: TestStore
 let server: Awaited<ReturnType<typeof testServer>>
 beforeAll(async () => {
   testStore = await openTestStore()
-  const deps = { client: testStore.store.client, quotas: () => quotas, principalOf, now: () => nowMs }
+  const policy = createPolicy(quotas, {
+    ...NO_ADJUSTMENTS,
+    overrides: [{ quota: 'daily', subject: OVERRIDDEN, limit: 20 }],
+  })
+  const deps = {
+    client: testStore.store.client,
+    quotas: () => quotas,
+    policy: () => policy,
+    principalOf,
+    now: () => nowMs,
+  }
   server = await testServer([createTrendRoutes(deps), createPerformanceTrendRoutes(deps)])
   await storeCalls(testStore.store, [
     ...hourly(day => ({
@@ -70,6 +83,12 @@ test('growth, its date, and the week are told of the most used first', async () 
     outgrown: { typical: { usage: 240, atMs: null } },
   })
   expect(steady.season.every((share: number) => Math.abs(share - 1) < 1e-9)).toBe(true)
+})
+
+test('a subject with a limit of its own outgrows that', async () => {
+  const { body } = await get('/v1/trends?quota=daily&consumer=else')
+  const outgrown = { typical: { usage: 24, atMs: body.asOfMs } }
+  expect(body).toMatchObject({ limit: 10_000, subjects: [{ limit: 20, outgrown }] })
 })
 
 test('one consumer, or few', async () => {
