@@ -36,7 +36,7 @@ export const apisixAsks: readonly AskingSetup[] = [
         snippet: { language: 'json', of: plugin },
       },
       {
-        text: 'While the limiter is away calls pass; with `allow_degradation: false` they get 403.',
+        text: 'Without an answer of the limiter calls pass; with `allow_degradation: false` they get 403. An answer of 5xx, such as that of a proxy before the limiter, is handed to the client in any case.',
       },
       {
         text: 'The log format above tells `http_x_quotacast_decision_id`, which joins a call to its question.',

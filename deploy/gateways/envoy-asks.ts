@@ -1,5 +1,5 @@
 /** https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_filters/ext_authz_filter */
-import { grpcClusterOf } from './envoy-format.ts'
+import { grpcClusterOf, indented } from './envoy-format.ts'
 import type { AskingSetup, Destination } from './guide.ts'
 
 const CLUSTER = 'quotacast_limiter'
@@ -45,11 +45,27 @@ const rateLimitService = ({ token }: Destination) => `http_filters:
           initial_metadata:
             - { key: x-quotacast-token, value: "${token}" }`
 
-const descriptors = ({ source }: Destination) => `rate_limits:
-  - actions:
-      - generic_key: { descriptor_key: gateway, descriptor_value: ${source} }
-      - request_headers: { header_name: x-api-key, descriptor_key: credential, skip_if_absent: true }
+const actions = ({ source }: Destination) => `- actions:
+    - generic_key: { descriptor_key: gateway, descriptor_value: ${source} }
+    - request_headers: { header_name: x-api-key, descriptor_key: credential, skip_if_absent: true }`
+
+const descriptors = (to: Destination) => `rate_limits:
+${indented(2, actions(to))}
       - request_headers: { header_name: ":path", descriptor_key: path }`
+
+const atTheEnd = (to: Destination) => `typed_per_filter_config:
+  envoy.filters.http.ratelimit:
+    "@type": ${FILTERS}.ratelimit.v3.RateLimitPerRoute
+${indented(4, descriptors(to))}
+${indented(6, actions(to))}
+          - generic_key: { descriptor_key: spent, descriptor_value: tokens }
+        apply_on_stream_done: true
+        hits_addend: { format: "%DYNAMIC_METADATA(io.envoy.ai_gateway:llm_total_token)%" }`
+
+const recorded = () => `limiter:
+  grpc:
+    descriptors:
+      spent: { unit: total_tokens, record: true }`
 
 export const envoyAsks: readonly AskingSetup[] = [
   {
@@ -81,7 +97,21 @@ export const envoyAsks: readonly AskingSetup[] = [
       },
       clusterStep,
       {
-        text: 'The access log, as above, tells the id of the decision here, too. Denials have `X-RateLimit-*` of Envoy’s own making. To have it told what a call took, as Envoy AI Gateway does with tokens, add rate limits with `apply_on_stream_done`, as the reference of `limiter.grpc` says.',
+        text: 'The access log, as above, tells the id of the decision here, too. Denials have `X-RateLimit-*` of Envoy’s own making.',
+      },
+    ],
+  },
+  {
+    title: 'Telling what a call took',
+    run: { by: 'tests', version: 'Envoy 1.40' },
+    steps: [
+      {
+        text: 'Where the log is not shipped, the rate limit service can be told at the end of a call, as Envoy AI Gateway does: such hits count in any case, and the calls after it are denied. Put this into the virtual host or the route in the place of `rate_limits`, where Envoy makes one hit of any number:',
+        snippet: { language: 'yaml', of: atTheEnd },
+      },
+      {
+        text: 'Tell Quotacast what the entry `spent` means:',
+        snippet: { language: 'yaml', of: recorded },
       },
     ],
   },

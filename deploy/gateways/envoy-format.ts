@@ -48,7 +48,7 @@ export const formatAttributes = (indent: number): string =>
     ([name, operator]) => `${' '.repeat(indent)}- { key: ${name}, value: { string_value: "${operator}" } }`,
   ).join('\n')
 
-const indented = (indent: number, yaml: string): string => yaml.replace(/^(?=.)/gm, ' '.repeat(indent))
+export const indented = (indent: number, yaml: string): string => yaml.replace(/^(?=.)/gm, ' '.repeat(indent))
 
 /** The cluster of the collector's gRPC port, named `quotacast`. */
 export const clusterOf = ({ host, grpcPort }: Destination, indent: number): string =>

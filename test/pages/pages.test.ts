@@ -6,8 +6,9 @@ import { GUIDES } from '../../deploy/gateways/guides.ts'
 import { ASKING } from '../e2e/gateways/asking.ts'
 import { allPages, GATEWAYS_FOLDER, pathOf } from './pages.ts'
 
-/** What asks and is run by tests of its own: `test/e2e/litellm.test.ts`, `test/deploy/gateways/middleware.test.ts`. */
+/** What asks and is run by tests of its own: `test/e2e/{stream-done,litellm}.test.ts`, `test/deploy/gateways/middleware.test.ts`. */
 const RUN_ELSEWHERE = [
+  'envoy: Telling what a call took',
   'litellm: With a call hook',
   'node: Express, and whatever has its middleware',
   'node: Fastify',
