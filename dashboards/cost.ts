@@ -1,6 +1,6 @@
 /** What it costs, by whom, and what the month will have cost. */
 import { type Board, uidOf, VARIABLES } from './board.ts'
-import { clickHouse, type Panel } from './panel.ts'
+import { clickHouse, type Panel, SUBJECT_FIELDS } from './panel.ts'
 import { COST, HOURS, newestForecasts, onlyOf, SUBJECT_TEXT, TOKENS, topSeries } from './sql.ts'
 
 const OF_NAMES = onlyOf('tenant', 'consumer', 'provider', 'model')
@@ -23,15 +23,16 @@ const series = (title: string, question: string, column: string): Panel => ({
   decimals: 2,
   width: 8,
   isStacked: true,
-  stepMin: '1h',
+  stepMin: '3h',
 })
 
 export const cost: Board = {
   slug: 'cost',
   title: 'Cost',
   question: 'What do calls cost, by whom, and what will the month have cost?',
-  from: 'now-7d',
-  to: 'now',
+  // To its end, where the forecast leads.
+  from: 'now/M',
+  to: 'now/M',
   refresh: '5m',
   needsPrometheus: false,
   variables: [VARIABLES.tenant, VARIABLES.consumer, VARIABLES.provider, VARIABLES.model],
@@ -87,21 +88,23 @@ export const cost: Board = {
           question: 'How much of each budget is spent, what will it be at the reset, and when is it gone?',
           notes: `The band p10 to p90 holds eight times in ten. As of the newest kept forecast. ${CURRENCY}`,
           queries:
-            clickHouse(`SELECT quota, ${SUBJECT_TEXT} AS who, tenant, if(limit = 0, 1, used / limit) AS "share spent", used / 1e6 AS spent, limit / 1e6 AS budget,
-  usage_p10 / 1e6 AS p10, usage_p50 / 1e6 AS p50, usage_p90 / 1e6 AS p90, probability, exhaustion_p50 AS gone, window_end AS reset, as_of AS "as of"
-FROM (${BUDGETS}) ORDER BY probability DESC, "share spent" DESC LIMIT 100`),
+            clickHouse(`SELECT quota, ${SUBJECT_TEXT} AS who, tenant, if(limit = 0, 1, used / limit) AS "share used", used / 1e6 AS spent, limit / 1e6 AS budget,
+  usage_p10 / 1e6 AS p10, usage_p50 / 1e6 AS p50, usage_p90 / 1e6 AS p90, probability, exhaustion_p50 AS "runs out", window_end AS reset, as_of AS "as of"
+FROM (${BUDGETS}) ORDER BY probability DESC, "share used" DESC LIMIT 100`),
           noData: 'There is no budget: make a quota with the unit cost',
           width: 24,
           fields: {
-            'share spent': { unit: 'percentunit', isGauge: true, thresholds: { warn: 0.8, bad: 1 } },
-            probability: { unit: 'percentunit', isGauge: true, thresholds: { warn: 0.3, bad: 0.7 } },
-            gone: { unit: 'dateTimeFromNow' },
-            spent: { decimals: 2 },
-            budget: { decimals: 2 },
-            p10: { decimals: 2 },
-            p50: { decimals: 2 },
-            p90: { decimals: 2 },
-            quota: { opens: { uid: uidOf('exhaustion'), title: 'How it gets there', variables: ['quota', 'tenant'] } },
+            ...SUBJECT_FIELDS,
+            tenant: { isHidden: true },
+            spent: { decimals: 2, width: 85 },
+            budget: { decimals: 2, width: 85 },
+            p10: { decimals: 2, width: 85 },
+            p50: { decimals: 2, width: 85 },
+            p90: { decimals: 2, width: 85 },
+            quota: {
+              width: 170,
+              opens: { uid: uidOf('exhaustion'), title: 'How it gets there', variables: ['quota', 'tenant'] },
+            },
           },
         },
         {

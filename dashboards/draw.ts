@@ -3,6 +3,9 @@ import type { Builder, Dataquery } from '@grafana/grafana-foundation-sdk/cog'
 import {
   BigValueColorMode,
   type DataSourceRef,
+  GraphDrawStyle,
+  GraphThresholdsStyleConfigBuilder,
+  GraphThresholdsStyleMode,
   LegendDisplayMode,
   LegendPlacement,
   SortOrder,
@@ -45,6 +48,8 @@ const PLUGIN_VERSION = '4.0.0'
 /** How the plugin's backend shapes rows: into series of a time and numbers, or as they are. */
 const FORMATS = { timeseries: 0, table: 1 } as const
 const HEIGHT = 8
+/** Grafana's own is so wide that most tables must be scrolled. */
+const COLUMN_PX_MIN = 60
 const COLORS = { good: 'green', warn: 'orange', bad: 'red' } as const
 
 /** The dashboard as Grafana imports it. Panels have ids in their order, so that links to them stay. */
@@ -140,16 +145,22 @@ function drawPanel(panel: Panel) {
     case 'stat':
       return withCommon(new StatBuilder().colorMode(BigValueColorMode.Value), panel)
     case 'table':
-      return withCommon(new TableBuilder(), panel)
+      return withCommon(drawTable(), panel)
     case 'reliability':
       return withCommon(new XyBuilder().show(XYShowMode.PointsAndLines).axisSoftMin(0).axisSoftMax(1), panel)
   }
 }
 
-function drawSeries({ isStacked = false, isFan = false }: Panel): SeriesBuilder {
+/** A cell without a value would say that the panel has no data. */
+const drawTable = () =>
+  new TableBuilder().minWidth(COLUMN_PX_MIN).overrideByRegexp('.*', [{ id: 'noValue', value: '–' }])
+
+/** What is stacked are counts of its steps: bars, which need no neighbours. */
+function drawSeries({ isStacked = false, isFan = false, thresholds }: Panel): SeriesBuilder {
   const builder = new SeriesBuilder()
-    .lineWidth(1)
-    .fillOpacity(isStacked ? 60 : 8)
+    .drawStyle(isStacked ? GraphDrawStyle.Bars : GraphDrawStyle.Line)
+    .lineWidth(isStacked ? 0 : 1)
+    .fillOpacity(isStacked ? 80 : isFan ? 0 : 8)
     .stacking(new StackingConfigBuilder().mode(isStacked ? StackingMode.Normal : StackingMode.None).group('A'))
     .legend(
       new VizLegendOptionsBuilder()
@@ -158,6 +169,8 @@ function drawSeries({ isStacked = false, isFan = false }: Panel): SeriesBuilder 
         .placement(LegendPlacement.Bottom),
     )
     .tooltip(new VizTooltipOptionsBuilder().mode(TooltipDisplayMode.Multi).sort(SortOrder.Descending))
+  if (thresholds !== undefined)
+    builder.thresholdsStyle(new GraphThresholdsStyleConfigBuilder().mode(GraphThresholdsStyleMode.Dashed))
   if (!isFan) return builder
   return builder
     .spanNulls(true)
@@ -203,7 +216,7 @@ function toThresholds(thresholds: Thresholds | undefined): ThresholdsConfigBuild
 }
 
 function toProperties(field: Field): DynamicConfigValue[] {
-  const { unit, decimals, isGauge, thresholds, opens, isHidden, color, isDashed } = field
+  const { unit, decimals, isGauge, thresholds, opens, isHidden, width, color, isDashed } = field
   const properties: [unknown, DynamicConfigValue[]][] = [
     [unit, [{ id: 'unit', value: unit }]],
     [decimals, [{ id: 'decimals', value: decimals }]],
@@ -215,9 +228,11 @@ function toProperties(field: Field): DynamicConfigValue[] {
         { id: 'max', value: 1 },
       ],
     ],
+    [isGauge === true ? undefined : thresholds, [{ id: 'custom.cellOptions', value: { type: 'color-text' } }]],
     [thresholds, [{ id: 'thresholds', value: toThresholds(thresholds).build() }]],
     [opens, [{ id: 'links', value: opens === undefined ? [] : [toDataLink(opens)] }]],
     [isHidden, [{ id: 'custom.hidden', value: true }]],
+    [width, [{ id: 'custom.width', value: width }]],
     [color, [{ id: 'color', value: { mode: 'fixed', fixedColor: color } }]],
     [isDashed, [{ id: 'custom.lineStyle', value: { fill: 'dash', dash: [10, 10] } }]],
   ]

@@ -1,11 +1,20 @@
 /** What runs out next, and how it comes to that. */
 import { type Board, uidOf, VARIABLES } from './board.ts'
-import { clickHouse } from './panel.ts'
+import { clickHouse, type Field, SUBJECT_FIELDS } from './panel.ts'
 import { newestForecasts, only, onlyOf, SUBJECT_ID, SUBJECT_TEXT } from './sql.ts'
 
 const OF_BOARD = onlyOf('tenant', 'consumer', 'quota')
 const OF_SUBJECT = `${only('quota')} AND ${SUBJECT_ID} = '\${subject}'`
 const PROBABILITY = { warn: 0.3, bad: 0.7 } as const
+/** A click on who it is opens the key; its names are in columns that are not shown. */
+const WHO: Readonly<Record<string, Field>> = {
+  who: { opens: { uid: uidOf('keys'), title: 'This key', variables: ['tenant', 'consumer'] } },
+  tenant: { isHidden: true },
+  consumer: { isHidden: true },
+}
+/** What will likely run out by when it will, then the others by how likely that is, then what has run out. */
+const IN_ORDER =
+  'used >= limit, if(probability < 0.5, 1 - probability, 0), ifNull(exhaustion_p50, window_end), quota, subject'
 /** Denials that are happening count as now for so long. */
 const NOW = 'minute >= now() - INTERVAL 15 MINUTE'
 
@@ -27,7 +36,7 @@ export const exhaustion: Board = {
       isSingle: true,
       sql: `SELECT ${SUBJECT_ID}, concat(quota, ': ', ${SUBJECT_TEXT})
 FROM (${newestForecasts(OF_BOARD)})
-ORDER BY used >= limit, probability DESC, quota, subject LIMIT 1000`,
+ORDER BY ${IN_ORDER} LIMIT 1000`,
     },
   ],
   rows: [
@@ -70,7 +79,7 @@ ORDER BY used >= limit, probability DESC, quota, subject LIMIT 1000`,
           question: 'When does the next subject probably run out?',
           notes: 'The middle (p50) of the earliest instant.',
           queries: clickHouse(
-            `SELECT min(exhaustion_p50) AS next FROM (${newestForecasts(OF_BOARD)}) WHERE probability >= 0.5 AND used < limit AND exhaustion_p50 > now()`,
+            `SELECT toUnixTimestamp64Milli(min(exhaustion_p50)) AS next FROM (${newestForecasts(OF_BOARD)}) WHERE probability >= 0.5 AND used < limit AND exhaustion_p50 > now()`,
           ),
           unit: 'dateTimeFromNow',
           noData: 'Nothing',
@@ -89,24 +98,15 @@ ORDER BY used >= limit, probability DESC, quota, subject LIMIT 1000`,
             'The newest kept forecast of each open window: one in each twelfth of it, and whenever the probability crosses the threshold of alerts. An empty instant is one after the reset.',
           queries:
             clickHouse(`SELECT quota, ${SUBJECT_TEXT} AS who, tenant, consumer, probability, exhaustion_p10 AS p10, exhaustion_p50 AS p50, exhaustion_p90 AS p90,
-  if(limit = 0, 1, used / limit) AS "share used", used, limit, unit, headroom_p50 AS headroom, window_end AS reset, confidence, as_of AS "as of", why
+  if(limit = 0, 1, used / limit) AS "share used", headroom_p50 AS headroom, unit, window_end AS reset, confidence, as_of AS "as of"
 FROM (${newestForecasts(OF_BOARD)})
-ORDER BY used >= limit, probability DESC, ifNull(exhaustion_p50, window_end), quota, subject LIMIT 200`),
+ORDER BY ${IN_ORDER} LIMIT 200`),
           noData: 'No forecasts: send calls that a quota covers, or choose all quotas',
           width: 24,
           height: 12,
           fields: {
-            probability: { unit: 'percentunit', isGauge: true, thresholds: PROBABILITY },
-            'share used': { unit: 'percentunit', isGauge: true, thresholds: { warn: 0.8, bad: 1 } },
-            used: { unit: 'short' },
-            limit: { unit: 'short' },
-            headroom: { unit: 'short' },
-            consumer: {
-              opens: { uid: uidOf('keys'), title: 'This key', variables: ['tenant', 'consumer'] },
-            },
-            p10: { unit: 'dateTimeFromNow' },
-            p50: { unit: 'dateTimeFromNow' },
-            p90: { unit: 'dateTimeFromNow' },
+            ...SUBJECT_FIELDS,
+            ...WHO,
           },
         },
       ],
@@ -164,27 +164,27 @@ UNION ALL SELECT window_end, NULL, limit, usage_p10, usage_p50, usage_p90 FROM n
           kind: 'series',
           title: 'Denials',
           question: 'How many calls does each quota refuse?',
-          queries: clickHouse(`SELECT $__timeInterval(minute) AS time, quota, sum(denied) AS denied
+          queries: clickHouse(`SELECT $__timeInterval(minute) AS time, quota, sum(denied) AS Value
 FROM decisions WHERE $__timeFilter(minute) AND ${OF_BOARD}
-GROUP BY time, quota HAVING denied > 0 ORDER BY time`),
+GROUP BY time, quota HAVING Value > 0 ORDER BY time`),
           noData: 'Nothing was denied in this time',
           width: 12,
           isStacked: true,
-          stepMin: '1m',
+          stepMin: '5m',
         },
         {
           kind: 'table',
           title: 'Who is refused now',
           question: 'Who was refused in the last quarter of an hour, and by which quota?',
           queries:
-            clickHouse(`SELECT quota, ${SUBJECT_TEXT} AS who, tenant, consumer, sum(denied) AS "denied calls", sum(denied) / sum(allowed + denied) AS share, max(minute) AS last
+            clickHouse(`SELECT quota, ${SUBJECT_TEXT} AS who, tenant, consumer, sum(denied) AS "denied calls", sum(denied) / sum(allowed + denied) AS "share denied", max(minute) AS last
 FROM decisions WHERE ${NOW} AND ${OF_BOARD}
 GROUP BY quota, subject, tenant, consumer HAVING "denied calls" > 0 ORDER BY "denied calls" DESC LIMIT 100`),
           noData: 'Nobody',
           width: 12,
           fields: {
-            share: { unit: 'percentunit', isGauge: true, thresholds: { warn: 0.1, bad: 0.5 } },
-            consumer: { opens: { uid: uidOf('keys'), title: 'This key', variables: ['tenant', 'consumer'] } },
+            ...SUBJECT_FIELDS,
+            ...WHO,
           },
         },
       ],

@@ -63,7 +63,8 @@ const table = (title: string, question: string, by: string): Panel => ({
     `${SCORED}\nSELECT ${by} AS "by", ${SCORES} FROM scored GROUP BY "by" ORDER BY min(window_end - as_of), "by" LIMIT 200`,
   ),
   noData: NO_WINDOWS,
-  width: 12,
+  width: 24,
+  height: 7,
   fields: FIELDS,
 })
 
@@ -113,7 +114,7 @@ export const forecastQuality: Board = {
           title: 'Brier score over time',
           question: 'Do forecasts get better or worse?',
           queries: clickHouse(
-            `${SCORED}\nSELECT toStartOfDay(toDateTime(window_end, 'UTC')) AS time, quota, ${BRIER} AS Brier FROM scored GROUP BY time, quota ORDER BY time`,
+            `${SCORED}\nSELECT toStartOfDay(toDateTime(window_end, 'UTC')) AS time, quota, ${BRIER} AS Value FROM scored GROUP BY time, quota ORDER BY time`,
           ),
           noData: NO_WINDOWS,
           decimals: 3,

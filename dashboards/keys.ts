@@ -1,6 +1,6 @@
 /** One key: what it uses of each quota, what it calls, and what is unusual about it. */
 import { type Board, VARIABLES } from './board.ts'
-import { CALL_FIELDS, clickHouse, type Panel } from './panel.ts'
+import { CALL_FIELDS, clickHouse, OUTCOME_FIELDS, type Panel, SUBJECT_FIELDS } from './panel.ts'
 import {
   byOutcome,
   CALLS,
@@ -46,7 +46,8 @@ const used = (title: string, question: string, columns: readonly string[]): Pane
 FROM (${byOutcome(columns, `${HOURS} AND ${OF_CONSUMER}`, [`${CALLS} AS n`, `${TOKENS} AS t`, `${COST} AS c`])})
 GROUP BY ${columns.join(', ')} ORDER BY calls DESC LIMIT 100`),
   noData: NO_CALLS,
-  width: 12,
+  width: 24,
+  height: 6,
   fields: CALL_FIELDS,
 })
 
@@ -87,8 +88,8 @@ export const keys: Board = {
         }),
         stat(
           'Last seen',
-          'In which hour did it call last?',
-          `SELECT max(hour) AS "last call" FROM calls WHERE ${KEPT} AND ${OF_CONSUMER} HAVING count() > 0`,
+          'When did it call last?',
+          `SELECT 1000 * toUnixTimestamp(max(minute)) AS "last call" FROM calls WHERE ${KEPT} AND ${OF_CONSUMER} HAVING count() > 0`,
           {
             unit: 'dateTimeFromNow',
             noData: 'Not in 30 days',
@@ -106,38 +107,32 @@ ORDER BY "share used" DESC LIMIT 100`),
           noData: 'No quota with a reset covers it, or it has no forecast yet',
           width: 24,
           height: 7,
-          fields: {
-            'share used': { unit: 'percentunit', isGauge: true, thresholds: { warn: 0.8, bad: 1 } },
-            probability: { unit: 'percentunit', isGauge: true, thresholds: { warn: 0.3, bad: 0.7 } },
-            'runs out': { unit: 'dateTimeFromNow' },
-            used: { unit: 'short' },
-            limit: { unit: 'short' },
-            headroom: { unit: 'short' },
-          },
+          fields: SUBJECT_FIELDS,
         },
         {
           kind: 'series',
           title: 'Calls',
           question: 'When does it call, and how do its calls end?',
           queries: clickHouse(
-            `SELECT $__timeInterval(minute) AS time, outcome, ${CALLS} AS calls FROM calls WHERE ${MINUTES} AND ${OF_CONSUMER} GROUP BY time, outcome ORDER BY time`,
+            `SELECT $__timeInterval(minute) AS time, outcome, ${CALLS} AS Value FROM calls WHERE ${MINUTES} AND ${OF_CONSUMER} GROUP BY time, outcome ORDER BY time`,
           ),
           noData: NO_CALLS,
           width: 12,
           isStacked: true,
-          stepMin: '1m',
+          stepMin: '5m',
+          fields: OUTCOME_FIELDS,
         },
         {
           kind: 'series',
           title: 'Tokens',
           question: 'How many tokens does it use, of which model?',
           queries: clickHouse(
-            `SELECT $__timeInterval(minute) AS time, model, ${TOKENS} AS tokens FROM calls WHERE ${MINUTES} AND ${OF_CONSUMER} GROUP BY time, model ORDER BY time`,
+            `SELECT $__timeInterval(minute) AS time, model, ${TOKENS} AS Value FROM calls WHERE ${MINUTES} AND ${OF_CONSUMER} GROUP BY time, model ORDER BY time`,
           ),
           noData: NO_CALLS,
           width: 12,
           isStacked: true,
-          stepMin: '1m',
+          stepMin: '5m',
         },
         used('Models', 'Which models does it call?', ['provider', 'model', 'provider_key']),
         used('Routes', 'Which routes does it call?', ['gateway', 'route']),
@@ -183,6 +178,7 @@ FROM (
 GROUP BY what, value HAVING value != '' AND first >= now() - INTERVAL 2 DAY ORDER BY calls DESC LIMIT 100`),
           noData: 'Nothing new',
           width: 12,
+          fields: { what: { width: 90 }, first: { width: 165 }, calls: { unit: 'short', width: 80 } },
         },
       ],
     },
@@ -199,16 +195,17 @@ FROM (${byOutcome(['provider', 'provider_key'], `${HOURS} AND provider_key != ''
 GROUP BY provider, provider_key ORDER BY exhausted DESC, calls DESC LIMIT 100`),
           noData: 'No gateway tells which key of a provider it used',
           width: 12,
-          fields: { ...CALL_FIELDS, exhausted: { thresholds: { warn: 1, bad: 100 } } },
+          fields: { ...CALL_FIELDS, exhausted: { thresholds: { warn: 1, bad: 100 }, width: 85 } },
         },
         {
           kind: 'series',
           title: 'Exhausted at the provider',
           question: 'When does the provider say that the quota of a key is gone?',
-          queries: clickHouse(`SELECT $__timeInterval(hour) AS time, provider_key, ${CALLS} AS exhausted FROM calls
+          queries: clickHouse(`SELECT $__timeInterval(hour) AS time, provider_key, ${CALLS} AS Value FROM calls
 WHERE ${HOURS} AND outcome = 'exhausted' AND ${only('provider_key')} GROUP BY time, provider_key ORDER BY time`),
           noData: 'No provider said so in this time',
           width: 12,
+          isStacked: true,
           stepMin: '1h',
         },
         {
@@ -216,7 +213,7 @@ WHERE ${HOURS} AND outcome = 'exhausted' AND ${only('provider_key')} GROUP BY ti
           title: 'Left at the provider',
           question: 'What do the limit headers of the provider say is left?',
           notes: 'The least that they said of requests, as a share of their limit, in the last six hours of the board.',
-          queries: clickHouse(`SELECT $__timeInterval(minute) AS time, provider_key, min(remaining / limit) AS left
+          queries: clickHouse(`SELECT $__timeInterval(minute) AS time, provider_key, min(remaining / limit) AS Value
 FROM (
   SELECT minute, provider_key, JSONExtractFloat(upstream_limits, 'units', 'requests', 'remaining') AS remaining, JSONExtractFloat(upstream_limits, 'units', 'requests', 'limit') AS limit
   FROM calls

@@ -1,6 +1,6 @@
 /** What the limiter decides, and how well it holds the limits. */
 import { type Board, VARIABLES } from './board.ts'
-import { clickHouse, type Panel, prometheus } from './panel.ts'
+import { clickHouse, type Panel, prometheus, SUBJECT_FIELDS } from './panel.ts'
 import { HOURS, newestForecasts, onlyOf, SUBJECT_TEXT } from './sql.ts'
 
 const OF_BOARD = `$__timeFilter(minute) AND ${onlyOf('tenant', 'consumer', 'quota')}`
@@ -26,7 +26,7 @@ const overTime = (title: string, question: string, sql: string, more: Partial<Pa
   queries: clickHouse(sql),
   noData: NOT_ASKED,
   width: 12,
-  stepMin: '1m',
+  stepMin: '5m',
   ...more,
 })
 
@@ -56,8 +56,8 @@ export const limits: Board = {
         overTime(
           'Share denied by quota',
           'Which quotas deny most?',
-          `SELECT $__timeInterval(minute) AS time, quota, sum(denied) / sum(allowed + denied) AS share FROM decisions WHERE ${OF_BOARD} GROUP BY time, quota ORDER BY time`,
-          { unit: 'percentunit', max: 1 },
+          `SELECT $__timeInterval(minute) AS time, quota, sum(denied) / sum(allowed + denied) AS Value FROM decisions WHERE ${OF_BOARD} GROUP BY time, quota ORDER BY time`,
+          { unit: 'percentunit', max: 1, stepMin: '15m' },
         ),
         {
           kind: 'table',
@@ -65,14 +65,14 @@ export const limits: Board = {
           question: 'Who is denied, by which quota, and how much did they ask for in vain?',
           notes: 'The quota is the reason: it was in the way.',
           queries:
-            clickHouse(`SELECT quota, ${SUBJECT_TEXT} AS who, sum(denied) AS "denied calls", sum(denied) / sum(allowed + denied) AS share, sum(denied_cost) AS "units denied", sum(spent) AS "units spent", any(unit) AS unit, max(minute) AS last
+            clickHouse(`SELECT quota, ${SUBJECT_TEXT} AS who, sum(denied) AS "denied calls", sum(denied) / sum(allowed + denied) AS "share denied", sum(denied_cost) AS "units denied", sum(spent) AS "units spent", any(unit) AS unit, max(minute) AS last
 FROM decisions WHERE ${OF_BOARD} GROUP BY quota, subject HAVING "denied calls" > 0 ORDER BY "denied calls" DESC LIMIT 100`),
           noData: 'Nothing was denied in this time',
-          width: 16,
+          width: 24,
           fields: {
-            share: { unit: 'percentunit', isGauge: true, thresholds: { warn: 0.1, bad: 0.5 } },
-            'units denied': { unit: 'short' },
-            'units spent': { unit: 'short' },
+            ...SUBJECT_FIELDS,
+            'units denied': { unit: 'short', width: 100 },
+            'units spent': { unit: 'short', width: 95 },
           },
         },
         {
@@ -88,19 +88,26 @@ FROM decisions WHERE ${OF_BOARD} GROUP BY quota, subject HAVING "denied calls" >
         overTime(
           'Calls that a limit refused',
           'How many calls did gateways log as refused by a limit, of which tenant?',
-          `SELECT $__timeInterval(hour) AS time, tenant, count() AS refused FROM calls WHERE ${HOURS} AND outcome = 'limited' AND ${onlyOf('tenant', 'consumer')} GROUP BY time, tenant ORDER BY time`,
+          `SELECT $__timeInterval(hour) AS time, tenant, count() AS Value FROM calls WHERE ${HOURS} AND outcome = 'limited' AND ${onlyOf('tenant', 'consumer')} GROUP BY time, tenant ORDER BY time`,
           {
             notes: 'A limit of the gateway or one of ours.',
             noData: 'No call was refused in this time',
             isStacked: true,
             stepMin: '1h',
+            width: 8,
           },
         ),
         overTime(
           'Demand and spending',
           'How much was asked for, and how much of it was let pass?',
-          `SELECT $__timeInterval(minute) AS time, quota, sum(denied_cost) / sum(spent + denied_cost) AS "refused share" FROM decisions WHERE ${OF_BOARD} AND spent + denied_cost > 0 GROUP BY time, quota ORDER BY time`,
-          { notes: 'The share of the units asked for that was refused, by quota.', unit: 'percentunit', max: 1 },
+          `SELECT $__timeInterval(minute) AS time, quota, sum(denied_cost) / sum(spent + denied_cost) AS Value FROM decisions WHERE ${OF_BOARD} AND spent + denied_cost > 0 GROUP BY time, quota ORDER BY time`,
+          {
+            notes: 'The share of the units asked for that was refused, by quota.',
+            unit: 'percentunit',
+            max: 1,
+            stepMin: '15m',
+            width: 8,
+          },
         ),
       ],
     },
@@ -117,11 +124,11 @@ FROM decisions WHERE ${OF_BOARD} GROUP BY quota, subject HAVING "denied calls" >
 FROM (${newestForecasts(onlyOf('tenant', 'consumer', 'quota'))})
 WHERE quota IN (${SHADOW_QUOTAS}) ORDER BY "share used" DESC LIMIT 100`),
           noData: 'No quota is a shadow: `enforcement: shadow` tries one out',
-          width: 12,
+          width: 24,
+          height: 7,
           fields: {
-            'share used': { unit: 'percentunit', thresholds: { warn: 0.8, bad: 1 } },
-            'over the limit': { unit: 'short' },
-            probability: { unit: 'percentunit' },
+            ...SUBJECT_FIELDS,
+            'over the limit': { unit: 'short', width: 105 },
           },
         },
         {
@@ -134,10 +141,13 @@ WHERE quota IN (${SHADOW_QUOTAS}) ORDER BY "share used" DESC LIMIT 100`),
             `SELECT quota, ${SUBJECT_TEXT} AS who, count() AS windows, max(share) AS "most over", max(units) AS units, any(unit) AS unit FROM (${OVERSHOOT}) GROUP BY quota, subject ORDER BY "most over" DESC LIMIT 100`,
           ),
           noData: 'No limit was exceeded',
-          width: 12,
+          width: 24,
+          height: 6,
           fields: {
-            'most over': { unit: 'percentunit', thresholds: { warn: 0.01, bad: 0.1 } },
-            units: { unit: 'short' },
+            ...SUBJECT_FIELDS,
+            windows: { width: 80 },
+            'most over': { unit: 'percentunit', thresholds: { warn: 0.01, bad: 0.1 }, width: 85 },
+            units: { unit: 'short', width: 80 },
           },
         },
       ],

@@ -1,6 +1,6 @@
 /** Calls, errors, latency, tokens and cost, by everything that calls are known by. */
 import { type Board, uidOf, VARIABLES } from './board.ts'
-import { CALL_FIELDS, clickHouse, type Field, type Panel } from './panel.ts'
+import { CALL_FIELDS, clickHouse, type Field, OUTCOME_FIELDS, type Panel } from './panel.ts'
 import { byOutcome, CALLS, COST, FAILED, HOURS, LATENCIES, onlyOf, REFUSED, shareOf, TOKENS, topSeries } from './sql.ts'
 
 const OF_BOARD = `${HOURS} AND ${onlyOf('tenant', 'consumer', 'gateway', 'provider', 'model')}`
@@ -27,9 +27,9 @@ const total = (title: string, question: string, sql: string, more: Partial<Panel
 
 const SHARES: Record<string, Field> = {
   ...CALL_FIELDS,
-  p50: { unit: 'ms' },
-  p90: { unit: 'ms' },
-  p99: { unit: 'ms' },
+  p50: { unit: 'ms', width: 75 },
+  p90: { unit: 'ms', width: 75 },
+  p99: { unit: 'ms', width: 75 },
 }
 
 const table = (
@@ -91,19 +91,20 @@ export const overview: Board = {
           title: 'Calls by outcome',
           question: 'How many calls are there an hour, and how do they end?',
           queries: clickHouse(
-            `SELECT $__timeInterval(hour) AS time, outcome, ${CALLS} AS calls FROM calls WHERE ${OF_BOARD} GROUP BY time, outcome ORDER BY time`,
+            `SELECT $__timeInterval(hour) AS time, outcome, ${CALLS} AS Value FROM calls WHERE ${OF_BOARD} GROUP BY time, outcome ORDER BY time`,
           ),
           noData: NO_CALLS,
           width: 12,
           isStacked: true,
           stepMin: '1h',
+          fields: OUTCOME_FIELDS,
         },
         {
           kind: 'series',
           title: 'Share of errors by gateway',
           question: 'Where do calls fail?',
           queries:
-            clickHouse(`SELECT time, if(gateway = '', '(unknown)', gateway) AS series, ${shareOf(`sumIf(calls, ${FAILED})`, 'sum(calls)')} AS share
+            clickHouse(`SELECT time, if(gateway = '', '(unknown)', gateway) AS series, ${shareOf(`sumIf(calls, ${FAILED})`, 'sum(calls)')} AS Value
 FROM (SELECT $__timeInterval(hour) AS time, gateway, outcome, ${CALLS} AS calls FROM calls WHERE ${OF_BOARD} GROUP BY time, gateway, outcome)
 GROUP BY time, series ORDER BY time`),
           noData: NO_CALLS,
@@ -166,8 +167,11 @@ FROM (SELECT $__timeInterval(hour) AS time, ${LATENCIES} AS q FROM calls WHERE $
         table('Tenants', 'What does each tenant use?', ['tenant'], {
           tenant: { opens: { uid: uidOf('cost'), title: 'Its cost', variables: ['tenant'] } },
         }),
-        table('Consumers', 'What does each consumer use?', ['tenant', 'consumer'], { consumer: OPENS_KEY }),
         table('Models', 'What is asked of each model and provider?', ['provider', 'model']),
+        {
+          ...table('Consumers', 'What does each consumer use?', ['tenant', 'consumer'], { consumer: OPENS_KEY }),
+          width: 24,
+        },
         {
           kind: 'table',
           title: 'Routes',
@@ -180,7 +184,7 @@ FROM (${byOutcome(ROUTE, OF_BOARD, [`${CALLS} AS n`])}) AS counts
 LEFT JOIN (SELECT ${ROUTE.join(', ')}, ${LATENCIES} AS q FROM calls WHERE ${WENT_WELL} GROUP BY ${ROUTE.join(', ')}) AS latencies USING (${ROUTE.join(', ')})
 GROUP BY ${ROUTE.join(', ')} ORDER BY calls DESC LIMIT 100`),
           noData: NO_CALLS,
-          width: 12,
+          width: 24,
           fields: SHARES,
         },
       ],

@@ -10,6 +10,8 @@ export interface Field {
   /** The board that a click opens, with the values of the row. */
   opens?: Link
   isHidden?: boolean
+  /** Of a column, in pixels; the others share what is left. */
+  width?: number
   /** Colour of the series. */
   color?: string
   isDashed?: boolean
@@ -72,11 +74,44 @@ export interface Panel {
 
 /** Columns that tables of calls have. */
 export const CALL_FIELDS: Readonly<Record<string, Field>> = {
-  'error share': { unit: 'percentunit', thresholds: { warn: 0.02, bad: 0.1 } },
-  'limited share': { unit: 'percentunit', thresholds: { warn: 0.01, bad: 0.1 } },
-  calls: { unit: 'short' },
-  tokens: { unit: 'short' },
-  cost: { decimals: 2 },
+  'error share': { unit: 'percentunit', thresholds: { warn: 0.02, bad: 0.1 }, width: 95 },
+  'limited share': { unit: 'percentunit', thresholds: { warn: 0.01, bad: 0.1 }, width: 105 },
+  calls: { unit: 'short', width: 75 },
+  tokens: { unit: 'short', width: 80 },
+  cost: { decimals: 2, width: 75 },
+}
+
+/** Series of calls by how they ended. */
+export const OUTCOME_FIELDS: Readonly<Record<string, Field>> = {
+  ok: { color: 'green' },
+  limited: { color: 'orange' },
+  exhausted: { color: 'purple' },
+  client_error: { color: 'yellow' },
+  server_error: { color: 'red' },
+  aborted: { color: 'gray' },
+}
+
+const FROM_NOW: Field = { unit: 'dateTimeFromNow', width: 110 }
+
+/** Columns that tables of subjects of quotas have. */
+export const SUBJECT_FIELDS: Readonly<Record<string, Field>> = {
+  quota: { width: 165 },
+  probability: { unit: 'percentunit', isGauge: true, thresholds: { warn: 0.3, bad: 0.7 }, width: 110 },
+  'share used': { unit: 'percentunit', isGauge: true, thresholds: { warn: 0.8, bad: 1 }, width: 115 },
+  'share denied': { unit: 'percentunit', isGauge: true, thresholds: { warn: 0.1, bad: 0.5 }, width: 115 },
+  'runs out': FROM_NOW,
+  p10: FROM_NOW,
+  p50: FROM_NOW,
+  p90: FROM_NOW,
+  reset: FROM_NOW,
+  'as of': FROM_NOW,
+  last: FROM_NOW,
+  used: { unit: 'short', width: 80 },
+  limit: { unit: 'short', width: 80 },
+  headroom: { unit: 'short', width: 90 },
+  unit: { width: 100 },
+  confidence: { width: 90 },
+  'denied calls': { unit: 'short', width: 105 },
 }
 
 export const clickHouse = (sql: string): Query[] => [{ source: 'clickhouse', sql }]

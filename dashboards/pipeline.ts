@@ -108,6 +108,13 @@ export const pipeline: Board = {
           ),
           noData: 'Everything could be read',
           width: 16,
+          fields: {
+            source: { width: 110 },
+            dialect: { width: 100 },
+            reason: { width: 130 },
+            rejections: { unit: 'short', width: 95 },
+            last: { unit: 'dateTimeFromNow', width: 110 },
+          },
         },
         gauge(
           'Lines and sources lost',
@@ -165,7 +172,7 @@ export const pipeline: Board = {
           title: 'Calls stored by hour',
           question: 'Is there an hour that is missing?',
           queries: clickHouse(
-            `SELECT $__timeInterval(hour) AS time, gateway, count() AS calls FROM calls WHERE ${HOURS} GROUP BY time, gateway ORDER BY time`,
+            `SELECT $__timeInterval(hour) AS time, gateway, count() AS Value FROM calls WHERE ${HOURS} GROUP BY time, gateway ORDER BY time`,
           ),
           noData: 'No calls in this time',
           width: 8,
@@ -199,8 +206,8 @@ export const pipeline: Board = {
           'Requests',
           'How many requests does each role answer, and which fail?',
           {
-            '{{job}} {{http_response_status_code}}':
-              'sum by (job, http_response_status_code) (rate(quotacast_http_request_duration_seconds_count[$__rate_interval]))',
+            '{{instance}} {{http_response_status_code}}':
+              'sum by (instance, http_response_status_code) (rate(quotacast_http_request_duration_seconds_count[$__rate_interval]))',
           },
           { unit: 'reqps' },
         ),

@@ -38,7 +38,7 @@ export const LATENCIES = LATENCY_QUANTILES_SQL
 
 /** Series over time of sums of `calls`: the greatest have their names. `calls` is read once. */
 export const topSeries = (column: string, sum: string, where: string): string =>
-  `SELECT point.1 AS time, multiIf(place > ${TOP_MAX}, 'others', name = '', '(unknown)', name) AS series, sum(point.2) AS value
+  `SELECT point.1 AS time, multiIf(place > ${TOP_MAX}, 'others', name = '', '(unknown)', name) AS series, sum(point.2) AS Value
 FROM (
   SELECT name, points, row_number() OVER (ORDER BY total DESC, name) AS place FROM (
     SELECT name, sum(units) AS total, groupArray((time, units)) AS points

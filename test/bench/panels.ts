@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from '@clickhouse/client'
 import { STORE_DATABASE } from '../../collector/store/tables.ts'
 import { BOARDS } from '../../dashboards/boards.ts'
-import { expand, instantOf, secondsOf, type Values } from '../dashboards/expand.ts'
+import { expand, rangeOf, secondsOf, type Values } from '../dashboards/expand.ts'
 import { openTestStore, type TestStore } from '../store-fixture.ts'
 import { cpuSeconds } from './machine.ts'
 import { fixed, printTable, thousands } from './table.ts'
@@ -133,9 +133,9 @@ async function measure({ dir, store, engine }: TestStore): Promise<Measured[]> {
   const cpuOfEngine = () => cpuSeconds(engine.pid() ?? process.pid)
   const measured: Measured[] = []
   const nowMs = Date.now()
-  for (const { title, from, to, variables, rows: sections } of BOARDS) {
+  for (const { title, variables, rows: sections, ...time } of BOARDS) {
     const values: Record<string, Values> = {}
-    const range = { fromMs: instantOf(from, nowMs), toMs: instantOf(to, nowMs), variables: values }
+    const range = { ...rangeOf(time, nowMs), variables: values }
     for (const { name, sql, isSingle } of variables) {
       const [first] = await ask(expand(sql, { ...range, stepSeconds: 60 }))
       values[name] = isSingle === true ? [String(first?.[0])] : 'all'

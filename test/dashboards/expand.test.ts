@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { expand, instantOf, secondsOf } from './expand.ts'
+import { expand, rangeOf, secondsOf } from './expand.ts'
 
 const expansion = {
   fromMs: 1_000_000,
@@ -20,7 +20,8 @@ test('macros and variables become what the plugin makes of them', () => {
 
 test('times are read as Grafana writes them', () => {
   expect(secondsOf('2h')).toBe(7_200)
-  expect(instantOf('now-1m', 100_000)).toBe(40_000)
-  expect(instantOf('now+1s', 0)).toBe(1_000)
-  expect(instantOf('now', 5)).toBe(5)
+  expect(rangeOf({ from: 'now-1m', to: 'now+1s' }, 100_000)).toEqual({ fromMs: 40_000, toMs: 101_000 })
+  expect(rangeOf({ from: 'now-1s', to: 'now' }, 5_000)).toEqual({ fromMs: 4_000, toMs: 5_000 })
+  const december = { fromMs: Date.UTC(2026, 11), toMs: Date.UTC(2027, 0) }
+  expect(rangeOf({ from: 'now/M', to: 'now/M' }, Date.UTC(2026, 11, 31, 23))).toEqual(december)
 })

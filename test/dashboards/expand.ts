@@ -85,8 +85,18 @@ const UNITS: Record<string, number> = { s: 1, m: 60, h: 3_600, d: 86_400 }
 /** Seconds of `1h`. */
 export const secondsOf = (text: string): number => Number.parseInt(text, 10) * (UNITS[text.at(-1) ?? ''] ?? Number.NaN)
 
-/** The instant that a board names: `now-24h`. */
-export const instantOf = (text: string, nowMs: number): number => {
+/** The time that a board names: `now-24h` to `now`, or `now/M` to `now/M`, which is a month of UTC. */
+export const rangeOf = (
+  { from, to }: { from: string; to: string },
+  nowMs: number,
+): { fromMs: number; toMs: number } => {
+  if (from !== 'now/M' || to !== from) return { fromMs: instantOf(from, nowMs), toMs: instantOf(to, nowMs) }
+  const now = new Date(nowMs)
+  const beginOf = (month: number) => Date.UTC(now.getUTCFullYear(), month)
+  return { fromMs: beginOf(now.getUTCMonth()), toMs: beginOf(now.getUTCMonth() + 1) }
+}
+
+const instantOf = (text: string, nowMs: number): number => {
   const [, sign, length] = /^now(?:([+-])(\w+))?$/.exec(text) ?? []
   return length === undefined ? nowMs : nowMs + (sign === '-' ? -1 : 1) * 1000 * secondsOf(length)
 }

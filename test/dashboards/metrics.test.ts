@@ -72,10 +72,10 @@ test('sums are by labels that the metric has', () => {
   const wrong = EXPRESSIONS.flatMap(expr =>
     [...expr.matchAll(/by \(([^)]+)\) \((?:rate\()?(\w+)/g)].flatMap(([, labels = '', name = '']) => {
       const known = scraped.get(name)
-      // Prometheus itself adds the job.
+      // Prometheus itself adds the instance.
       return labels
         .split(', ')
-        .filter(label => known !== undefined && label !== 'job' && !known.has(label))
+        .filter(label => known !== undefined && label !== 'instance' && !known.has(label))
         .map(label => `${name} has no ${label}`)
     }),
   )
