@@ -2,16 +2,21 @@
  * One gRPC call: who calls is checked before anything of its message is kept, the message is read within bounds, the
  * method answers, and the status goes out behind it. A call that is over (answered, cancelled, late) stays over.
  */
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import type { Logger } from 'pino'
 import type { Principal } from '../../../collector/principal.ts'
 import { grpcCallFailed } from '../../events.ts'
 import { DoorError } from '../door-error.ts'
+import type { Connection } from './connection.ts'
+import type { StreamHandler } from './connection-state.ts'
 import { frame, HEAD_BYTES, timeoutMs, unframe } from './framing.ts'
-import { GRPC, type GrpcCode, GrpcError, type GrpcMethod, type GrpcMethods } from './rpc.ts'
+import { encodeFields } from './hpack.ts'
+import type { RequestHeaders } from './request-headers.ts'
+import { type Answering, GRPC, type GrpcCode, GrpcError, type GrpcMethod, type GrpcMethods } from './rpc.ts'
+import type { Stream } from './streams.ts'
 
 /** Of one message; ext_authz may carry the beginning of a body. */
 const MESSAGE_BYTES_MAX = 256 * 1024
+export const CONTENT_BYTES_MAX = HEAD_BYTES + MESSAGE_BYTES_MAX
 /** Of all messages that have not arrived whole yet. */
 const UNDERWAY_BYTES_MAX = 64 * 2 ** 20
 /** A call without a deadline, or with a later one, is over after so long. */
@@ -19,10 +24,15 @@ const CALL_MS_MAX = 10_000
 
 const TOKEN_HEADER = 'x-quotacast-token'
 const BEARER = /^bearer +(\S+)$/i
-const NO_ERROR = 0
 
-const ANSWER = [':status', '200', 'content-type', 'application/grpc', 'grpc-accept-encoding', 'identity']
-const OK_TRAILERS = { 'grpc-status': String(GRPC.ok) }
+/** `:status 200` is the eighth field of HPACK's static table. */
+const STATUS_200 = Buffer.from([0x80 | 8])
+const HEAD_FIELDS = [
+  ['content-type', 'application/grpc'],
+  ['grpc-accept-encoding', 'identity'],
+] as const
+const HEAD = Buffer.concat([STATUS_200, encodeFields(HEAD_FIELDS)])
+const OK_TRAILERS = encodeFields([['grpc-status', String(GRPC.ok)]])
 
 export interface CallDeps {
   methods: GrpcMethods
@@ -31,53 +41,109 @@ export interface CallDeps {
   logger: Logger
 }
 
-/** Serves the streams that it is given; they share one bound of memory. */
-export function createCallServer(deps: CallDeps): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => void {
-  const underway = { bytes: 0 }
+/** What is kept of a call while it is under way. */
+export interface Call {
+  readonly connection: Connection<Call>
+  readonly handle: (message: Uint8Array) => Answering
+  /** On the clock of `nowMs`. */
+  readonly deadlineMs: number
+  /** What of the message is there, where it comes in parts. */
+  parts: Buffer[]
+  bytes: number
+}
+
+export interface Calls {
+  /** Serves the streams of one connection; all of them share one bound of memory. */
+  handlerOf(connection: () => Connection<Call>): StreamHandler<Call>
+  /** Ends the calls whose deadline has passed. */
+  endLate(connection: Connection<Call>, nowMs: number): void
+}
+
+export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
+  let underwayBytes = 0
   let lastFailure = ''
-  const serve = async (stream: ServerHttp2Stream, headers: IncomingHttpHeaders) => {
-    const handle = admit(deps, headers)
-    const message = await readMessage(stream, underway)
-    // Nothing is spent for whoever has given up.
-    if (isOver(stream)) return
-    const answer = await handle(message)
-    if (!isOver(stream)) succeed(stream, answer)
+  const leave = (call: Call | null) => {
+    if (call === null) return
+    underwayBytes -= call.bytes
+    call.bytes = 0
+    call.parts = []
   }
-  const fail = (stream: ServerHttp2Stream, error: unknown) => {
-    if (isOver(stream)) return
+  const fail = (connection: Connection<Call>, stream: Stream<Call>, error: unknown) => {
+    leave(stream.own)
+    if (stream.isOver) return
     const { code, message } = statusOf(error, deps.logger)
     const failure = `${code} ${message}`
     grpcCallFailed(deps.logger, { code, reason: message }, failure !== lastFailure)
     lastFailure = failure
-    stream.respond([...ANSWER, 'grpc-status', String(code), 'grpc-message', encodeURI(message)], { endStream: true })
-    // What its sender still has to say is not waited for.
-    stream.close(NO_ERROR)
+    connection.refuse(stream, failureBlock(code, message))
   }
-  return (stream, headers) => {
-    // A peer that breaks off is none of our failures.
-    stream.on('error', () => undefined)
-    const deadline = setTimeout(() => fail(stream, late()), deadlineMs(headers))
-    stream.on('close', () => clearTimeout(deadline))
-    serve(stream, headers).catch((error: unknown) => fail(stream, error))
+  const succeed = (connection: Connection<Call>, stream: Stream<Call>, answer: Uint8Array) =>
+    connection.answer(stream, { head: HEAD, content: frame(answer), trailers: OK_TRAILERS })
+  const make = (stream: Stream<Call>, { connection, handle }: Call, body: Buffer) => {
+    const answer = handle(unframe(body))
+    if (!(answer instanceof Promise)) return succeed(connection, stream, answer)
+    answer.then(
+      bytes => succeed(connection, stream, bytes),
+      (error: unknown) => fail(connection, stream, error),
+    )
+  }
+  const keep = (call: Call, part: Buffer) => {
+    // A copy, so that what came with it goes.
+    call.parts.push(Buffer.from(part))
+    call.bytes += part.length
+    underwayBytes += part.length
+    if (call.bytes > CONTENT_BYTES_MAX) throw tooMuch(`A message is at most ${MESSAGE_BYTES_MAX} bytes long.`)
+    if (underwayBytes > UNDERWAY_BYTES_MAX) throw tooMuch('Too many bytes are under way.')
+  }
+  return {
+    handlerOf: connection => ({
+      opened(stream) {
+        try {
+          const handle = admit(deps, stream.headers)
+          const deadlineMs = deps.nowMs() + callMs(stream.headers)
+          stream.own = { connection: connection(), handle, deadlineMs, parts: [], bytes: 0 }
+        } catch (error) {
+          fail(connection(), stream, error)
+        }
+      },
+      received(stream, part, isLast) {
+        const call = stream.own
+        if (call === null) return
+        try {
+          if (isLast && call.bytes === 0) return make(stream, call, part)
+          keep(call, part)
+          if (!isLast) return
+          const body = Buffer.concat(call.parts)
+          leave(call)
+          make(stream, call, body)
+        } catch (error) {
+          fail(call.connection, stream, error)
+        }
+      },
+      lost: stream => leave(stream.own),
+    }),
+    endLate(connection, nowMs) {
+      for (const stream of connection.streams.values()) {
+        if (stream.own === null || stream.own.deadlineMs > nowMs) continue
+        // An answer that is not taken is late, too.
+        if (stream.unsent !== null) connection.cancel(stream)
+        else fail(connection, stream, new GrpcError(GRPC.deadlineExceeded, 'The deadline has passed.'))
+      }
+    },
   }
 }
 
-const late = () => new GrpcError(GRPC.deadlineExceeded, 'The deadline has passed.')
+const tooMuch = (message: string) => new GrpcError(GRPC.resourceExhausted, message)
 
-const isOver = (stream: ServerHttp2Stream) => stream.destroyed || stream.closed || stream.headersSent
-
-function deadlineMs(headers: IncomingHttpHeaders): number {
-  const asked = headers['grpc-timeout']
-  return Math.min(CALL_MS_MAX, typeof asked === 'string' ? (timeoutMs(asked) ?? CALL_MS_MAX) : CALL_MS_MAX)
+function callMs(headers: RequestHeaders): number {
+  const asked = headers.get('grpc-timeout')
+  return asked === undefined ? CALL_MS_MAX : Math.min(CALL_MS_MAX, timeoutMs(asked) ?? CALL_MS_MAX)
 }
 
 /** The method, for a caller who may use it. Throws `GrpcError`. */
-function admit(
-  { methods, verify }: CallDeps,
-  headers: IncomingHttpHeaders,
-): (message: Uint8Array) => Promise<Uint8Array> {
-  const path = headers[':path'] ?? ''
-  if (headers[':method'] !== 'POST' || headers['content-type']?.startsWith('application/grpc') !== true) {
+function admit({ methods, verify }: CallDeps, headers: RequestHeaders): (message: Uint8Array) => Answering {
+  const path = headers.get(':path') ?? ''
+  if (headers.get(':method') !== 'POST' || headers.get('content-type')?.startsWith('application/grpc') !== true) {
     throw new GrpcError(GRPC.internal, 'This port speaks gRPC only.')
   }
   const method = methods.get(path)
@@ -89,11 +155,10 @@ function admit(
 
 function principalOf(
   { access }: GrpcMethod & { access: 'check' },
-  headers: IncomingHttpHeaders,
+  headers: RequestHeaders,
   verify: CallDeps['verify'],
 ): Principal {
-  const own = headers[TOKEN_HEADER]
-  const token = typeof own === 'string' ? own : BEARER.exec(headers.authorization ?? '')?.[1]
+  const token = headers.get(TOKEN_HEADER) ?? BEARER.exec(headers.get('authorization') ?? '')?.[1]
   if (token === undefined) {
     throw new GrpcError(GRPC.unauthenticated, `A token is needed, as the metadata ${TOKEN_HEADER}.`)
   }
@@ -103,39 +168,9 @@ function principalOf(
   throw new GrpcError(GRPC.permissionDenied, `The token ${principal.name} lacks the scope ${access}.`)
 }
 
-/** The message; never settles for a call that was broken off. Rejects with `GrpcError`. */
-function readMessage(stream: ServerHttp2Stream, underway: { bytes: number }): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  const leave = () => {
-    underway.bytes -= bytes
-    bytes = 0
-  }
-  return new Promise((resolve, reject) => {
-    const refuse = (message: string) => reject(new GrpcError(GRPC.resourceExhausted, message))
-    stream.on('data', (chunk: Buffer) => {
-      chunks.push(chunk)
-      bytes += chunk.length
-      underway.bytes += chunk.length
-      if (bytes > MESSAGE_BYTES_MAX + HEAD_BYTES) refuse(`A message is at most ${MESSAGE_BYTES_MAX} bytes long.`)
-      else if (underway.bytes > UNDERWAY_BYTES_MAX) refuse('Too many bytes are under way.')
-    })
-    stream.on('end', () => {
-      leave()
-      try {
-        resolve(unframe(chunks))
-      } catch (error) {
-        reject(error)
-      }
-    })
-    stream.on('close', leave)
-  })
-}
-
-function succeed(stream: ServerHttp2Stream, answer: Uint8Array): void {
-  stream.respond(ANSWER, { waitForTrailers: true })
-  stream.on('wantTrailers', () => stream.sendTrailers(OK_TRAILERS))
-  stream.end(frame(answer))
+function failureBlock(code: GrpcCode, message: string): Buffer {
+  const fields = encodeFields([...HEAD_FIELDS, ['grpc-status', String(code)], ['grpc-message', encodeURI(message)]])
+  return Buffer.concat([STATUS_200, fields])
 }
 
 const CODE_BY_STATUS: Readonly<Record<DoorError['statusCode'], GrpcCode>> = {

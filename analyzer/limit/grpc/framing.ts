@@ -17,9 +17,7 @@ export function frame(message: Uint8Array): Buffer {
 }
 
 /** The one message of a whole unary request. Throws `GrpcError`. */
-export function unframe(chunks: readonly Buffer[]): Buffer {
-  const [first] = chunks
-  const body = chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks)
+export function unframe(body: Buffer): Buffer {
   if (body.length < HEAD_BYTES) throw new GrpcError(GRPC.invalidArgument, 'The call ended before its message.')
   // We accept no encoding but identity, and say so in every answer.
   if (body[0] !== 0) throw new GrpcError(GRPC.unimplemented, 'Compressed messages are not taken.')

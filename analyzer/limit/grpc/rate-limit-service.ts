@@ -14,8 +14,14 @@ import type { Principal } from '../../../collector/principal.ts'
 import type { Unit } from '../../usage/units.ts'
 import type { ReadCaller } from '../caller.ts'
 import { answerTo, answerToRefusal, DECISION_ID_HEADER, type DoorAnswer, type DoorAnswerDeps } from '../door-answer.ts'
-import type { Limiter } from '../limiter.ts'
-import { createDescriptorReader, type DescriptorReaderDeps, type Meant, type Statements } from './descriptors.ts'
+import type { Decision, Limiter, Prepared } from '../limiter.ts'
+import {
+  createDescriptorReader,
+  type DescriptorReaderDeps,
+  type Meant,
+  type Statement,
+  type Statements,
+} from './descriptors.ts'
 import {
   CODE,
   type DescriptorStatus,
@@ -23,7 +29,7 @@ import {
   encodeRateLimitResponse,
   type RateLimitRequest,
 } from './rls-messages.ts'
-import type { GrpcMethod } from './rpc.ts'
+import type { Answering, GrpcMethod } from './rpc.ts'
 import { createStatusOf, withCosts } from './statuses.ts'
 
 export interface RateLimitServiceDeps extends DoorAnswerDeps, DescriptorReaderDeps {
@@ -53,13 +59,13 @@ export function createRateLimitMethods(deps: RateLimitServiceDeps): [string, Grp
   ]
 }
 
-async function answer(
+function answer(
   deps: RateLimitServiceDeps,
   { domain }: RateLimitRequest,
   principal: Principal,
-  { each, stated, dims, clientIp, requestId, find }: Statements,
-): Promise<Uint8Array> {
-  const { limiter } = deps
+  statements: Statements,
+): Answering {
+  const { each, dims, clientIp, requestId, find } = statements
   const { tenant, consumer, refusal } = deps.readCaller(find, principal.tenant)
   if (refusal !== null) {
     return respond(
@@ -70,18 +76,44 @@ async function answer(
   dims.tenant = tenant
   dims.consumer = consumer
   if (domain !== '') dims.gateway ??= domain.slice(0, TEXT_CHARACTERS_MAX)
-  const prepared = limiter.prepare({ dims, cost: {}, clientIp, requestId, isDryRun: false })
+  const prepared = deps.limiter.prepare({ dims, cost: {}, clientIp, requestId, isDryRun: false })
+  if (each.some(({ isRecord }) => isRecord)) return answerToRecords(deps, prepared, statements)
+  const decision = deps.limiter.check(withCosts(prepared, each, statements.stated))
+  const tell = (decided: Decision) =>
+    respond(
+      answerTo(decided, deps),
+      statusesOf(deps, prepared, statements, () => decided),
+    )
+  return decision instanceof Promise ? decision.then(tell) : tell(decision)
+}
+
+/** Some statements, or all of them, are of what has been spent. */
+async function answerToRecords(
+  deps: RateLimitServiceDeps,
+  prepared: Prepared,
+  statements: Statements,
+): Promise<Uint8Array> {
+  const { limiter } = deps
+  const { each, stated } = statements
   const records = each.filter(({ isRecord }) => isRecord)
-  const checks = records.length === 0 ? each : each.filter(({ isRecord }) => !isRecord)
-  const recorded = records.length === 0 ? null : await limiter.record(withCosts(prepared, records, stated))
-  const isOnlyRecorded = recorded !== null && checks.length === 0
-  const decision = isOnlyRecorded ? recorded : await limiter.check(withCosts(prepared, checks, stated))
-  const statusOf = createStatusOf(prepared, stated)
-  const statuses = each.map(statement => {
-    const status = statusOf(statement, statement.isRecord ? (recorded ?? decision) : decision)
-    return deps.hasLimitsInStatuses ? status : { ...status, limit: null }
-  })
+  const checks = each.filter(({ isRecord }) => !isRecord)
+  const recorded = await limiter.record(withCosts(prepared, records, stated))
+  const decision = checks.length === 0 ? recorded : await limiter.check(withCosts(prepared, checks, stated))
+  const statuses = statusesOf(deps, prepared, statements, ({ isRecord }) => (isRecord ? recorded : decision))
   return respond(answerTo(decision, deps), statuses)
+}
+
+function statusesOf(
+  { hasLimitsInStatuses }: RateLimitServiceDeps,
+  prepared: Prepared,
+  { each, stated }: Statements,
+  decisionOn: (statement: Statement) => Decision,
+): DescriptorStatus[] {
+  const statusOf = createStatusOf(prepared, stated)
+  return each.map(statement => {
+    const status = statusOf(statement, decisionOn(statement))
+    return hasLimitsInStatuses ? status : { ...status, limit: null }
+  })
 }
 
 const REFUSED: DescriptorStatus = { code: CODE.overLimit, limit: null }

@@ -25,10 +25,13 @@ export class GrpcError extends Error {
   }
 }
 
+/** What a method answers: at once where it can. */
+export type Answering = Uint8Array | Promise<Uint8Array>
+
 /** Takes one message, and answers one. What it throws becomes the status. */
 export type GrpcMethod =
-  | { readonly access: 'open'; handle(message: Uint8Array): Promise<Uint8Array> }
-  | { readonly access: 'check'; handle(message: Uint8Array, principal: Principal): Promise<Uint8Array> }
+  | { readonly access: 'open'; handle(message: Uint8Array): Answering }
+  | { readonly access: 'check'; handle(message: Uint8Array, principal: Principal): Answering }
 
 /** By path: `/package.Service/Method`. */
 export type GrpcMethods = ReadonlyMap<string, GrpcMethod>

@@ -1,21 +1,17 @@
 /**
  * The limiter's gRPC port, on HTTP/2 without TLS: what Envoy and its kin need of gRPC (unary calls, deadlines, keepalive,
- * health) and nothing else, at half the CPU time of the full library.
+ * health) and nothing else. HTTP/2 itself is in connection.ts: in Node's, every call costs more than a decision does.
  */
-import { createServer, type Http2Server, type ServerHttp2Session } from 'node:http2'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, createServer, type Server, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type CallDeps, createCallServer } from './call.ts'
+import { type Call, type CallDeps, type Calls, CONTENT_BYTES_MAX, createCalls } from './call.ts'
+import { type Connection, createConnection } from './connection.ts'
 
 const CONNECTIONS_MAX = 1_000
-const CALLS_PER_CONNECTION_MAX = 1_000
-/** As on the HTTP port. */
-const HEADERS_BYTES_MAX = 32 * 1024
-/** A gateway that gives up on calls in mass resets their streams; far more than that is an attack. */
-const RESET_BURST = 10_000
-const RESETS_PER_SECOND = 1_000
 /** A peer that has not answered a ping by the next one is gone. */
 const KEEPALIVE_MS = 30_000
+/** How late the end of a call's time may be noticed. */
+const DEADLINE_CHECK_MS = 10
 /** What calls under way get at the end before they are cut off. */
 const CLOSE_GRACE_MS = 1_000
 
@@ -33,41 +29,48 @@ interface Address {
   isPortShared?: boolean
 }
 
+interface Peer {
+  readonly socket: Socket
+  readonly connection: Connection<Call>
+}
+
 /** Listens; rejects when it cannot. */
 export async function openGrpcServer(address: Address, deps: CallDeps): Promise<GrpcServer> {
-  const server = createServer({
-    settings: { maxConcurrentStreams: CALLS_PER_CONNECTION_MAX, maxHeaderListSize: HEADERS_BYTES_MAX },
-    streamResetBurst: RESET_BURST,
-    streamResetRate: RESETS_PER_SECOND,
+  const nowMs = () => performance.now()
+  const calls = createCalls({ ...deps, nowMs })
+  const peers = new Set<Peer>()
+  let isClosing = false
+  const server = createServer({ noDelay: true }, socket => {
+    const peer = serve(socket, calls, nowMs, () => isClosing)
+    peers.add(peer)
+    socket.once('close', () => peers.delete(peer))
   })
   server.maxConnections = CONNECTIONS_MAX
-  const sessions = new Set<ServerHttp2Session>()
-  server.on('session', session => {
-    sessions.add(session)
-    // A peer that breaks off is none of our failures.
-    session.on('error', () => undefined)
-    session.once('close', () => sessions.delete(session))
-  })
-  server.on('stream', createCallServer(deps))
   await listen(server, address)
   // A connection that could not be taken; the others go on.
   server.on('error', error => deps.logger.error({ err: error }, 'the gRPC port has a problem'))
-  const stopPinging = keepAlive(sessions)
+  const timers = [
+    setInterval(() => keepAlive(peers), KEEPALIVE_MS),
+    setInterval(() => {
+      for (const { connection } of peers) calls.endLate(connection, nowMs())
+    }, DEADLINE_CHECK_MS),
+  ]
   const { port } = server.address() as AddressInfo
   return {
     port,
     async close() {
-      stopPinging()
+      isClosing = true
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
-      for (const session of sessions) session.close()
+      for (const { connection } of peers) connection.goAway()
       await Promise.race([closed, sleep(CLOSE_GRACE_MS, undefined, { ref: false })])
-      for (const session of sessions) session.destroy()
+      for (const { socket } of peers) socket.destroy()
       await closed
+      for (const timer of timers) clearInterval(timer)
     },
   }
 }
 
-const listen = (server: Http2Server, { host, port, isPortShared = false }: Address): Promise<void> =>
+const listen = (server: Server, { host, port, isPortShared = false }: Address): Promise<void> =>
   new Promise((resolve, reject) => {
     server.once('error', reject)
     server.listen({ host, port, reusePort: isPortShared }, () => {
@@ -76,20 +79,35 @@ const listen = (server: Http2Server, { host, port, isPortShared = false }: Addre
     })
   })
 
-/** Pings every connection and breaks off those whose peer did not answer the last one. Answers how to stop. */
-function keepAlive(sessions: ReadonlySet<ServerHttp2Session>): () => void {
-  const silent = new WeakSet<ServerHttp2Session>()
-  const timer = setInterval(() => {
-    for (const session of sessions) {
-      if (silent.has(session)) {
-        session.destroy()
-      } else if (!session.closed) {
-        silent.add(session)
-        session.ping(error => {
-          if (error === null) silent.delete(session)
-        })
-      }
-    }
-  }, KEEPALIVE_MS)
-  return () => clearInterval(timer)
+/** Carries bytes between the socket and its connection; what is answered in one turn of the event loop goes in one write. */
+function serve(socket: Socket, calls: Calls, nowMs: () => number, isClosing: () => boolean): Peer {
+  let isCutOff = false
+  const flush = () => {
+    const bytes = connection.take()
+    // Who does not read what we say is not read any more, either: so what waits for it is bounded.
+    if (bytes !== null && socket.writable && !socket.write(bytes)) socket.pause()
+    if (isCutOff || (isClosing() && connection.streams.size === 0)) socket.destroySoon()
+  }
+  const connection: Connection<Call> = createConnection({
+    handler: calls.handlerOf(() => connection),
+    contentBytesMax: CONTENT_BYTES_MAX,
+    nowMs,
+    wantsFlush: () => setImmediate(flush),
+  })
+  socket.on('data', bytes => {
+    if (!isCutOff && !connection.receive(bytes)) isCutOff = true
+  })
+  socket.on('drain', () => socket.resume())
+  // A peer that breaks off is none of our failures.
+  socket.on('error', () => undefined)
+  socket.once('close', () => connection.lost())
+  return { socket, connection }
+}
+
+/** Pings every peer and breaks off those who did not answer the last one. */
+function keepAlive(peers: ReadonlySet<Peer>): void {
+  for (const { socket, connection } of peers) {
+    if (connection.isAlive()) connection.ping()
+    else socket.destroy()
+  }
 }

@@ -1,9 +1,12 @@
 import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
+import { connect as connectTcp } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { status } from '@grpc/grpc-js'
 import { pino } from 'pino'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { DoorError } from '../../../../analyzer/limit/door-error.ts'
+import { FRAME, frameOf, PREFACE, settingsFrame } from '../../../../analyzer/limit/grpc/frames.ts'
 import { frame } from '../../../../analyzer/limit/grpc/framing.ts'
 import { createHealth } from '../../../../analyzer/limit/grpc/health.ts'
 import type { GrpcMethod } from '../../../../analyzer/limit/grpc/rpc.ts'
@@ -218,6 +221,78 @@ describe('the end', () => {
     await begun
     await server.close()
     expect((await answer).code).not.toBe(status.OK)
+  })
+})
+
+describe('a peer', () => {
+  const tcp = () => connectTcp(server.port, '127.0.0.1').on('error', () => undefined)
+
+  test('that does not read is not read, and the others are', async () => {
+    await open()
+    const socket = tcp().pause()
+    const ping = frameOf(FRAME.ping, 0, 0, Buffer.alloc(8))
+    socket.write(Buffer.concat([PREFACE, settingsFrame([])]))
+    // Far more than kernels keep for the two of us.
+    const pings = Buffer.concat(Array.from({ length: 4_000 }, () => ping))
+    const isTaken = () => new Promise<boolean>(resolve => socket.write(pings, () => resolve(true)))
+    let taken = 0
+    while (taken < 600 && (await Promise.race([isTaken(), sleep(1_000, false)]))) taken += 1
+    expect(taken).toBeLessThan(600)
+    expect((await client.raw(ECHO, hello)).code).toBe(status.OK)
+    socket.destroy()
+  })
+
+  test('that speaks another protocol is told, and cut off', async () => {
+    await open()
+    const socket = tcp()
+    socket.write('GET / HTTP/1.1\r\n\r\n')
+    const parts: Buffer[] = []
+    socket.on('data', part => parts.push(part))
+    await once(socket, 'close')
+    expect(Buffer.concat(parts).at(-9 - 8 + 3)).toBe(FRAME.goAway)
+  })
+
+  test('that takes no answer is broken off at its deadline', async () => {
+    await open()
+    const session = connectHttp2(`http://127.0.0.1:${server.port}`, { settings: { initialWindowSize: 0 } })
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': ECHO,
+      'content-type': 'application/grpc',
+      'x-quotacast-token': 'gateway',
+      'grpc-timeout': '30m',
+    })
+    stream.on('error', () => undefined)
+    stream.end(frame(hello))
+    const [answer] = await once(stream, 'response')
+    expect(answer[':status']).toBe(200)
+    stream.resume()
+    await once(stream, 'close')
+    expect(stream.rstCode).toBe(8)
+    session.close()
+  })
+
+  test('that is silent for two pings is gone', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    onTestFinished(() => void vi.useRealTimers())
+    await open()
+    const silent = tcp().resume()
+    silent.write(Buffer.concat([PREFACE, settingsFrame([])]))
+    const isGone = once(silent, 'close')
+    const session = connectHttp2(`http://127.0.0.1:${server.port}`)
+    await once(session, 'remoteSettings')
+    // The second time, what it answered to our ping has arrived, too.
+    const roundTrips = async () => {
+      for (let trip = 0; trip < 2; trip += 1) await new Promise<void>(resolve => session.ping(() => resolve()))
+    }
+    await roundTrips()
+    for (let turn = 0; turn < 3; turn += 1) {
+      vi.advanceTimersByTime(30_000)
+      await roundTrips()
+    }
+    await isGone
+    expect(session.closed).toBe(false)
+    session.close()
   })
 })
 
