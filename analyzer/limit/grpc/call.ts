@@ -19,6 +19,8 @@ const MESSAGE_BYTES_MAX = 256 * 1024
 export const CONTENT_BYTES_MAX = HEAD_BYTES + MESSAGE_BYTES_MAX
 /** Of all messages that have not arrived whole yet. */
 const UNDERWAY_BYTES_MAX = 64 * 2 ** 20
+/** What keeping a part takes beside its bytes. */
+const PART_BYTES = 256
 /** A call without a deadline, or with a later one, is over after so long. */
 const CALL_MS_MAX = 10_000
 
@@ -64,7 +66,7 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
   let lastFailure = ''
   const leave = (call: Call | null) => {
     if (call === null) return
-    underwayBytes -= call.bytes
+    underwayBytes -= call.bytes + call.parts.length * PART_BYTES
     call.bytes = 0
     call.parts = []
   }
@@ -91,7 +93,7 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
     // A copy, so that what came with it goes.
     call.parts.push(Buffer.from(part))
     call.bytes += part.length
-    underwayBytes += part.length
+    underwayBytes += part.length + PART_BYTES
     if (call.bytes > CONTENT_BYTES_MAX) throw tooMuch(`A message is at most ${MESSAGE_BYTES_MAX} bytes long.`)
     if (underwayBytes > UNDERWAY_BYTES_MAX) throw tooMuch('Too many bytes are under way.')
   }

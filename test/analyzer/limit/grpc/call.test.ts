@@ -1,0 +1,31 @@
+import { expect, test } from 'vitest'
+import { type Call, createCalls } from '../../../../analyzer/limit/grpc/call.ts'
+import type { Connection } from '../../../../analyzer/limit/grpc/connection.ts'
+import type { Stream } from '../../../../analyzer/limit/grpc/streams.ts'
+import { silent } from '../call-records.ts'
+
+const PATH = '/a.B/Open'
+
+test('messages in many tiny parts take no more memory than large ones', () => {
+  const methods = new Map([[PATH, { access: 'open', handle: () => new Uint8Array() } as const]])
+  const calls = createCalls({ methods, verify: () => null, logger: silent, nowMs: () => 0 })
+  const refused = new Set<Stream<Call>>()
+  const connection = { refuse: (stream: Stream<Call>) => refused.add(stream) } as unknown as Connection<Call>
+  const handler = calls.handlerOf(() => connection)
+  const headers = new Map([
+    [':path', PATH],
+    [':method', 'POST'],
+    ['content-type', 'application/grpc'],
+  ])
+  const byte = Buffer.from([0])
+  let parts = 0
+  for (let id = 1; refused.size === 0 && parts < 1e6; id += 2) {
+    const windows = { receiveWindow: 0, sendWindow: 0 }
+    const stream: Stream<Call> = { id, headers, own: null, ...windows, isReceived: false, isOver: false, unsent: null }
+    handler.opened(stream)
+    for (let part = 0; part < 200_000 && refused.size === 0; part += 1, parts += 1)
+      handler.received(stream, byte, false)
+  }
+  // An array buffer of its own and a place in a list are far more than the byte.
+  expect(parts).toBeLessThan(500_000)
+})
