@@ -11,7 +11,7 @@ import { authenticate } from './http-access.ts'
 import { type Handled, lookFirst } from './http-connections.ts'
 import { toProblem } from './http-problems.ts'
 import type { RecordRequest } from './http-telemetry.ts'
-import { createAnswerWriter, REQUEST_BYTES_MAX, readRequest } from './http-wire.ts'
+import { createAnswerWriter, createRequestReader, REQUEST_BYTES_MAX } from './http-wire.ts'
 
 export interface QuickDeps {
   routes: readonly QuickRoute[]
@@ -25,10 +25,11 @@ export interface QuickDeps {
 /** Puts the routes before those of a server that does not listen yet. */
 export function serveQuickly(server: FastifyInstance, { verify, record, log, keepAliveMs, ...deps }: QuickDeps): void {
   const routes = new Map(deps.routes.map(route => [`${route.method} ${route.path} HTTP/1.1`, route]))
+  const read = createRequestReader(routes)
   const write = createAnswerWriter(keepAliveMs)
   const handle = (bytes: Buffer): Handled => {
     const beganMs = performance.now()
-    const request = readRequest(bytes, routes)
+    const request = read(bytes)
     if (typeof request === 'string') return request
     const { route, fields, body } = request
     const { method, path } = route

@@ -30,36 +30,55 @@ export interface WireRequest<Route> {
   body: string
 }
 
+/** What comes before the body. */
+interface Head<Route> extends Omit<WireRequest<Route>, 'body'> {
+  readonly bodyBytes: number
+}
+
 /**
- * Reads a request to one of `routes`, by the first line of it. `partial` is one whose rest may still come; no more than
- * `REQUEST_BYTES_MAX` ever are.
+ * Reads requests to `routes`, which are found by the first line. `partial` is one whose rest may still come; no more
+ * than `REQUEST_BYTES_MAX` ever are.
  */
-export function readRequest<Route>(
-  bytes: Buffer,
+export function createRequestReader<Route>(
   routes: ReadonlyMap<string, Route>,
-): WireRequest<Route> | 'partial' | 'unusual' {
-  const head = bytes.toString('latin1', 0, HEAD_BYTES_MAX)
-  const lineEnd = head.indexOf('\r\n')
-  const route = routes.get(head.slice(0, Math.max(0, lineEnd)))
-  if (route === undefined) return 'unusual'
-  const fieldsEnd = head.indexOf('\r\n\r\n', lineEnd)
-  if (fieldsEnd === -1) return bytes.length < HEAD_BYTES_MAX ? 'partial' : 'unusual'
-  const fields = readFields(head, lineEnd + 2, fieldsEnd + 2)
-  const length = fields === null ? null : bodyLength(fields, head.startsWith('POST'))
-  if (fields === null || length === null) return 'unusual'
-  const bodyStart = fieldsEnd + 4
-  const missing = bodyStart + length - bytes.length
-  if (missing > 0) return 'partial'
-  // More than one request was sent before the answer to the first.
-  if (missing < 0) return 'unusual'
-  return { route, fields, body: bytes.toString('utf8', bodyStart) }
+): (bytes: Buffer) => WireRequest<Route> | 'partial' | 'unusual' {
+  // Clients that say in the body what they ask say the same before it again and again.
+  let last: { text: string; head: Head<Route> } | null = null
+  const readHead = (text: string): Head<Route> | null => {
+    const lineEnd = text.indexOf('\r\n')
+    const route = routes.get(text.slice(0, lineEnd))
+    const isPost = text.startsWith('POST')
+    const fields = readFields(text, lineEnd + 2)
+    const bodyBytes = fields === null ? null : bodyLength(fields, isPost)
+    if (route === undefined || fields === null || bodyBytes === null) return null
+    const head = { route, fields, bodyBytes }
+    if (isPost) last = { text, head }
+    return head
+  }
+  return bytes => {
+    const start = bytes.toString('latin1', 0, HEAD_BYTES_MAX)
+    const end = start.indexOf('\r\n\r\n')
+    if (end === -1) {
+      const isOurs = routes.has(start.slice(0, Math.max(0, start.indexOf('\r\n'))))
+      return isOurs && bytes.length < HEAD_BYTES_MAX ? 'partial' : 'unusual'
+    }
+    const bodyStart = end + 4
+    const text = start.slice(0, bodyStart - 2)
+    const head = last?.text === text ? last.head : readHead(text)
+    if (head === null) return 'unusual'
+    const missing = bodyStart + head.bodyBytes - bytes.length
+    if (missing > 0) return 'partial'
+    // More than one request was sent before the answer to the first.
+    if (missing < 0) return 'unusual'
+    return { route: head.route, fields: head.fields, body: bytes.toString('utf8', bodyStart) }
+  }
 }
 
 /** Null where a field is malformed, comes twice, or changes the framing. */
-function readFields(head: string, start: number, end: number): Fields | null {
+function readFields(head: string, start: number): Fields | null {
   const fields = new Fields()
   FIELD.lastIndex = start
-  while (FIELD.lastIndex < end) {
+  while (FIELD.lastIndex < head.length) {
     const field = FIELD.exec(head)
     if (field === null) return null
     const [, name = '', value = ''] = field

@@ -2,13 +2,20 @@ import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { createAnswerWriter, readRequest } from '../../deploy/http-wire.ts'
+import { createAnswerWriter, createRequestReader } from '../../deploy/http-wire.ts'
 
 const routes = new Map([
   ['POST /v1/check HTTP/1.1', 'check'],
   ['GET /v1/auth HTTP/1.1', 'auth'],
 ])
-const read = (text: string) => readRequest(Buffer.from(text, 'latin1'), routes)
+/** Whoever is asked a second time must say the same. */
+function read(text: string) {
+  const reader = createRequestReader(routes)
+  const bytes = Buffer.from(text, 'latin1')
+  const first = reader(bytes)
+  expect(reader(bytes)).toEqual(first)
+  return first
+}
 const check = (...fields: string[]) =>
   `POST /v1/check HTTP/1.1\r\nhost: a\r\n${fields.map(field => `${field}\r\n`).join('')}\r\n{}`
 const JSON_FIELDS = ['content-type: application/json', 'content-length: 2']
