@@ -5,6 +5,7 @@ import { UNSEEN_SCORE, type UnusualUse, unseenScore, unusualUse } from '../forec
 import { subjectMap } from '../policy/subject.ts'
 import type { ResettingQuota } from '../tick/followed-quota.ts'
 import { readSubjectHours, type SubjectHours } from '../tick/subject-hours.ts'
+import type { Unit } from '../usage/units.ts'
 import { readUnseen, type Trait, type Unseen } from '../usage/unseen.ts'
 import { quotaAsked, RequestError } from './request-error.ts'
 import { orNull, SubjectAnswer } from './schema.ts'
@@ -13,6 +14,8 @@ import { parseInstant } from './times.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
+/** Cost is counted in millionths of the currency. */
+const MICROS = 1_000_000
 /** Further back too little lies before what is looked at. */
 const LOOK_BACK_MS_MAX = 7 * DAY_MS
 /** What is known of a subject: models by the hour of three weeks, networks call by call of one. */
@@ -114,9 +117,12 @@ async function answer(deps: QuotaQueryDeps, query: Query, own: string | null): P
 const traitsOf = ({ per }: ResettingQuota): Trait[] =>
   per.some(({ field }) => field === 'model') ? ['network'] : ['model', 'network']
 
+/** Whole units, and money in the currency. */
+const inWords = (amount: number, unit: Unit): string =>
+  unit === 'cost' ? (amount / MICROS).toFixed(2) : String(Math.round(amount))
+
 function unusualHours({ subject, history }: SubjectHours, { unit }: ResettingQuota, sinceMs: number): Anomaly[] {
   return unusualUse(history, sinceMs).map(({ fromMs, toMs, used, expected, score }: UnusualUse) => {
-    const [low, high] = [Math.round(expected.low), Math.round(expected.high)]
     return {
       subject,
       kind: score > 0 ? 'too_much' : 'too_little',
@@ -126,7 +132,7 @@ function unusualHours({ subject, history }: SubjectHours, { unit }: ResettingQuo
       used,
       expected,
       value: null,
-      why: `${Math.round(used)} ${unit} in ${(toMs - fromMs) / HOUR_MS} h, where ${low} to ${high} would have been usual.`,
+      why: `${inWords(used, unit)} ${unit} in ${(toMs - fromMs) / HOUR_MS} h, where ${inWords(expected.low, unit)} to ${inWords(expected.high, unit)} would have been usual.`,
     }
   })
 }

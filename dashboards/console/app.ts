@@ -41,6 +41,11 @@ export function App() {
 function Frame({ session }: { session: SessionAnswer }) {
   const route = useRoute()
   useEffect(connectLive, [])
+  // The menu of a phone is wider than the phone.
+  useEffect(
+    () => document.querySelector('nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' }),
+    [route.page],
+  )
   const { page } = PAGES[route.page] ?? { page: UnknownPage }
   const who = session.tenant === null ? session.name : `${session.name} · ${session.tenant}`
   const skip = (event: Event) => {

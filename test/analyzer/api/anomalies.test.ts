@@ -12,6 +12,7 @@ const hourMs = nowMs - 30 * 60_000
 const quotas = [
   resettingQuota({ name: 'tokens', unit: 'total_tokens' }),
   resettingQuota({ name: 'per-model', unit: 'total_tokens', per: ['tenant', 'consumer', 'model'] }),
+  resettingQuota({ name: 'spending', unit: 'cost' }),
   resettingQuota({ name: 'everybody', per: [] }),
 ]
 
@@ -23,7 +24,10 @@ beforeAll(async () => {
   server = await testServer([createAnomalyRoutes(deps)])
   const hours = Array.from({ length: 20 * 24 }, (_, index) => hourMs - (index + 1) * HOUR_MS + 1)
   const usual = hours.flatMap(startedAtMs =>
-    Array.from({ length: 4 }, () => ({ startedAtMs, total_tokens: 25, model: 'small', client_ip: '203.0.113.0' })),
+    Array.from({ length: 4 }, () => ({
+      ...{ startedAtMs, total_tokens: 25, cost_micros: 20_000 },
+      ...{ model: 'small', client_ip: '203.0.113.0' },
+    })),
   )
   await storeCalls(testStore.store, [
     ...usual.map(call => ({ ...call, consumer: 'wild' })),
@@ -35,6 +39,7 @@ beforeAll(async () => {
       startedAtMs: hourMs - 3 * HOUR_MS,
       consumer: 'wild',
       total_tokens: 2_000,
+      cost_micros: 3_000_000,
       model: 'small',
       client_ip: '192.0.2.0',
     },
@@ -68,6 +73,12 @@ test('use, models and networks that the past does not explain are told', async (
   expect(much.expected.high).toBeLessThan(200)
   expect(much.why).toContain('2100 total_tokens in 1 h')
   expect(body).toMatchObject({ subjectsInAll: 4 })
+})
+
+test('money is told in the currency, and not in millionths of it', async () => {
+  const { anomalies } = (await get('/v1/anomalies?quota=spending')).body
+  const much = anomalies.find(({ kind }: Told) => kind === 'too_much')
+  expect(much).toMatchObject({ used: 3_080_000, why: expect.stringContaining('3.08 cost in 1 h') })
 })
 
 test('what was before is not told again', async () => {
