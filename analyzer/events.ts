@@ -7,6 +7,7 @@ import type { Logger } from 'pino'
 
 const meter = metrics.getMeter('quotacast.analyzer')
 
+const REASON_CHARACTERS_MAX = 200
 /** A tick is due every five seconds: quantiles of shorter ones need bounds below that. */
 const TICK_BUCKETS_SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
 const tickSeconds = meter.createHistogram('quotacast_tick_seconds', {
@@ -207,9 +208,12 @@ export function usageReconciled(
   else log.debug(corrections, 'usage is what the store holds')
 }
 
+/** What the store says of a statement, without the statement. */
+const briefOf = (reason: string): string => (reason.split(' in scope ')[0] ?? '').slice(0, REASON_CHARACTERS_MAX)
+
 /** Counters could not be compared with the store; tried again later. */
 export function reconcilingSkipped(log: Logger, reason: string, isNew: boolean): void {
-  if (isNew) log.warn({ reason }, 'usage is not compared with the store')
+  if (isNew) log.info({ reason: briefOf(reason) }, 'usage is not compared with the store yet')
 }
 
 /** Records were lost to the settler: it rebuilds from the store. */
@@ -223,9 +227,10 @@ export function checksRebuilt(log: Logger, buckets: number): void {
   log.info({ buckets }, 'counters are new or were lost: what checks had spent is looked up in the sums of decisions')
 }
 
-/** It could not be looked up; tried again. Logged when the reason changes. */
+/** It could not be looked up; tried again. Logged when the reason changes: at the first start the store needs a moment. */
 export function checksNotRebuilt(log: Logger, reason: string, isNew: boolean): void {
-  if (isNew) log.warn({ reason }, 'counters are new or were lost, and what checks had spent cannot be looked up yet')
+  if (isNew)
+    log.info({ reason: briefOf(reason) }, 'counters are new or were lost: what checks had spent is not looked up yet')
 }
 
 /** Counters are behind what was applied to them: they were lost, or an older copy is in their place. */

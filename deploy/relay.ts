@@ -13,10 +13,16 @@ const TIMEOUT_MS = 20_000
 /** A page of rejections holds inputs of up to 64 KiB. */
 const BODY_BYTES_MAX = 16 * 2 ** 20
 
-/** The other role is away, too slow, too busy or too verbose. */
+/** The other role is away, too slow or too busy. */
 class RelayError extends Error {
   readonly statusCode = 503
   readonly code = 'ROLE_UNAVAILABLE'
+}
+
+/** The caller can ask for less. */
+class LongAnswerError extends Error {
+  readonly statusCode = 400
+  readonly code = 'ANSWER_TOO_LONG'
 }
 
 export interface RelayOptions {
@@ -36,6 +42,7 @@ export function createRelayRoutes({ role, url, paths }: RelayOptions): Routes {
       const { status, type, body } = await ask(`${url}${request.routeOptions.url}${queryOf(request)}`, tokenOf(request))
       return reply.code(status).type(type).send(body)
     } catch (cause) {
+      if (cause instanceof LongAnswerError) throw cause
       throw new RelayError(`the ${role} does not answer`, { cause })
     } finally {
       underWay--
@@ -43,7 +50,7 @@ export function createRelayRoutes({ role, url, paths }: RelayOptions): Routes {
   }
   const schema = {
     summary: `As the ${role} answers it`,
-    description: `The ${role}'s own \`/openapi.json\` describes it. 503 with \`ROLE_UNAVAILABLE\` while it is away.`,
+    description: `The ${role}'s own \`/openapi.json\` describes it. 503 with \`ROLE_UNAVAILABLE\` while it is away, 400 with \`ANSWER_TOO_LONG\` beyond ${BODY_BYTES_MAX / 2 ** 20} MiB.`,
     tags: ['relayed'],
   }
   return server => {
@@ -66,7 +73,10 @@ async function ask(url: string, token: string) {
   let bytes = 0
   for await (const part of response.body ?? []) {
     bytes += part.length
-    if (bytes > BODY_BYTES_MAX) throw new RelayError(`its answer is longer than ${BODY_BYTES_MAX} bytes`)
+    if (bytes > BODY_BYTES_MAX)
+      throw new LongAnswerError(
+        `the answer of ${new URL(url).pathname} is longer than ${BODY_BYTES_MAX} bytes: ask for less`,
+      )
     parts.push(part)
   }
   return {

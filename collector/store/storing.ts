@@ -8,6 +8,7 @@ import type { CallLog, LogLag } from '../log/call-log.ts'
 import { auditStore, type StoreAudit } from './audit.ts'
 import { migrate } from './migrate.ts'
 import type { Store } from './open.ts'
+import { StoreError } from './store-error.ts'
 import { createWriter, type Writer, type WriterStatus } from './writer.ts'
 
 const PREPARE_BACKOFF_MS_MIN = 100
@@ -88,8 +89,11 @@ function prepareWriter({ log, store, labelColumns, logger, now }: StoringDeps) {
         writer = createWriter({ log, store, labelColumns, logger: logger.child({ part: 'writer' }), now })
         return
       } catch (err) {
-        waitingFor = err instanceof Error ? err.message : String(err)
-        logger.warn({ err, backoffMs }, 'the store is not ready; calls are kept in the log')
+        const reason = err instanceof Error ? err.message : String(err)
+        // At the first start the engine needs a moment; what does not pass by itself is an error.
+        const level = err instanceof StoreError ? 'error' : 'info'
+        if (reason !== waitingFor) logger[level]({ reason }, 'waiting for the store; calls are kept in the log')
+        waitingFor = reason
         await sleep(backoffMs, undefined, { signal: closing.signal }).catch(() => undefined)
         backoffMs = Math.min(2 * backoffMs, PREPARE_BACKOFF_MS_MAX)
       }

@@ -27,13 +27,14 @@ const limiter = await serve(
         tenant: principalOf(request).tenant,
         query: request.query,
       })),
+    scope => void scope.get('/v1/long', { config: { access: 'read' } }, () => 'x'.repeat(17 * 2 ** 20)),
   ],
   ['acme-token'],
 )
 const url = await listen(limiter, { host: '127.0.0.1', port })
 const analyzer = await serve(
   'analyzer',
-  [createRelayRoutes({ role: 'limiter', url, paths: ['/v1/explain'] })],
+  [createRelayRoutes({ role: 'limiter', url, paths: ['/v1/explain', '/v1/long'] })],
   ['acme-token', 'all-token'],
 )
 afterAll(async () => {
@@ -51,6 +52,15 @@ test('another role answers as it would answer the caller itself', async () => {
 test('what it refuses is refused, and without a token nothing is asked', async () => {
   expect((await explain('all-token')).statusCode).toBe(401)
   expect((await analyzer.inject('/v1/explain')).statusCode).toBe(401)
+})
+
+test('an answer that is too long is told as that', async () => {
+  const answer = await analyzer.inject({ url: '/v1/long', headers: { authorization: 'Bearer acme-token' } })
+  expect(answer.json()).toMatchObject({
+    status: 400,
+    code: 'ANSWER_TOO_LONG',
+    detail: expect.stringContaining('/v1/long is longer than'),
+  })
 })
 
 test('while it is away, that is said', async () => {
