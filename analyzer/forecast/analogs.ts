@@ -39,7 +39,11 @@ export const periodsKnown = (history: History, atMs: number, windowMs: number): 
   Math.floor((atMs - firstUseMs(history)) / periodMsOf(windowMs) + 1e-9)
 
 /** The path source: it has nothing to fit. */
-export const analogs: PathSource = { name: 'analogs', fit: history => ask => analogPaths(history, ask) }
+export const analogs: PathSource = {
+  name: 'analogs',
+  isStraight: false,
+  fit: history => ask => analogPaths(history, ask),
+}
 
 /** Paths by scaled analogs, or `null` when not one earlier period is known. */
 export function analogPaths(history: History, ask: PathAsk): Paths | null {

@@ -23,7 +23,7 @@ const STEPS_MIN = 48
 /** Most steps that a path is walked; what is beyond repeats the mean of its last week. */
 const WALK_STEPS_MAX = 768
 /** Paths of each variant: as many as this many steps allow, within bounds. */
-const WALKED_STEPS = 3_600
+const WALKED_STEPS = 3_000
 const PATHS = { min: 10, max: 40 }
 /** The same for walks from earlier instants, of which only a few quantiles of the total are scored. */
 const WALKED_STEPS_BACK = 200
@@ -234,6 +234,7 @@ function meanOf(values: Float64Array): number {
 /** The path source: fit once, walked from wherever it is asked. */
 export const autoregression: PathSource = {
   name: 'autoregression',
+  isStraight: false,
   fit: (history, fitAsk) => {
     const fitted = fitAutoregression(history, fitAsk)
     return ask => fitted && walkAutoregression(fitted, history, ask)

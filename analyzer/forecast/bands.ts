@@ -1,7 +1,10 @@
 /** What each coming step will ask for, as quantiles: the forecast as a chart shows it. */
 import type { History } from './history.ts'
-import { drawAll, fitMix, mixPaths } from './mix.ts'
+import { drawAll, type Evidence, fitMix, mixPaths, SOURCES } from './mix.ts'
 import { weightedQuantiles } from './paths.ts'
+
+/** Of single steps the outer quantiles are told by whoever counts at all: who was wrong before must not. */
+const OF_STEPS: Evidence = { power: 5, priorOrigins: 4 }
 
 export interface BandAsk {
   fromMs: number
@@ -16,8 +19,10 @@ export function demandBands(history: History, { fromMs, stepMs, steps, levels }:
   const leftMs = steps * stepMs
   const ask = { atMs: fromMs, leftMs, windowMs: leftMs, knots: steps }
   const bands = levels.map(() => new Float64Array(steps))
-  const fit = fitMix(history, ask)
-  const paths = mixPaths(drawAll(fit, ask), fit.weights)
+  const fit = fitMix(history, ask, OF_STEPS)
+  const drawn = drawAll(fit, ask)
+  const bent = drawn.map((paths, source) => (SOURCES[source]?.isStraight ? null : paths))
+  const paths = mixPaths(bent, fit.weights) ?? mixPaths(drawn, fit.weights)
   if (!paths) return bands
   const { totals, weights } = paths
   const perStep = new Float64Array(weights.length)

@@ -4,10 +4,20 @@
  * series: every amount is a ratio. Whatever depends on the limit rises or falls with it, never both, so that a model
  * that is monotone in these is monotone in the limit.
  */
+import { periodMsOf } from './analogs.ts'
 import { CURVE_MEDIAN, quantilesBetween, scoreOf } from './curve.ts'
 import { firstUseMs, type History, totalBetween } from './history.ts'
 import { SOURCES } from './mix.ts'
-import { mixedCurve, type Outlook, pastQuantiles, sourceCurves, sourceWeights, TRAITS, traitValues } from './outlook.ts'
+import {
+  mixedCurve,
+  type Outlook,
+  pastQuantiles,
+  periodQuantiles,
+  sourceCurves,
+  sourceWeights,
+  TRAITS,
+  traitValues,
+} from './outlook.ts'
 
 const DAY_MS = 86_400_000
 const WEEK_MS = 7 * DAY_MS
@@ -16,7 +26,14 @@ const RATIO_MAX = 4
 /** Softens ratios, as a share of what a mean window asks for. */
 const FLOOR_SHARE = 0.002
 /** Parts of the window over which rates are taken. */
-const RATE_PARTS = [24, 8, 3, 1, 0.4] as const
+const RATE_PARTS = [24, 8, 3, 1, 0.4, 0.1] as const
+
+/** Parts of a day (of a window, when shorter) whose use, beside that of the same time before, says the present level. */
+const LEVEL_PARTS = [12, 4, 1] as const
+/** Most earlier days or windows that are taken the mean of. */
+const EARLIER_MAX = 7
+/** Softens levels, as a share of the mean. */
+const LEVEL_FLOOR = 0.05
 
 /** Name of each feature, and how the probability follows it: 1 rises, -1 falls, 0 either. */
 export const FEATURES = [
@@ -33,9 +50,13 @@ export const FEATURES = [
   ['rate since begin', -1],
   ['same time yesterday', -1],
   ['same time last week', -1],
+  ['mean of earlier', -1],
+  ...LEVEL_PARTS.map(part => [`mean of earlier at level of 1/${part}`, -1] as const),
   ['rate of all', -1],
   ['limit among windows', -1],
   ['limit to window', -1],
+  ['need among periods', -1],
+  ['need by period among periods', -1],
   ['used share', 1],
   ['left share', 0],
   ['left', 0],
@@ -76,27 +97,11 @@ export function featuresOf(question: Question, outlook: Outlook): (share: number
     ...RATE_PARTS.map(part => rateOf(windowMs / part)),
     rateOf(Math.max(history.stepMs, nowMs - windowStartMs)),
   ]
+  const earlier = earlierOf(question, knownMs)
   const quantiles = new Float64Array(7)
-  const past = pastQuantiles(outlook)
-  const weights = sourceWeights(outlook)
   const curves = [mixedCurve(outlook), ...sourceCurves(outlook)]
-  const ratio = (value: number) => Math.max(-RATIO_MAX, Math.min(RATIO_MAX, Math.log((need + floor) / (value + floor))))
-  const fixed = [
-    past ? scoreOf(past, limit, floor) : Number.NaN,
-    past
-      ? Math.max(-RATIO_MAX, Math.min(RATIO_MAX, Math.log((limit + floor) / ((past[CURVE_MEDIAN] ?? 0) + floor))))
-      : Number.NaN,
-    used / limit,
-    leftMs / windowMs,
-    Math.log(leftMs),
-    Math.log(windowMs),
-    Math.log(knownMs),
-    Math.log(knownMs / windowMs),
-    idleMs(history, nowMs, windowMs) / windowMs,
-    ...traitValues(outlook),
-    weights[0] ?? 0,
-    weights[2] ?? 0,
-  ]
+  const ratio = (value: number) => heldLog((need + floor) / (value + floor))
+  const fixed = fixedFeatures(question, outlook, floor, knownMs)
   return (share, out) => {
     const aheadMs = share * leftMs
     let at = 0
@@ -117,9 +122,65 @@ export function featuresOf(question: Question, outlook: Outlook): (share: number
     out[at++] =
       knownMs >= DAY_MS && windowMs > DAY_MS / 24 ? ratio(repeated(history, nowMs, aheadMs, DAY_MS)) : Number.NaN
     out[at++] = knownMs >= WEEK_MS ? ratio(repeated(history, nowMs, aheadMs, WEEK_MS)) : Number.NaN
+    const mean = earlier.meanOf(aheadMs)
+    out[at++] = ratio(mean)
+    for (const level of earlier.levels) out[at++] = ratio(level * mean)
     out[at++] = ratio(rateOfAll * aheadMs)
     for (const value of fixed) out[at++] = value
   }
+}
+
+const heldLog = (ratio: number): number => Math.max(-RATIO_MAX, Math.min(RATIO_MAX, Math.log(ratio)))
+
+/** The features that are the same for every share of the time left. */
+function fixedFeatures(question: Question, outlook: Outlook, floor: number, knownMs: number): number[] {
+  const { history, nowMs, windowStartMs, windowEndMs, used, limit } = question
+  const windowMs = windowEndMs - windowStartMs
+  const leftMs = windowEndMs - nowMs
+  const past = pastQuantiles(outlook)
+  const periods = periodQuantiles(outlook)
+  const need = limit - used
+  const weights = sourceWeights(outlook)
+  return [
+    past ? scoreOf(past, limit, floor) : Number.NaN,
+    past ? heldLog((limit + floor) / ((past[CURVE_MEDIAN] ?? 0) + floor)) : Number.NaN,
+    periods ? scoreOf(periods, need, floor) : Number.NaN,
+    periods ? scoreOf(periods, need / Math.max(1, leftMs / periodMsOf(windowMs)), floor) : Number.NaN,
+    used / limit,
+    leftMs / windowMs,
+    Math.log(leftMs),
+    Math.log(windowMs),
+    Math.log(knownMs),
+    Math.log(knownMs / windowMs),
+    idleMs(history, nowMs, windowMs) / windowMs,
+    ...traitValues(outlook),
+    weights[0] ?? 0,
+    weights[2] ?? 0,
+  ]
+}
+
+/** What the last periods took at the same time of them, and how the present level compares; unknown without one of them. */
+function earlierOf({ history, nowMs, windowStartMs, windowEndMs }: Question, knownMs: number) {
+  const periodMs = periodMsOf(windowEndMs - windowStartMs)
+  const count = Math.min(EARLIER_MAX, Math.floor(knownMs / periodMs + 1e-9))
+  const meanBetween = (fromMs: number, toMs: number) => {
+    let sum = 0
+    for (let k = 1; k <= count; k++) sum += totalBetween(history, fromMs - k * periodMs, toMs - k * periodMs)
+    return sum / count
+  }
+  const levels = LEVEL_PARTS.map(part => {
+    const partMs = Math.max(history.stepMs, periodMs / part)
+    const recent = totalBetween(history, nowMs - partMs, nowMs)
+    const before = meanBetween(nowMs - partMs, nowMs)
+    const floor = LEVEL_FLOOR * (recent + before) + Number.MIN_VALUE
+    return (recent + floor) / (before + floor)
+  })
+  const meanOf = (aheadMs: number) => {
+    const laps = Math.floor(aheadMs / periodMs)
+    const whole = laps > 0 ? laps * meanBetween(nowMs, nowMs + periodMs) : 0
+    return whole + meanBetween(nowMs, nowMs + aheadMs - laps * periodMs)
+  }
+  return { levels, meanOf }
 }
 
 /** What a stretch takes if the last `periodMs` are repeated. */

@@ -23,9 +23,10 @@ const SOURCE_VALUES = (KNOTS / SOURCE_EVERY) * LEVELS
 const AT = (() => {
   const sources = KNOTS * LEVELS
   const past = sources + SOURCES.length * SOURCE_VALUES
-  const weights = past + LEVELS
+  const periods = past + LEVELS
+  const weights = periods + LEVELS
   const traits = weights + SOURCES.length
-  return { sources, past, weights, traits }
+  return { sources, past, periods, weights, traits }
 })()
 
 /** Everything in one array, so that a hundred thousand of them fit: what it means is said by the functions below. */
@@ -62,7 +63,8 @@ export function toOutlook(history: History, ask: OutlookAsk): Outlook {
   drawn.forEach((paths, source) => {
     if (paths) totals.set(toCurve(paths, atMs, SOURCE_EVERY).totals, AT.sources + source * SOURCE_VALUES)
   })
-  totals.set(pastWindows(history, atMs, windowMs) ?? [], AT.past)
+  totals.set(pastTotals(history, atMs, windowMs, windowMs) ?? [], AT.past)
+  totals.set(pastTotals(history, atMs, windowMs, periodMsOf(windowMs)) ?? [], AT.periods)
   const unit = Math.max(...totals.filter(total => total > 0), 0) / TOTAL_MAX || 1
   const values = new Float16Array(AT.traits + TRAITS.length)
   for (let at = 0; at < totals.length; at++) values[at] = (totals[at] ?? 0) / unit
@@ -84,9 +86,14 @@ function curveAt({ atMs, untilMs, unit, values }: Outlook, from: number, knots: 
 }
 
 /** Quantiles at `CURVE_LEVELS` of the totals of earlier windows of this length; `null` where none is known. */
-export function pastQuantiles({ unit, values }: Outlook): Float64Array | null {
-  const past = new Float64Array(values.subarray(AT.past, AT.past + LEVELS)).map(total => total * unit)
-  return Number.isNaN(past[0]) ? null : past
+export const pastQuantiles = (outlook: Outlook): Float64Array | null => quantilesAt(outlook, AT.past)
+
+/** The same of earlier days, or of windows when they are shorter. */
+export const periodQuantiles = (outlook: Outlook): Float64Array | null => quantilesAt(outlook, AT.periods)
+
+function quantilesAt({ unit, values }: Outlook, from: number): Float64Array | null {
+  const quantiles = new Float64Array(values.subarray(from, from + LEVELS)).map(total => total * unit)
+  return Number.isNaN(quantiles[0]) ? null : quantiles
 }
 
 /** How much each of `SOURCES` counts; they sum to 1. */
@@ -98,14 +105,14 @@ export const traitValues = ({ values }: Outlook): Float16Array => values.subarra
 /** How many earlier instants the weights were learnt from. */
 export const originsOf = ({ values }: Outlook): number => values[AT.traits + TRAITS.indexOf('origins')] ?? 0
 
-function pastWindows(history: History, atMs: number, windowMs: number): number[] | null {
+/** Quantiles of the totals of earlier stretches, which end whole periods ago. */
+function pastTotals(history: History, atMs: number, windowMs: number, lengthMs: number): number[] | null {
   const periodMs = periodMsOf(windowMs)
-  const beginMs = firstUseMs(history)
-  const count = Math.min(PAST_MAX, 1 + Math.floor((atMs - windowMs - beginMs) / periodMs))
+  const count = Math.min(PAST_MAX, 1 + Math.floor((atMs - lengthMs - firstUseMs(history)) / periodMs))
   if (count < 1) return null
   const totals = Float64Array.from({ length: count }, (_, k) => {
     const toMs = atMs - k * periodMs
-    return totalBetween(history, toMs - windowMs, toMs)
+    return totalBetween(history, toMs - lengthMs, toMs)
   })
   return weightedQuantiles(totals, new Float64Array(count).fill(1), CURVE_LEVELS)
 }

@@ -27,6 +27,8 @@ export type Draw = (ask: PathAsk) => Paths | null
  */
 export interface PathSource {
   name: string
+  /** Its paths are straight: they say nothing of how the steps differ. */
+  isStraight: boolean
   fit(history: History, ask: PathAsk): Draw
 }
 

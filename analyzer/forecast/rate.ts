@@ -20,7 +20,7 @@ const SPREAD_PRIOR = 0.5
 const SPREAD_PRIOR_COUNT = 2
 
 /** The path source: it has nothing to fit. */
-export const rate: PathSource = { name: 'rate', fit: history => ask => ratePaths(history, ask) }
+export const rate: PathSource = { name: 'rate', isStraight: true, fit: history => ask => ratePaths(history, ask) }
 
 /** Straight paths at the recent rate times equally likely errors, or `null` when nothing was used yet. */
 export function ratePaths(history: History, ask: PathAsk): Paths | null {

@@ -49,7 +49,13 @@ export function whyOf({ history, nowMs }: Question, outlook: Outlook, others: Ot
   const level = levelInWords(history, nowMs, periodMsOf(windowMs))
   if (periods < PERIODS_NORMAL) return `Only ${past} known${level}${like}.`
   const shares = Array.from(sourceWeights(outlook), weight => Math.round(100 * weight))
-  const said = [`the same time of ${past}`, 'the recent rate', 'the pattern of hours, days and weeks']
+  const said = [
+    `the same time of ${past}`,
+    'the recent rate',
+    'the pattern of hours, days and weeks',
+    `what followed ${name}s like the last one`,
+    'the rate and chance alone',
+  ]
     .map((words, index) => ({ words, share: shares[index] ?? 0 }))
     .filter(({ share }) => share > 0)
     .sort((a, b) => b.share - a.share)

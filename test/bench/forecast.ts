@@ -17,7 +17,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
-import { FOLDS, foldOf } from '../train/questions.ts'
+import { FOLDS, readSeries } from '../train/questions.ts'
 import { coldTasks } from './cold-tasks.ts'
 import { fixed, printTable } from './table.ts'
 
@@ -52,12 +52,13 @@ async function answer(input: string, output: string, ...flags: string[]): Promis
 async function answerCrossFitted(tasks: string, output: string, dir: string): Promise<void> {
   const models: unknown[] = JSON.parse(readFileSync(FOLD_MODELS, 'utf8'))
   const lines = readFileSync(tasks, 'utf8').trim().split('\n')
+  const folds = new Map(readSeries(DATA).map(({ id, fold }) => [id, fold]))
   for (let fold = 0; fold < FOLDS; fold++) {
     const model = join(dir, `fold-${fold}.json`)
     const some = join(dir, `tasks-${fold}.jsonl`)
     writeFileSync(model, JSON.stringify(models[fold]))
     const isOfFold = (line: string) =>
-      foldOf((JSON.parse(line) as { series: string }).series.replace(/@.*/, '')) === fold
+      folds.get((JSON.parse(line) as { series: string }).series.replace(/@.*/, '')) === fold
     writeFileSync(some, lines.filter(isOfFold).join('\n'))
     await answer(some, output, '--calibrator', model)
   }

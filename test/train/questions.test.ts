@@ -1,7 +1,11 @@
-import { expect, test } from 'vitest'
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { expect, onTestFinished, test } from 'vitest'
 import { toHistory } from '../../analyzer/forecast/history.ts'
 import { uniform } from '../../analyzer/forecast/random.ts'
-import { type Asked, moreSeries, type Series, sampleQuestions, samplingOf } from './questions.ts'
+import { type Asked, FOLDS, moreSeries, readSeries, type Series, sampleQuestions, samplingOf } from './questions.ts'
 
 const STEP_MS = 600_000
 const DAY_MS = 86_400_000
@@ -15,7 +19,7 @@ function seriesOf(later: number): Series {
     Math.floor(random() * 100 * (step * STEP_MS < KNOWN_MS ? 1 : later)),
   )
   const history = toHistory(values, 0, STEP_MS, DAYS * DAY_MS)
-  return { id: 'one', set: 'any', fold: 0, values, history }
+  return { id: 'one', set: 'web', fold: 0, values, history }
 }
 const askedUntil = (series: Series) =>
   sampleQuestions(series, samplingOf(series)).filter(({ nowMs }) => nowMs <= KNOWN_MS)
@@ -33,4 +37,38 @@ test('series that are made are the same each time, and their calls are whole', (
   const counts = () => moreSeries([]).filter(({ set }) => set === 'counts')
   expect(counts().map(({ values }) => values)).toEqual(counts().map(({ values }) => values))
   expect(counts().every(({ values }) => values.every(Number.isInteger))).toBe(true)
+})
+
+test('the same series on other clocks stays in its fold', () => {
+  const one = { ...seriesOf(1), fold: 3 }
+  const others = moreSeries([one]).filter(({ set }) => set.startsWith('web '))
+  expect(others.length).toBeGreaterThan(0)
+  for (const { values, fold, history } of others) {
+    expect([values, fold]).toEqual([one.values, 3])
+    expect(history.stepMs).not.toBe(STEP_MS)
+  }
+})
+
+test('series of one client are in one fold, and the few of a small set in different ones', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'quotacast-series-'))
+  onTestFinished(() => rmSync(folder, { recursive: true }))
+  mkdirSync(join(folder, 'prepared'))
+  const write = (set: string, names: readonly string[]) => {
+    const lines = names.map(name => JSON.stringify({ id: `${set}/${name}`, step: 60, start: 0, values: [1, 2] }))
+    writeFileSync(join(folder, 'prepared', `${set}.jsonl.gz`), gzipSync(lines.join('\n')))
+  }
+  const clients = Array.from({ length: 20 }, (_, index) => `client-${index}`)
+  write('servegen-req', clients)
+  write('servegen-tok', clients)
+  write('m4h', ['H1'])
+  write('web', ['a', 'b', 'c', 'd', 'e'])
+  write('long', ['x'])
+  write('minute', ['y-req', 'y-tok'])
+  const series = readSeries(folder)
+  const foldOf = (id: string) => series.find(one => one.id === id)?.fold
+  for (const client of clients) expect(foldOf(`servegen-req/${client}`)).toBe(foldOf(`servegen-tok/${client}`))
+  expect(foldOf('minute/y-req')).toBe(foldOf('minute/y-tok'))
+  const few = series.filter(({ set }) => ['web', 'long', 'minute'].includes(set))
+  expect(new Set(few.map(({ fold }) => fold)).size).toBe(7)
+  expect(new Set(series.map(({ fold }) => fold)).size).toBe(FOLDS)
 })

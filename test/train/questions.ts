@@ -37,6 +37,9 @@ export const FOLDS = 8
 /** Sums of clients that are made, and of how many clients each. */
 const SUMS = 200
 const SUMMED = { min: 2, max: 6 }
+/** Steps that other series have: each is taken to have one of these, too (the long ones each), as if its clock ran faster or slower. */
+const CLOCKS_MS = [1_000, 60_000, 600_000, 1_800_000, 3_600_000] as const
+const OTHER_CLOCK = 'on another clock'
 /** Series of single calls that are made: how many, their length, and the calls of a step. */
 const COUNTS = 96
 const COUNT_STEPS = 3_000
@@ -56,25 +59,34 @@ export interface Asked extends Question {
 
 /** Reads the prepared series of `folder`, in their order. */
 export function readSeries(folder: string): Series[] {
-  return SETS.flatMap(set =>
+  const read = SETS.flatMap(set =>
     gunzipSync(readFileSync(join(folder, 'prepared', `${set}.jsonl.gz`)))
       .toString('utf8')
       .trim()
       .split('\n')
-      .map(line => {
-        const { id, step, start, values } = JSON.parse(line) as {
-          id: string
-          step: number
-          start: number
-          values: number[]
-        }
-        return toSeries(id, set, foldOf(id), Float64Array.from(values), { startMs: start * 1000, stepMs: step * 1000 })
-      }),
+      .map(line => JSON.parse(line) as { id: string; step: number; start: number; values: number[] })
+      .map(one => ({ ...one, set })),
+  )
+  const folds = foldsOf(read.map(({ id }) => clientOf(id)))
+  return read.map(({ id, set, step, start, values }) =>
+    toSeries(id, set, folds.get(clientOf(id)) ?? 0, Float64Array.from(values), {
+      startMs: start * 1000,
+      stepMs: step * 1000,
+    }),
   )
 }
 
 /** Requests and tokens of one client are in the same fold. */
-export const foldOf = (id: string): number => (seedOf(`${id.replace(/-(req|tok)\b/, '')} fold`) >>> 3) % FOLDS
+const clientOf = (id: string): string => id.replace(/-(req|tok)\b/, '')
+
+/** Clients are dealt one by one, shuffled within their set, so that no fold has all of a set of which there are few. */
+function foldsOf(clients: readonly string[]): Map<string, number> {
+  const sets = Map.groupBy(new Set(clients), client => client.replace(/\/.*/, ''))
+  const dealt = Array.from(sets.values()).flatMap(some =>
+    some.sort((a, b) => seedOf(`${a} fold`) - seedOf(`${b} fold`)),
+  )
+  return new Map(dealt.map((client, index) => [client, index % FOLDS]))
+}
 
 function toSeries(
   id: string,
@@ -89,7 +101,7 @@ function toSeries(
 
 /**
  * More series, so that what is learnt is not about single ones: sums of clients, as teams and tenants are, and single
- * calls, so that short windows are known from more than a few series.
+ * calls and other clocks, so that short windows are known from more than a few series.
  */
 export function moreSeries(series: readonly Series[]): Series[] {
   const random = uniform(seedOf('sums'))
@@ -110,8 +122,18 @@ export function moreSeries(series: readonly Series[]): Series[] {
     }
     return toSeries(`sum ${index}`, `${set} sum`, fold, values, { startMs: 0, stepMs: 600_000 })
   })
-  return [...sums, ...counts]
+  return [...sums, ...counts, ...onOtherClocks(series)]
 }
+
+/** How use comes and goes is much alike from seconds to days: short windows, of which little is public, learn of long ones. */
+const onOtherClocks = (series: readonly Series[]): Series[] =>
+  series.flatMap(({ id, set, fold, values, history }, index) => {
+    const others = CLOCKS_MS.filter(stepMs => stepMs !== history.stepMs)
+    const one = others[index % others.length] ?? 0
+    return (values.length > LONG_STEPS ? others : [one]).map(stepMs =>
+      toSeries(`${id} ${stepMs}`, `${set} ${OTHER_CLOCK}`, fold, values, { startMs: 0, stepMs }),
+    )
+  })
 
 /** Calls that come one by one at a level that wanders: how much chance alone does to small numbers. */
 function countSeries(index: number): Series {
@@ -155,10 +177,12 @@ export interface Sampling {
   limits: number
 }
 
-/** How much is asked of a series: of the few long ones more. */
+/** How much is asked of a series: of the few long ones more, of made ones less. */
 export function samplingOf({ set, values }: Series): Sampling {
+  const isLong = values.length > LONG_STEPS
+  if (!(SETS as readonly string[]).includes(set)) return { windowsMax: isLong ? 20 : 6, instants: 3, limits: 2 }
   if (set === 'm4h') return { windowsMax: 5, instants: 3, limits: 3 }
-  return { windowsMax: values.length > LONG_STEPS ? 40 : 10, instants: 4, limits: 3 }
+  return { windowsMax: isLong ? 40 : 10, instants: 4, limits: 3 }
 }
 
 /** Asks about random windows of the series, at random instants, with limits near what earlier windows used. */

@@ -6,11 +6,10 @@ import { uniform } from '../../analyzer/forecast/random.ts'
 import type { Rows } from './boost.ts'
 import type { Asked, Series } from './questions.ts'
 
-/** Of each question the end of the window is asked, a random instant, and one around which the paths reach it. */
-const RANDOM_SHARES = 1
-const PATH_SHARES = 1
+/** Of each question the end of the window is asked, and a random instant or one around which the paths reach the limit. */
+const SHARES = 2
 /** The end of the window is what is asked most. */
-const END_WEIGHT = 3
+const END_WEIGHT = 1.5
 /** Groups of questions count by their number to this power less than their questions. */
 const BALANCE_POWER = 0.6
 const REPORT_EVERY = 5_000
@@ -27,7 +26,7 @@ export function toRows(
   asked: readonly { question: Asked; series: Series }[],
   report: (done: number) => void,
 ): Questions {
-  const max = asked.length * (1 + RANDOM_SHARES + PATH_SHARES)
+  const max = asked.length * SHARES
   const values = new Float32Array(max * FEATURE_COUNT)
   const shares = new Float32Array(max)
   const folds = new Uint8Array(max)
@@ -83,12 +82,9 @@ export function toRows(
 
 function sharesAsked(question: Asked, outlook: Outlook, index: number): number[] {
   const random = uniform(index)
+  if (random() < 0.5) return [1, Math.max(1e-3, random())]
   const around = sharesOf(question, outlook)
-  return [
-    1,
-    ...Array.from({ length: RANDOM_SHARES }, () => Math.max(1e-3, random())),
-    ...Array.from({ length: PATH_SHARES }, () => around[Math.floor(random() * around.length)] ?? 0.5),
-  ]
+  return [1, around[Math.floor(random() * around.length)] ?? 0.5]
 }
 
 /** The rows that are taken, weighed so that no group drowns the others; the mean weight is 1. */

@@ -30,3 +30,14 @@ test('the hours of a day are seen again', () => {
     expect(Math.abs(units - season(step))).toBeLessThan(15)
   })
 })
+
+test('sources that do not know the hours do not widen them', () => {
+  const season = (hour: number) => (hour % 24 < 12 ? 10 : 100)
+  const [low, high] = demandBands(hourly(Float64Array.from({ length: 480 }, (_, hour) => season(hour))), {
+    ...ask(480),
+    levels: [0.025, 0.975],
+  })
+  // The mean rate is 55 an hour.
+  expect(Math.max(...(high ?? []).filter((_, step) => season(step) === 10))).toBeLessThan(40)
+  expect(Math.min(...(low ?? []).filter((_, step) => season(step) === 100))).toBeGreaterThan(60)
+})
