@@ -169,7 +169,7 @@ const TOP_LEVEL = ['collector', 'analyzer', 'dashboards', 'deploy', 'test']
 const FOLDERS: Record<string, readonly string[]> = {
   collector: ['receive', 'normalize', 'log', 'store', 'store/schema'],
   analyzer: [...['usage', 'forecast', 'policy', 'control', 'tick', 'limit', 'limit/grpc', 'alert', 'api'], 'console'],
-  dashboards: ['json', 'console', 'console/pictures'],
+  dashboards: ['json', 'pictures', 'console', 'console/pictures'],
   deploy: [
     ...['commands', 'demo', 'gateways', 'kubernetes', 'grafana'],
     ...['grafana/provisioning/alerting', 'grafana/provisioning/dashboards', 'grafana/provisioning/datasources'],
