@@ -1,8 +1,10 @@
 /**
  * Decisions that are asked for in the same turn of the event loop travel together: one call of the script, which decides
- * them one after the other. While calls are under way, more is gathered: Redis answers one call after the other, so that
- * waiting for an answer costs little, and each call costs as much as some decisions do. Every decision is answered within the deadline. The script is told of it as well, so that a
- * Redis that comes back after a pause spends nothing for callers who have gone.
+ * them one after the other. While a call is under way, more is gathered: Redis answers one call after the other, so that
+ * waiting for an answer costs little, and each call costs as much as some decisions do.
+ *
+ * Every decision is answered within the deadline. The script is told of it as well, so that a Redis that comes back after
+ * a pause spends nothing for callers who have gone.
  */
 import { type DecideRequest, type DecisionReference, LimitStoreError, type StoreDecision } from './limit-store.ts'
 import { decodeDecisions, encodeRequests } from './redis-encoding.ts'
@@ -10,8 +12,7 @@ import type { Seen } from './redis-seen.ts'
 
 /** Decisions of one call: about a millisecond in which Redis does nothing else. */
 const REQUESTS_PER_CALL_MAX = 64
-/** So many under way, and the next one gathers until one of them is answered, or for so long. */
-const CALLS_UNDERWAY_MAX = 2
+/** While a call is under way, the next one gathers until that is answered, or for so long. */
 const GATHER_MS_MAX = 1
 /** Of the deadline; the rest is for our own timers, and for whoever decides instead. */
 const WAITING_SHARE = 0.8
@@ -76,9 +77,10 @@ export function createDeciding(deps: DecidingDeps): Deciding {
     callsUnderway += 1
     const end = () => {
       callsUnderway -= 1
-      if (gathering !== undefined) setImmediate(flush)
       stopWaiting()
       if (isOverdue) overdueCalls -= 1
+      // Before the callers have their turn, so that Redis works meanwhile.
+      if (gathering !== undefined) flush()
     }
     const requests = batch.map(({ request }) => request)
     deps.run(encodeRequests(requests), deps.nowMs() + leftMs).then(
@@ -102,7 +104,7 @@ export function createDeciding(deps: DecidingDeps): Deciding {
     send(batch)
   }
   const flushOrGather = () => {
-    if (callsUnderway < CALLS_UNDERWAY_MAX) flush()
+    if (callsUnderway === 0) flush()
     else gathering ??= setTimeout(flush, GATHER_MS_MAX)
   }
 
