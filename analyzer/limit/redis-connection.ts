@@ -213,6 +213,8 @@ async function joinEpoch(deps: RedisConnectionDeps, call: Call, lastEpoch: numbe
   const answer = toBytes(await call('open', [server.runId, String(lastEpoch), ...seen]))
   const [redisMs = 0, epoch = 0, buckets = 0, isNew = 0, reachedMs = 0, isLost = 0] = toNumbers(answer)
   deps.clock.note(redisMs, sentMs, performance.now())
+  // Nothing to decide, and too late: so that the first decision need not wait until Redis has learned the script.
+  await call('decide', ['[[],[],[]]', '0', '0', '0'])
   deps.clock.reach(reachedMs)
   deps.onBucketCount(buckets)
   if (isNew === 1) deps.seen.offsets.clear()
