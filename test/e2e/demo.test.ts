@@ -81,7 +81,7 @@ describe('the demo', () => {
     expect(all.scores.exhaustedShare).toBeGreaterThan(0.05)
   })
 
-  test('goes on: calls, checks, denials and changes of limits', async () => {
+  test('goes on: calls, checks, denials and changes of limits', { timeout: 4 * LIVE_MS }, async () => {
     await until(async () => (await get('collector', '/v1/status')).received.accepted > 5, LIVE_MS)
     await until(async () => (await get('limiter', '/v1/status')).records.linked > 2, LIVE_MS)
     const decisions = async () => {
