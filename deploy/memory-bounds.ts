@@ -10,7 +10,7 @@ const FLAGS = [
   '--max-semi-space-size=8',
   // What is old is collected when it has grown to this many MiB, and later when it has grown by this many percent.
   '--initial-old-space-size=64',
-  '--heap-growing-percent=70',
+  '--heap-growing-percent=40',
   // Bodies and queues are bounded far below it; a process that needs more dies of it, and is started again.
   '--max-old-space-size=256',
 ]
