@@ -2,7 +2,7 @@
  * What the settler applied against what the store of call records holds. Both sides are taken at the same positions of
  * the log, so that records under way are no difference.
  */
-import { correct, type Further, furtherOf, type Share, shareOf } from './bucket.ts'
+import { correct, type Further, furtherOf, shareOf } from './bucket.ts'
 import { type Counters, touch, touchWindow } from './counters.ts'
 import type { AppliedPosition, ComparedWindow, Corrections, WindowTruth } from './limit-store.ts'
 import type { OpenWindow } from './open-windows.ts'
@@ -11,8 +11,10 @@ import type { OpenWindow } from './open-windows.ts'
 export function cutAll({ windows }: Counters): ComparedWindow[] {
   const compared: ComparedWindow[] = []
   for (const window of windows.all()) {
-    for (const bucket of window.buckets.values()) {
-      for (const recorded of recordedOf(bucket)) recorded.cut = recorded.recorded
+    for (const { further } of window.buckets.values()) {
+      // Nothing was ever recorded in most of very many buckets.
+      if (further === null) continue
+      for (const recorded of recordedFrom(further)) recorded.cut = recorded.recorded
     }
     const { series, startMs, endMs, comparedTo } = window
     compared.push({ series, startMs, endMs, comparedTo })
@@ -54,7 +56,7 @@ function correctWindow(counters: Counters, window: OpenWindow, truth: WindowTrut
   const expected = expectedShares(counters, window, truth)
   for (const bucket of window.buckets.values()) {
     let isCorrected = false
-    for (const share of recordedOf(bucket)) {
+    for (const share of recordedFrom(bucket.further)) {
       const applied = truth.isWhole ? share.cut : share.cut - share.compared
       const difference = (expected.get(share) ?? 0) - applied
       if (difference < 0) hasTooMuch = true
@@ -74,9 +76,9 @@ function correctWindow(counters: Counters, window: OpenWindow, truth: WindowTrut
   return hasTooMuch
 }
 
-/** Shares without it have never been recorded, compared or cut. */
-function* recordedOf(bucket: Share): Generator<Further> {
-  for (let further = bucket.further; further !== null; further = further.next?.further ?? null) yield further
+/** Of this share and those that came next; shares without it have never been recorded, compared or cut. */
+function* recordedFrom(first: Further | null): Generator<Further> {
+  for (let further = first; further !== null; further = further.next?.further ?? null) yield further
 }
 
 /** The shares that the truth speaks of, made if need be, with what each should have recorded. */

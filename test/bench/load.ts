@@ -2,6 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import autocannon from 'autocannon'
 import { cpuSeconds } from './machine.ts'
+import { sendPaced } from './paced.ts'
 import { fixed, printTable, thousands } from './table.ts'
 
 const MICROSECONDS = 1e6
@@ -24,28 +25,35 @@ export async function measureLoad(options: {
   requests: readonly autocannon.Request[]
   connections: number
   seconds: number
-  /** Answers per second; unlimited when absent. */
+  /** Requests per second, evenly; each connection sends the next one as soon as it is answered when absent. */
   rate?: number
 }): Promise<Load> {
-  const { url, requests, connections } = options
+  const { url, requests, connections, seconds, rate } = options
   const cpu = () => options.pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0)
-  const run = (duration: number, rate?: number) => {
+  const run = (duration: number) => {
     let connected = 0
     const setupClient = (client: autocannon.Client) => {
       const own = connected++ % connections
       client.setRequests(requests.filter((_, index) => index % connections === own))
     }
-    return autocannon({ url, connections, duration, setupClient, ...(rate === undefined ? {} : { overallRate: rate }) })
+    return autocannon({ url, connections, duration, setupClient })
   }
   await run(WARM_UP_SECONDS)
   const before = cpu()
-  const result = await run(options.seconds, options.rate)
+  const cpuMicrosOf = (answers: number) => ((cpu() - before) * MICROSECONDS) / answers
+  if (rate !== undefined) {
+    const { latencies, failures, seconds: took } = await sendPaced({ url, requests, connections, seconds, rate })
+    const quantile = (share: number) => latencies[Math.floor(share * (latencies.length - 1))] ?? Number.NaN
+    const cpuMicros = cpuMicrosOf(latencies.length)
+    return { perSecond: latencies.length / took, p50Ms: quantile(0.5), p99Ms: quantile(0.99), cpuMicros, failures }
+  }
+  const result = await run(seconds)
   const answers = result['2xx'] + result.non2xx
   return {
     perSecond: answers / result.duration,
     p50Ms: result.latency.p50,
     p99Ms: result.latency.p99,
-    cpuMicros: ((cpu() - before) * MICROSECONDS) / answers,
+    cpuMicros: cpuMicrosOf(answers),
     failures: result.non2xx + result.errors + result.timeouts,
   }
 }
