@@ -8,7 +8,7 @@ import { ON_REDIS, type StartedWorld } from '../e2e/world.ts'
 import { whatIsMissing } from '../servers/missing.ts'
 import { CONSUMERS, checks, QUOTAS } from './check.ts'
 import { type Load, measureLoad } from './load.ts'
-import { cpuSeconds } from './machine.ts'
+import { cpuSecondsOf } from './machine.ts'
 import { fixed, printTable, thousands } from './table.ts'
 
 const CONNECTIONS = 16
@@ -90,7 +90,7 @@ async function fill(quotacast: Quotacast): Promise<void> {
 
 /** What decisions summed up to is handed on, as far as it is ever: filling takes seconds, and the buckets stay. */
 async function isIdle(quotacast: Quotacast): Promise<void> {
-  const cpu = () => quotacast.rolePids('limiter').reduce((sum, pid) => sum + cpuSeconds(pid), 0)
+  const cpu = () => cpuSecondsOf(quotacast.rolePids('limiter'))
   for (let second = 0; second < IDLE_SECONDS_MAX; second += 1) {
     const before = cpu()
     await sleep(1_000)

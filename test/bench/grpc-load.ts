@@ -2,7 +2,8 @@
 import { type ClientHttp2Session, connect } from 'node:http2'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Load } from './load.ts'
-import { cpuSeconds } from './machine.ts'
+import { cpuSecondsOf } from './machine.ts'
+import { quantile } from './table.ts'
 
 const MICROSECONDS = 1e6
 const WARM_UP_SECONDS = 2
@@ -25,18 +26,16 @@ export interface GrpcLoad {
 /** Calls for some seconds and charges the servers' CPU time to the answers. */
 export async function measureGrpc(load: GrpcLoad): Promise<Load> {
   const sessions = Array.from({ length: load.connections }, () => connect(load.url))
-  const cpu = () => load.pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0)
+  const cpu = () => cpuSecondsOf(load.pids)
   try {
     await callFor(sessions, load, WARM_UP_SECONDS)
     const before = cpu()
     const { latenciesMs, failures } = await callFor(sessions, load, load.seconds)
-    const sorted = latenciesMs.toSorted((one, other) => one - other)
-    const quantile = (share: number) => sorted[Math.floor(share * (sorted.length - 1))] ?? Number.NaN
     return {
-      perSecond: sorted.length / load.seconds,
-      p50Ms: quantile(0.5),
-      p99Ms: quantile(0.99),
-      cpuMicros: ((cpu() - before) * MICROSECONDS) / sorted.length,
+      perSecond: latenciesMs.length / load.seconds,
+      p50Ms: quantile(latenciesMs, 0.5),
+      p99Ms: quantile(latenciesMs, 0.99),
+      cpuMicros: ((cpu() - before) * MICROSECONDS) / latenciesMs.length,
       failures,
     }
   } finally {

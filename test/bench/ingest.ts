@@ -6,7 +6,7 @@ import { DISTRIBUTED, EMBEDDED, type StartedWorld } from '../e2e/world.ts'
 import { whatIsMissing } from '../servers/missing.ts'
 import { measureBareKafka } from './bare-kafka.ts'
 import { startBare } from './load.ts'
-import { cpuSeconds, residentMiB } from './machine.ts'
+import { cpuSecondsOf, residentMiB } from './machine.ts'
 import { fixed, printTable, thousands } from './table.ts'
 
 const RECORDS = 600_000
@@ -57,7 +57,7 @@ async function measureIngest(world: string, { config, pids }: Pick<StartedWorld,
       analyzer: quotacast.rolePids('analyzer'),
       ...Object.fromEntries(Object.entries(pids).map(([name, pid]) => [name, [pid]])),
     }
-    const cpu = () => Object.values(groups).map(pids => pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0))
+    const cpu = () => Object.values(groups).map(cpuSecondsOf)
     const before = cpu()
     const sent = await send(quotacast.urls.collector, quotacast.token)
     const storedMs = (await storedAt(quotacast, sent.acknowledged)) - sent.beginMs

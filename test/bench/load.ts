@@ -1,9 +1,9 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
 import autocannon from 'autocannon'
-import { cpuSeconds } from './machine.ts'
+import { cpuSecondsOf } from './machine.ts'
 import { sendPaced } from './paced.ts'
-import { fixed, printTable, thousands } from './table.ts'
+import { fixed, printTable, quantile, thousands } from './table.ts'
 
 const MICROSECONDS = 1e6
 const WARM_UP_SECONDS = 2
@@ -29,7 +29,7 @@ export async function measureLoad(options: {
   rate?: number
 }): Promise<Load> {
   const { url, requests, connections, seconds, rate } = options
-  const cpu = () => options.pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0)
+  const cpu = () => cpuSecondsOf(options.pids)
   const run = (duration: number) => {
     let connected = 0
     const setupClient = (client: autocannon.Client) => {
@@ -43,9 +43,14 @@ export async function measureLoad(options: {
   const cpuMicrosOf = (answers: number) => ((cpu() - before) * MICROSECONDS) / answers
   if (rate !== undefined) {
     const { latencies, failures, seconds: took } = await sendPaced({ url, requests, connections, seconds, rate })
-    const quantile = (share: number) => latencies[Math.floor(share * (latencies.length - 1))] ?? Number.NaN
     const cpuMicros = cpuMicrosOf(latencies.length)
-    return { perSecond: latencies.length / took, p50Ms: quantile(0.5), p99Ms: quantile(0.99), cpuMicros, failures }
+    return {
+      perSecond: latencies.length / took,
+      p50Ms: quantile(latencies, 0.5),
+      p99Ms: quantile(latencies, 0.99),
+      cpuMicros,
+      failures,
+    }
   }
   const result = await run(seconds)
   const answers = result['2xx'] + result.non2xx

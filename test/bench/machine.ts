@@ -19,6 +19,9 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
 }
 
+/** The same of several. */
+export const cpuSecondsOf = (pids: readonly number[]): number => pids.reduce((sum, pid) => sum + cpuSeconds(pid), 0)
+
 /** Resident memory of a process in MiB. */
 export const residentMiB = (pid: number): number => statusMiB(pid, 'VmRSS')
 

@@ -11,7 +11,7 @@ const TICK_MS = 1
 
 export interface Paced {
   /** Milliseconds, of every answer. */
-  latencies: Float64Array
+  latencies: readonly number[]
   /** Answers that are no 2xx. */
   failures: number
   seconds: number
@@ -103,5 +103,5 @@ export async function sendPaced(options: {
   while (!isDone()) await Promise.race([sleep(TICK_MS), broken.promise])
   const tookSeconds = (performance.now() - beganMs) / 1000
   for (const { socket } of idle) socket.destroy()
-  return { latencies: Float64Array.from(latencies).sort(), failures, seconds: tookSeconds }
+  return { latencies, failures, seconds: tookSeconds }
 }

@@ -12,7 +12,7 @@ import { BOARDS } from '../../dashboards/boards.ts'
 import { expand, rangeOf, secondsOf, type Values } from '../dashboards/expand.ts'
 import { openTestStore, type TestStore } from '../store-fixture.ts'
 import { cpuSeconds } from './machine.ts'
-import { fixed, printTable, thousands } from './table.ts'
+import { fixed, printTable, quantile, thousands } from './table.ts'
 
 const CALLS = 50_000_000
 const DAYS = 14
@@ -161,9 +161,4 @@ async function measure({ dir, store, engine }: TestStore): Promise<Measured[]> {
   }
   await client.close()
   return measured
-}
-
-function quantile(values: readonly number[], share: number): number {
-  const sorted = values.toSorted((one, other) => one - other)
-  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
 }

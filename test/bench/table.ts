@@ -9,3 +9,9 @@ export function printTable(header: readonly string[], rows: readonly (readonly s
 
 export const thousands = (value: number): string => Math.round(value).toLocaleString('en-US')
 export const fixed = (value: number, digits: number): string => value.toFixed(digits)
+
+/** The value that the share of all values is not above. */
+export function quantile(values: ArrayLike<number>, share: number): number {
+  const sorted = Float64Array.from(values).sort()
+  return sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))] ?? Number.NaN
+}
