@@ -14,11 +14,8 @@ import {
   spendUnlinked,
   usedOf,
 } from '../../../analyzer/limit/bucket.ts'
+import { emptyBucket } from './buckets.ts'
 
-const empty = (): Bucket => ({
-  ...{ gateway: null, pending: 0, further: null, settled: 0, reserved: 0 },
-  ...{ rate: null, rest: 0, drainedMs: 0, window: { startMs: 0 } },
-})
 function sharesOf(bucket: Bucket): Share[] {
   const shares: Share[] = []
   for (let share: Share | null = bucket; share !== null; share = nextOf(share)) shares.push(share)
@@ -29,7 +26,7 @@ const amount = fc.integer({ min: 0, max: 1_000 })
 const sums = fc.array(fc.record({ gateway, pending: amount, unlinked: amount }), { maxLength: 8 })
 
 function bucketOf(parts: { gateway: string; pending: number; unlinked: number }[], settled: number): Bucket {
-  const bucket = { ...empty(), settled }
+  const bucket = { ...emptyBucket(), settled }
   for (const part of parts) {
     shareOf(bucket, part.gateway).pending += part.pending
     spendUnlinked(bucket, part.gateway, part.unlinked, false)
@@ -99,7 +96,7 @@ test('a cost fits up to the limit; an unknown one while anything is left; nothin
 })
 
 test('gateways beyond the bound count as nobody in particular, checks and records alike', () => {
-  const bucket = empty()
+  const bucket = emptyBucket()
   for (let index = 0; index < GATEWAYS_MAX + 5; index += 1) shareIndex(bucket, `gateway ${index}`)
   const names = sharesOf(bucket).map(share => share.gateway)
   expect(names).toHaveLength(GATEWAYS_MAX + 1)

@@ -2,15 +2,13 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { Bucket } from '../../../analyzer/limit/bucket.ts'
 import { beginDraining, drain, drainMs, floor, levelAt } from '../../../analyzer/limit/draining.ts'
+import { emptyBucket } from './buckets.ts'
 
 const whole = (max: number) => fc.nat({ max })
 const rates = fc.record({ amount: whole(1_000), periodMs: fc.integer({ min: 1, max: 100_000 }) })
 
 function filled(settled: number, rate: { amount: number; periodMs: number }) {
-  const bucket: Bucket = {
-    ...{ gateway: null, pending: 0, further: null, settled, reserved: 0 },
-    ...{ rate: null, rest: 0, drainedMs: 0, window: { startMs: -7 } },
-  }
+  const bucket: Bucket = { ...emptyBucket(-7), settled }
   const by = { ...rate, sinceMs: 0, keptMs: 3_600_000 }
   beginDraining(bucket, by, 1)
   return { bucket, by }
