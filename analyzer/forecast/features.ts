@@ -175,9 +175,10 @@ function earlierOf({ history, nowMs, windowStartMs, windowEndMs }: Question, kno
     const floor = LEVEL_FLOOR * (recent + before) + Number.MIN_VALUE
     return (recent + floor) / (before + floor)
   })
+  const wholeMean = meanBetween(nowMs, nowMs + periodMs)
   const meanOf = (aheadMs: number) => {
     const laps = Math.floor(aheadMs / periodMs)
-    const whole = laps > 0 ? laps * meanBetween(nowMs, nowMs + periodMs) : 0
+    const whole = laps > 0 ? laps * wholeMean : 0
     return whole + meanBetween(nowMs, nowMs + aheadMs - laps * periodMs)
   }
   return { levels, meanOf }

@@ -4,6 +4,7 @@ import type { Quota } from '../policy/quota.ts'
 import { bucketAt, HELD_MS_MAX, type RateWindow, type SlidingWindow, type Window } from '../usage/window.ts'
 import type { Claim, Drain, Slots } from './limit-store.ts'
 
+/** By the window of the quota: only saves making the same again, and decides nothing. */
 const LAST_DRAINS = new WeakMap<RateWindow, Drain>()
 /** A call under way is one, whatever it costs. */
 const HELD_SLOTS: Slots = { everyMs: HELD_MS_MAX, lengthMs: HELD_MS_MAX, sinceMs: 0, forgiven: 0 }

@@ -7,7 +7,7 @@ import type { Logger } from 'pino'
 import { redisAway, redisJoined } from '../events.ts'
 import { LimitStoreError } from './limit-store.ts'
 import type { RedisClock } from './redis-clock.ts'
-import { toNumbers } from './redis-encoding.ts'
+import { encodeRequests, toNumbers } from './redis-encoding.ts'
 import type { Script, ScriptName } from './redis-scripts.ts'
 import type { Seen } from './redis-seen.ts'
 import { parseServerInfo } from './redis-server.ts'
@@ -214,7 +214,7 @@ async function joinEpoch(deps: RedisConnectionDeps, call: Call, lastEpoch: numbe
   const [redisMs = 0, epoch = 0, buckets = 0, isNew = 0, reachedMs = 0, isLost = 0] = toNumbers(answer)
   deps.clock.note(redisMs, sentMs, performance.now())
   // Nothing to decide, and too late: so that the first decision need not wait until Redis has learned the script.
-  await call('decide', ['[[],[],[]]', '0', '0', '0'])
+  await call('decide', [encodeRequests([]), '0', '0', '0'])
   deps.clock.reach(reachedMs)
   deps.onBucketCount(buckets)
   if (isNew === 1) deps.seen.offsets.clear()

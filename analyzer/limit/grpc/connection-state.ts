@@ -52,6 +52,7 @@ export interface Frame {
 /** Wide enough that one byte too many arrives, and is told from a whole request. */
 export const windowOf = ({ contentBytesMax }: Pick<ConnectionDeps<unknown>, 'contentBytesMax'>) => 2 * contentBytesMax
 
+/** Forgets a stream whose answer nobody waits for any more, and says so. */
 export function lose<T>({ out, deps }: State<T>, stream: Stream<T>): void {
   out.drop(stream)
   deps.handler.lost(stream)
