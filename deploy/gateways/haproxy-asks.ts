@@ -40,6 +40,12 @@ core.register_action("quotacast", { "http-req" }, function(txn)
   txn:done(reply)
 end)`
 
+const GLOBAL = `lua-load /etc/haproxy/quotacast.lua
+.if version_atleast(2.8)
+  httpclient.retries 0
+  httpclient.timeout.connect 500
+.endif`
+
 export const haproxyAsks: readonly AskingSetup[] = [
   {
     title: 'With an action in Lua',
@@ -47,11 +53,8 @@ export const haproxyAsks: readonly AskingSetup[] = [
     steps: [
       { text: 'Write this into `/etc/haproxy/quotacast.lua`.', snippet: { language: 'lua', of: script } },
       {
-        text: 'Put this into the section `global`.',
-        snippet: {
-          language: 'haproxy',
-          of: () => 'lua-load /etc/haproxy/quotacast.lua',
-        },
+        text: 'Put this into the section `global`. HAProxy before 2.8 tries for 3 seconds to connect, with each call that comes while nobody listens; later ones are told not to.',
+        snippet: { language: 'haproxy', of: () => GLOBAL },
       },
       {
         text: 'Put this into the `frontend`, behind the lines of its log: they set the id of the call, which joins it to its question, and who calls.',
