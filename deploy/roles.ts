@@ -1,6 +1,5 @@
 /** What each role is made of: the ground that all of them stand on, its own part, and a server with the part's routes. */
 import assert from 'node:assert/strict'
-import { setPriority } from 'node:os'
 import { join } from 'node:path'
 import type { Logger } from 'pino'
 import { openAnalyzer } from '../analyzer/analyzer.ts'
@@ -36,8 +35,6 @@ import type { Telemetry } from './telemetry.ts'
 
 /** What requests under way get at the end before they are cut off. */
 const REQUEST_GRACE_MS = 3_000
-/** Decisions go first: whoever only has to be soon yields the processor to the limiter. */
-const BACKGROUND_PRIORITY = 5
 
 /** What the parts of every role stand on. */
 interface Ground {
@@ -92,7 +89,6 @@ async function openRole(
   context: { config: Config; logger: Logger; lifecycle: Lifecycle; telemetry: Telemetry; isHelper: boolean },
 ): Promise<void> {
   const { config, logger, lifecycle, telemetry, isHelper } = context
-  if (role !== 'limiter') setPriority(BACKGROUND_PRIORITY)
   const ground = await openGround({ config, logger, lifecycle, isHelper })
   const part = await PARTS[role](ground)
   lifecycle.onStop(role, () => part.close())

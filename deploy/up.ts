@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { getPriority, setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { STOP_DEADLINE_MS } from './lifecycle.ts'
@@ -15,6 +16,9 @@ const BACKOFF_MS_MAX = 10_000
 const STEADY_MS = 5_000
 /** What a role gets beyond its own deadline before it is killed. */
 const KILL_GRACE_MS = 1_000
+
+/** As `nice` does by default. */
+const BACKGROUND_PRIORITY = 10
 
 export interface SupervisedRole {
   /** Process id, or `null` between two lives. */
@@ -28,11 +32,13 @@ export function superviseRole(options: {
   name: string
   module: string
   args: readonly string[]
+  /** It yields the processor to those who are not. */
+  isBackground?: boolean
   log: Logger
   /** From SIGTERM to SIGKILL. */
   deadlineMs?: number
 }): SupervisedRole {
-  const { name, module, args, log, deadlineMs = STOP_DEADLINE_MS + KILL_GRACE_MS } = options
+  const { name, module, args, isBackground = false, log, deadlineMs = STOP_DEADLINE_MS + KILL_GRACE_MS } = options
   const stopping = new AbortController()
   let child: ChildProcess | null = null
 
@@ -41,6 +47,7 @@ export function superviseRole(options: {
     while (!stopping.signal.aborted) {
       const startedAtMs = performance.now()
       child = fork(module, args, { ...boundsOf(args), stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+      if (isBackground) yieldProcessor(child)
       const reason = await endOf(child)
       child = null
       if (stopping.signal.aborted) return
@@ -66,6 +73,11 @@ export function superviseRole(options: {
       clearTimeout(kill)
     },
   }
+}
+
+/** Before it has threads: each inherits the priority of the one that makes it. Going up again may not be allowed. */
+function yieldProcessor({ pid }: ChildProcess): void {
+  if (pid !== undefined) setPriority(pid, Math.max(getPriority(), BACKGROUND_PRIORITY))
 }
 
 async function endOf(child: ChildProcess): Promise<string> {

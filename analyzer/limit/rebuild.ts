@@ -3,7 +3,7 @@
  * no record speaks, comes back here, from the sums of decisions that the store holds. A sum that is on its way is found
  * by a later pass; a bucket is only ever raised, to what is surely known.
  */
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { checksNotRebuilt, checksRebuilt } from '../events.ts'
 import { keyOf, type Policy } from '../policy/policy.ts'
@@ -21,6 +21,8 @@ const RETRY_MS = 10_000
 /** After a loss. Limiters hand their sums on every ten seconds, and the writer needs a moment. */
 const PASSES_AFTER_MS = [0, 15_000, 30_000]
 const MINUTE_MS = 60_000
+/** Buckets that are raised between two decisions. */
+const RAISED_AT_ONCE_MAX = 200
 
 export interface RebuilderDeps {
   store: LimitStore
@@ -47,7 +49,10 @@ export function startRebuilder(deps: RebuilderDeps): Rebuilder {
     let buckets = 0
     for (const quota of deps.policy().quotas) {
       const floors = await floorsOf(quota, deps, store.nowMs())
-      await store.raise(floors)
+      for (let from = 0; from < floors.length; from += RAISED_AT_ONCE_MAX) {
+        await store.raise(floors.slice(from, from + RAISED_AT_ONCE_MAX))
+        await setImmediate()
+      }
       buckets += floors.length
     }
     return buckets

@@ -9,6 +9,9 @@ import { type LedgerEntry, returnLedgerChanges, takeLedgerChanges } from './ledg
 import { LimitStoreError } from './limit-store.ts'
 import { expireReservations } from './settling.ts'
 
+/** So many changed buckets are written before their time: the more at once, the longer callers wait. */
+const FLUSHED_EARLY = 100
+const LOOK_MS = 5
 /** How often windows that have ended and reservations that have expired are looked for. */
 const SWEEP_MS = 500
 
@@ -45,6 +48,7 @@ export function startWriteBehind(deps: WriteBehindDeps): WriteBehind {
   let takenOver: string | null = null
   let failure: string | null = null
   let flushing: Promise<void> | null = null
+  let flushedAtMs = 0
 
   const flush = async () => {
     let taken: PendingWrite | null = null
@@ -69,8 +73,11 @@ export function startWriteBehind(deps: WriteBehindDeps): WriteBehind {
     }
   }
   const flushIfNeeded = () => {
+    const nowAtMs = performance.now()
+    const isDue = nowAtMs - flushedAtMs >= flushMs || counters.changes.buckets.length >= FLUSHED_EARLY
     const isNeeded = hasChanges(counters) || endedWindows.size > 0
-    if (flushing !== null || takenOver !== null || !isNeeded) return
+    if (flushing !== null || takenOver !== null || !isDue || !isNeeded) return
+    flushedAtMs = nowAtMs
     flushing = flush().finally(() => {
       flushing = null
     })
@@ -81,7 +88,7 @@ export function startWriteBehind(deps: WriteBehindDeps): WriteBehind {
     if (expired > 0) reservationsExpired(log, expired)
   }
   sweep()
-  const flushTimer = setInterval(flushIfNeeded, flushMs)
+  const flushTimer = setInterval(flushIfNeeded, Math.min(LOOK_MS, flushMs))
   const sweepTimer = setInterval(sweep, SWEEP_MS)
 
   return {

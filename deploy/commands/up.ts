@@ -51,8 +51,8 @@ export const command: Command = {
     // Two rounds, each as long as a role may take: first whoever needs the store, then the store.
     const lifecycle = createLifecycle({ log, process, deadlineMs: 3 * STOP_DEADLINE_MS })
     const start = (...children: Child[]) => {
-      const started = children.map(({ name, args }) =>
-        superviseRole({ name, module: MAIN, args: [...args, ...configFlags], log }),
+      const started = children.map(({ args, ...child }) =>
+        superviseRole({ ...child, module: MAIN, args: [...args, ...configFlags], log }),
       )
       const names = children.map(({ name }) => name).join()
       lifecycle.onStop(names, async () => void (await Promise.all(started.map(child => child.stop()))))
@@ -65,7 +65,7 @@ export const command: Command = {
       serve(others.filter(role => role !== 'analyzer'))
       if (!(await fillDemo(configFlags, lifecycle))) return lifecycle.stopped
       serve(['analyzer'])
-      start({ name: 'demo', args: ['demo'] })
+      start({ name: 'demo', args: ['demo'], isBackground: true })
     } else serve(others)
 
     const waiting = await Promise.race([rolesNotReady(config, roles), lifecycle.stopped])
@@ -79,13 +79,16 @@ interface Child {
   name: string
   /** Of the CLI. */
   args: readonly string[]
+  isBackground: boolean
 }
 
 /** The processes of a role: one, and of the limiter as many as its config says. */
 function childrenOf(role: Role, { limiter }: Config): Child[] {
-  const one: Child = { name: role, args: ['serve', role] }
+  // Whoever only has to be soon yields to the one that callers wait for.
+  const one: Child = { name: role, args: ['serve', role], isBackground: role !== 'limiter' }
   if (role !== 'limiter') return [one]
   const helpers = Array.from({ length: limiter.processes - 1 }, (_, index) => ({
+    ...one,
     name: `${role} (helper ${index + 1})`,
     args: [...one.args, '--helper'],
   }))

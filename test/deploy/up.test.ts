@@ -1,5 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { getPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
@@ -20,7 +20,7 @@ afterEach(async () => {
 })
 
 /** A role that notes each of its lives, and then does `body`. */
-function supervise(body: string, deadlineMs?: number): SupervisedRole {
+function supervise(body: string, options: Partial<Parameters<typeof superviseRole>[0]> = {}): SupervisedRole {
   const module = join(dir, 'role.mjs')
   writeFileSync(
     module,
@@ -31,7 +31,7 @@ function supervise(body: string, deadlineMs?: number): SupervisedRole {
     module,
     args: [lives],
     log: pino({ level: 'silent' }),
-    ...(deadlineMs === undefined ? {} : { deadlineMs }),
+    ...options,
   })
   roles.push(role)
   return role
@@ -54,6 +54,24 @@ async function until(claim: () => boolean): Promise<void> {
 const STAY = 'setInterval(() => {}, 1000)'
 
 describe('a supervised role', () => {
+  test.runIf(process.platform === 'linux')('yields the processor with all of its threads when told to', async () => {
+    const niceOf = (pid: number) =>
+      readdirSync(`/proc/${pid}/task`).map(thread => {
+        const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')
+        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
+      })
+    supervise(STAY, { isBackground: true })
+    supervise(STAY)
+    await until(() => pids().length === 2)
+    const nices = pids()
+      .map(niceOf)
+      .toSorted(([one = 0], [other = 0]) => one - other)
+    const own = getPriority()
+    expect(new Set(nices[0])).toEqual(new Set([own]))
+    expect(new Set(nices[1])).toEqual(new Set([Math.max(own, 10)]))
+    expect(nices[1]?.length).toBeGreaterThan(2)
+  })
+
   test('is started again when it is killed', async () => {
     const role = supervise(STAY)
     await until(() => pids().length === 1)
@@ -83,7 +101,7 @@ describe('a supervised role', () => {
   })
 
   test('that does not hear SIGTERM is killed', async () => {
-    const role = supervise(`process.on('SIGTERM', () => {})\n${STAY}`, 50)
+    const role = supervise(`process.on('SIGTERM', () => {})\n${STAY}`, { deadlineMs: 50 })
     await until(() => pids().length === 1)
     await sleep(50)
     await role.stop()
