@@ -13,15 +13,15 @@ const BULK_CALLS_MAX = 2 * MEMORY_CALLS
 const WEIGHT_MAX = 1e12
 
 export interface CostSketch {
-  /** Weight of each step, from `first` on. Step 0 are calls that cost nothing. */
-  counts: Float32Array
+  /** Weight of each step, from `first` on. Step 0 are calls that cost nothing. No typed array: most hold a few steps. */
+  counts: number[]
   first: number
   total: number
   /** Of the next call. */
   weight: number
 }
 
-export const createSketch = (): CostSketch => ({ counts: new Float32Array(0), first: 0, total: 0, weight: 1 })
+export const createSketch = (): CostSketch => ({ counts: [], first: 0, total: 0, weight: 1 })
 
 /** One call of the stream. */
 export function learnCost(sketch: CostSketch, amount: number): void {
@@ -76,18 +76,14 @@ function amountAt(step: number, share: number): number {
 
 function add(sketch: CostSketch, amount: number, weight: number): void {
   const step = stepOf(amount)
-  const { counts, first } = sketch
-  if (counts.length === 0) {
+  const { counts } = sketch
+  if (counts.length === 0) sketch.first = step
+  if (step < sketch.first) {
+    sketch.counts = new Array(sketch.first - step).fill(0).concat(counts)
     sketch.first = step
-    sketch.counts = new Float32Array(1)
-  } else if (step < first || step >= first + counts.length) {
-    const from = Math.min(step, first)
-    const grown = new Float32Array(Math.max(step + 1, first + counts.length) - from)
-    grown.set(counts, first - from)
-    sketch.first = from
-    sketch.counts = grown
   }
   const at = step - sketch.first
+  while (sketch.counts.length <= at) sketch.counts.push(0)
   sketch.counts[at] = (sketch.counts[at] ?? 0) + weight
   sketch.total += weight
 }

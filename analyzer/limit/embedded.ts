@@ -23,7 +23,8 @@ import { type PendingWrite, startWriteBehind } from './write-behind.ts'
 
 /** Buckets of ended windows that one flush removes. */
 const REMOVALS_MAX = 2_000
-const RECORDS_AT_ONCE_MAX = 256
+/** Applied between two decisions. */
+const RECORDS_AT_ONCE_MAX = 64
 
 /** What one transaction leaves behind. */
 interface Head {

@@ -7,6 +7,7 @@
 import type { Dimensions } from '../policy/quota.ts'
 import { subjectKey } from '../policy/subject.ts'
 import { type CostSketch, callsOf, createSketch, learnCost, learnCosts, quantileOf, shareUpTo } from './cost-sketch.ts'
+import { createKeeper, type Kept } from './keeper.ts'
 import type { Cost } from './limiter.ts'
 
 /** Units that are not known before a call. */
@@ -20,7 +21,7 @@ export type EstimatedUnit = (typeof ESTIMATED_UNITS)[number]
 export const ESTIMATE_QUANTILE = 0.5
 /** Fewer calls say too little. */
 const CALLS_MIN = 20
-/** Kinds of calls that are kept apart, and as many wider ones: some 20 MB. Those not seen for longest make room. */
+/** Kinds of calls that are kept apart, and as many wider ones: some 20 MB. */
 const KINDS_MAX = 10_000
 
 /** Who calls what. */
@@ -65,32 +66,44 @@ export interface Estimates {
   kinds(): number
 }
 
-type Sketches = Readonly<Record<EstimatedUnit, CostSketch>>
+/** Of each unit that was ever known. */
+type Sketches = Record<EstimatedUnit, CostSketch | null> & Kept
+/** The sketches that a call of a kind teaches: its own, then those of the wider kinds. */
+type Family = { readonly all: readonly Sketches[] } & Kept
 
 const createSketches = (): Sketches => ({
-  input_tokens: createSketch(),
-  output_tokens: createSketch(),
-  total_tokens: createSketch(),
-  cost: createSketch(),
-  bytes: createSketch(),
+  input_tokens: null,
+  output_tokens: null,
+  total_tokens: null,
+  cost: null,
+  bytes: null,
+  isSeen: true,
 })
 
+function sketchOf(sketches: Sketches, unit: EstimatedUnit): CostSketch {
+  sketches[unit] ??= createSketch()
+  return sketches[unit]
+}
+
 export function createEstimates({ quantile }: { quantile: number }): Estimates {
-  /** By the most specific kind: its own sketches, then those of the wider kinds. */
-  const families = createKept<readonly Sketches[]>(KINDS_MAX)
-  const wider = createKept<Sketches>(KINDS_MAX)
+  /** By the most specific kind. */
+  const families = createKeeper<Family>(KINDS_MAX)
+  const wider = createKeeper<Sketches>(KINDS_MAX)
   const counts: EstimateCounts = { calls: 0, overran: 0, denials: 0, needless: 0 }
 
   /** From the most specific kind that is known on. */
   const known = (kind: Kind): readonly Sketches[] =>
-    families.find(keyOf(kind)) ?? widerKeys(kind).flatMap(key => wider.find(key) ?? [])
+    families.find(keyOf(kind))?.all ?? widerKeys(kind).flatMap(key => wider.find(key) ?? [])
   const obtained = (kind: Kind): readonly Sketches[] => {
     const key = keyOf(kind)
-    const recent = families.findRecent(key)
-    if (recent !== undefined) return recent
-    // The wider kinds stay as long as any of theirs.
-    const all = widerKeys(kind).map(wide => wider.put(wide, wider.find(wide) ?? createSketches()))
-    return families.put(key, [families.find(key)?.[0] ?? createSketches(), ...all])
+    const all = families.find(key)?.all ?? newFamily(key, kind)
+    // Those of a wider kind stay as long as any of its kinds.
+    for (const sketches of all) sketches.isSeen = true
+    return all
+  }
+  const newFamily = (key: string, kind: Kind): readonly Sketches[] => {
+    const all = widerKeys(kind).flatMap(wide => wider.find(wide) ?? wider.add(wide, createSketches()) ?? [])
+    return families.add(key, { all: [createSketches(), ...all], isSeen: true })?.all ?? all
   }
   const learned = (all: readonly Sketches[], unit: EstimatedUnit): number | null => {
     const sketch = tellingOf(all, unit)
@@ -118,11 +131,11 @@ export function createEstimates({ quantile }: { quantile: number }): Estimates {
           counts.calls += 1
           if (amount > estimated) counts.overran += 1
         }
-        for (const sketches of all) learnCost(sketches[unit], amount)
+        for (const sketches of all) learnCost(sketchOf(sketches, unit), amount)
       }
     },
     learnMany(kind, unit, amount, calls) {
-      for (const sketches of obtained(kind)) learnCosts(sketches[unit], amount, calls)
+      for (const sketches of obtained(kind)) learnCosts(sketchOf(sketches, unit), amount, calls)
     },
     denied(probability) {
       counts.denials += 1
@@ -144,8 +157,10 @@ const widerKeys = ({ tenant, consumer, model }: Kind): string[] => [
 ]
 
 /** The first that stands on enough calls. */
-const tellingOf = (all: readonly Sketches[], unit: EstimatedUnit): CostSketch | undefined =>
-  all.find(sketches => callsOf(sketches[unit]) >= CALLS_MIN)?.[unit]
+function tellingOf(all: readonly Sketches[], unit: EstimatedUnit): CostSketch | undefined {
+  for (const { [unit]: sketch } of all) if (sketch !== null && callsOf(sketch) >= CALLS_MIN) return sketch
+  return undefined
+}
 
 /** Of all tokens, what is left to estimate where a part is stated. */
 function unknownPart(stated: Cost, unit: EstimatedUnit): { unit: EstimatedUnit; known: number } {
@@ -179,33 +194,4 @@ function totalOf(cost: Cost, estimated: Cost, maxTokens: number | null): number 
   if (input !== undefined && maxTokens !== null && total !== undefined) return Math.min(total, input + maxTokens)
   if (input === undefined && output === undefined) return total
   return Math.max(total ?? 0, input ?? 0, output ?? 0)
-}
-
-interface Kept<T> {
-  find(key: string): T | undefined
-  /** What was put so lately that it stays for long. */
-  findRecent(key: string): T | undefined
-  put(key: string, value: T): T
-  size(): number
-}
-
-/** What was put last: two halves, of which the older one goes when the newer one is full. */
-function createKept<T>(max: number): Kept<T> {
-  let newer = new Map<string, T>()
-  let older = new Map<string, T>()
-  const put = (key: string, value: T): T => {
-    if (newer.size >= max / 2) {
-      older = newer
-      newer = new Map()
-    }
-    older.delete(key)
-    newer.set(key, value)
-    return value
-  }
-  return {
-    find: key => newer.get(key) ?? older.get(key),
-    findRecent: key => newer.get(key),
-    put,
-    size: () => newer.size + older.size,
-  }
 }

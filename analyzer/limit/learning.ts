@@ -1,5 +1,5 @@
 /** Where estimates are learned from: at the start what the store holds, afterwards the stream of call records. */
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { CallRecord } from '../../collector/call-record.ts'
 import { costsLearned, estimatesObserved } from '../events.ts'
@@ -10,6 +10,8 @@ import type { Cost } from './limiter.ts'
 
 /** Of what time the calls are that the store is asked for: a day has all hours. */
 const LEARNED_MS = 86_400_000
+/** Kinds of calls that are learned of between two decisions. */
+const LEARNED_AT_ONCE = 200
 /** Between attempts to read the store. */
 const RETRY_MS = 30_000
 
@@ -37,7 +39,10 @@ export function startLearning({ estimates, readCosts, nowMs, logger }: LearningD
     for (const unit of ESTIMATED_UNITS) {
       await readCosts(unit, nowMs() - LEARNED_MS, costs => found.push({ ...costs, unit }))
     }
-    for (const { unit, amount, calls, ...kind } of found) estimates.learnMany(kind, unit, amount, calls)
+    for (const [index, { unit, amount, calls, ...kind }] of found.entries()) {
+      estimates.learnMany(kind, unit, amount, calls)
+      if (index % LEARNED_AT_ONCE === LEARNED_AT_ONCE - 1) await setImmediate()
+    }
     costsLearned(logger, estimates.kinds())
   }
   const run = async () => {

@@ -12,6 +12,11 @@ const SLOT_BYTES = ID_WORDS * 4 + 4
 const SLOTS_MIN = 1_024
 /** Above this part of the slots, probing becomes slow. */
 const LOAD_MAX = 0.7
+/**
+ * Slots of a table that are moved into its larger successor whenever an id is added: all of them long before that is full,
+ * and never so many that others wait.
+ */
+const SLOTS_MOVED_AT_ONCE = 16
 /** Slots that are looked at to find the middle of all starts. */
 const SAMPLE_SIZE = 4_096
 
@@ -32,18 +37,35 @@ export function createCallIdSet({ bytesMax }: { bytesMax: number }): CallIdSet {
   const slotsMax = Math.max(SLOTS_MIN, 2 ** Math.floor(Math.log2(bytesMax / SLOT_BYTES / 1.5)))
   const id = new Uint32Array(ID_WORDS)
   let table = createTable(SLOTS_MIN)
+  /** What the table has grown out of, and how far it was moved. */
+  let former: { table: Table; movedSlots: number } | null = null
   let completeFromSeconds = 0
+
+  const move = (slotsMax: number): void => {
+    if (former === null) return
+    const to = Math.min(former.table.slots, former.movedSlots + slotsMax)
+    for (let slot = former.movedSlots; slot < to; slot++) moveSlot(former.table, slot, table)
+    former.movedSlots = to
+    if (to === former.table.slots) former = null
+  }
 
   const forget = (seconds: number): void => {
     if (seconds <= completeFromSeconds) return
     completeFromSeconds = seconds
+    move(Number.POSITIVE_INFINITY)
     dropBefore(table, seconds)
   }
   const makeRoom = (): void => {
+    move(SLOTS_MOVED_AT_ONCE)
     if (table.size < table.slots * LOAD_MAX) return
-    if (table.slots < slotsMax) table = grown(table)
-    else forget(middleOf(table))
+    if (table.slots >= slotsMax) forget(middleOf(table))
+    else {
+      former = { table, movedSlots: 0 }
+      table = createTable(2 * table.slots)
+    }
   }
+  const isIn = (): boolean =>
+    table.starts[slotOf(table, id)] !== 0 || (former !== null && former.table.starts[slotOf(former.table, id)] !== 0)
 
   return {
     add(text, startedAtMs) {
@@ -51,21 +73,20 @@ export function createCallIdSet({ bytesMax }: { bytesMax: number }): CallIdSet {
       makeRoom()
       if (seconds < completeFromSeconds) return false
       readId(text, id)
-      const slot = slotOf(table, id)
-      if (table.starts[slot] !== 0) return false
-      place(table, slot, id, seconds + 1)
+      if (isIn()) return false
+      place(table, slotOf(table, id), id, seconds + 1)
       return true
     },
     has(text) {
       readId(text, id)
-      return table.starts[slotOf(table, id)] !== 0
+      return isIn()
     },
     forgetBefore: startedAtMs => forget(Math.ceil(startedAtMs / 1_000)),
     get completeFromMs() {
       return completeFromSeconds * 1_000
     },
     get size() {
-      return table.size
+      return table.size + (former?.table.size ?? 0)
     },
   }
 }
@@ -107,15 +128,13 @@ function place(table: Table, slot: number, id: Uint32Array, start: number): void
   table.size++
 }
 
-function grown(table: Table): Table {
-  const larger = createTable(table.slots * 2)
-  for (let slot = 0; slot < table.slots; slot++) {
-    const start = word(table.starts, slot)
-    if (start === 0) continue
-    const id = table.words.subarray(slot * ID_WORDS, (slot + 1) * ID_WORDS)
-    place(larger, slotOf(larger, id), id, start)
-  }
-  return larger
+/** What is moved stays where it was as well: probing finds what is behind it. */
+function moveSlot(from: Table, slot: number, to: Table): void {
+  const start = word(from.starts, slot)
+  if (start === 0) return
+  const id = from.words.subarray(slot * ID_WORDS, (slot + 1) * ID_WORDS)
+  place(to, slotOf(to, id), id, start)
+  from.size--
 }
 
 /** Above the middle start, give or take; above the last one if nearly all began in the same second. */

@@ -93,3 +93,26 @@ test('kinds that were not seen for long make room', () => {
   expect(estimates.kinds()).toBeLessThanOrEqual(20_000)
   expect(estimates.estimate(kind({ consumer: 'c1' }), known()).bytes).toBe(2)
 })
+
+test('of more kinds than there is room for, as many as have a place are known well', () => {
+  const estimates = createEstimates({ quantile: 0.6 })
+  const consumers = Array.from({ length: 15_000 }, (_, index) => ({ name: `c${index}`, bytes: 1_000 + 10 * index }))
+  for (let round = 0; round < 30; round += 1) {
+    for (const { name, bytes } of consumers) estimates.learn(kind({ consumer: name }), { bytes })
+  }
+  const isKnown = ({ name, bytes }: (typeof consumers)[number]) => {
+    const { bytes: estimated = 0 } = estimates.estimate(kind({ consumer: name }), known())
+    return Math.abs(estimated / bytes - 1) < 0.1
+  }
+  expect(consumers.filter(isKnown).length).toBeGreaterThan(4_000)
+  expect(estimates.kinds()).toBeLessThanOrEqual(10_000)
+})
+
+test('a kind that is seen often gets a place among many that are not', () => {
+  const estimates = createEstimates({ quantile: 0.6 })
+  for (let call = 0; call < 60_000; call += 1) {
+    estimates.learn(kind({ consumer: `c${call}` }), { bytes: 1 })
+    if (call > 30_000 && call % 100 === 0) estimates.learn(kind({ consumer: 'often' }), { bytes: 1_000 })
+  }
+  expect(estimates.estimate(kind({ consumer: 'often' }), known()).bytes).toBeGreaterThan(900)
+})
