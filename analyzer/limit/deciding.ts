@@ -84,8 +84,7 @@ function chargeAll(
     const standing = standings[index]
     const how = claim === undefined ? null : chargeOf(verb, claim)
     if (claim === undefined || standing === undefined || how === null) continue
-    const found = claim.drain === null ? buckets[index] : undefined
-    const bucket = found ?? obtainBucket(windows, claim, nowMs)
+    const bucket = obtainBucket(windows, claim, nowMs, buckets[index])
     const share = shareIndex(bucket, gateway)
     const usedBefore = usedOf(bucket)
     const isHeld = how === 'held'

@@ -30,12 +30,13 @@ export function findDraining(
   return windows.findAt(series, subject, startMs) ?? windows.findAt(series, subject, startMs - keptMs)
 }
 
-/** The bucket to spend in, made if need be; what drains has done so. */
-export function obtainBucket(windows: OpenWindows, target: Target, nowMs: number): StoredBucket {
-  const address = addressAt(target, nowMs)
-  if (target.drain === null) return windows.obtain(address)
-  const before = findDraining(windows, target, target.drain.keptMs, nowMs)
-  const bucket = before?.window.startMs === address.startMs ? before : windows.obtain(address)
+/** The bucket to spend in, made if need be; what drains has done so. `found` is what `findBucket` has just answered. */
+export function obtainBucket(windows: OpenWindows, target: Target, nowMs: number, found?: StoredBucket): StoredBucket {
+  if (target.drain === null) return found ?? windows.obtain(addressAt(target, nowMs))
+  const { keptMs } = target.drain
+  const before = found ?? findDraining(windows, target, keptMs, nowMs)
+  const isPresent = before !== undefined && nowMs < before.window.startMs + keptMs
+  const bucket = isPresent ? before : windows.obtain(addressAt(target, nowMs))
   if (before !== undefined && before !== bucket) takeAlong(before, bucket)
   if (!isDraining(bucket)) beginDraining(bucket, target.drain, nowMs)
   drain(bucket, target.drain, nowMs)

@@ -10,7 +10,7 @@ import { createPolicy } from '../../analyzer/policy/policy.ts'
 import { testQuota } from '../analyzer/quotas.ts'
 import { DECIDE_CONSUMERS, type Decided, MEMORY_BUCKETS, WINDOWS, type WindowKind } from './decide.ts'
 
-const ROUNDS = 12
+const ROUNDS = 40
 const MICROS_PER_MS = 1_000
 const silent = pino({ level: 'silent' })
 const PERS = [['consumer'], ['tenant', 'consumer'], ['model']]
