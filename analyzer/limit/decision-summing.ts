@@ -19,7 +19,7 @@ const SUMS_MAX = 50_000
 /** Sums that wait while the log is away; the oldest are given up. */
 const WAITING_MAX = 200_000
 /** Written as text between two decisions, so few that no caller waits for it. */
-const APPEND_ENTRIES_MAX = 100
+const APPEND_ENTRIES_MAX = 250
 
 export interface DecisionSumming {
   /** One decision's part for one quota. `hasDenied` is that this quota was in the way. */
