@@ -30,7 +30,11 @@ const PAYLOAD_BYTES_MAX = 3 * (BLOCK_CHARACTERS_MAX + VALUE_CHARACTERS_MAX) + LE
 
 const compress = promisify(zstdCompress)
 const decompress = promisify(zstdDecompress)
-const compression = { params: { [constants.ZSTD_c_compressionLevel]: 1 } }
+const params = { [constants.ZSTD_c_compressionLevel]: 1 }
+/** Call records take less than this part of their size; more comes in further pieces. */
+const COMPRESSED_SHARE = 1 / 4
+/** One more than there is, or a further piece is made to find that nothing follows; the library takes none below 64. */
+const SPARE_BYTES = 64
 
 /** Cuts values into runs that each fit a block, keeping their order. */
 export function* cutIntoBlocks(values: readonly string[]): Generator<readonly string[]> {
@@ -50,7 +54,9 @@ export function* cutIntoBlocks(values: readonly string[]): Generator<readonly st
 export async function encodeBlock(values: readonly string[]): Promise<Buffer> {
   const payload = payloadOf(values)
   const isCompressed = payload.length >= COMPRESSED_BYTES_MIN
-  const stored = isCompressed ? await compress(payload, compression) : payload
+  const stored = isCompressed
+    ? await compress(payload, { params, chunkSize: Math.ceil(payload.length * COMPRESSED_SHARE) })
+    : payload
   const block = Buffer.allocUnsafe(HEADER_BYTES + stored.length)
   block.writeUInt8(FORMAT, 0)
   block.writeUInt8(isCompressed ? CODEC_ZSTD : CODEC_NONE, 1)
@@ -89,7 +95,8 @@ async function readPayload(block: Buffer): Promise<Buffer> {
   if (payloadBytes > PAYLOAD_BYTES_MAX) throw new LogError('LOG_CORRUPT', 'The block is larger than any block may be')
   if (block.readUInt8(1) === CODEC_NONE) return stored
   try {
-    return await decompress(stored, { maxOutputLength: payloadBytes })
+    // In one piece: by default it comes in 16 KiB, for each of which our own thread waits in turn and has to be woken.
+    return await decompress(stored, { maxOutputLength: payloadBytes, chunkSize: payloadBytes + SPARE_BYTES })
   } catch (cause) {
     throw new LogError('LOG_CORRUPT', 'The block cannot be decompressed', { cause })
   }
