@@ -1,14 +1,12 @@
 /** What the check's latency becomes: while records come in as fast as they can, with very many buckets, on more processes. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type autocannon from 'autocannon'
 import { type Quotacast, startQuotacast } from '../e2e/quotacast.ts'
 import { ON_REDIS, type StartedWorld } from '../e2e/world.ts'
 import { whatIsMissing } from '../servers/missing.ts'
 import { CONSUMERS, checks, QUOTAS } from './check.ts'
-import { type Load, measureLoad } from './load.ts'
-import { cpuSecondsOf } from './machine.ts'
+import { type Load, measureLoad, untilIdle } from './load.ts'
 import { fixed, printTable, thousands } from './table.ts'
 
 const CONNECTIONS = 16
@@ -22,8 +20,6 @@ const INGEST_IN_FLIGHT = 8
 const LIVE_BUCKETS = 1_000_000
 const CALLS_PER_REQUEST = 100
 const FILLING_CONNECTIONS = 4
-const IDLE_SHARE = 0.1
-const IDLE_SECONDS_MAX = 120
 const PROCESSES = [1, 2] as const
 
 type Row = readonly [name: string, load: Load]
@@ -88,16 +84,6 @@ async function fill(quotacast: Quotacast): Promise<void> {
   await Promise.all(Array.from({ length: FILLING_CONNECTIONS }, send))
 }
 
-/** What decisions summed up to is handed on, as far as it is ever: filling takes seconds, and the buckets stay. */
-async function isIdle(quotacast: Quotacast): Promise<void> {
-  const cpu = () => cpuSecondsOf(quotacast.rolePids('limiter'))
-  for (let second = 0; second < IDLE_SECONDS_MAX; second += 1) {
-    const before = cpu()
-    await sleep(1_000)
-    if (cpu() - before < IDLE_SHARE) return
-  }
-}
-
 /** At full load, by the number of processes that share one Redis. */
 async function onProcesses({ config }: StartedWorld, processes: number): Promise<Row> {
   const limiter = { ...(config.limiter ?? {}), processes }
@@ -121,7 +107,7 @@ export async function benchBusy(): Promise<void> {
   })
   const crowded = await withQuotacast({}, async quotacast => {
     await fill(quotacast)
-    await isIdle(quotacast)
+    await untilIdle(quotacast.rolePids('limiter'))
     return steady(quotacast)
   })
   rows.push([`embedded, ${thousands(LIVE_BUCKETS)} live buckets`, crowded])

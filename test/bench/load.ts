@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { createInterface } from 'node:readline'
+import { setTimeout as sleep } from 'node:timers/promises'
 import autocannon from 'autocannon'
 import { cpuSecondsOf } from './machine.ts'
 import { sendPaced } from './paced.ts'
@@ -7,6 +8,9 @@ import { fixed, printTable, quantile, thousands } from './table.ts'
 
 const MICROSECONDS = 1e6
 const WARM_UP_SECONDS = 2
+/** Of one core. */
+const IDLE_SHARE = 0.1
+const IDLE_SECONDS_MAX = 120
 
 export interface Load {
   perSecond: number
@@ -38,12 +42,12 @@ export async function measureLoad(options: {
     }
     return autocannon({ url, connections, duration, setupClient })
   }
-  await run(WARM_UP_SECONDS)
-  const before = cpu()
-  const cpuMicrosOf = (answers: number) => ((cpu() - before) * MICROSECONDS) / answers
   if (rate !== undefined) {
-    const { latencies, failures, seconds: took } = await sendPaced({ url, requests, connections, seconds, rate })
-    const cpuMicros = cpuMicrosOf(latencies.length)
+    const pace = { url, requests, connections, rate }
+    await sendPaced({ ...pace, seconds: WARM_UP_SECONDS })
+    const before = cpu()
+    const { latencies, failures, seconds: took } = await sendPaced({ ...pace, seconds })
+    const cpuMicros = ((cpu() - before) * MICROSECONDS) / latencies.length
     return {
       perSecond: latencies.length / took,
       p50Ms: quantile(latencies, 0.5),
@@ -52,14 +56,25 @@ export async function measureLoad(options: {
       failures,
     }
   }
+  await run(WARM_UP_SECONDS)
+  const before = cpu()
   const result = await run(seconds)
   const answers = result['2xx'] + result.non2xx
   return {
     perSecond: answers / result.duration,
     p50Ms: result.latency.p50,
     p99Ms: result.latency.p99,
-    cpuMicros: cpuMicrosOf(answers),
+    cpuMicros: ((cpu() - before) * MICROSECONDS) / answers,
     failures: result.non2xx + result.errors + result.timeouts,
+  }
+}
+
+/** Waits, not for ever, until the processes have nothing to do: what comes of many new subjects takes them seconds. */
+export async function untilIdle(pids: readonly number[]): Promise<void> {
+  for (let second = 0; second < IDLE_SECONDS_MAX; second += 1) {
+    const before = cpuSecondsOf(pids)
+    await sleep(1_000)
+    if (cpuSecondsOf(pids) - before < IDLE_SHARE) return
   }
 }
 
@@ -80,14 +95,11 @@ async function firstLine(child: ChildProcess): Promise<string> {
   throw new Error('the bare server ended before it listened')
 }
 
-/** A server at full load, and at half of what it is expected to carry. */
+/** A server at full load, and at half of what it then carried: where latency is a property of the server and not of the queue. */
 export type Measured = readonly [name: string, full: Load, half: Load]
 
 /** Prints servers beside the baseline that costs `cpuMicros` an answer. */
-export function printLoads(
-  rows: readonly Measured[],
-  baseline: { name: string; cpuMicros: number; halfPerSecond: number },
-): void {
+export function printLoads(rows: readonly Measured[], baseline: { name: string; cpuMicros: number }): void {
   printTable(
     [
       'server',
@@ -96,8 +108,9 @@ export function printLoads(
       'p99 ms',
       'CPU µs each',
       `CPU to ${baseline.name}`,
-      `CPU µs at ${thousands(baseline.halfPerSecond)}/s`,
-      'p99 ms at that',
+      'CPU µs at half load',
+      'p50 ms at half load',
+      'p99 ms at half load',
       'failed',
     ],
     rows.map(([name, full, half]) => [
@@ -108,6 +121,7 @@ export function printLoads(
       fixed(full.cpuMicros, 1),
       fixed(full.cpuMicros / baseline.cpuMicros, 2),
       fixed(half.cpuMicros, 1),
+      fixed(half.p50Ms, 1),
       fixed(half.p99Ms, 1),
       String(full.failures + half.failures),
     ]),
