@@ -7,13 +7,17 @@ import { constants, type ServerHttp2Stream } from 'node:http2'
 import type { Flight } from './flight.ts'
 
 const PREFIX_BYTES = 5
+/** What keeping a piece takes, beside its bytes. */
+export const PIECE_BYTES = 256
 
-/** Bytes that are there of a message that is not whole, given one piece of a stream after the other. */
+/** Bytes that what is there of a message that is not whole takes, given one piece of a stream after the other. */
 export function createUnfinished(): (piece: Uint8Array) => number {
   let prefixed = 0
   let length = 0
   let missing = 0
+  let pieces = 0
   return piece => {
+    pieces++
     for (let at = 0; at < piece.length; ) {
       if (prefixed < PREFIX_BYTES) {
         // The first byte is the flag.
@@ -26,9 +30,13 @@ export function createUnfinished(): (piece: Uint8Array) => number {
         missing -= taken
         at += taken
       }
-      if (prefixed === PREFIX_BYTES && missing === 0) prefixed = 0
+      if (prefixed === PREFIX_BYTES && missing === 0) {
+        prefixed = 0
+        pieces = 1
+      }
     }
-    return prefixed === PREFIX_BYTES ? length - missing : 0
+    if (prefixed === 0) pieces = 0
+    return (prefixed === PREFIX_BYTES ? length - missing : 0) + pieces * PIECE_BYTES
   }
 }
 
