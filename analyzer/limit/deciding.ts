@@ -12,7 +12,7 @@ import {
   type StoreDecision,
 } from './limit-store.ts'
 import type { StoredBucket } from './open-windows.ts'
-import { findBucket, obtainBucket, standingOf } from './standing.ts'
+import { findBucket, isTakenAlong, obtainBucket, standingOf } from './standing.ts'
 
 /** How a decision takes what is claimed; null when it takes nothing. */
 export function chargeOf(verb: DecideRequest['verb'], { isSpent, isHeld, cost }: Claim): 'spent' | 'held' | null {
@@ -33,7 +33,7 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
   let holds = verb === 'reserve'
   for (const claim of claims) {
     const bucket = findBucket(windows, claim, nowMs)
-    if (bucket === undefined || isTakenAlong(claim, bucket, nowMs)) fresh += 1
+    if (bucket === undefined || (claim.drain !== null && isTakenAlong(bucket, claim.drain.keptMs, nowMs))) fresh += 1
     if (chargeOf(verb, claim) === 'held') holds = true
     const standing = standingOf(windows, claim, bucket, nowMs)
     if (!standing.fits && claim.isEnforced && verb !== 'record') isAllowed = false
@@ -60,10 +60,6 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
   }
   return { isAllowed, reference, standings }
 }
-
-/** What drains takes a new place in each stretch of time in which it is spent. */
-const isTakenAlong = ({ drain }: Claim, { window }: StoredBucket, nowMs: number) =>
-  drain !== null && window.startMs + drain.keptMs <= nowMs
 
 interface Looked {
   readonly buckets: readonly (StoredBucket | undefined)[]

@@ -34,14 +34,20 @@ export function findDraining(
 export function obtainBucket(windows: OpenWindows, target: Target, nowMs: number, found?: StoredBucket): StoredBucket {
   if (target.drain === null) return found ?? windows.obtain(addressAt(target, nowMs))
   const { keptMs } = target.drain
-  const before = found ?? findDraining(windows, target, keptMs, nowMs)
-  const isPresent = before !== undefined && nowMs < before.window.startMs + keptMs
-  const bucket = isPresent ? before : windows.obtain(addressAt(target, nowMs))
+  // One that is to be taken along may have been, since it was found.
+  const isFound = found !== undefined && !isTakenAlong(found, keptMs, nowMs)
+  const before = isFound ? found : findDraining(windows, target, keptMs, nowMs)
+  const isThere = before !== undefined && !isTakenAlong(before, keptMs, nowMs)
+  const bucket = isThere ? before : windows.obtain(addressAt(target, nowMs))
   if (before !== undefined && before !== bucket) takeAlong(before, bucket)
   if (!isDraining(bucket)) beginDraining(bucket, target.drain, nowMs)
   drain(bucket, target.drain, nowMs)
   return bucket
 }
+
+/** What drains takes a new place in each stretch of time in which it is spent. */
+export const isTakenAlong = ({ window }: StoredBucket, keptMs: number, nowMs: number): boolean =>
+  window.startMs + keptMs <= nowMs
 
 /** The old bucket keeps what it has until its stretch of time ends. */
 function takeAlong(before: StoredBucket, bucket: StoredBucket): void {
