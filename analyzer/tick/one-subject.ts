@@ -5,16 +5,13 @@
 import type { ClickHouseClient } from '@clickhouse/client'
 import { narrowedTo } from '../policy/narrowing.ts'
 import { subjectMap } from '../policy/subject.ts'
-import { readDecisions } from '../usage/decisions.ts'
 import type { Seen } from '../usage/fresh.ts'
 import { keyOfSubject, type SubjectValues } from '../usage/selection.ts'
-import { addChecks, addHourOfChecks } from '../usage/series.ts'
 import type { AllowedOf } from './allowed.ts'
 import type { FollowedQuota } from './followed-quota.ts'
-import { addQuotaDecisions, loadQuotaSeries, type QuotaSeries } from './quota-series.ts'
+import { loadQuotaSeries, type QuotaSeries, readChecks } from './quota-series.ts'
 import { type FollowedForecast, forecastSubject } from './subject-forecast.ts'
 
-const HOUR_MS = 3_600_000
 /** All decisions are new to a series that has seen none: they are added here, and only the subject's. */
 const NONE_SEEN: Seen = { positions: [], newestAtMs: 0 }
 
@@ -37,7 +34,8 @@ export async function readSubject(
   if (!alone) return null
   const ask = { nowMs, budget: { left: 1 }, decisionsSeen: NONE_SEEN }
   const series = { ...(await loadQuotaSeries(client, alone, ask)), quota }
-  await readSubjectDecisions(client, series, subject)
+  const params = { oneSubject: JSON.stringify(subjectMap(quota, subject)) }
+  await readChecks(client, series, { sql: 'subject = {oneSubject:String}', params })
   const key = keyOfSubject(subject)
   return series.subjects.has(key) ? { series, key } : null
 }
@@ -49,24 +47,4 @@ export function forecastOne(
 ): FollowedForecast | null {
   const scratch = new Float64Array(series.grid.steps + 1)
   return forecastSubject(series, key, { ...ask, state: null, scratch })
-}
-
-/** Checks are added by the step where calls are exact, and by the hour before, as `loadQuotaSeries` does for all. */
-async function readSubjectDecisions(
-  client: ClickHouseClient,
-  series: QuotaSeries,
-  subject: SubjectValues,
-): Promise<void> {
-  const { quota, grid, exactFromMs } = series
-  const params = { oneSubject: JSON.stringify(subjectMap(quota, subject)) }
-  const decisions = { quota: quota.name, condition: { sql: 'subject = {oneSubject:String}', params } }
-  const firstHourMs = Math.ceil(grid.startMs / HOUR_MS) * HOUR_MS
-  const rawFromMs = Math.max(grid.startMs, Math.floor(exactFromMs / HOUR_MS) * HOUR_MS)
-  if (firstHourMs < rawFromMs) {
-    const hours = { fromMs: firstHourMs, toMs: rawFromMs, grid: { startMs: 0, stepMs: HOUR_MS } }
-    await readDecisions(client, { ...decisions, ...hours }, sums => addQuotaDecisions(series, sums, addHourOfChecks))
-  }
-  await readDecisions(client, { ...decisions, fromMs: rawFromMs, grid }, sums =>
-    addQuotaDecisions(series, sums, addChecks),
-  )
 }

@@ -14,12 +14,12 @@ import {
   addChecks,
   demandInStep,
   emptySeries,
-  type Grid,
   meanCallUnits,
   readHours,
   readSteps,
   type UsageSeries,
 } from '../usage/series.ts'
+import type { Grid } from '../usage/steps.ts'
 import { seriesStepMs, type Window } from '../usage/window.ts'
 import type { ResettingQuota } from './followed-quota.ts'
 import { selectionOf } from './quota-selection.ts'

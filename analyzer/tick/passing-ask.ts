@@ -4,8 +4,9 @@ import { WINDOW_STEPS_MIN } from '../forecast/why.ts'
 import type { UsageSeries } from '../usage/series.ts'
 import type { RateWindow, SlidingWindow } from '../usage/window.ts'
 import type { Allowed, AllowedOf } from './allowed.ts'
+import { demandOf } from './demand.ts'
 import { meanUse, rateLevel, slidingUse } from './passing-use.ts'
-import { demandOf, type QuotaSeries } from './quota-series.ts'
+import type { QuotaSeries } from './quota-series.ts'
 
 export type PassingWindow = SlidingWindow | RateWindow
 

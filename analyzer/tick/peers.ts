@@ -1,10 +1,14 @@
 /** Others like a subject: of the same tenant, model, route and whatever else the quota tells apart, but another consumer. */
+import { setImmediate } from 'node:timers/promises'
 import { type Peers, toPeers } from '../forecast/peers.ts'
 import type { Quota } from '../policy/quota.ts'
 import type { SubjectValues } from '../usage/selection.ts'
-import type { Grid, UsageSeries } from '../usage/series.ts'
+import type { Grid } from '../usage/steps.ts'
+import type { SubjectSeries } from './subject-series.ts'
 
 const DAY_MS = 86_400_000
+/** Subjects whose series are looked at before others may answer requests: some milliseconds. */
+const LOOKED_AT_ONCE = 1_000
 
 /** Finds the peers of a subject: the nearest group that has enough of them. */
 export type PeersOf = (subject: SubjectValues) => Peers | null
@@ -13,15 +17,19 @@ export type PeersOf = (subject: SubjectValues) => Peers | null
  * Groups the subjects of a quota by what they share. Only those count that are known for a day, or for a window where
  * that is shorter: a rate of the first hours is that of whoever tries something out.
  */
-export function groupPeers(
+export async function groupPeers(
   quota: Quota,
   grid: Grid,
-  subjects: Iterable<UsageSeries>,
+  subjects: SubjectSeries,
   { nowMs, windowMs }: { nowMs: number; windowMs: number },
-): PeersOf {
+): Promise<PeersOf> {
   const groups = groupsOf(quota)
   const rates = groups.map(() => new Map<string, number[]>())
-  for (const { subject, used } of subjects) {
+  for (const [index, key] of [...subjects.keys()].entries()) {
+    if (index % LOOKED_AT_ONCE === LOOKED_AT_ONCE - 1) await setImmediate()
+    const one = subjects.get(key)
+    if (!one) continue
+    const { subject, used } = one
     const first = used.findIndex(units => units > 0)
     const knownMs = first < 0 ? 0 : nowMs - (grid.startMs + first * grid.stepMs)
     if (knownMs < Math.min(DAY_MS, windowMs)) continue

@@ -4,36 +4,25 @@
  */
 import type { ClickHouseClient } from '@clickhouse/client'
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
-import { type ArrivalDelay, completeEdge, DELAY_EDGES_MS, toArrivalDelay } from '../forecast/arrival.ts'
-import type { History } from '../forecast/history.ts'
+import { type ArrivalDelay, DELAY_EDGES_MS, toArrivalDelay } from '../forecast/arrival.ts'
 import { WINDOW_STEPS_MIN } from '../forecast/why.ts'
 import type { Quota } from '../policy/quota.ts'
 import { readUsage } from '../usage/current.ts'
 import { type DecisionSums, readDecisions } from '../usage/decisions.ts'
-import { type Fresh, notFresh, type Seen } from '../usage/fresh.ts'
+import { readStepEntries } from '../usage/entries.ts'
+import { type Condition, type Fresh, notFresh, type Seen } from '../usage/fresh.ts'
 import { readLateness } from '../usage/lateness.ts'
 import { keyOfSubject, type Selection, type SubjectValues } from '../usage/selection.ts'
-import {
-  addChecks,
-  addHourOfChecks,
-  clearSteps,
-  demandInStep,
-  emptySeries,
-  type Grid,
-  meanCallUnits,
-  pendingInStep,
-  readHours,
-  readSteps,
-  readTopSubjects,
-  type UsageSeries,
-  usedInStep,
-} from '../usage/series.ts'
+import { readTopSubjects } from '../usage/series.ts'
+import type { Grid } from '../usage/steps.ts'
 import { newerReading, readUpstream, type UpstreamReading } from '../usage/upstream.ts'
 import { isResetting, type Window } from '../usage/window.ts'
 import { countedWindow, type FollowedQuota, stepOf } from './followed-quota.ts'
 import { groupPeers, type PeersOf } from './peers.ts'
 import { selectionOf } from './quota-selection.ts'
 import { isInShard, ofShard, type Shard, WHOLE } from './shard.ts'
+import { createSharedHours, type Hours, type SharedHours } from './shared-hours.ts'
+import { type ChecksBy, createSubjectSeries, type SubjectSeries } from './subject-series.ts'
 
 const HOUR_MS = 3_600_000
 /** Steps of history at most: with hours that is all that `calls` holds, with minutes a day and a half. */
@@ -54,12 +43,15 @@ export interface QuotaSeries {
   readonly quota: FollowedQuota
   readonly selection: Selection
   readonly grid: Grid
-  /** Steps from here on are exact. */
+  /** Hours before this are what hours are, later calls are known by the step; steps from `exactFromMs` on are exact. */
+  readonly rawFromMs: number
   readonly exactFromMs: number
+  /** Before `rawFromMs`; `null` where all is by the step. */
+  readonly hours: Hours | null
   /** The window at the time of loading, and what was used in it before `exactFromMs`, by subject. */
   readonly window: Window
   readonly usedBefore: ReadonlyMap<string, number>
-  readonly subjects: Map<string, UsageSeries>
+  readonly subjects: SubjectSeries
   readonly budget: SubjectBudget
   /** Only subjects of this shard are followed. */
   readonly shard: Shard
@@ -89,6 +81,8 @@ export interface LoadAsk {
   decisionsSeen: Seen
   /** Whose subjects are followed; all when absent. */
   shard?: Shard
+  /** Of other quotas and earlier readings, too; none when absent. */
+  sharedHours?: SharedHours
 }
 
 /** Reads everything that the quota's forecasts need. */
@@ -108,17 +102,14 @@ export async function loadQuotaSeries(
   const topRange = { fromMs: floorHour(Math.min(grid.startMs, window.startMs)), toMs: floorHour(endMs) + HOUR_MS }
   const topAsk = { ...topRange, subjectsMax: Math.max(0, budget.left) }
   const { subjects, subjectsInAll, top } = await readTopSubjects(client, selection, topAsk)
+  const { sharedHours = createSharedHours(client) } = ask
+  const hoursAsk = { nowMs, untilMs: rawFromMs, subjects: subjects.length, isCut: subjects.length < subjectsInAll }
+  const hours = ceilHour(grid.startMs) < rawFromMs ? await sharedHours.read(top, hoursAsk) : null
   const series: QuotaSeries = {
-    quota,
-    selection,
-    grid,
-    exactFromMs,
-    window,
+    ...{ quota, selection, grid, rawFromMs, exactFromMs, hours, window, budget, shard },
     // Where nothing resets, steps are added up, as the window's begin moves on.
     usedBefore: isResetting(quota.window) ? await readUsage(client, top, window.startMs, exactFromMs) : new Map(),
-    subjects: new Map(subjects.map(subject => [keyOfSubject(subject), emptySeries(subject, grid)])),
-    budget,
-    shard,
+    subjects: createSubjectSeries({ grid, hours, rawFromMs }),
     said:
       quota.limit === null
         ? await readUpstream(client, selection, { fromMs: nowMs - SAID_MS_MAX, condition: null })
@@ -129,22 +120,43 @@ export async function loadQuotaSeries(
     loadedAtMs: nowMs,
     hasLateCalls: false,
   }
+  for (const subject of subjects) series.subjects.follow(subject)
   budget.left -= series.subjects.size
-  const known = (subject: SubjectValues) => series.subjects.get(keyOfSubject(subject)) ?? null
-  const firstHourMs = floorHour(grid.startMs + HOUR_MS - 1)
-  if (firstHourMs < rawFromMs) {
-    await readHours(client, top, grid, { fromMs: firstHourMs, toMs: rawFromMs }, known)
-  }
-  await readSteps(client, top, grid, { fromMs: rawFromMs, toMs: endMs }, subject => followed(series, subject))
-  const decisions = { quota: quota.name, condition: notFresh('decisions', ask.decisionsSeen) }
-  if (firstHourMs < rawFromMs) {
-    const hours = { ...decisions, fromMs: firstHourMs, toMs: rawFromMs, grid: { startMs: 0, stepMs: HOUR_MS } }
-    await readDecisions(client, hours, sums => addQuotaDecisions(series, sums, addHourOfChecks))
-  }
-  await readDecisions(client, { ...decisions, fromMs: rawFromMs, grid }, sums => addQuotaDecisions(series, sums))
+  await readStepEntries(client, top, { grid, fromMs: rawFromMs, toMs: endMs }, (subject, entries) => {
+    const key = followed(series, subject)
+    if (key !== null) series.subjects.replaceSteps(key, 0, entries)
+  })
+  await readChecks(client, series, notFresh('decisions', ask.decisionsSeen))
   const windowMs = window.endMs - window.startMs
-  series.peersOf = groupPeers(quota, grid, series.subjects.values(), { nowMs, windowMs })
+  series.peersOf = await groupPeers(quota, grid, series.subjects, { nowMs, windowMs })
   return series
+}
+
+/** Adds the checks for which the condition holds: by the step where calls are, and by the hour before. */
+export async function readChecks(client: ClickHouseClient, series: QuotaSeries, condition: Condition): Promise<void> {
+  const { quota, grid, rawFromMs } = series
+  const firstHourMs = ceilHour(grid.startMs)
+  const read = async (
+    by: ChecksBy,
+    range: { fromMs: number; toMs?: number },
+    slots: { startMs: number; stepMs: number },
+  ) => {
+    let some: DecisionSums[] = []
+    // What is of one subject comes at once.
+    const addSome = () => {
+      const [first] = some
+      if (first) addQuotaDecisions(series, first.subject, some, by)
+      some = []
+    }
+    await readDecisions(client, { quota: quota.name, condition, ...range, grid: slots }, sums => {
+      if (some[0]?.subject !== sums.subject) addSome()
+      some.push(sums)
+    })
+    addSome()
+  }
+  if (firstHourMs < rawFromMs)
+    await read('hours', { fromMs: firstHourMs, toMs: rawFromMs }, { startMs: 0, stepMs: HOUR_MS })
+  await read('steps', { fromMs: rawFromMs }, grid)
 }
 
 /** Reads again what the new calls are about, for the subjects that have new calls. Answers their keys. */
@@ -155,7 +167,10 @@ export async function refreshQuotaSeries(
 ): Promise<Set<string>> {
   const { grid, selection, exactFromMs } = series
   const endMs = grid.startMs + grid.steps * grid.stepMs
-  if (fresh.fromMs < exactFromMs) series.hasLateCalls = true
+  if (fresh.fromMs < exactFromMs) {
+    series.hasLateCalls = true
+    if (series.hours) series.hours.isStale = true
+  }
   if (series.quota.limit === null) {
     for (const [key, said] of await readUpstream(client, selection, fresh)) {
       series.said.set(key, newerReading(series.said.get(key), said))
@@ -164,25 +179,36 @@ export async function refreshQuotaSeries(
   const step = Math.floor((fresh.fromMs - grid.startMs) / grid.stepMs)
   const fromMs = Math.max(exactFromMs, grid.startMs + step * grid.stepMs)
   const touched = new Set<string>()
-  await readSteps(client, selection, grid, { fromMs, toMs: endMs, fresh: fresh.condition }, subject => {
-    const one = followed(series, subject)
-    const key = keyOfSubject(subject)
-    if (one && !touched.has(key)) clearSteps(one, grid, fromMs)
-    touched.add(key)
-    return one
-  })
+  await readStepEntries(
+    client,
+    selection,
+    { grid, fromMs, toMs: endMs, fresh: fresh.condition },
+    (subject, entries) => {
+      touched.add(keyOfSubject(subject))
+      const key = followed(series, subject)
+      if (key !== null) series.subjects.replaceSteps(key, (fromMs - grid.startMs) / grid.stepMs, entries)
+    },
+  )
   return touched
 }
 
-/** Adds sums of decisions that are new. Answers the subject's key, or `null` when they are not of a followed one. */
-export function addQuotaDecisions(series: QuotaSeries, sums: DecisionSums, add = addChecks): string | null {
-  if (sums.unit !== series.quota.unit) return null
-  const subject = subjectFromJson(series.quota, sums.subject)
-  const one = subject && followed(series, subject)
-  if (!one) return null
-  add(one, series.grid, sums.middleMs, sums)
-  return keyOfSubject(subject)
+/** Adds sums of decisions about one subject. Answers its key, or `null` when they are not of a followed one. */
+function addQuotaDecisions(
+  series: QuotaSeries,
+  json: string,
+  sums: readonly DecisionSums[],
+  by: ChecksBy,
+): string | null {
+  const own = sums.filter(({ unit }) => unit === series.quota.unit)
+  const subject = own.length > 0 ? subjectFromJson(series.quota, json) : null
+  const key = subject && followed(series, subject)
+  if (key !== null) series.subjects.addChecks(key, own, by)
+  return key
 }
+
+/** The same of one minute; before the exact part it is one of its hour's. */
+export const addQuotaDecision = (series: QuotaSeries, sums: DecisionSums): string | null =>
+  addQuotaDecisions(series, sums.subject, [sums], sums.middleMs < series.rawFromMs ? 'hours' : 'steps')
 
 /** True when the quota must be read completely again before it can be forecast. */
 export function isLoadDue(series: QuotaSeries, nowMs: number): boolean {
@@ -195,55 +221,6 @@ export function isLoadDue(series: QuotaSeries, nowMs: number): boolean {
 /** True when the store still holds every call of the window. */
 export const isHeldWhole = (window: Window, nowMs: number): boolean => window.startMs >= nowMs - HISTORY_MS_MAX
 
-/** Whole units that the subject used in a window that resets, up to now and dated later. */
-export function usedInWindow(series: QuotaSeries, key: string, window: Window): number {
-  const one = series.subjects.get(key)
-  if (!one) return 0
-  const { grid, exactFromMs, quota } = series
-  const stepAt = (atMs: number) => Math.round((atMs - grid.startMs) / grid.stepMs)
-  const last = Math.min(grid.steps, Math.ceil((window.endMs - grid.startMs) / grid.stepMs))
-  let used = 0
-  for (let step = stepAt(Math.max(window.startMs, exactFromMs)); step < last; step++) {
-    used += usedInStep(one, quota.counts, step)
-  }
-  if (window.startMs >= exactFromMs || window.startMs !== series.window.startMs) return Math.round(used)
-  if (quota.counts !== 'checks') used += series.usedBefore.get(key) ?? 0
-  const exact = stepAt(exactFromMs)
-  for (let step = Math.max(0, stepAt(window.startMs)); step < exact; step++) {
-    if (quota.counts === 'checks') used += usedInStep(one, quota.counts, step)
-    if (quota.counts === 'checks_and_records') used += pendingInStep(one, step)
-  }
-  return Math.round(used)
-}
-
-/**
- * The subject's demand up to `nowMs`, and how much of the window's is not recorded yet. The totals are written into `into`
- * (at least as long as the grid, plus 1) and hold until that is used again.
- */
-export function demandOf(
-  series: QuotaSeries,
-  one: UsageSeries,
-  { nowMs, sinceMs }: { nowMs: number; sinceMs: number },
-  into: Float64Array,
-): { history: History; missing: number } {
-  const { grid, quota, delay } = series
-  const { startMs, stepMs } = grid
-  const steps = Math.min(grid.steps, Math.ceil((nowMs - startMs) / stepMs))
-  // Most subjects are never refused anything and never asked for: their records are all that there is to add up.
-  const isPlain = !one.refused && !one.checks && quota.counts !== 'checks'
-  const callUnits = one.refused ? meanCallUnits(one) : 0
-  let total = 0
-  into[0] = 0
-  for (let step = 0; step < steps; step++) {
-    total += isPlain ? (one.used[step] ?? 0) : demandInStep(one, quota.counts, step, callUnits)
-    into[step + 1] = total
-  }
-  const history = { startMs, stepMs, endMs: nowMs, total: into.subarray(0, steps + 1) }
-  // Checks are known when they are made; only records come when their call has ended.
-  const missing = delay && quota.counts !== 'checks' && !one.checks ? completeEdge(history, delay, sinceMs) : 0
-  return { history, missing }
-}
-
 /** Begins on a window's begin, goes back as far as history helps, and ahead until the next complete reading. */
 function gridOf(window: Window, stepMs: number, nowMs: number): Grid {
   const windowMs = window.endMs - window.startMs
@@ -253,15 +230,13 @@ function gridOf(window: Window, stepMs: number, nowMs: number): Grid {
   return { startMs, stepMs, steps: Math.ceil((nowMs + LOAD_EVERY_MS + LATE_LOAD_EVERY_MS - startMs) / stepMs) }
 }
 
-function followed(series: QuotaSeries, subject: SubjectValues): UsageSeries | null {
+/** The subject's key; it is followed from now on, if there is room. */
+function followed(series: QuotaSeries, subject: SubjectValues): string | null {
   const key = keyOfSubject(subject)
-  const known = series.subjects.get(key)
-  if (known) return known
+  if (series.subjects.has(key)) return key
   if (series.budget.left <= 0 || !isInShard(series.shard, series.quota, subject)) return null
   series.budget.left--
-  const made = emptySeries(subject, series.grid)
-  series.subjects.set(key, made)
-  return made
+  return series.subjects.follow(subject)
 }
 
 /** The values of `per` in a subject's JSON, or `null` when the quota's dimensions have changed since. */
@@ -281,4 +256,5 @@ function parseObject(json: string): Record<string, unknown> {
   }
 }
 
+const ceilHour = (atMs: number): number => Math.ceil(atMs / HOUR_MS) * HOUR_MS
 const floorHour = (atMs: number): number => Math.floor(atMs / HOUR_MS) * HOUR_MS

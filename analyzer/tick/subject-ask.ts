@@ -5,8 +5,9 @@ import { type FitAsk, type ForecastState, fitDue, isGood, passingFitDue } from '
 import type { UsageSeries } from '../usage/series.ts'
 import { isResetting, type ResettingWindow, windowAt } from '../usage/window.ts'
 import type { Allowed, AllowedOf } from './allowed.ts'
+import { demandOf, usedInWindow } from './demand.ts'
 import { lengthOf, passingAskOf } from './passing-ask.ts'
-import { demandOf, type QuotaSeries, usedInWindow } from './quota-series.ts'
+import type { QuotaSeries } from './quota-series.ts'
 
 /** What is left at least of a limit that no record says is reached, as a share of it. */
 const LEAST_NEED = 1e-3
@@ -67,7 +68,7 @@ function untilReset(
     ...step,
     limit: step.limit + forgiven,
   }))
-  const used = usedInWindow(series, key, window)
+  const used = usedInWindow(series, key, one, window)
   // What has begun and is not recorded yet is as good as used, but only a record says that a limit is reached.
   const begun = Math.max(used, Math.min(used + missing, (1 - LEAST_NEED) * limit))
   const peers = series.peersOf(one.subject)

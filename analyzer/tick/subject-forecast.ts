@@ -62,9 +62,9 @@ export function isAllowedOtherwise(
   { forecast, allowed: before }: FollowedForecast,
   { nowMs, allowedOf }: Pick<SubjectAsk, 'nowMs' | 'allowedOf'>,
 ): boolean {
-  const one = series.subjects.get(key)
-  if (!one) return false
-  const now = allowedOf(series.quota, one.subject, { nowMs, endMs: forecast.windowEndMs })
+  const subject = series.subjects.valuesOf(key)
+  if (!subject) return false
+  const now = allowedOf(series.quota, subject, { nowMs, endMs: forecast.windowEndMs })
   // The first limit holds, whenever that was asked.
   const isSame = ({ fromMs, limit }: LimitStep, index: number) =>
     limit === now.steps[index]?.limit && (index === 0 || fromMs === now.steps[index]?.fromMs)

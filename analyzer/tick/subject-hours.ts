@@ -4,15 +4,8 @@ import { type History, toHistory } from '../forecast/history.ts'
 import { subjectMap } from '../policy/subject.ts'
 import { readDecisions } from '../usage/decisions.ts'
 import { keyOfSubject, type Selection } from '../usage/selection.ts'
-import {
-  addChecks,
-  demandInStep,
-  emptySeries,
-  type Grid,
-  meanCallUnits,
-  readHours,
-  readTopSubjects,
-} from '../usage/series.ts'
+import { addChecks, demandInStep, emptySeries, meanCallUnits, readHours, readTopSubjects } from '../usage/series.ts'
+import type { Grid } from '../usage/steps.ts'
 import type { ResettingQuota } from './followed-quota.ts'
 import { selectionOf } from './quota-selection.ts'
 

@@ -15,14 +15,9 @@ import type { Fitting } from './fitting.ts'
 import { type FollowedQuota, isFollowed, seriesKeyOf } from './followed-quota.ts'
 import { type Kept, keptKey, markOf, readKept, writeKept } from './kept-forecasts.ts'
 import { type Followed, makeForecasts } from './making.ts'
-import {
-  addQuotaDecisions,
-  isLoadDue,
-  loadQuotaSeries,
-  refreshQuotaSeries,
-  type SubjectBudget,
-} from './quota-series.ts'
+import { addQuotaDecision, isLoadDue, loadQuotaSeries, refreshQuotaSeries, type SubjectBudget } from './quota-series.ts'
 import { isInShard, type Shard } from './shard.ts'
+import { createSharedHours, type SharedHours } from './shared-hours.ts'
 import { createOthers, type ReadOthers } from './stored-forecasts.ts'
 import type { SubjectForecast } from './subject-forecast.ts'
 
@@ -30,6 +25,8 @@ import type { SubjectForecast } from './subject-forecast.ts'
 const QUERIES_AT_ONCE = 4
 /** What was kept of windows that have ended is forgotten when there is more than so many times the subjects followed. */
 const KEPT_PER_SUBJECT_MAX = 2
+/** Hours that no quota asked for in its last complete reading are forgotten. */
+const HOURS_KEPT_MS = 2 * 3_600_000
 /** Kept forecasts that are written at once: few enough that making them into text holds nobody up. */
 const KEPT_ROWS_MAX = 1_000
 
@@ -85,6 +82,7 @@ interface State {
   /** Under which the last forecasts were made. */
   policy: Policy | null
   budget: SubjectBudget
+  sharedHours: SharedHours
   readOthers: ReadOthers
   snapshot: Snapshot
 }
@@ -111,6 +109,7 @@ export function createTicker(deps: TickerDeps): Ticker {
     kept: null,
     policy: null,
     budget: { left: deps.subjectsMax },
+    sharedHours: createSharedHours(deps.client),
     readOthers: createOthers(deps.client, deps.shard),
     snapshot: EMPTY_SNAPSHOT,
   }
@@ -204,7 +203,7 @@ async function takeFreshDecisions(client: ClickHouseClient, state: State): Promi
     await readDecisions(client, ask, one => sums.push(one))
     for (const one of sums) {
       const series = state.followed.get(one.quota)?.series
-      const key = series && addQuotaDecisions(series, one)
+      const key = series && addQuotaDecision(series, one)
       if (key) touched.set(one.quota, (touched.get(one.quota) ?? new Set()).add(key))
     }
   }
@@ -245,12 +244,14 @@ async function readQuotas(
     dropSeries(state, one)
     const { left } = state.budget
     await read(one.quota, one, async () => {
-      one.series = await loadQuotaSeries(client, one.quota, { nowMs, budget: state.budget, decisionsSeen, shard })
+      const { budget, sharedHours } = state
+      one.series = await loadQuotaSeries(client, one.quota, { nowMs, budget, decisionsSeen, shard, sharedHours })
       return one.series.subjects.keys()
     })
     // What a reading that failed was charged for is not followed.
     if (!one.series) state.budget.left = left
   }
+  state.sharedHours.forget(nowMs - HOURS_KEPT_MS)
   const [first] = failed
   if (first && failed.length === following.length) throw new Error(first.reason)
   return failed

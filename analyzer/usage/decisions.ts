@@ -45,7 +45,7 @@ type DecisionSumsRow = [
   deniedCost: number,
 ]
 
-/** Sums by quota, subject, unit and step of the decisions for which the condition holds. */
+/** Sums by quota, subject, unit and step of the decisions for which the condition holds, one subject after the other. */
 export async function readDecisions(
   client: ClickHouseClient,
   { quota, fromMs, toMs = INSTANT_MS_MAX, condition, grid }: DecisionsAsk,
@@ -71,4 +71,5 @@ export const decisionsSql = (isOneQuota: boolean, condition: string): string =>
    FROM decisions
    WHERE ${isOneQuota ? 'quota = {quota:String} AND ' : ''}minute >= toDateTime({fromSeconds:UInt32})
      AND minute < toDateTime({toSeconds:UInt32}) AND ${condition}
-   GROUP BY quota, subject, unit, step`
+   GROUP BY quota, subject, unit, step
+   ORDER BY quota, subject, step`

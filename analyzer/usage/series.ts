@@ -7,25 +7,9 @@
  * read is neither lost nor counted twice.
  */
 import type { ClickHouseClient } from '@clickhouse/client'
-import {
-  LIMITED,
-  listed,
-  type QueryParams,
-  readRows,
-  type Selection,
-  type SubjectValues,
-  spendsOrRefused,
-} from './selection.ts'
+import { LIMITED, listed, readRows, type Selection, type SubjectValues, spendsOrRefused } from './selection.ts'
+import { type Amounts, addHour, addStep, type Grid } from './steps.ts'
 import { UNIT_SQL } from './units.ts'
-
-const HOUR_MS = 3_600_000
-
-/** Step `i` is `[startMs + i × stepMs, startMs + (i + 1) × stepMs)`. */
-export interface Grid {
-  startMs: number
-  stepMs: number
-  steps: number
-}
 
 export interface UsageSeries {
   subject: SubjectValues
@@ -35,16 +19,7 @@ export interface UsageSeries {
   /** Calls per step that a limit refused; `null` while there were none. */
   refused: Float64Array | null
   /** Checks per step; `null` while the limiter was never asked. */
-  checks: CheckSeries | null
-}
-
-interface CheckSeries {
-  /** Number of checks that were let pass. */
-  allowed: Float64Array
-  /** Units that these spent, as estimated. */
-  spent: Float64Array
-  /** Units that were refused. */
-  denied: Float64Array
+  checks: Amounts | null
 }
 
 export const emptySeries = (subject: SubjectValues, grid: Grid): UsageSeries => ({
@@ -77,40 +52,33 @@ export async function readHours(
     const [hourSeconds, limited, units, calls] = numbersOf(row)
     const series = seriesOf(subjectOf(row))
     if (!series) return
-    for (const { step, share } of sharesOfHour(grid, hourSeconds * 1000)) {
-      add(series, step, { isRefused: limited === 1, units: units * share, calls: calls * share })
-    }
+    const [used, called, refused] = limited === 1 ? [0, 0, calls] : [units, calls, 0]
+    addHour(amountsOf(series, refused), grid, hourSeconds * 1000, used, called, refused)
   })
 }
 
-/**
- * Reads the calls in `[fromMs, toMs)` into their steps, adding to them: clear the steps first where they were filled
- * before. With `fresh`, only of subjects that have calls for which this condition holds.
- */
+/** Reads the calls in `[fromMs, toMs)` and adds them to their steps, which must not have been filled before. */
 export async function readSteps(
   client: ClickHouseClient,
   selection: Selection,
   grid: Grid,
-  range: { fromMs: number; toMs: number; fresh?: { sql: string; params: QueryParams } },
+  range: { fromMs: number; toMs: number },
   seriesOf: SeriesOf,
 ): Promise<void> {
-  const { fromMs, toMs, fresh } = range
-  if (fromMs >= toMs) return
+  if (range.fromMs >= range.toMs) return
   const { startMs, stepMs } = grid
-  const params = { ...selection.match.params, ...fresh?.params, fromMs, toMs, startMs, stepMs }
-  await readRows<SeriesRow>(client, stepsSql(selection, fresh?.sql), params, row => {
-    const [step, limited, units, calls] = numbersOf(row)
-    const series = seriesOf(subjectOf(row))
-    if (series) add(series, step, { isRefused: limited === 1, units, calls })
-  })
-}
-
-/** Empties the steps that begin at or after `fromMs`. */
-export function clearSteps(series: UsageSeries, grid: Grid, fromMs: number): void {
-  const first = Math.max(0, Math.ceil((fromMs - grid.startMs) / grid.stepMs))
-  series.used.fill(0, first)
-  series.calls.fill(0, first)
-  series.refused?.fill(0, first)
+  await readRows<SeriesRow>(
+    client,
+    stepsSql(selection),
+    { ...selection.match.params, ...range, startMs, stepMs },
+    row => {
+      const [step, limited, units, calls] = numbersOf(row)
+      const series = seriesOf(subjectOf(row))
+      if (!series) return
+      const [used, called, refused] = limited === 1 ? [0, 0, calls] : [units, calls, 0]
+      addStep(amountsOf(series, refused), grid, step, used, called, refused)
+    },
+  )
 }
 
 /** What the limiter let pass and refused. */
@@ -122,32 +90,11 @@ export interface CheckSums {
 
 /** Adds the checks of the step that holds the instant; outside of the grid they are nobody's. */
 export function addChecks(series: UsageSeries, grid: Grid, atMs: number, sums: CheckSums): void {
-  addChecksToStep(series, grid, Math.floor((atMs - grid.startMs) / grid.stepMs), sums)
-}
-
-/**
- * Adds the checks of the hour whose middle that is, spread over its steps as the calls of an hour are: the two are
- * compared step by step.
- */
-export function addHourOfChecks(series: UsageSeries, grid: Grid, middleMs: number, sums: CheckSums): void {
-  const { allowed, spent, deniedCost } = sums
-  for (const { step, share } of sharesOfHour(grid, middleMs - HOUR_MS / 2)) {
-    addChecksToStep(series, grid, step, {
-      allowed: allowed * share,
-      spent: spent * share,
-      deniedCost: deniedCost * share,
-    })
-  }
-}
-
-function addChecksToStep(series: UsageSeries, grid: Grid, step: number, sums: CheckSums): void {
+  const step = Math.floor((atMs - grid.startMs) / grid.stepMs)
   if (step < 0 || step >= grid.steps) return
   const perStep = () => new Float64Array(grid.steps)
-  series.checks ??= { allowed: perStep(), spent: perStep(), denied: perStep() }
-  const { allowed, spent, denied } = series.checks
-  allowed[step] = (allowed[step] ?? 0) + sums.allowed
-  spent[step] = (spent[step] ?? 0) + sums.spent
-  denied[step] = (denied[step] ?? 0) + sums.deniedCost
+  series.checks ??= { count: perStep(), units: perStep(), refused: perStep() }
+  addStep(series.checks, grid, step, sums.spent, sums.allowed, sums.deniedCost)
 }
 
 /** Which of the two tellings of a call spends a quota. */
@@ -157,7 +104,7 @@ export type CountedBy = 'checks' | 'records' | 'checks_and_records'
 export function usedInStep(series: UsageSeries, countedBy: CountedBy, step: number): number {
   switch (countedBy) {
     case 'checks':
-      return series.checks?.spent[step] ?? 0
+      return series.checks?.units[step] ?? 0
     case 'records':
       return series.used[step] ?? 0
     case 'checks_and_records':
@@ -170,9 +117,9 @@ export function usedInStep(series: UsageSeries, countedBy: CountedBy, step: numb
  * the sums says which check became which record, but their numbers do not depend on how well costs were estimated.
  */
 export function pendingInStep({ calls, checks }: UsageSeries, step: number): number {
-  const allowed = checks?.allowed[step] ?? 0
+  const allowed = checks?.count[step] ?? 0
   if (!checks || allowed === 0) return 0
-  return ((checks.spent[step] ?? 0) * Math.max(0, allowed - (calls[step] ?? 0))) / allowed
+  return ((checks.units[step] ?? 0) * Math.max(0, allowed - (calls[step] ?? 0))) / allowed
 }
 
 /**
@@ -181,7 +128,7 @@ export function pendingInStep({ calls, checks }: UsageSeries, step: number): num
  */
 export function demandInStep(series: UsageSeries, countedBy: CountedBy, step: number, callUnits: number): number {
   const refused = (series.refused?.[step] ?? 0) * callUnits
-  return usedInStep(series, countedBy, step) + Math.max(refused, series.checks?.denied[step] ?? 0)
+  return usedInStep(series, countedBy, step) + Math.max(refused, series.checks?.refused[step] ?? 0)
 }
 
 /** What a call that was let pass cost on average, and a refused one would have; 1 while nothing is known. */
@@ -262,34 +209,14 @@ function ofFreshSubjects({ columns, match }: Selection, fresh: string): string {
   return `(${columns.join(', ')}) IN (SELECT DISTINCT ${columns.join(', ')} FROM calls WHERE ${fresh} AND ${match.sql})`
 }
 
-interface Amount {
-  isRefused: boolean
-  units: number
-  calls: number
-}
-
 const subjectOf = (row: SeriesRow): SubjectValues => row.slice(0, -4) as string[]
 const numbersOf = (row: SeriesRow): [number, number, number, number] =>
   row.slice(-4).map(Number) as [number, number, number, number]
 
-function add(series: UsageSeries, step: number, { isRefused, units, calls }: Amount): void {
-  if (step < 0 || step >= series.used.length) return
-  if (isRefused) {
-    series.refused ??= new Float64Array(series.used.length)
-    series.refused[step] = (series.refused[step] ?? 0) + calls
-    return
-  }
-  series.used[step] = (series.used[step] ?? 0) + units
-  series.calls[step] = (series.calls[step] ?? 0) + calls
-}
+const NONE = new Float64Array()
 
-/** The steps that an hour covers, and how much of it each of them is. */
-function sharesOfHour(grid: Grid, hourMs: number): { step: number; share: number }[] {
-  const from = (hourMs - grid.startMs) / grid.stepMs
-  const to = (hourMs + HOUR_MS - grid.startMs) / grid.stepMs
-  const shares: { step: number; share: number }[] = []
-  for (let step = Math.floor(from); step < to; step++) {
-    shares.push({ step, share: (Math.min(to, step + 1) - Math.max(from, step)) / (to - from) })
-  }
-  return shares
+/** Its arrays, with one for what was refused where there is any. */
+function amountsOf(series: UsageSeries, refused: number): Amounts {
+  if (refused > 0) series.refused ??= new Float64Array(series.used.length)
+  return { units: series.used, count: series.calls, refused: series.refused ?? NONE }
 }

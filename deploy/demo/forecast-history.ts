@@ -94,8 +94,8 @@ function instantsOf({ grid }: QuotaSeries, { window }: ResettingQuota, { fromMs,
 function seriesUntil(series: QuotaSeries, key: string, asOfMs: number): QuotaSeries {
   const one = series.subjects.get(key)
   const steps = Math.round((asOfMs - series.grid.startMs) / series.grid.stepMs)
-  const subjects = new Map(one ? [[key, cutOff(one, steps)]] : [])
-  return { ...series, exactFromMs: series.grid.startMs, delay: null, subjects }
+  const cut = one && cutOff(one, steps)
+  return { ...series, exactFromMs: series.grid.startMs, delay: null, subjects: { ...series.subjects, get: () => cut } }
 }
 
 const cutOff = (one: UsageSeries, steps: number): UsageSeries => ({

@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
+import { demandOf, usedInWindow } from '../../../analyzer/tick/demand.ts'
 import { isFollowed } from '../../../analyzer/tick/followed-quota.ts'
 import { rateLevel, slidingUse } from '../../../analyzer/tick/passing-use.ts'
-import { demandOf, loadQuotaSeries, type QuotaSeries, usedInWindow } from '../../../analyzer/tick/quota-series.ts'
+import { loadQuotaSeries, type QuotaSeries } from '../../../analyzer/tick/quota-series.ts'
 import { readFresh } from '../../../analyzer/usage/fresh.ts'
 import { bucketAt } from '../../../analyzer/usage/window.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
@@ -43,7 +44,9 @@ async function load(quota: Quota, subjectsMax = 100): Promise<QuotaSeries> {
 /** What the subject used in the window of now. */
 async function used(quota: Quota): Promise<number> {
   const series = await load(quota)
-  return usedInWindow(series, JSON.stringify(Object.values(subject)), bucketAt(quota.window, nowMs))
+  const key = JSON.stringify(Object.values(subject))
+  const one = series.subjects.get(key)
+  return one ? usedInWindow(series, key, one, bucketAt(quota.window, nowMs)) : 0
 }
 
 /** One call a minute, and what its check had estimated. */
@@ -118,7 +121,7 @@ describe('subjects', () => {
     await storeCalls(testStore.store, three)
     const keys = async (subjectsMax: number) => {
       const { subjects, subjectsCut } = await load(testQuota({ window: long }), subjectsMax)
-      return [[...subjects.values()].map(({ subject }) => subject[1]), subjectsCut]
+      return [[...subjects.keys()].map(key => subjects.valuesOf(key)?.[1]), subjectsCut]
     }
     expect(await keys(5)).toEqual([['c', 'b', 'a'], 0])
     expect(await keys(2)).toEqual([['c', 'b'], 1])

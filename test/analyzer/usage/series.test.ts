@@ -1,10 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { readFresh } from '../../../analyzer/usage/fresh.ts'
 import type { Selection } from '../../../analyzer/usage/selection.ts'
 import {
   addChecks,
-  addHourOfChecks,
-  clearSteps,
   demandInStep,
   emptySeries,
   meanCallUnits,
@@ -14,6 +11,7 @@ import {
   type UsageSeries,
   usedInStep,
 } from '../../../analyzer/usage/series.ts'
+import { addHour } from '../../../analyzer/usage/steps.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
 import { storeCalls } from '../store-calls.ts'
 
@@ -75,32 +73,6 @@ describe('series', () => {
     expect([...(all.get('app')?.used.subarray(0, 5) ?? [])].map(Math.round)).toEqual([0, 20, 30, 10, 0])
   })
 
-  test('reading again what is new overwrites, and leaves the others alone', async () => {
-    const at = (minute: number) => grid.startMs + minute * MINUTE_MS
-    await storeCalls(testStore.store, [
-      { startedAtMs: at(1), consumer: 'busy' },
-      { startedAtMs: at(1), consumer: 'idle' },
-    ])
-    const { all, seriesOf } = collect(grid)
-    await readSteps(client(), requests, grid, { fromMs: grid.startMs, toMs: nowMs }, seriesOf)
-    const first = await readFresh(client(), 'calls', null)
-    await storeCalls(testStore.store, [{ startedAtMs: at(2), consumer: 'busy' }])
-    const second = await readFresh(client(), 'calls', first.seen)
-    expect(second.fresh?.fromMs).toBe(at(2))
-    const touched: string[] = []
-    const range = { fromMs: at(0), toMs: nowMs, ...(second.fresh && { fresh: second.fresh.condition }) }
-    await readSteps(client(), requests, grid, range, subject => {
-      const one = seriesOf(subject)
-      if (!touched.includes(subject.join())) clearSteps(one, grid, range.fromMs)
-      touched.push(subject.join())
-      return one
-    })
-    expect(new Set(touched)).toEqual(new Set(['busy']))
-    expect([...(all.get('busy')?.used.subarray(0, 4) ?? [])]).toEqual([0, 1, 1, 0])
-    expect(meanCallUnits(all.get('busy') ?? emptySeries([], grid))).toBe(1)
-    expect([...(all.get('idle')?.used.subarray(0, 4) ?? [])]).toEqual([0, 1, 0, 0])
-  })
-
   test('the most used subjects come first, and all are counted', async () => {
     const calls = ['a', 'b', 'b', 'c', 'c', 'c'].map(consumer => ({ startedAtMs: beginMs, consumer }))
     await storeCalls(testStore.store, calls)
@@ -135,10 +107,11 @@ describe('a call that was both checked and recorded is counted once', () => {
 
   test('also where hours are spread over steps', () => {
     const halves = { startMs: -30 * MINUTE_MS, stepMs: HOUR_MS, steps: 3 }
-    const hourly = emptySeries([], halves)
-    addHourOfChecks(hourly, halves, HOUR_MS / 2, { allowed: 4, spent: 8, deniedCost: 2 })
-    expect([...(hourly.checks?.spent ?? [])]).toEqual([4, 4, 0])
-    expect([...(hourly.checks?.allowed ?? [])]).toEqual([2, 2, 0])
+    const hourly = { units: new Float64Array(3), count: new Float64Array(3), refused: new Float64Array(3) }
+    addHour(hourly, halves, 0, 8, 4, 2)
+    expect([...hourly.units]).toEqual([4, 4, 0])
+    expect([...hourly.count]).toEqual([2, 2, 0])
+    expect([...hourly.refused]).toEqual([1, 1, 0])
   })
 
   test('and so is a refused one', () => {
