@@ -5,7 +5,7 @@ import { createBlocks, type FindBlock } from '../limit/blocks.ts'
 import { Block } from '../policy/adjustment.ts'
 import { paceQuotaOf } from '../policy/pace.ts'
 import { keyOf, type Policy } from '../policy/policy.ts'
-import type { SubjectForecast } from '../tick/subject-forecast.ts'
+import { plainForecast, type SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { UNITS } from '../usage/units.ts'
 import { bindingOf } from './binding.ts'
@@ -97,7 +97,7 @@ export interface Answering {
 /** The forecast without what is only ours, with the age of the data it could see and with what refuses its calls anyway. */
 export function toForecastAnswer(forecast: SubjectForecast, answering: Answering): ForecastAnswer {
   const { snapshot, policy, nowMs } = answering
-  const { tenant, consumer, crossing: _crossing, limitChanges, ...answer } = forecast
+  const { tenant, consumer, crossing: _crossing, limitChanges, ...answer } = plainForecast(forecast)
   return {
     ...answer,
     limitChanges: [...limitChanges],

@@ -14,6 +14,19 @@ export interface Allowed {
   deniedUntilMs: number | null
 }
 
+/** True when both allow the same, whenever they were asked: the first limit holds. */
+export function isSameAllowed(one: Allowed, other: Allowed): boolean {
+  const isSame = ({ fromMs, limit }: LimitStep, index: number) =>
+    limit === other.steps[index]?.limit && (index === 0 || fromMs === other.steps[index]?.fromMs)
+  return (
+    one.forgiven === other.forgiven &&
+    one.deniedUntilMs === other.deniedUntilMs &&
+    one.sinceMs === other.sinceMs &&
+    one.steps.length === other.steps.length &&
+    one.steps.every(isSame)
+  )
+}
+
 /** Tells what a subject may use from `nowMs` until `endMs`. */
 export type AllowedOf = (quota: Quota, subject: SubjectValues, range: { nowMs: number; endMs: number }) => Allowed
 

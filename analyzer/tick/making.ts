@@ -1,12 +1,14 @@
 /** Makes the forecasts that are due: what has to be learnt for some of them is learnt first, then these are forecast. */
 import { setImmediate } from 'node:timers/promises'
-import type { FitAsk, ForecastState } from '../forecast/refit.ts'
-import type { AllowedOf } from './allowed.ts'
+import type { FitAsk } from '../forecast/refit.ts'
+import { type AllowedOf, isSameAllowed } from './allowed.ts'
 import { type Fitting, SLICE_MS } from './fitting.ts'
+import type { FollowedForecasts, FollowedOne } from './followed-forecasts.ts'
 import type { FollowedQuota } from './followed-quota.ts'
+import type { Learnt } from './learnt.ts'
 import { HISTORY_STEPS_MAX, type QuotaSeries } from './quota-series.ts'
 import { subjectFitDue } from './subject-ask.ts'
-import { type FollowedForecast, forecastSubject, isAllowedOtherwise, isForecastDue } from './subject-forecast.ts'
+import { forecastSubject } from './subject-forecast.ts'
 
 /** Subjects whose histories are held at once while they are learnt: 16 kB each. */
 const BATCH = 64
@@ -16,9 +18,9 @@ const LOOKED_AT_ONCE = 5_000
 export interface Followed {
   quota: FollowedQuota
   series: QuotaSeries | null
-  states: Map<string, FollowedForecast>
+  forecasts: FollowedForecasts
   /** What was learnt of each subject, shared with quotas that add up the same in the same window. */
-  learnt: Map<string, ForecastState>
+  learnt: Learnt
 }
 
 export interface Making {
@@ -36,16 +38,12 @@ export async function makeForecasts(following: Iterable<Followed>, making: Makin
   const scratch = new Float64Array(2 * HISTORY_STEPS_MAX)
   let made = 0
   for (const followed of following) {
-    const { quota, series, states, learnt } = followed
+    const { quota, series, forecasts, learnt } = followed
     if (!series) continue
-    for (const key of states.keys()) if (!series.subjects.has(key)) states.delete(key)
+    for (const key of forecasts.keys()) if (!series.subjects.has(key)) forecasts.delete(key)
     for (const key of learnt.keys()) if (!series.subjects.has(key)) learnt.delete(key)
-    const { nowMs, touched, isPolicyNew } = making
-    const isDue = (key: string) => {
-      const known = states.get(key)
-      if (isForecastDue(known, nowMs, touched.get(quota.name)?.has(key) ?? false)) return true
-      return isPolicyNew && known !== undefined && isAllowedOtherwise(series, key, known, making)
-    }
+    const touched = making.touched.get(quota.name)
+    const isDue = (key: string) => touched?.has(key) || isForecastDue(forecasts.get(key), series, key, making)
     const due: string[] = []
     for (const [index, key] of [...series.subjects.keys()].entries()) {
       if (isDue(key)) due.push(key)
@@ -59,12 +57,25 @@ export async function makeForecasts(following: Iterable<Followed>, making: Makin
   return made
 }
 
+/** True when a forecast without new calls is old: its time is up, its window ended, or something else is allowed. */
+function isForecastDue(
+  known: FollowedOne | undefined,
+  series: QuotaSeries,
+  key: string,
+  { nowMs, isPolicyNew, allowedOf }: Making,
+): boolean {
+  if (known === undefined || nowMs >= known.dueAtMs || nowMs >= known.windowEndMs) return true
+  const subject = isPolicyNew ? series.subjects.valuesOf(key) : undefined
+  if (!subject) return false
+  return !isSameAllowed(known.allowed, allowedOf(series.quota, subject, { nowMs, endMs: known.windowEndMs }))
+}
+
 async function makeSome(
-  { series, states, learnt }: Followed & { series: QuotaSeries },
+  { series, forecasts, learnt }: Followed & { series: QuotaSeries },
   keys: readonly string[],
   { fitting, nowMs, allowedOf, scratch }: Making & { scratch: Float64Array },
 ): Promise<void> {
-  const asking = (key: string) => ({ nowMs, allowedOf, scratch, state: learnt.get(key) ?? null })
+  const asking = (key: string) => ({ nowMs, allowedOf, scratch, state: learnt.get(key) })
   const fits: { key: string; ask: FitAsk }[] = []
   for (const key of keys) {
     const ask = subjectFitDue(series, key, asking(key))
@@ -77,7 +88,8 @@ async function makeSome(
   let sliceEndsAt = performance.now() + SLICE_MS
   for (const key of keys) {
     const next = forecastSubject(series, key, asking(key))
-    if (next) states.set(key, next)
+    const subject = series.subjects.valuesOf(key)
+    if (next && subject) forecasts.set(key, subject, next)
     if (performance.now() < sliceEndsAt) continue
     await setImmediate()
     sliceEndsAt = performance.now() + SLICE_MS

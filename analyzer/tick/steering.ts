@@ -14,7 +14,7 @@ import type { Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import { subjectKey } from '../policy/subject.ts'
 import { isResetting } from '../usage/window.ts'
-import type { SubjectForecast } from './subject-forecast.ts'
+import { plainForecast, type SubjectForecast } from './subject-forecast.ts'
 
 /** Changes in one tick, the most urgent first; others wait for the next. */
 const CHANGES_MAX = 100
@@ -61,7 +61,13 @@ function paceWish(control: SteeringDeps['control'], quota: Quota, forecast: Subj
   const { version, value } = control.current('pace', key)
   const held = value as Pace | null
   const pace = held !== null && held.untilMs > nowMs ? held.amount : null
-  const change = paceChange(quota, { ...forecast, limit, nowMs, exhaustionAtMs: exhaustionAtMs.p50, pace })
+  const change = paceChange(quota, {
+    ...plainForecast(forecast),
+    limit,
+    nowMs,
+    exhaustionAtMs: exhaustionAtMs.p50,
+    pace,
+  })
   if (change === null) return null
   const { amount, reason } = change
   const next: Pace | null = amount === null ? null : { quota: quota.name, subject, amount, untilMs: windowEndMs }
@@ -75,7 +81,7 @@ function learnedWish(control: SteeringDeps['control'], quota: Quota, forecast: S
   const { version, value } = control.current('upstream', key)
   const known = value as Learned | null
   const elsewhere = known !== null && nowMs < known.untilMs ? known.elsewhere : 0
-  const ask = { ...forecast, said: upstream, known, used: forecast.used - elsewhere, nowMs }
+  const ask = { ...plainForecast(forecast), said: upstream, known, used: forecast.used - elsewhere, nowMs }
   const change = learnedChange({ ...ask, isResetting: isResetting(quota.window) })
   return (
     change && {

@@ -36,46 +36,32 @@ export interface SubjectForecast extends Forecast {
   isStored: boolean
 }
 
-/** What is kept of a subject from one tick to the next. */
+/** What can be spread: forecasts that are followed reckon their fields when they are asked for them. */
+export function plainForecast(forecast: SubjectForecast): SubjectForecast {
+  const { quota, subject, tenant, consumer, unit, limit, limitChanges, upstream, used, isStored } = forecast
+  const { windowStartMs, windowEndMs, asOfMs, probability, exhaustionAtMs, usageAtReset, headroom } = forecast
+  const { burnRate, confidence, why, crossing } = forecast
+  return {
+    ...{ quota, subject, tenant, consumer, unit, limit, limitChanges, upstream, used, isStored },
+    ...{ windowStartMs, windowEndMs, asOfMs, probability, exhaustionAtMs, usageAtReset, headroom },
+    ...{ burnRate, confidence, why, crossing },
+  }
+}
+
+/** A forecast as it is made. */
 export interface FollowedForecast {
   forecast: SubjectForecast
   /** Null where nothing is forecast. */
   state: ForecastState | null
   /** What it was forecast under. */
   allowed: Allowed
-  /** A forecast without new calls is good until then. */
+  /** Without new calls it is good until then. */
   dueAtMs: number
 }
 
 /** Parts of a window after which a forecast is made again without new calls. */
 const DUE_PARTS = 1_440
 const DUE_MS = { min: 1_000, max: 60_000 }
-
-/** True when the subject must be forecast now: it has new calls, its window ended, or its forecast is old. */
-export const isForecastDue = (state: FollowedForecast | undefined, nowMs: number, isTouched: boolean): boolean =>
-  state === undefined || isTouched || nowMs >= state.dueAtMs || nowMs >= state.forecast.windowEndMs
-
-/** True when the subject was forecast under something else than what it may use now, and is known to be allowed later. */
-export function isAllowedOtherwise(
-  series: QuotaSeries,
-  key: string,
-  { forecast, allowed: before }: FollowedForecast,
-  { nowMs, allowedOf }: Pick<SubjectAsk, 'nowMs' | 'allowedOf'>,
-): boolean {
-  const subject = series.subjects.valuesOf(key)
-  if (!subject) return false
-  const now = allowedOf(series.quota, subject, { nowMs, endMs: forecast.windowEndMs })
-  // The first limit holds, whenever that was asked.
-  const isSame = ({ fromMs, limit }: LimitStep, index: number) =>
-    limit === now.steps[index]?.limit && (index === 0 || fromMs === now.steps[index]?.fromMs)
-  return (
-    before.forgiven !== now.forgiven ||
-    before.deniedUntilMs !== now.deniedUntilMs ||
-    before.sinceMs !== now.sinceMs ||
-    before.steps.length !== now.steps.length ||
-    !before.steps.every(isSame)
-  )
-}
 
 /** Forecasts one subject of the series. */
 export function forecastSubject(series: QuotaSeries, key: string, asking: SubjectAsk): FollowedForecast | null {
@@ -152,7 +138,7 @@ function ofHeldPart(made: Forecast): Forecast {
 }
 
 /** The one value that all calls of the subject have in this dimension, or `null`. */
-function ownerOf(quota: Quota, subject: readonly string[], wanted: DimensionField): string | null {
+export function ownerOf(quota: Quota, subject: readonly string[], wanted: DimensionField): string | null {
   const index = quota.per.findIndex(({ field }) => field === wanted)
   const value = subject[index]
   if (value !== undefined) return value === '' ? null : value

@@ -3,7 +3,6 @@
  * some forecasts are kept, and all are published at once. Ticks never overlap; one that cannot be done says why.
  */
 import type { ClickHouseClient } from '@clickhouse/client'
-import type { ForecastState } from '../forecast/refit.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import { type DecisionSums, readDecisions } from '../usage/decisions.ts'
@@ -12,8 +11,10 @@ import { keyOfSubject, type SubjectValues } from '../usage/selection.ts'
 import { isResetting } from '../usage/window.ts'
 import { allowedBy } from './allowed.ts'
 import type { Fitting } from './fitting.ts'
+import { createFollowedForecasts } from './followed-forecasts.ts'
 import { type FollowedQuota, isFollowed, seriesKeyOf } from './followed-quota.ts'
 import { type Kept, keptKey, markOf, readKept, writeKept } from './kept-forecasts.ts'
+import { createLearnt, type Learnt } from './learnt.ts'
 import { type Followed, makeForecasts } from './making.ts'
 import { addQuotaDecision, isLoadDue, loadQuotaSeries, refreshQuotaSeries, type SubjectBudget } from './quota-series.ts'
 import { isInShard, type Shard } from './shard.ts'
@@ -74,7 +75,7 @@ export interface Ticker {
 interface State {
   followed: Map<string, Followed>
   /** What was learnt by subject, of each series that is followed. */
-  learnt: Map<string, Map<string, ForecastState>>
+  learnt: Map<string, Learnt>
   /** How far the tables were seen; `null` before they ever were. */
   calls: Seen | null
   decisions: Seen | null
@@ -149,9 +150,9 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   return {
     asOfMs: nowMs,
     newestCallAtMs: calls.seen.newestAtMs === 0 ? null : calls.seen.newestAtMs,
-    find: (quota, subject) => state.followed.get(quota)?.states.get(keyOfSubject(subject))?.forecast,
+    find: (quota, subject) => state.followed.get(quota)?.forecasts.get(keyOfSubject(subject)),
     others: await state.readOthers(policy.quotas.filter(isFollowed), nowMs),
-    forecasts: all.flatMap(({ states }) => Array.from(states.values(), ({ forecast }) => forecast)),
+    forecasts: all.flatMap(({ forecasts }) => [...forecasts.values()]),
     subjectsCut: all.reduce((sum, { series }) => sum + (series?.subjectsCut ?? 0), 0),
     tickMs: performance.now() - startedAt,
     forecastsMade,
@@ -167,7 +168,7 @@ function follow(state: State, quotas: readonly Quota[], shard: Shard): void {
   state.learnt = new Map()
   const learntOf = (quota: FollowedQuota) => {
     const key = seriesKeyOf(quota)
-    const learnt = state.learnt.get(key) ?? learntBefore.get(key) ?? new Map()
+    const learnt = state.learnt.get(key) ?? learntBefore.get(key) ?? createLearnt()
     state.learnt.set(key, learnt)
     return learnt
   }
@@ -176,7 +177,8 @@ function follow(state: State, quotas: readonly Quota[], shard: Shard): void {
     own.map(quota => {
       const known = before.get(quota.name)
       const learnt = learntOf(quota)
-      return [quota.name, known?.quota === quota ? known : { quota, series: null, states: new Map(), learnt }]
+      if (known?.quota === quota) return [quota.name, known]
+      return [quota.name, { quota, series: null, forecasts: createFollowedForecasts(quota), learnt }]
     }),
   )
   for (const [name, known] of before) if (state.followed.get(name) !== known) dropSeries(state, known)

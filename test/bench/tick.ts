@@ -1,18 +1,19 @@
 /**
- * What forecasting costs as subjects grow: a fit with six weeks of hours, an update, and a complete tick of many subjects
- * with three quotas each. Reading the store is not in it.
+ * What forecasting costs as subjects grow: a fit with six weeks of hours, an update, and complete ticks of an analyzer
+ * that follows many subjects with three quotas each. The store is made up: what it would take is not in it.
  */
-
+import { execFile } from 'node:child_process'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { CALIBRATOR } from '../../analyzer/forecast/calibrator.ts'
 import { type ForecastAsk, fitForecast, forecast } from '../../analyzer/forecast/forecaster.ts'
 import { type History, toHistory } from '../../analyzer/forecast/history.ts'
-import type { Outlook } from '../../analyzer/forecast/outlook.ts'
-import { uniform } from '../../analyzer/forecast/random.ts'
 import { type FitAsk, fitDue } from '../../analyzer/forecast/refit.ts'
 import { openFitting } from '../../analyzer/tick/fitting.ts'
-import { residentMiB } from './machine.ts'
 import { fixed, printTable, thousands } from './table.ts'
+import type { TickFigures } from './tick-process.ts'
+import { kindsOf } from './tick-subjects.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -22,31 +23,10 @@ const SUBJECTS = [1_000, 10_000, 100_000] as const
 /** Series that are learnt at once, as a tick does, and with which a thread is made warm. */
 const STALL_BATCH = 64
 const STALL_WARM = 20
-/** Different series; more subjects are copies of these, with memory of their own. */
-const KINDS = 100
-
-/** Hours of one subject: a season of days and weeks, bursts, idle days. */
-function hoursOf(seed: number): Float32Array {
-  const random = uniform(seed)
-  const level = Math.exp(6 * random())
-  const idle = 0.4 * random()
-  const burst = 2 * random()
-  let isIdle = false
-  return Float32Array.from({ length: HOURS }, (_, hour) => {
-    if (hour % 24 === 0) isIdle = random() < idle
-    const season = 1 + Math.sin((hour * 2 * Math.PI) / 24) * (hour % 168 < 120 ? 0.8 : 0.3)
-    return isIdle ? 0 : Math.round(level * season * Math.exp(burst * (random() - 0.5)))
-  })
-}
-
-/** What is kept of a subject. */
-interface Subject {
-  hours: Float32Array
-  outlooks: Outlook[]
-}
+/** Forecasts of each series, so that they take long enough to be measured. */
+const UPDATES = 20
 
 const NOW_MS = HOURS * HOUR_MS
-const historyOf = (hours: Float32Array): History => toHistory(hours, 0, HOUR_MS, NOW_MS)
 
 /** Half-way through each window, with a limit that half of the past windows would reach. */
 function askOf(history: History, windowMs: number): ForecastAsk {
@@ -63,28 +43,12 @@ function askOf(history: History, windowMs: number): ForecastAsk {
   }
 }
 
-const bytesOf = ({ hours, outlooks }: Subject): number =>
-  outlooks.reduce((sum, { values }) => sum + values.byteLength, hours.byteLength)
-
 /** Milliseconds of CPU that `work` takes, per one of `count`. */
 function cpuMs(count: number, work: () => void): number {
   const before = process.cpuUsage()
   work()
   const { user, system } = process.cpuUsage(before)
   return (user + system) / 1000 / count
-}
-
-/** The totals of one subject after the other are written into the same space, as the analyzer does. */
-function tick(subjects: readonly Subject[]): void {
-  const total = new Float64Array(HOURS + 1)
-  const history: History = { startMs: 0, stepMs: HOUR_MS, endMs: NOW_MS, total }
-  for (const { hours, outlooks } of subjects) {
-    for (let hour = 0; hour < HOURS; hour++) total[hour + 1] = (total[hour] ?? 0) + (hours[hour] ?? 0)
-    WINDOWS_MS.forEach((windowMs, quota) => {
-      const outlook = outlooks[quota]
-      if (outlook) forecast(askOf(history, windowMs), outlook, CALIBRATOR)
-    })
-  }
 }
 
 /** How long the event loop stands still while so many series are learnt, as whoever asks the API meanwhile notices. */
@@ -106,39 +70,64 @@ async function stallOf(threads: number, asks: readonly FitAsk[]): Promise<string
   return [String(threads), fixed(tookMs / 1000, 2), ms(delay.percentile(50)), ms(delay.percentile(99)), ms(delay.max)]
 }
 
+/** Ticks with so many subjects, in a process of their own. */
+async function ticksOf(subjects: number): Promise<TickFigures> {
+  const script = fileURLToPath(new URL('tick-process.ts', import.meta.url))
+  const { stdout } = await promisify(execFile)(process.execPath, [...process.execArgv, script, String(subjects)])
+  return JSON.parse(stdout) as TickFigures
+}
+
 export async function benchTick(): Promise<void> {
-  const kinds = Array.from({ length: KINDS }, (_, seed) => hoursOf(seed))
-  const histories = kinds.map(historyOf)
-  const fitAll = () =>
-    kinds.map((hours, kind): Subject => {
-      const history = histories[kind] ?? historyOf(hours)
-      return { hours, outlooks: WINDOWS_MS.map(windowMs => fitForecast(askOf(history, windowMs))) }
-    })
+  const histories = kindsOf(HOURS).map(hours => toHistory(hours, 0, HOUR_MS, NOW_MS))
+  const asks = histories.flatMap(history => WINDOWS_MS.map(windowMs => askOf(history, windowMs)))
   // The first round is what the compiler learns from.
-  const subjects = fitAll()
-  const fitMs = cpuMs(KINDS * WINDOWS_MS.length, fitAll)
-  const rows = SUBJECTS.map(count => {
-    const many = Array.from({ length: count }, (_, index) => structuredClone(subjects[index % KINDS]) as Subject)
-    tick(many.slice(0, KINDS))
-    const perForecast = cpuMs(count * WINDOWS_MS.length, () => tick(many))
-    const bytes = many.reduce((sum, subject) => sum + bytesOf(subject), 0) / count
-    return [
-      thousands(count),
-      fixed((perForecast * count * WINDOWS_MS.length) / 1000, 2),
-      fixed(perForecast * 1000, 1),
-      fixed((fitMs * count * WINDOWS_MS.length) / 1000, 0),
-      fixed(bytes / 1024, 1),
-      thousands(residentMiB(process.pid)),
-    ]
+  const outlooks = asks.map(fitForecast)
+  const fitMs = cpuMs(asks.length, () => void asks.map(fitForecast))
+  const forecastAll = () => {
+    for (const [index, ask] of asks.entries()) {
+      const outlook = outlooks[index]
+      if (outlook) forecast(ask, outlook, CALIBRATOR)
+    }
+  }
+  forecastAll()
+  const forecastMs = cpuMs(asks.length * UPDATES, () => {
+    for (let round = 0; round < UPDATES; round++) forecastAll()
   })
   process.stdout.write(
-    `Forecasts of subjects with three quotas each (day, week, month), one core; a fit with six weeks of hours takes ${fixed(fitMs, 2)} ms\n\n`,
+    `A fit with six weeks of hours takes ${fixed(fitMs, 2)} ms of CPU, a forecast from it ${fixed(1000 * forecastMs, 1)} µs\n\n` +
+      'An analyzer with three quotas (day, week, month) for each subject; the store is made up\n\n',
   )
-  const asks = histories.flatMap(history =>
+  const rows: string[][] = []
+  for (const subjects of SUBJECTS) {
+    const { tickCpuSeconds, tickSeconds, forecasts, firstCpuSeconds, residentMiB, emptyMiB } = await ticksOf(subjects)
+    rows.push([
+      thousands(subjects),
+      fixed(tickCpuSeconds, 2),
+      fixed(tickSeconds, 2),
+      fixed((1e6 * tickCpuSeconds) / forecasts, 1),
+      fixed((fitMs * forecasts) / 1000, 0),
+      fixed(firstCpuSeconds, 0),
+      thousands(residentMiB),
+      fixed(((residentMiB - emptyMiB) * 1024) / subjects, 1),
+    ])
+  }
+  printTable(
+    [
+      'subjects',
+      'tick, CPU s',
+      'tick, s',
+      'a forecast, µs',
+      'fits in an hour, CPU s',
+      'first tick, CPU s',
+      'resident MiB',
+      'kB a subject',
+    ],
+    rows,
+  )
+  const fits = histories.flatMap(history =>
     WINDOWS_MS.flatMap(windowMs => fitDue(askOf(history, windowMs), null, 0.5) ?? []),
   )
-  const stalls = [await stallOf(0, asks), await stallOf(1, asks)]
-  printTable(['subjects', 'tick, CPU s', 'update, µs', 'fits in an hour, CPU s', 'kB a subject', 'resident MiB'], rows)
-  process.stdout.write(`\nThe event loop while ${asks.length} series are learnt, ${STALL_BATCH} at a time\n\n`)
+  const stalls = [await stallOf(0, fits), await stallOf(1, fits)]
+  process.stdout.write(`The event loop while ${fits.length} series are learnt, ${STALL_BATCH} at a time\n\n`)
   printTable(['threads', 'took, s', 'delay p50, ms', 'p99, ms', 'most, ms'], stalls)
 }
