@@ -75,18 +75,18 @@ export function fitForecast({ history, nowMs, windowStartMs, windowEndMs }: Fore
   return toOutlook(history, { atMs: nowMs, untilMs: windowEndMs, windowMs: windowEndMs - windowStartMs })
 }
 
-/** Forecasts the rest of the window from an outlook that reaches to its end. */
-export function forecast(ask: ForecastAsk, outlook: Outlook, forest: Forest): Forecast {
+/** Forecasts the rest of the window from an outlook that reaches to its end; without one where nothing can be said. */
+export function forecast(ask: ForecastAsk, outlook: Outlook | null, forest: Forest): Forecast {
   const { history, nowMs, windowStartMs, used, limit } = ask
   const burnRate = burnRateOf(ask)
-  const others = othersOf(ask, mixedCurve(outlook) === null)
+  const others = othersOf(ask, outlook === null || mixedCurve(outlook) === null)
   const unknown = unknowable(ask, others !== null)
   if (used >= limit) {
     const reachedAtMs = Math.round(limit === 0 ? windowStartMs : reachedMs(history, windowStartMs, limit))
     const atMs = Math.min(nowMs, reachedAtMs)
     const exhaustionAtMs = { p10: atMs, p50: atMs, p90: atMs }
     const why = limit === 0 ? 'The limit is 0.' : 'The limit is reached.'
-    const ahead = unknown === null ? demandAhead(ask, outlook, null) : null
+    const ahead = unknown === null && outlook ? demandAhead(ask, outlook, null) : null
     return {
       probability: 1,
       exhaustionAtMs,
@@ -97,14 +97,14 @@ export function forecast(ask: ForecastAsk, outlook: Outlook, forest: Forest): Fo
       crossing: REACHED,
     }
   }
-  if (unknown !== null) {
+  if (unknown !== null || outlook === null) {
     return {
       probability: null,
       exhaustionAtMs: NEVER,
       ...atReset(ask, null),
       burnRate,
       confidence: 'none',
-      why: unknown,
+      why: unknown ?? 'Nothing was learnt yet.',
       crossing: null,
     }
   }

@@ -4,6 +4,7 @@ import type { History } from './history.ts'
 import { type Outlook, toOutlook } from './outlook.ts'
 import { forecastPassing, type PassingAsk, passingUnknowable } from './passing.ts'
 import type { Forest } from './trees.ts'
+import { unknowable } from './why.ts'
 
 /** Parts of a window after which everything is learnt again: after a step at the soonest, after an hour at the latest. */
 const FIT_PARTS = 24
@@ -37,9 +38,14 @@ export const learn = (ask: FitAsk): ForecastState => ({
   untilMs: ask.goodUntilMs,
 })
 
-/** What has to be learnt before the rest of the window can be forecast; `null` while what was learnt is good. */
+/**
+ * What has to be learnt before the rest of the window can be forecast; `null` while what was learnt is good, and where
+ * nothing could be said whatever was learnt.
+ */
 export const fitDue = (ask: ForecastAsk, state: ForecastState | null, phase: number): FitAsk | null =>
-  state !== null && isGood(state, ask) ? null : fitOf(ask, phase)
+  (state !== null && isGood(state, ask)) || isUnknowable(ask) ? null : fitOf(ask, phase)
+
+const isUnknowable = (ask: ForecastAsk): boolean => unknowable(ask, Boolean(ask.peers)) !== null
 
 function fitOf(ask: ForecastAsk, phase: number): FitAsk {
   const { history, nowMs, windowStartMs, windowEndMs } = ask
@@ -62,9 +68,10 @@ export function forecastNext(
   ask: ForecastAsk,
   state: ForecastState | null,
   { forest, phase }: ForecastDeps,
-): { forecast: Forecast; state: ForecastState } {
-  const good = state !== null && isGood(state, ask) ? state : learn(fitOf(ask, phase))
-  return { forecast: forecast(ask, good.outlook, forest), state: good }
+): { forecast: Forecast; state: ForecastState | null } {
+  const due = fitDue(ask, state, phase)
+  const now = due === null ? state : learn(due)
+  return { forecast: forecast(ask, now?.outlook ?? null, forest), state: now }
 }
 
 /** The same where nothing resets: one length of the window from now on, which moves on until it is learnt anew. */

@@ -116,7 +116,7 @@ function answerTask(replayed: Replayed, task: Extract<Line, { kind: 'task' }>, f
   const { used, limit } = task
   const ask = { history, nowMs, windowStartMs, windowEndMs, used, limit }
   const { forecast, state } = forecastNext(ask, states.get(windowMs) ?? null, { forest, phase: PHASE })
-  states.set(windowMs, state)
+  if (state) states.set(windowMs, state)
   const { p10, p50, p90 } = forecast.exhaustionAtMs
   const since = (atMs: number | null) => (atMs === null ? null : (atMs - nowMs) / 1000)
   return {

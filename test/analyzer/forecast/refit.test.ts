@@ -1,7 +1,8 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { CALIBRATOR } from '../../../analyzer/forecast/calibrator.ts'
-import type { ForecastAsk } from '../../../analyzer/forecast/forecaster.ts'
+import { type ForecastAsk, fitForecast, forecast } from '../../../analyzer/forecast/forecaster.ts'
 import { toHistory, totalBetween } from '../../../analyzer/forecast/history.ts'
+import { toPeers } from '../../../analyzer/forecast/peers.ts'
 import { forecastNext } from '../../../analyzer/forecast/refit.ts'
 
 const HOUR_MS = 3_600_000
@@ -54,12 +55,42 @@ test('a window that ends later is learnt again: an outlook says nothing of what 
 })
 
 test('what is kept of a subject under a quota is less than a kilobyte', () => {
-  expect(next(askAt(20.3 * DAY_MS), null).state.outlook.values.byteLength).toBeLessThan(1024)
+  expect(next(askAt(20.3 * DAY_MS), null).state?.outlook.values.byteLength).toBeLessThan(1024)
 })
 
 test('subjects of other phases are learnt again at other times, within half an hour to an hour and a half', () => {
-  const untilMs = [0, 0.5, 0.99].map(phase => next(askAt(20.3 * DAY_MS), null, phase).state.untilMs - 20.3 * DAY_MS)
+  const goodUntilMs = (phase: number) => next(askAt(20.3 * DAY_MS), null, phase).state?.untilMs ?? 0
+  const untilMs = [0, 0.5, 0.99].map(phase => goodUntilMs(phase) - 20.3 * DAY_MS)
   expect(untilMs[0]).toBeCloseTo(30 * MINUTE_MS, -3)
   expect(untilMs[1]).toBeCloseTo(HOUR_MS, -3)
   expect(untilMs[2]).toBeLessThan(1.5 * HOUR_MS)
+})
+
+describe('nothing is learnt where nothing could be said', () => {
+  const ask = askAt(20.3 * DAY_MS)
+  const { stepMs } = ask.history
+  const steps = ask.history.total.length - 1
+  /** Of a subject that was first used in the last step. */
+  const total = ask.history.total.map((_, step) => (step === steps ? 7 : 0))
+  const young = { ...ask, history: { ...ask.history, total }, used: 7 }
+  const outlook = fitForecast(young)
+
+  test('of a subject that was first used just now, unless others tell of it', () => {
+    const made = next(young, null)
+    expect(made.state).toBeNull()
+    expect(made.forecast).toEqual(forecast(young, outlook, CALIBRATOR))
+    expect(next({ ...young, used: 3_000 }, null).forecast).toEqual(
+      forecast({ ...young, used: 3_000 }, outlook, CALIBRATOR),
+    )
+    const peers = toPeers(
+      [1, 2, 3, 4, 5, 6].map(units => units / HOUR_MS),
+      'others',
+    )
+    expect(next({ ...young, peers }, null).state).not.toBeNull()
+  })
+
+  test('of windows that end before their calls are known', () => {
+    const short = { ...ask, windowStartMs: ask.nowMs - stepMs, windowEndMs: ask.nowMs + stepMs }
+    expect(next(short, null)).toEqual({ forecast: forecast(short, fitForecast(short), CALIBRATOR), state: null })
+  })
 })
