@@ -15,7 +15,7 @@ export function usedInWindow(series: QuotaSeries, key: string, one: UsageSeries,
     used += usedInStep(one, quota.counts, step)
   }
   if (window.startMs >= exactFromMs || window.startMs !== series.window.startMs) return Math.round(used)
-  if (quota.counts !== 'checks') used += series.usedBefore.get(key) ?? 0
+  if (quota.counts !== 'checks') used += series.subjects.usedBefore(key)
   const exact = stepAt(exactFromMs)
   for (let step = Math.max(0, stepAt(window.startMs)); step < exact; step++) {
     if (quota.counts === 'checks') used += usedInStep(one, quota.counts, step)

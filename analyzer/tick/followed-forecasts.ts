@@ -16,6 +16,7 @@ export interface FollowedForecasts {
   keys(): IterableIterator<string>
   /** In the order in which they were first made. */
   values(): IterableIterator<FollowedOne>
+  entries(): IterableIterator<[key: string, FollowedOne]>
   get(key: string): FollowedOne | undefined
   /** Of a subject of the quota. */
   set(key: string, subject: SubjectValues, made: FollowedForecast): void
@@ -54,6 +55,7 @@ export function createFollowedForecasts(quota: FollowedQuota): FollowedForecasts
   return {
     keys: () => all.keys(),
     values: () => all.values(),
+    entries: () => all.entries(),
     get: key => all.get(key),
     set(key, subject, made) {
       const row = all.get(key) ?? rowFor(subject)

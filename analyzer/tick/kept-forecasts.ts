@@ -2,15 +2,20 @@
  * Which forecasts are kept in the table `forecasts`, to be scored when their window has ended: one in each twelfth of
  * the window, and those that crossed the quota's alert threshold. At most 24 a subject and window, also over restarts.
  */
+import { setImmediate } from 'node:timers/promises'
 import type { ClickHouseClient } from '@clickhouse/client'
 import type { ForecastRow } from '../../collector/store/tables.ts'
-import { type QueryParams, readRows } from '../usage/selection.ts'
+import { keyOfSubject, type QueryParams, readRows } from '../usage/selection.ts'
 import type { SubjectForecast } from './subject-forecast.ts'
 
 const FRACTIONS = 12
 const CROSSINGS_MAX = 12
 /** A threshold is crossed downwards at this share of it, so that a probability near it does not cross all the time. */
 const CLEARED_SHARE = 0.5
+/** Kept forecasts that are written at once: few enough that making them into text holds nobody up. */
+const ROWS_MAX = 1_000
+/** Forecasts that are looked at before others may answer requests: some milliseconds. */
+const LOOKED_AT_ONCE = 5_000
 const CROSSED_UP = 'above threshold'
 const CROSSED_DOWN = 'below threshold'
 
@@ -44,9 +49,34 @@ export function markOf(
   return { mark: `${fraction}/${FRACTIONS}`, kept: { ...before, fraction } }
 }
 
-/** What is kept of windows that are still open, by `keptKey`. */
-export async function readKept(client: ClickHouseClient, nowMs: number): Promise<Map<string, Kept>> {
-  const kept = new Map<string, Kept>()
+/** What was kept of all subjects, by quota and key. */
+export interface KeptMarks {
+  of(quota: string, key: string): Kept | undefined
+  set(quota: string, key: string, kept: Kept): void
+  /** Forgets windows that have ended, once there are more than so many. */
+  forgetEnded(nowMs: number, most: number): void
+}
+
+function createKeptMarks(): KeptMarks {
+  const all = new Map<string, Map<string, Kept>>()
+  return {
+    of: (quota, key) => all.get(quota)?.get(key),
+    set(quota, key, kept) {
+      const ofQuota = all.get(quota) ?? new Map<string, Kept>()
+      all.set(quota, ofQuota.set(key, kept))
+    },
+    forgetEnded(nowMs, most) {
+      if ([...all.values()].reduce((sum, { size }) => sum + size, 0) <= most) return
+      for (const ofQuota of all.values()) {
+        for (const [key, { windowEndMs }] of ofQuota) if (windowEndMs <= nowMs) ofQuota.delete(key)
+      }
+    },
+  }
+}
+
+/** What is kept of windows that are still open. */
+export async function readKept(client: ClickHouseClient, nowMs: number): Promise<KeptMarks> {
+  const kept = createKeptMarks()
   const params: QueryParams = { nowMs, up: CROSSED_UP, down: CROSSED_DOWN }
   type KeptRow = [
     quota: string,
@@ -59,13 +89,16 @@ export async function readKept(client: ClickHouseClient, nowMs: number): Promise
   ]
   await readRows<KeptRow>(client, keptSql, params, row => {
     const [quota, subject, windowStartMs, windowEndMs, fraction, crossings, lastMark] = row
-    const known = kept.get(keptKey(quota, subject))
+    const key = keyOfSubject(Object.values(parseSubject(subject)))
+    const known = kept.of(quota, key)
     if (known && known.windowStartMs > windowStartMs) return
     const isAbove = lastMark === CROSSED_UP
-    kept.set(keptKey(quota, subject), { windowStartMs, windowEndMs, fraction, crossings, isAbove })
+    kept.set(quota, key, { windowStartMs, windowEndMs, fraction, crossings, isAbove })
   })
   return kept
 }
+
+const parseSubject = (json: string) => JSON.parse(json) as Record<string, string>
 
 /** Marks of the open windows, folded. */
 const keptSql = `SELECT quota, subject, toUnixTimestamp64Milli(window_start), toUnixTimestamp64Milli(max(window_end)),
@@ -76,8 +109,32 @@ const keptSql = `SELECT quota, subject, toUnixTimestamp64Milli(window_start), to
    WHERE window_end > fromUnixTimestamp64Milli({nowMs:Int64})
    GROUP BY quota, subject, window_start`
 
-/** Equal for the same subject of the same quota only. `subject` is its JSON as the table holds it. */
-export const keptKey = (quota: string, subject: string): string => `${quota} ${subject}`
+/**
+ * Keeps what should be scored later of forecasts of a quota that were made at `asOfMs`. Where the store refuses, the
+ * subject's next forecast is kept instead.
+ */
+export async function keepForecasts(
+  client: ClickHouseClient,
+  kept: KeptMarks,
+  forecasts: Iterable<[key: string, forecast: SubjectForecast]>,
+  { quota, threshold, asOfMs }: { quota: string; threshold: number; asOfMs: number },
+): Promise<void> {
+  let rows: { key: string; mark: string; forecast: SubjectForecast; next: Kept }[] = []
+  const write = async () => {
+    await writeKept(client, rows)
+    for (const { key, next } of rows) kept.set(quota, key, next)
+    rows = []
+  }
+  let lookedAt = 0
+  for (const [key, forecast] of forecasts) {
+    if (++lookedAt % LOOKED_AT_ONCE === 0) await setImmediate()
+    if (forecast.asOfMs !== asOfMs) continue
+    const marked = markOf(forecast, threshold, kept.of(quota, key))
+    if (marked) rows.push({ key, mark: marked.mark, forecast, next: marked.kept })
+    if (rows.length === ROWS_MAX) await write()
+  }
+  if (rows.length > 0) await write()
+}
 
 /** Writes one batch of kept forecasts. */
 export async function writeKept(

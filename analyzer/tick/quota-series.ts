@@ -48,9 +48,8 @@ export interface QuotaSeries {
   readonly exactFromMs: number
   /** Before `rawFromMs`; `null` where all is by the step. */
   readonly hours: Hours | null
-  /** The window at the time of loading, and what was used in it before `exactFromMs`, by subject. */
+  /** The window at the time of loading. */
   readonly window: Window
-  readonly usedBefore: ReadonlyMap<string, number>
   readonly subjects: SubjectSeries
   readonly budget: SubjectBudget
   /** Only subjects of this shard are followed. */
@@ -107,8 +106,6 @@ export async function loadQuotaSeries(
   const hours = ceilHour(grid.startMs) < rawFromMs ? await sharedHours.read(top, hoursAsk) : null
   const series: QuotaSeries = {
     ...{ quota, selection, grid, rawFromMs, exactFromMs, hours, window, budget, shard },
-    // Where nothing resets, steps are added up, as the window's begin moves on.
-    usedBefore: isResetting(quota.window) ? await readUsage(client, top, window.startMs, exactFromMs) : new Map(),
     subjects: createSubjectSeries({ grid, hours, rawFromMs }),
     said:
       quota.limit === null
@@ -122,6 +119,11 @@ export async function loadQuotaSeries(
   }
   for (const subject of subjects) series.subjects.follow(subject)
   budget.left -= series.subjects.size
+  // Where nothing resets, steps are added up, as the window's begin moves on.
+  if (isResetting(quota.window)) {
+    const used = await readUsage(client, top, window.startMs, exactFromMs)
+    for (const [key, units] of used) series.subjects.setUsedBefore(key, units)
+  }
   await readStepEntries(client, top, { grid, fromMs: rawFromMs, toMs: endMs }, (subject, entries) => {
     const key = followed(series, subject)
     if (key !== null) series.subjects.replaceSteps(key, 0, entries)

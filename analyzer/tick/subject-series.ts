@@ -30,6 +30,9 @@ export interface SubjectSeries {
   get(key: string): UsageSeries | null
   /** Follows it, if it is not; answers its key. */
   follow(subject: SubjectValues): string
+  /** What it used in the running window before the exact part. */
+  usedBefore(key: string): number
+  setUsedBefore(key: string, units: number): void
   /** Its calls of the steps from one on, in place of those known. */
   replaceSteps(key: string, fromStep: number, entries: readonly Entry[]): void
   /** Adds checks to their steps, or to the hours before the exact part. */
@@ -38,6 +41,7 @@ export interface SubjectSeries {
 
 interface One {
   readonly subject: SubjectValues
+  usedBefore: number
   calls: Place
   /** `null` while the limiter was never asked. */
   checks: { hours: Place; steps: Place } | null
@@ -86,8 +90,14 @@ export function createSubjectSeries({ grid, hours, rawFromMs }: SeriesParts): Su
       const own = keyOfSubject(subject)
       const shared = hours?.subjects.get(own)
       const key = shared?.key ?? own
-      if (!all.has(key)) all.set(key, { subject: shared?.subject ?? subject, calls: NOWHERE, checks: null })
+      if (!all.has(key))
+        all.set(key, { subject: shared?.subject ?? subject, usedBefore: 0, calls: NOWHERE, checks: null })
       return key
+    },
+    usedBefore: key => all.get(key)?.usedBefore ?? 0,
+    setUsedBefore(key, units) {
+      const one = all.get(key)
+      if (one) one.usedBefore = units
     },
     replaceSteps(key, fromStep, entries) {
       const one = oneOf(key)

@@ -13,7 +13,7 @@ import { allowedBy } from './allowed.ts'
 import type { Fitting } from './fitting.ts'
 import { createFollowedForecasts } from './followed-forecasts.ts'
 import { type FollowedQuota, isFollowed, seriesKeyOf } from './followed-quota.ts'
-import { type Kept, keptKey, markOf, readKept, writeKept } from './kept-forecasts.ts'
+import { type KeptMarks, keepForecasts, readKept } from './kept-forecasts.ts'
 import { createLearnt, type Learnt } from './learnt.ts'
 import { type Followed, makeForecasts } from './making.ts'
 import { addQuotaDecision, isLoadDue, loadQuotaSeries, refreshQuotaSeries, type SubjectBudget } from './quota-series.ts'
@@ -28,9 +28,6 @@ const QUERIES_AT_ONCE = 4
 const KEPT_PER_SUBJECT_MAX = 2
 /** Hours that no quota asked for in its last complete reading are forgotten. */
 const HOURS_KEPT_MS = 2 * 3_600_000
-/** Kept forecasts that are written at once: few enough that making them into text holds nobody up. */
-const KEPT_ROWS_MAX = 1_000
-
 /** What the analyzer knows now. Replaced as a whole by each tick. */
 export interface Snapshot {
   /** When the last complete tick looked, Unix milliseconds; `null` before the first. */
@@ -79,7 +76,7 @@ interface State {
   /** How far the tables were seen; `null` before they ever were. */
   calls: Seen | null
   decisions: Seen | null
-  kept: Map<string, Kept> | null
+  kept: KeptMarks | null
   /** Under which the last forecasts were made. */
   policy: Policy | null
   budget: SubjectBudget
@@ -119,7 +116,7 @@ export function createTicker(deps: TickerDeps): Ticker {
     tick: async () => {
       try {
         state.snapshot = await runTick(deps, state)
-        await keepForecasts(deps, state)
+        await keep(deps, state)
       } catch (error) {
         state.snapshot = { ...state.snapshot, skipped: messageOf(error) }
         throw error
@@ -264,29 +261,17 @@ function dropSeries(state: State, followed: Followed): void {
   followed.series = null
 }
 
-/** Keeps what should be scored later. Where the store refuses, the subject's next forecast is kept instead. */
-async function keepForecasts({ client, subjectsMax }: TickerDeps, state: State): Promise<void> {
-  const rows: { key: string; mark: string; forecast: SubjectForecast; next: Kept }[] = []
-  const kept = state.kept ?? new Map<string, Kept>()
-  const thresholds = new Map<string, number>()
-  for (const { quota } of state.followed.values()) {
+/** Keeps what should be scored later. */
+async function keep({ client, subjectsMax }: TickerDeps, { followed, kept, snapshot }: State): Promise<void> {
+  const { asOfMs } = snapshot
+  if (!kept || asOfMs === null) return
+  for (const { quota, forecasts } of followed.values()) {
     // What has no end cannot be scored at its end.
-    if (isResetting(quota.window)) thresholds.set(quota.name, quota.alerts.exhaustionProbability)
+    if (!isResetting(quota.window)) continue
+    const threshold = quota.alerts.exhaustionProbability
+    await keepForecasts(client, kept, forecasts.entries(), { quota: quota.name, threshold, asOfMs })
   }
-  for (const forecast of state.snapshot.forecasts) {
-    const threshold = thresholds.get(forecast.quota)
-    if (threshold === undefined || forecast.asOfMs !== state.snapshot.asOfMs) continue
-    const key = keptKey(forecast.quota, JSON.stringify(forecast.subject))
-    const marked = markOf(forecast, threshold, kept.get(key))
-    if (marked) rows.push({ key, mark: marked.mark, forecast, next: marked.kept })
-  }
-  for (let first = 0; first < rows.length; first += KEPT_ROWS_MAX) {
-    const some = rows.slice(first, first + KEPT_ROWS_MAX)
-    await writeKept(client, some)
-    for (const { key, next } of some) kept.set(key, next)
-  }
-  if (kept.size <= KEPT_PER_SUBJECT_MAX * subjectsMax) return
-  for (const [key, { windowEndMs }] of kept) if (windowEndMs <= (state.snapshot.asOfMs ?? 0)) kept.delete(key)
+  kept.forgetEnded(asOfMs, KEPT_PER_SUBJECT_MAX * subjectsMax)
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
