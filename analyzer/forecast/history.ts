@@ -41,8 +41,14 @@ export const totalBetween = (history: History, fromMs: number, toMs: number): nu
 /** Start of the first step that holds anything, or `endMs` when nothing does. */
 export function firstUseMs(history: History): number {
   const { startMs, stepMs, endMs, total } = history
-  for (let i = 1; i < total.length; i++) if ((total[i] ?? 0) > 0) return startMs + (i - 1) * stepMs
-  return endMs
+  let low = 1
+  let high = total.length
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if ((total[middle] ?? 0) > 0) high = middle
+    else low = middle + 1
+  }
+  return low < total.length ? startMs + (low - 1) * stepMs : endMs
 }
 
 /** The first instant at which `units` had been asked for since `fromMs`, even inside of a step; `endMs` when never. */

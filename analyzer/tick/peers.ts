@@ -30,10 +30,16 @@ export async function groupPeers(
     const one = subjects.get(key)
     if (!one) continue
     const { subject, used } = one
-    const first = used.findIndex(units => units > 0)
+    let first = -1
+    let sum = 0
+    for (let step = 0; step < grid.steps; step++) {
+      const units = used[step] ?? 0
+      sum += units
+      if (first < 0 && units > 0) first = step
+    }
     const knownMs = first < 0 ? 0 : nowMs - (grid.startMs + first * grid.stepMs)
     if (knownMs < Math.min(DAY_MS, windowMs)) continue
-    const rate = used.reduce((sum, units) => sum + units, 0) / knownMs
+    const rate = sum / knownMs
     groups.forEach(({ keyOf }, index) => {
       const key = keyOf(subject)
       const known = rates[index]?.get(key)
