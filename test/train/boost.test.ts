@@ -27,7 +27,6 @@ function rows(count: number): Rows {
     const dent = x > 0.5 && x < 0.6 ? -0.4 : 0
     labels[row] = random() < 0.1 + 0.7 * x + dent - (isKnown ? 0 : 0.1) ? 1 : 0
   }
-  const groups = Int32Array.from({ length: count }, (_, row) => row % 20)
   return {
     count,
     features: 3,
@@ -35,7 +34,6 @@ function rows(count: number): Rows {
     labels,
     weights: new Float32Array(count).fill(1),
     offsets: new Float32Array(count),
-    groups,
   }
 }
 

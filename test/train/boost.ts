@@ -24,7 +24,7 @@ export interface BoostOptions {
   lambda: number
   /** Least summed second derivative of a leaf. */
   leafMin: number
-  /** Share of groups of rows, and of features, that a tree sees. */
+  /** Share of rows, and of features, that a tree sees. */
   rowShare: number
   featureShare: number
   /** Least gain of a split. */
@@ -41,12 +41,10 @@ export interface Rows {
   weights: Float32Array
   /** What is known without trees, in logits. */
   offsets: Float32Array
-  /** Rows of one series are drawn together. */
-  groups: Int32Array
 }
 
 /** Digits of a threshold or leaf. */
-const DIGITS = 6
+const DIGITS = 5
 const BINS = 64
 const MISSING = 0
 
@@ -114,13 +112,12 @@ interface Node {
 
 /** Trains trees on the rows. `directions` says per feature how the answer follows it: 1, -1 or 0. */
 export function boost(rows: Rows, directions: readonly number[], options: BoostOptions): Tree[] {
-  const { count, features, labels, weights, offsets, groups } = rows
+  const { count, features, labels, weights, offsets } = rows
   const { bins, edges } = binned(rows)
   const random = uniform(options.seed)
   const margin = Float64Array.from(offsets)
   const gradient = new Float64Array(count)
   const curvature = new Float64Array(count)
-  const groupCount = groups.reduce((most, group) => Math.max(most, group), -1) + 1
   const trees: Tree[] = []
   for (let t = 0; t < options.trees; t++) {
     for (let row = 0; row < count; row++) {
@@ -129,10 +126,9 @@ export function boost(rows: Rows, directions: readonly number[], options: BoostO
       gradient[row] = weight * (p - (labels[row] ?? 0))
       curvature[row] = weight * Math.max(1e-6, p * (1 - p))
     }
-    const isDrawn = Uint8Array.from({ length: groupCount }, () => (random() < options.rowShare ? 1 : 0))
     const drawn = new Int32Array(count)
     let size = 0
-    for (let row = 0; row < count; row++) if (isDrawn[groups[row] ?? 0] === 1) drawn[size++] = row
+    for (let row = 0; row < count; row++) if (random() < options.rowShare) drawn[size++] = row
     const usable = Array.from({ length: features }, (_, feature) => feature).filter(
       () => random() < options.featureShare,
     )
@@ -212,8 +208,12 @@ const PAIR = 2 * BINS
 
 function summed(rows: Int32Array, { bins, gradient, curvature, count, usable }: Growing): Float64Array {
   const sums = new Float64Array(usable.length * PAIR)
-  const gradients = Float64Array.from(rows, row => gradient[row] ?? 0)
-  const curvatures = Float64Array.from(rows, row => curvature[row] ?? 0)
+  const gradients = new Float64Array(rows.length)
+  const curvatures = new Float64Array(rows.length)
+  for (let i = 0; i < rows.length; i++) {
+    gradients[i] = gradient[rows[i] ?? 0] ?? 0
+    curvatures[i] = curvature[rows[i] ?? 0] ?? 0
+  }
   for (let used = 0; used < usable.length; used++) {
     const from = (usable[used] ?? 0) * count
     const base = used * PAIR
@@ -290,15 +290,12 @@ export function toForestJson(trees: readonly Tree[]): ForestJson {
   const roots: number[] = []
   const feature: number[] = []
   const threshold: number[] = []
-  const left: number[] = []
   const isMissingLeft: number[] = []
   for (const tree of trees) {
-    const root = feature.length
-    roots.push(root)
+    roots.push(feature.length)
     feature.push(...tree.feature)
     threshold.push(...tree.threshold.map(value => Number(value.toPrecision(DIGITS))))
-    left.push(...tree.left.map(child => (child < 0 ? child : root + child)))
     isMissingLeft.push(...tree.isMissingLeft)
   }
-  return { roots, feature, threshold, left, isMissingLeft }
+  return { roots, feature, threshold, isMissingLeft }
 }

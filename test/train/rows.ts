@@ -32,10 +32,8 @@ export function toRows(
   const folds = new Uint8Array(max)
   const labels = new Uint8Array(max)
   const offsets = new Float32Array(max)
-  const seriesOf = new Int32Array(max)
   const groups: string[] = []
   const features = new Float64Array(FEATURE_COUNT)
-  const ids = new Map<Series, number>()
   let known: { series: Series; nowMs: number; windowStartMs: number; windowEndMs: number; outlook: Outlook } | null =
     null
   let count = 0
@@ -51,8 +49,6 @@ export function toRows(
         ? known.outlook
         : toOutlook(history, { atMs: nowMs, untilMs: windowEndMs, windowMs: windowEndMs - windowStartMs })
     known = { series, nowMs, windowStartMs, windowEndMs, outlook }
-    const id = ids.get(series) ?? ids.size
-    ids.set(series, id)
     const write = featuresOf(question, outlook)
     for (const share of sharesAsked(question, outlook, index)) {
       write(share, features)
@@ -62,7 +58,6 @@ export function toRows(
       offsets[count] = offsetOf(features)
       shares[count] = share
       folds[count] = series.fold
-      seriesOf[count] = id
       groups.push(group)
       count++
     }
@@ -75,7 +70,6 @@ export function toRows(
     labels: labels.subarray(0, count),
     weights: new Float32Array(count).fill(1),
     offsets: offsets.subarray(0, count),
-    groups: seriesOf.subarray(0, count),
   }
   return { rows, shares: shares.subarray(0, count), folds: folds.subarray(0, count), groups }
 }
@@ -108,6 +102,5 @@ export function weighed({ rows, shares, groups }: Questions, isTaken: (row: numb
     labels: Uint8Array.from(taken, row => rows.labels[row] ?? 0),
     weights: weights.map(weight => weight / mean),
     offsets: Float32Array.from(taken, row => rows.offsets[row] ?? 0),
-    groups: Int32Array.from(taken, row => rows.groups[row] ?? 0),
   }
 }

@@ -38,7 +38,7 @@ describe('a question', () => {
     limit,
   })
   const outlook = toOutlook(history, { atMs: nowMs, untilMs: windowStartMs + DAY_MS, windowMs: DAY_MS })
-  const none = toForest({ roots: [], feature: [], threshold: [], left: [], isMissingLeft: [] })
+  const none = toForest({ roots: [], feature: [], threshold: [], isMissingLeft: [] })
   const answer = (limit: number, prior: Prior | null = null, forest = none) =>
     calibrated(ask(limit), outlook, { forest, prior, least: 0.1 })
 

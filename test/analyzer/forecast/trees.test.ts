@@ -6,7 +6,6 @@ const forest = toForest({
   roots: [0, 3],
   feature: [0, -1, -1, 1, -1, -1],
   threshold: [5, 1, 2, 0, 10, 20],
-  left: [1, -1, -1, 4, -1, -1],
   isMissingLeft: [1, 0, 0, 0, 0, 0],
 })
 
@@ -17,6 +16,23 @@ test('the leaves that features lead to are summed; a value at the threshold goes
 })
 
 test('no trees say nothing', () => {
-  const none = toForest({ roots: [], feature: [], threshold: [], left: [], isMissingLeft: [] })
+  const none = toForest({ roots: [], feature: [], threshold: [], isMissingLeft: [] })
   expect(sumOfLeaves(none, Float64Array.of(1))).toBe(0)
+})
+
+test('trees of different depths are each walked to a leaf, however many there are', () => {
+  const stump = { feature: [0, -1, -1], threshold: [0, 1, 2] }
+  // Left of 0: 10; right of it, by the other feature, 20 or, where that is unknown or above 3, 30.
+  const deeper = { feature: [0, -1, 1, -1, -1], threshold: [0, 10, 3, 20, 30] }
+  const trees = [stump, deeper, stump, stump, deeper]
+  const feature = trees.flatMap(tree => tree.feature)
+  const of = toForest({
+    roots: [0, 3, 8, 11, 14],
+    feature,
+    threshold: trees.flatMap(tree => tree.threshold),
+    isMissingLeft: feature.map(() => 0),
+  })
+  expect(sumOfLeaves(of, Float64Array.of(-1, 9))).toBe(3 * 1 + 2 * 10)
+  expect(sumOfLeaves(of, Float64Array.of(1, 3))).toBe(3 * 2 + 2 * 20)
+  expect(sumOfLeaves(of, Float64Array.of(1, Number.NaN))).toBe(3 * 2 + 2 * 30)
 })
