@@ -10,6 +10,7 @@ import type { SubjectValues } from '../usage/selection.ts'
 import type { UpstreamReading } from '../usage/upstream.ts'
 import { type Allowed, isSameAllowed } from './allowed.ts'
 import type { FollowedQuota } from './followed-quota.ts'
+import { shortened, whole } from './phrases.ts'
 import { type FollowedForecast, ownerOf, type SubjectForecast } from './subject-forecast.ts'
 
 export interface FollowedForecasts {
@@ -78,7 +79,7 @@ class FollowedRow implements FollowedOne {
   #crossing: Crossing | 'at the end' | null = null
   upstream: UpstreamReading | null = null
   confidence: Forecast['confidence'] = 'none'
-  why = ''
+  #why = ''
 
   constructor(quota: FollowedQuota, subject: SubjectValues, { numbers, at }: { numbers: Float64Array; at: number }) {
     this.#quota = quota
@@ -100,12 +101,16 @@ class FollowedRow implements FollowedOne {
     this.#crossing = forecast.crossing?.shares.length === 1 ? 'at the end' : forecast.crossing
     this.upstream = forecast.upstream
     this.confidence = forecast.confidence
-    // Words that are the same are held once, and in one piece.
-    if (this.why !== forecast.why) this.why = inOnePiece(forecast.why)
+    const why = shortened(forecast.why)
+    // What is the same is no new text to hold.
+    if (this.#why !== why) this.#why = why
   }
 
   get quota(): string {
     return this.#quota.name
+  }
+  get why(): string {
+    return whole(this.#why)
   }
   get unit(): SubjectForecast['unit'] {
     return this.#quota.unit
@@ -177,6 +182,3 @@ class FollowedRow implements FollowedOne {
 
 const knownQuantiles = ({ p10, p50, p90 }: InstantQuantiles): Quantiles | null =>
   p10 === null || p50 === null || p90 === null ? null : { p10, p50, p90 }
-
-/** The engine holds a text that was put together as its parts, each with what that was put together of. */
-const inOnePiece = (text: string): string => Buffer.from(text).toString()
