@@ -5,7 +5,7 @@
 import { execPath, execve } from 'node:process'
 import { environmentWith } from './config.ts'
 
-const FLAGS = [
+const COLLECTING_FLAGS = [
   // Of each half of what was just made, in MiB: more is faster, and is all in use at full speed.
   '--max-semi-space-size=8',
   // What is old is collected when it has grown to this many MiB, and later when it has grown by this many percent.
@@ -15,18 +15,25 @@ const FLAGS = [
   '--max-old-space-size=256',
 ]
 
+/** What an analyzer holds grows with its subjects, so its heap has no bound of its own; its garbage stays a small part. */
+const ANALYZING_FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=20']
+
 /**
  * Of glibc, whose heaps would keep what large bodies and blocks took: these get pages of their own, which are given back,
  * and threads share two heaps.
  */
 const ALLOCATION = { MALLOC_ARENA_MAX: '2', MALLOC_MMAP_THRESHOLD_: '262144', MALLOC_TRIM_THRESHOLD_: '1048576' }
 
-const isBounded = ([command, role]: readonly string[]) =>
-  command === 'import' || (command === 'serve' && role === 'collector')
+function flagsOf([command, role]: readonly string[]): readonly string[] {
+  if (command === 'import' || (command === 'serve' && role === 'collector')) return COLLECTING_FLAGS
+  return command === 'serve' && role === 'analyzer' ? ANALYZING_FLAGS : []
+}
 
 /** Flags and environment of the process that runs these arguments of the CLI. */
-export const boundsOf = (args: readonly string[]) =>
-  isBounded(args) ? { execArgv: FLAGS, env: environmentWith(ALLOCATION) } : { execArgv: [], env: environmentWith({}) }
+export function boundsOf(args: readonly string[]) {
+  const execArgv = [...flagsOf(args)]
+  return { execArgv, env: environmentWith(execArgv.length > 0 ? ALLOCATION : {}) }
+}
 
 /** They hold from the beginning of a process only: one that was started without them becomes one with them. */
 export function ensureBounds(args: readonly string[]): void {

@@ -4,7 +4,7 @@
  * of having run out rises evenly.
  */
 import { CURVE_LEVELS, quantilesBetween, scoreOf } from './curve.ts'
-import { FEATURE_COUNT, featuresOf, type Question } from './features.ts'
+import { FEATURE_COUNT, FEATURES, featuresOf, type Question } from './features.ts'
 import { mixedCurve, type Outlook } from './outlook.ts'
 import { type Forest, sumOfLeaves } from './trees.ts'
 
@@ -12,6 +12,13 @@ import { type Forest, sumOfLeaves } from './trees.ts'
 const OFFSET_PER_SCORE = -1
 /** Where the mixed score stands among the features. */
 const MIXED_SCORE = 1
+/**
+ * In shorter windows what the trees say counts half: of minutes there were two series to learn from, and longer ones on a
+ * faster clock. On these the trees help as much as in longer windows, on those they mislead.
+ */
+const LEARNT_WINDOW_MS = 300_000
+const UNLEARNT_WEIGHT = 0.5
+const WINDOW = FEATURES.findIndex(([name]) => name === 'window')
 /** Scores of the mixed paths at which the calibrator is asked: around the quantiles that will be read off. */
 const SCORES_ASKED = [1.8, 0.8, 0, -0.8, -1.8] as const
 /** The same, and where the paths are as good as sure: a key that is always alike goes from never to always at once. */
@@ -70,7 +77,9 @@ export const offsetOf = (features: Float64Array): number => OFFSET_PER_SCORE * (
 
 /** The logit of the probability, by these features. */
 export const logitOf = (features: Float64Array, forest: Forest): number =>
-  offsetOf(features) + sumOfLeaves(forest, features)
+  offsetOf(features) + weightAt(features[WINDOW] ?? 0) * sumOfLeaves(forest, features)
+
+const weightAt = (logWindowMs: number): number => (logWindowMs < Math.log(LEARNT_WINDOW_MS) ? UNLEARNT_WEIGHT : 1)
 
 /** Where the probability reaches `level`, as a share of the time left; `null` where it does not. */
 export function shareAt({ shares, probabilities }: Crossing, level: number): number | null {

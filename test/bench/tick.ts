@@ -11,6 +11,7 @@ import { type ForecastAsk, fitForecast, forecast } from '../../analyzer/forecast
 import { type History, toHistory } from '../../analyzer/forecast/history.ts'
 import { type FitAsk, fitDue } from '../../analyzer/forecast/refit.ts'
 import { openFitting } from '../../analyzer/tick/fitting.ts'
+import { boundsOf } from '../../deploy/memory-bounds.ts'
 import { fixed, printTable, thousands } from './table.ts'
 import type { TickFigures } from './tick-process.ts'
 import { kindsOf } from './tick-subjects.ts'
@@ -73,7 +74,8 @@ async function stallOf(threads: number, asks: readonly FitAsk[]): Promise<string
 /** Ticks with so many subjects, in a process of their own. */
 async function ticksOf(subjects: number): Promise<TickFigures> {
   const script = fileURLToPath(new URL('tick-process.ts', import.meta.url))
-  const { stdout } = await promisify(execFile)(process.execPath, [...process.execArgv, script, String(subjects)])
+  const { execArgv, env } = boundsOf(['serve', 'analyzer'])
+  const { stdout } = await promisify(execFile)(process.execPath, [...execArgv, script, String(subjects)], { env })
   return JSON.parse(stdout) as TickFigures
 }
 

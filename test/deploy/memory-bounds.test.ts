@@ -28,6 +28,13 @@ test.each([[['serve', 'collector', '--data', 'a folder']], [['import', 'calls.lo
   },
 )
 
+test('an analyzer runs with little garbage, and as much heap as it needs', () => {
+  const [flags, , heapBytes] = run('serve', 'analyzer')
+  expect(flags).toEqual(boundsOf(['serve', 'analyzer']).execArgv)
+  expect(flags).not.toEqual([])
+  expect(heapBytes).toBeGreaterThan(300 * MiB)
+})
+
 test.each([[['serve', 'limiter']], [['status']], [[]]])('%j runs as it was started', args => {
   expect(run(...args).slice(0, 2)).toEqual([[], args])
 })

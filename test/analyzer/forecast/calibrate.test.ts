@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'vitest'
-import { calibrated, type Prior, shareAt } from '../../../analyzer/forecast/calibrate.ts'
+import { calibrated, logitOf, offsetOf, type Prior, shareAt } from '../../../analyzer/forecast/calibrate.ts'
 import json from '../../../analyzer/forecast/calibrator.json' with { type: 'json' }
 import { CALIBRATOR } from '../../../analyzer/forecast/calibrator.ts'
-import { FEATURES, type Question } from '../../../analyzer/forecast/features.ts'
+import { FEATURE_COUNT, FEATURES, type Question } from '../../../analyzer/forecast/features.ts'
 import { toHistory } from '../../../analyzer/forecast/history.ts'
 import { toOutlook } from '../../../analyzer/forecast/outlook.ts'
-import { toForest } from '../../../analyzer/forecast/trees.ts'
+import { sumOfLeaves, toForest } from '../../../analyzer/forecast/trees.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -22,6 +22,17 @@ test('instants are read off between the shares that were asked', () => {
   expect(shareAt(crossing, 0.5)).toBeCloseTo(0.75)
   expect(shareAt(crossing, 0.9)).toBeNull()
   expect(shareAt({ shares: [0.5, 1], probabilities: [1, 1] }, 0.1)).toBeCloseTo(0.05)
+})
+
+test.each([
+  [60_000, 0.5],
+  [300_000, 1],
+])('in a window of %i ms trees count %d', (windowMs, weight) => {
+  const features = new Float64Array(FEATURE_COUNT)
+  features[FEATURES.findIndex(([name]) => name === 'window')] = Math.log(windowMs)
+  const leaves = sumOfLeaves(CALIBRATOR, features)
+  expect(leaves).not.toBe(0)
+  expect(logitOf(features, CALIBRATOR)).toBeCloseTo(offsetOf(features) + weight * leaves, 12)
 })
 
 describe('a question', () => {
