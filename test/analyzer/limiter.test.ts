@@ -52,9 +52,9 @@ const principals: Record<string, Principal> = {
   reader: { name: 'reader', scopes: new Set(['read']), tenant: null },
 }
 
-/** The role as it runs, with nobody at the store's port. */
-async function open(quotas: Quota[]) {
-  const opened = await openLog(join(dir, 'log'))
+/** The role as it runs, with nobody at the store's port. One process must not open a log twice: a second role shares it. */
+async function open(quotas: Quota[], shared: CallLog | null = null) {
+  const opened = shared ?? (await openLog(join(dir, 'log')))
   const [port = 0] = await freePorts(1)
   const options = { kind: 'embedded', host: '127.0.0.1', port, memoryBytesMax: 2 ** 30 } as const
   const store = await openStore(options, { dir: join(dir, 'store'), log: silent })
@@ -469,7 +469,7 @@ describe('the role', () => {
     const strict = quota({ name: 'strict', unit: 'requests', onStoreFailure: 'deny', match: { consumer: 'web' } })
     await open([requests, strict])
     const [first, firstServer] = [role, server]
-    await open([requests, strict])
+    await open([requests, strict], log)
     await post(web)
     server = firstServer
     await expect.poll(() => first.readiness(), { timeout: 30_000 }).toEqual([])
