@@ -10,7 +10,7 @@ import { LimitStoreError } from './limit-store.ts'
 import { expireReservations } from './settling.ts'
 
 /** So many changed buckets are written before their time: the more at once, the longer callers wait. */
-const FLUSHED_EARLY = 100
+const FLUSHED_EARLY = 256
 const LOOK_MS = 5
 /** How often windows that have ended and reservations that have expired are looked for. */
 const SWEEP_MS = 500
