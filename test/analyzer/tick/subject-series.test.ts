@@ -61,7 +61,8 @@ test('what is unpacked is what arrays that were added to one by one would hold',
       series.addChecks(KEY, checksOf(checkHours, 0, HOUR_MS), 'hours')
       series.addChecks(KEY, checksOf(checkSteps, grid.startMs, grid.stepMs), 'steps')
 
-      const records = amounts(grid.steps)
+      // Each addition is rounded, as that of calls is.
+      const records = { ...amounts(grid.steps), count: new Float32Array(grid.steps) }
       for (const { slot, units, count, refused } of inOrder(hours))
         addHour(records, grid, slot * HOUR_MS, units, count, refused)
       for (const { slot, units, count, refused } of [...steps.filter(({ slot }) => slot < middle), ...fresh]) {
@@ -75,7 +76,7 @@ test('what is unpacked is what arrays that were added to one by one would hold',
       const one = series.get(KEY)
       const values = (array: ArrayLike<number> | undefined) => Array.from(array ?? []).slice(0, grid.steps)
       expect(values(one?.used)).toEqual(values(records.units))
-      expect(values(one?.calls)).toEqual(values(Float32Array.from(records.count)))
+      expect(values(one?.calls)).toEqual(values(records.count))
       expect(values(one?.refused ?? new Float64Array(grid.steps))).toEqual(values(records.refused))
       if (checkHours.length + checkSteps.length === 0) expect(one?.checks).toBeNull()
       else {
