@@ -1,6 +1,7 @@
 /**
- * Bounds of memory for the processes that calls pass through, and less garbage for the one that follows very many subjects. By default the JavaScript engine sizes its heap by the memory
- * of the machine, and lets garbage fill it: a collector that holds 50 MiB would take half a gigabyte at full speed.
+ * Bounds of memory for the processes that calls pass through, and less garbage for the one that follows very many
+ * subjects. By default the JavaScript engine sizes its heap by the memory of the machine, and lets garbage fill it: a
+ * collector that holds 50 MiB would take half a gigabyte at full speed.
  */
 import { execPath, execve } from 'node:process'
 import { environmentWith } from './config.ts'
