@@ -16,7 +16,7 @@ const MIXED_SCORE = 1
  * In shorter windows what the trees say counts half: of minutes there were two series to learn from, and longer ones on a
  * faster clock. On these the trees help as much as in longer windows, on those they mislead.
  */
-const LEARNT_WINDOW_MS = 300_000
+const LEARNT_LOG_WINDOW_MS = Math.log(300_000)
 const UNLEARNT_WEIGHT = 0.5
 const WINDOW = FEATURES.findIndex(([name]) => name === 'window')
 /** Scores of the mixed paths at which the calibrator is asked: around the quantiles that will be read off. */
@@ -79,7 +79,7 @@ export const offsetOf = (features: Float64Array): number => OFFSET_PER_SCORE * (
 export const logitOf = (features: Float64Array, forest: Forest): number =>
   offsetOf(features) + weightAt(features[WINDOW] ?? 0) * sumOfLeaves(forest, features)
 
-const weightAt = (logWindowMs: number): number => (logWindowMs < Math.log(LEARNT_WINDOW_MS) ? UNLEARNT_WEIGHT : 1)
+const weightAt = (logWindowMs: number): number => (logWindowMs < LEARNT_LOG_WINDOW_MS ? UNLEARNT_WEIGHT : 1)
 
 /** Where the probability reaches `level`, as a share of the time left; `null` where it does not. */
 export function shareAt({ shares, probabilities }: Crossing, level: number): number | null {

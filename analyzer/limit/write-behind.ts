@@ -11,6 +11,7 @@ import { expireReservations } from './settling.ts'
 
 /** So many changed buckets are written before their time: the more at once, the longer callers wait. */
 const FLUSHED_EARLY = 256
+/** How often it is looked whether a write is due. */
 const LOOK_MS = 5
 /** How often windows that have ended and reservations that have expired are looked for. */
 const SWEEP_MS = 500

@@ -2,9 +2,9 @@
  * Where series are learnt anew: in threads of their own, so that whoever asks the API meanwhile is answered, or in slices
  * between requests where there are none.
  */
-import { setImmediate } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import { type FitAsk, type ForecastState, learn } from '../forecast/refit.ts'
+import { createSlices } from '../usage/slices.ts'
 
 /** Work goes on for so long before others may answer requests. */
 export const SLICE_MS = 15
@@ -32,12 +32,10 @@ export const openFitting = (threads: number): Fitting => (threads === 0 ? fittin
 const fittingHere = (): Fitting => ({
   async fit(asks) {
     const states: ForecastState[] = []
-    let sliceEndsAt = performance.now() + SLICE_MS
+    const slices = createSlices(SLICE_MS)
     for (const ask of asks) {
       states.push(learn(ask))
-      if (performance.now() < sliceEndsAt) continue
-      await setImmediate()
-      sliceEndsAt = performance.now() + SLICE_MS
+      if (slices.isOver()) await slices.next()
     }
     return states
   },

@@ -1,6 +1,7 @@
 /** Makes the forecasts that are due: what has to be learnt for some of them is learnt first, then these are forecast. */
 import { setImmediate } from 'node:timers/promises'
 import type { FitAsk } from '../forecast/refit.ts'
+import { createSlices } from '../usage/slices.ts'
 import { type AllowedOf, isSameAllowed } from './allowed.ts'
 import { type Fitting, SLICE_MS } from './fitting.ts'
 import type { FollowedForecasts, FollowedOne } from './followed-forecasts.ts'
@@ -85,13 +86,11 @@ async function makeSome(
     const found = await fitting.fit(fits.map(({ ask }) => ask))
     for (const [index, state] of found.entries()) learnt.set(fits[index]?.key ?? '', state)
   }
-  let sliceEndsAt = performance.now() + SLICE_MS
+  const slices = createSlices(SLICE_MS)
   for (const key of keys) {
     const next = forecastSubject(series, key, asking(key))
     const subject = series.subjects.valuesOf(key)
     if (next && subject) forecasts.set(key, subject, next)
-    if (performance.now() < sliceEndsAt) continue
-    await setImmediate()
-    sliceEndsAt = performance.now() + SLICE_MS
+    if (slices.isOver()) await slices.next()
   }
 }

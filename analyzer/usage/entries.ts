@@ -3,7 +3,7 @@ import type { ClickHouseClient } from '@clickhouse/client'
 import type { Condition } from './fresh.ts'
 import type { Entry } from './packed.ts'
 import { listed, readRows, type Selection, type SubjectValues } from './selection.ts'
-import { hoursSql, stepsSql } from './series.ts'
+import { entryOf, hoursSql, type SeriesRow, stepsSql, subjectOf } from './series.ts'
 import type { Grid } from './steps.ts'
 
 /** What one subject has in a range, its slots ascending; one that was refused some comes twice. */
@@ -13,9 +13,6 @@ interface Range {
   fromMs: number
   toMs: number
 }
-
-/** A row of a series: the subject's values, an hour's second or a step, 1 for refused, units, calls. */
-type Row = [...string[], number, number, number, number]
 
 const HOUR_SECONDS = 3_600
 
@@ -29,7 +26,7 @@ export async function readHourEntries(
   if (range.fromMs >= range.toMs) return
   const sql = inOrder(hoursSql(selection), selection, 'hour_seconds')
   const { add, end } = gathering(handle, HOUR_SECONDS)
-  await readRows<Row>(client, sql, { ...selection.match.params, ...range }, add)
+  await readRows<SeriesRow>(client, sql, { ...selection.match.params, ...range }, add)
   end()
 }
 
@@ -47,7 +44,12 @@ export async function readStepEntries(
   const { startMs, stepMs } = grid
   const sql = inOrder(stepsSql(selection, fresh?.sql), selection, 'step')
   const { add, end } = gathering(handle, 1)
-  await readRows<Row>(client, sql, { ...selection.match.params, ...fresh?.params, ...range, startMs, stepMs }, add)
+  await readRows<SeriesRow>(
+    client,
+    sql,
+    { ...selection.match.params, ...fresh?.params, ...range, startMs, stepMs },
+    add,
+  )
   end()
 }
 
@@ -55,27 +57,22 @@ const inOrder = (sql: string, { columns }: Selection, slot: string): string =>
   `${sql}\n   ORDER BY ${listed(columns)}${slot}`
 
 /** Hands on a subject's rows when those of the next one begin, and at the end. */
-function gathering(handle: HandleEntries, slotSize: number): { add: (row: Row) => void; end: () => void } {
+function gathering(handle: HandleEntries, slotSize: number): { add: (row: SeriesRow) => void; end: () => void } {
   let subject: SubjectValues = []
   let entries: Entry[] = []
   const end = () => {
     if (entries.length > 0) handle(subject, entries)
   }
-  const add = (row: Row) => {
-    const values = row.slice(0, -4) as string[]
+  const add = (row: SeriesRow) => {
+    const values = subjectOf(row)
     if (subject.length !== values.length || values.some((value, index) => value !== subject[index])) {
       end()
       subject = values
       entries = []
     }
-    const [slot = 0, limited, units = 0, calls = 0] = row.slice(-4).map(Number)
-    const isRefused = limited === 1
-    entries.push({
-      slot: slot / slotSize,
-      units: isRefused ? 0 : units,
-      count: isRefused ? 0 : calls,
-      refused: isRefused ? calls : 0,
-    })
+    const entry = entryOf(row)
+    entry.slot /= slotSize
+    entries.push(entry)
   }
   return { add, end }
 }

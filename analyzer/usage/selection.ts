@@ -1,6 +1,6 @@
 /** What is added up: which calls, in which unit, by which dimensions. The shared beginning of every usage query. */
-import { setImmediate } from 'node:timers/promises'
 import type { ClickHouseClient } from '@clickhouse/client'
+import { createSlices } from './slices.ts'
 import { UNIT_SQL, type Unit } from './units.ts'
 
 /** A query that takes longer is given up: its answer would come too late for anybody. */
@@ -64,13 +64,11 @@ export async function readRows<Row>(
     format: 'JSONCompactEachRow',
     clickhouse_settings: { max_execution_time: QUERY_SECONDS_MAX, output_format_json_quote_64bit_integers: 0 },
   })
-  let sliceEndsAt = performance.now() + SLICE_MS
+  const slices = createSlices(SLICE_MS)
   for await (const rows of result.stream<Row>()) {
     for (const row of rows) {
       handle(row.json())
-      if (performance.now() < sliceEndsAt) continue
-      await setImmediate()
-      sliceEndsAt = performance.now() + SLICE_MS
+      if (slices.isOver()) await slices.next()
     }
   }
 }

@@ -7,6 +7,7 @@
  * read is neither lost nor counted twice.
  */
 import type { ClickHouseClient } from '@clickhouse/client'
+import type { Entry } from './packed.ts'
 import { LIMITED, listed, readRows, type Selection, type SubjectValues, spendsOrRefused } from './selection.ts'
 import { type Amounts, addHour, addStep, type Grid } from './steps.ts'
 import { UNIT_SQL } from './units.ts'
@@ -33,8 +34,8 @@ export const emptySeries = (subject: SubjectValues, grid: Grid): UsageSeries => 
 /** Finds the series of a subject, or makes one; `null` where the subject is cut off. */
 export type SeriesOf = (subject: SubjectValues) => UsageSeries | null
 
-/** A row of a series: the subject's values, an instant or a step, 1 for refused, units, calls. */
-type SeriesRow = [...string[], number, number, number, number]
+/** A row of a series: the subject's values, an hour's second or a step, 1 for refused, units, calls. */
+export type SeriesRow = [...string[], number, number, number, number]
 
 /**
  * Reads complete hours in `[fromMs, toMs)`, whole UTC hours both, and adds each to the steps that it covers; the steps
@@ -49,11 +50,10 @@ export async function readHours(
 ): Promise<void> {
   if (range.fromMs >= range.toMs) return
   await readRows<SeriesRow>(client, hoursSql(selection), { ...selection.match.params, ...range }, row => {
-    const [hourSeconds, limited, units, calls] = numbersOf(row)
     const series = seriesOf(subjectOf(row))
     if (!series) return
-    const [used, called, refused] = limited === 1 ? [0, 0, calls] : [units, calls, 0]
-    addHour(amountsOf(series, refused), grid, hourSeconds * 1000, used, called, refused)
+    const { slot: hourSeconds, units, count, refused } = entryOf(row)
+    addHour(amountsOf(series, refused), grid, hourSeconds * 1000, units, count, refused)
   })
 }
 
@@ -72,11 +72,10 @@ export async function readSteps(
     stepsSql(selection),
     { ...selection.match.params, ...range, startMs, stepMs },
     row => {
-      const [step, limited, units, calls] = numbersOf(row)
       const series = seriesOf(subjectOf(row))
       if (!series) return
-      const [used, called, refused] = limited === 1 ? [0, 0, calls] : [units, calls, 0]
-      addStep(amountsOf(series, refused), grid, step, used, called, refused)
+      const { slot: step, units, count, refused } = entryOf(row)
+      addStep(amountsOf(series, refused), grid, step, units, count, refused)
     },
   )
 }
@@ -209,9 +208,13 @@ function ofFreshSubjects({ columns, match }: Selection, fresh: string): string {
   return `(${columns.join(', ')}) IN (SELECT DISTINCT ${columns.join(', ')} FROM calls WHERE ${fresh} AND ${match.sql})`
 }
 
-const subjectOf = (row: SeriesRow): SubjectValues => row.slice(0, -4) as string[]
-const numbersOf = (row: SeriesRow): [number, number, number, number] =>
-  row.slice(-4).map(Number) as [number, number, number, number]
+export const subjectOf = (row: SeriesRow): SubjectValues => row.slice(0, -4) as string[]
+
+/** What the row adds to its slot, an hour's second or a step: a refused call is nothing but refused. */
+export function entryOf(row: SeriesRow): Entry {
+  const [slot = 0, limited, units = 0, calls = 0] = row.slice(-4).map(Number)
+  return limited === 1 ? { slot, units: 0, count: 0, refused: calls } : { slot, units, count: calls, refused: 0 }
+}
 
 const NONE = new Float64Array()
 
