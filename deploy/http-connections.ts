@@ -1,6 +1,9 @@
 /**
  * Connections on which somebody looks first: what it can answer at once is answered, bytes in, text out; a connection on
  * which it cannot is handed to Node's HTTP server together with the bytes that came, and stays there.
+ *
+ * All answers of one turn of the event loop are written at its end, one after the other: a gateway that has many
+ * connections is woken once, not for each of them, which costs both sides more than what is written.
  */
 import type { Server } from 'node:http'
 import type { Socket } from 'node:net'
@@ -30,6 +33,7 @@ interface Connection {
   held: Buffer
   /** When the last bytes came, by `performance.now()`. */
   lastMs: number
+  /** From what is asked until its answer is written. */
   isAnswering: boolean
   /** The client sends no more. */
   hasEnded: boolean
@@ -50,12 +54,16 @@ export function lookFirst(server: Server, { handle, heldBytesMax, keepAliveMs }:
     for (const listener of behind) listener.call(server, socket)
     if (held.length > 0) socket.unshift(held)
   }
-  const write = (connection: Connection, text: AnswerText) => {
+  const write = atTurnsEnd((connection: Connection, text: AnswerText) => {
     const { socket, hasEnded } = connection
+    connection.isAnswering = false
+    if (socket.destroyed) return
+    if (socket.isPaused()) socket.resume()
     const isTaken = socket.write(text)
     if (hasEnded || isClosing) socket.destroySoon()
     else if (!isTaken) socket.pause().once('drain', () => socket.resume())
-  }
+    if (connection.held.length > 0 && socket.writable) handleHeld(connection)
+  })
   const handleHeld = (connection: Connection) => {
     const handled = isClosing ? 'unusual' : handle(connection.held)
     if (handled === 'partial') return
@@ -64,18 +72,9 @@ export function lookFirst(server: Server, { handle, heldBytesMax, keepAliveMs }:
       return
     }
     connection.held = NOTHING
-    if (handled instanceof Promise) void handleLater(connection, handled)
-    else write(connection, handled)
-  }
-  const handleLater = async (connection: Connection, answer: Promise<AnswerText>) => {
-    const { socket } = connection
     connection.isAnswering = true
-    const text = await answer
-    connection.isAnswering = false
-    if (socket.destroyed) return
-    if (socket.isPaused()) socket.resume()
-    write(connection, text)
-    if (connection.held.length > 0 && socket.writable) handleHeld(connection)
+    if (handled instanceof Promise) void handled.then(text => write(connection, text))
+    else write(connection, handled)
   }
   const take = (connection: Connection, chunk: Buffer) => {
     connection.lastMs = performance.now()
@@ -109,6 +108,20 @@ export function lookFirst(server: Server, { handle, heldBytesMax, keepAliveMs }:
       if (isAnswering) socket.setTimeout(LAST_ANSWER_MS, () => socket.destroy())
       else socket.destroySoon()
     }
+  }
+}
+
+/** Puts off what `act` is told in one turn of the event loop to its end, in order. */
+function atTurnsEnd<Told extends unknown[]>(act: (...told: Told) => void): (...told: Told) => void {
+  let later: Told[] = []
+  const actOnAll = () => {
+    const due = later
+    later = []
+    for (const told of due) act(...told)
+  }
+  return (...told) => {
+    if (later.length === 0) setImmediate(actOnAll)
+    later.push(told)
   }
 }
 

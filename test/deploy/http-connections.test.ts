@@ -117,6 +117,13 @@ test('a client that sends no more gets its answer first', async () => {
   await closed(socket)
 })
 
+test('a client that sends no more right behind its request gets its answer, too', async () => {
+  const socket = await open(quick)
+  socket.end('quick')
+  expect(await heard(socket, 'fast')).toBe(`${OK}fast`)
+  await closed(socket)
+})
+
 test('closing lets idle connections go, and answers under way come first', async () => {
   const idle = await open(() => sleep(100, `${OK}late`))
   const busy = await connected()
@@ -128,6 +135,25 @@ test('closing lets idle connections go, and answers under way come first', async
   await closed(idle)
   expect(await late).toBe(`${OK}late`)
   await closed(busy)
+})
+
+test('what is asked in one turn is answered at its end', async () => {
+  const own: Socket[] = []
+  let writtenBefore: number[] = []
+  const first = await open(() => {
+    writtenBefore.push(own.reduce((bytes, { bytesWritten }) => bytes + bytesWritten, 0))
+    return OK
+  })
+  server.on('connection', socket => own.push(socket))
+  const sockets = [first, await connected(), await connected(), await connected()]
+  // All may not come in one turn at once, but do sooner or later.
+  await vi.waitFor(async () => {
+    writtenBefore = []
+    const all = sockets.map(socket => heard(socket, OK))
+    for (const socket of sockets) socket.write('ask')
+    await Promise.all(all)
+    expect(new Set(writtenBefore).size).toBe(1)
+  })
 })
 
 test('a client that goes while its answer is under way harms nobody', async () => {
