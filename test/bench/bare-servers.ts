@@ -15,6 +15,8 @@ const ANSWER = {
   asOfMs: 1_790_000_000_000,
   binding: 'bench-1',
   retryAfterMs: null,
+  degraded: false,
+  blocked: null,
   quotas: [1, 2, 3].map(number => ({
     quota: `bench-${number}`,
     unit: 'requests',
@@ -23,6 +25,8 @@ const ANSWER = {
     reserved: 0,
     remaining: 999_000,
     resetAtMs: 1_790_000_000_000,
+    countsLongerMs: 0,
+    overshootMax: 0,
     enforcement: 'deny',
   })),
 }
@@ -50,6 +54,8 @@ async function listenFastify(): Promise<number> {
       reserved: { type: 'number' },
       remaining: { type: 'number' },
       resetAtMs: { type: 'number' },
+      countsLongerMs: { type: 'number' },
+      overshootMax: { type: 'number', nullable: true },
       enforcement: { type: 'string' },
     },
   }
@@ -63,6 +69,8 @@ async function listenFastify(): Promise<number> {
           asOfMs: { type: 'number' },
           binding: { type: 'string', nullable: true },
           retryAfterMs: { type: 'number', nullable: true },
+          degraded: { type: 'boolean' },
+          blocked: { type: 'string', nullable: true },
           quotas: { type: 'array', items: quota },
         },
       },
