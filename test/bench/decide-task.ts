@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { openEmbeddedLimits } from '../../analyzer/limit/embedded.ts'
 import { noDimensions } from '../../analyzer/limit/http.ts'
-import { createLimiter } from '../../analyzer/limit/limiter.ts'
+import { type Ask, createLimiter, type Limiter } from '../../analyzer/limit/limiter.ts'
 import { createPolicy } from '../../analyzer/policy/policy.ts'
 import { testQuota } from '../analyzer/quotas.ts'
 import { DECIDE_CONSUMERS, type Decided, MEMORY_BUCKETS, WINDOWS, type WindowKind } from './decide.ts'
@@ -44,6 +44,11 @@ const dimsOf = (index: number) => ({
 })
 const COST = { requests: 1 }
 
+/** As doors do: they wait for nothing where the counters are in memory. */
+function decideAtOnce(limiter: Limiter, ask: Ask): void {
+  if (limiter.check(limiter.prepare(ask)) instanceof Promise) throw new Error('counters in memory decide at once')
+}
+
 /** The best of some rounds: what others did to the machine meanwhile is not ours. */
 async function micros(kind: WindowKind, quotas: number): Promise<number> {
   const limiter = limiterOf(kind, quotas)
@@ -53,7 +58,7 @@ async function micros(kind: WindowKind, quotas: number): Promise<number> {
   let best = Number.POSITIVE_INFINITY
   for (let round = 0; round < ROUNDS; round += 1) {
     const beganMs = performance.now()
-    for (const ask of asks) await limiter.check(limiter.prepare(ask))
+    for (const ask of asks) decideAtOnce(limiter, ask)
     best = Math.min(best, ((performance.now() - beganMs) * MICROS_PER_MS) / DECIDE_CONSUMERS)
     // What changed is written now, and not while it is measured.
     await new Promise(resolve => setTimeout(resolve, 60))
@@ -75,7 +80,7 @@ async function bytesOfBuckets(kind: WindowKind): Promise<number> {
   const countBefore = store.bucketCount()
   for (let index = 0; index < MEMORY_BUCKETS; index += 1) {
     const ask = { dims: dimsOf(DECIDE_CONSUMERS + index), cost: COST, clientIp: null, requestId: null, isDryRun: false }
-    await limiter.check(limiter.prepare(ask))
+    decideAtOnce(limiter, ask)
   }
   return ((await taken()) - before) / (store.bucketCount() - countBefore)
 }
