@@ -1,6 +1,6 @@
 import type autocannon from 'autocannon'
 import { startQuotacast } from '../e2e/quotacast.ts'
-import { EMBEDDED, ON_REDIS, type StartedWorld } from '../e2e/world.ts'
+import { EMBEDDED, ON_REDIS, ON_SYNCED_REDIS, type StartedWorld } from '../e2e/world.ts'
 import { whatIsMissing } from '../servers/missing.ts'
 import { type BareRedis, measureBareRedis } from './bare-redis.ts'
 import { type Measured, measureLoad, printLoads, startBare, untilIdle } from './load.ts'
@@ -95,21 +95,19 @@ async function measureLimiter(
   }
 }
 
-/** ioredis alone, then Quotacast, on the same Redis; what is missing for it is said. */
-async function measureOnRedis(): Promise<{ bare: BareRedis[]; limiter: Measured[] }> {
-  const missing = whatIsMissing(ON_REDIS.checks)
-  if (missing !== null) {
-    process.stdout.write(`Left out: ${ON_REDIS.name}. ${missing}\n\n`)
-    return { bare: [], limiter: [] }
-  }
-  const world = await ON_REDIS.start()
+/** ioredis alone, then Quotacast, on the same Redis. */
+async function measureOnRedis({ name, start }: typeof ON_REDIS): Promise<{ bare: BareRedis[]; limiter: Measured[] }> {
+  const world = await start()
   try {
     const bare = await measureBareRedis(world.config.limits as { url: string }, {
       pid: world.pids.redis ?? 0,
       keys: CONSUMERS,
       inFlight: CONNECTIONS,
     })
-    return { bare, limiter: await measureLimiter(ON_REDIS.name, world) }
+    return {
+      bare: bare.map(one => ({ ...one, name: `${name}: ${one.name}` })),
+      limiter: await measureLimiter(name, world),
+    }
   } finally {
     await world.stop()
   }
@@ -128,9 +126,15 @@ export async function benchCheck(): Promise<void> {
     stop()
   }
   rows.push(...(await measureLimiter(EMBEDDED.name, { config: {}, pids: {} })))
-  const { bare, limiter } = await measureOnRedis()
-  rows.push(...limiter)
   const bareCpu = rows[1]?.[1].cpuMicros ?? Number.NaN
+  const bare: BareRedis[] = []
+  const missing = whatIsMissing(ON_REDIS.checks)
+  if (missing !== null) process.stdout.write(`Left out: ${ON_REDIS.name}. ${missing}\n\n`)
+  for (const world of missing === null ? [ON_REDIS, ON_SYNCED_REDIS] : []) {
+    const measured = await measureOnRedis(world)
+    bare.push(...measured.bare)
+    rows.push(...measured.limiter)
+  }
   printLoads(rows, { name: 'bare Fastify', cpuMicros: bareCpu })
   if (bare.length === 0) return
   printTable(

@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import { type KafkaServers, kafkaChecks, startKafka } from '../servers/kafka.ts'
 import type { MissingServerError } from '../servers/missing.ts'
-import { type RedisServer, redisChecks, startRedis } from '../servers/redis.ts'
+import { type RedisKeeps, type RedisServer, redisChecks, startRedis } from '../servers/redis.ts'
 
 const SECRET_BYTES = 32
 /** After a kill, its readers' partitions are free again so soon. */
@@ -52,11 +52,11 @@ export const DISTRIBUTED: World = {
 }
 
 /** Only the counters of the limits are in a server. */
-export const ON_REDIS: World = {
-  name: 'on Redis',
+const redisWorld = (name: string, keeps: RedisKeeps): World => ({
+  name,
   checks: redisChecks,
   async start() {
-    const redis = await startRedis()
+    const redis = await startRedis(keeps)
     return {
       config: onRedis(redis),
       restarts: {},
@@ -64,7 +64,9 @@ export const ON_REDIS: World = {
       stop: () => redis.stop(),
     }
   },
-}
+})
+export const ON_REDIS = redisWorld('on Redis', 'snapshots')
+export const ON_SYNCED_REDIS = redisWorld('on Redis, every write synced', 'writes')
 
 const kafkaLog = (kafka: KafkaServers) => ({
   kind: 'kafka',

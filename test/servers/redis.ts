@@ -38,11 +38,11 @@ const answers = (port: number) =>
     socket.once('error', () => end(false))
   })
 
-/**
- * Throws when `redis-server` is not installed, naming the command that installs it. It keeps every write, or nothing but
- * the snapshots that it is told to make (`dump.rdb` in its folder).
- */
-export async function startRedis(keeps: 'writes' | 'snapshots' = 'writes'): Promise<RedisServer> {
+/** Every write, synced before it is answered, or nothing but the snapshots that it is told to make (`dump.rdb` in its folder). */
+export type RedisKeeps = 'writes' | 'snapshots'
+
+/** Throws when `redis-server` is not installed, naming the command that installs it. */
+export async function startRedis(keeps: RedisKeeps = 'writes'): Promise<RedisServer> {
   const missing = whatIsMissing(redisChecks)
   if (missing !== null) throw new Error(missing)
   const dir = mkdtempSync(join(tmpdir(), 'quotacast-redis-'))
