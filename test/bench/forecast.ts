@@ -19,6 +19,7 @@ import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import { FOLDS, readSeries } from '../train/questions.ts'
 import { coldTasks } from './cold-tasks.ts'
+import { resampled } from './resampled.ts'
 import { fixed, printTable } from './table.ts'
 
 const REPOSITORY = new URL('../..', import.meta.url).pathname
@@ -99,6 +100,9 @@ export async function benchForecast(): Promise<void> {
     await answerCrossFitted(at('tasks.jsonl'), at('quotacast.jsonl'), dir)
     const exhaustion = await scorer('score.js', '--truth', at('truth.jsonl'), '--forecasts', at('quotacast.jsonl'))
     process.stdout.write(`Exhaustion, development half, cross-fitted by series\n\n${exhaustion}\n`)
+    const { brier, logLoss } = resampled(at('truth.jsonl'), at('quotacast.jsonl'))
+    const within = ({ mean, deviation }: typeof brier) => `${fixed(mean, 4)} ± ${fixed(deviation, 4)}`
+    process.stdout.write(`With clients drawn again: Brier ${within(brier)}, log loss ${within(logLoss)}\n\n`)
     await benchColdStarts(dir)
     await scorer('m4.js', '--export', at('m4-in.jsonl'))
     await answer(at('m4-in.jsonl'), at('quotacast-m4.jsonl'), '--m4')
