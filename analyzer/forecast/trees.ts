@@ -24,10 +24,12 @@ export interface Forest {
   depth: number
   /** How many features are looked at. */
   width: number
-  /** Per node: the place of what it looks at (see `bothSides`), above these bits the left child. */
+  /** Per node: the place of what it looks at (see `putBothSides`), above these bits the left child. */
   nodes: Int32Array
   /** Thresholds, and values of leaves. */
   values: Float32Array
+  /** What nodes look at while the trees are walked. */
+  places: Float64Array
 }
 
 const ABREAST = 4
@@ -54,12 +56,13 @@ export function toForest({ roots, feature, threshold, isMissingLeft }: ForestJso
   const filled = new Int32Array(Math.ceil(roots.length / ABREAST) * ABREAST).fill(nothing)
   filled.set(roots)
   const depth = depths.reduce((most, one) => Math.max(most, one), 0)
-  return { roots: filled, depth, width, nodes, values: Float32Array.from([...threshold, 0]) }
+  const places = new Float64Array(2 * width + 1)
+  return { roots: filled, depth, width, nodes, values: Float32Array.from([...threshold, 0]), places }
 }
 
 /** The sum of the leaves that the features lead to. */
-export function sumOfLeaves({ roots, depth, width, nodes, values }: Forest, features: Float64Array): number {
-  const places = bothSides(features, width)
+export function sumOfLeaves({ roots, depth, width, nodes, values, places }: Forest, features: Float64Array): number {
+  putBothSides(features, width, places)
   const next = (at: number): number => {
     const node = nodes[at] ?? 0
     return (node >> PLACE_BITS) + Number((places[node & PLACE_MASK] ?? 0) > (values[at] ?? 0))
@@ -82,8 +85,7 @@ export function sumOfLeaves({ roots, depth, width, nodes, values }: Forest, feat
 }
 
 /** The features twice, for nodes where an unknown one is above all and for those where it is below, and what leaves look at. */
-function bothSides(features: Float64Array, width: number): Float64Array {
-  const places = new Float64Array(2 * width + 1)
+function putBothSides(features: Float64Array, width: number, places: Float64Array): void {
   for (let at = 0; at < width; at++) {
     const value = features[at] ?? Number.NaN
     const isKnown = !Number.isNaN(value)
@@ -91,5 +93,4 @@ function bothSides(features: Float64Array, width: number): Float64Array {
     places[width + at] = isKnown ? value : Number.NEGATIVE_INFINITY
   }
   places[2 * width] = Number.NEGATIVE_INFINITY
-  return places
 }

@@ -24,8 +24,9 @@ const SUBJECTS = [1_000, 10_000, 100_000] as const
 /** Series that are learnt at once, as a tick does, and with which a thread is made warm. */
 const STALL_BATCH = 64
 const STALL_WARM = 20
-/** Forecasts of each series, so that they take long enough to be measured. */
-const UPDATES = 20
+/** Of each series, after half as many, from which the compiler learns: as in an analyzer that has run for some minutes. */
+const FITS = 4
+const UPDATES = 200
 
 const NOW_MS = HOURS * HOUR_MS
 
@@ -44,12 +45,13 @@ function askOf(history: History, windowMs: number): ForecastAsk {
   }
 }
 
-/** Milliseconds of CPU that `work` takes, per one of `count`. */
-function cpuMs(count: number, work: () => void): number {
+/** Milliseconds of CPU that `work` takes, per one of `count`, when it is done again and again. */
+function warmCpuMs(rounds: number, count: number, work: () => void): number {
+  for (let round = 0; round < rounds / 2; round++) work()
   const before = process.cpuUsage()
-  work()
+  for (let round = 0; round < rounds; round++) work()
   const { user, system } = process.cpuUsage(before)
-  return (user + system) / 1000 / count
+  return (user + system) / 1000 / rounds / count
 }
 
 /** How long the event loop stands still while so many series are learnt, as whoever asks the API meanwhile notices. */
@@ -82,18 +84,13 @@ async function ticksOf(subjects: number): Promise<TickFigures> {
 export async function benchTick(): Promise<void> {
   const histories = kindsOf(HOURS).map(hours => toHistory(hours, 0, HOUR_MS, NOW_MS))
   const asks = histories.flatMap(history => WINDOWS_MS.map(windowMs => askOf(history, windowMs)))
-  // The first round is what the compiler learns from.
   const outlooks = asks.map(fitForecast)
-  const fitMs = cpuMs(asks.length, () => void asks.map(fitForecast))
-  const forecastAll = () => {
+  const fitMs = warmCpuMs(FITS, asks.length, () => void asks.map(fitForecast))
+  const forecastMs = warmCpuMs(UPDATES, asks.length, () => {
     for (const [index, ask] of asks.entries()) {
       const outlook = outlooks[index]
       if (outlook) forecast(ask, outlook, CALIBRATOR)
     }
-  }
-  forecastAll()
-  const forecastMs = cpuMs(asks.length * UPDATES, () => {
-    for (let round = 0; round < UPDATES; round++) forecastAll()
   })
   process.stdout.write(
     `A fit with six weeks of hours takes ${fixed(fitMs, 2)} ms of CPU, a forecast from it ${fixed(1000 * forecastMs, 1)} µs\n\n` +
