@@ -2,13 +2,15 @@ import type autocannon from 'autocannon'
 import { startQuotacast } from '../e2e/quotacast.ts'
 import { EMBEDDED, ON_REDIS, ON_SYNCED_REDIS, type StartedWorld } from '../e2e/world.ts'
 import { whatIsMissing } from '../servers/missing.ts'
-import { type BareRedis, measureBareRedis } from './bare-redis.ts'
-import { type Measured, measureLoad, printLoads, startBare, untilIdle } from './load.ts'
+import { measureBareRedis } from './bare-redis.ts'
+import { type Load, type Measured, measureLoad, printLoads, startBare, untilIdle } from './load.ts'
 import { fixed, printTable, thousands } from './table.ts'
 
 export const CONSUMERS = 10_000
 const CONNECTIONS = 64
-const SECONDS = 8
+const SECONDS = 4
+/** An odd number. */
+const ROUNDS = 5
 
 export const QUOTAS = [
   {
@@ -63,21 +65,41 @@ function auths(token: string): autocannon.Request[] {
   }))
 }
 
-async function measure(
-  name: string,
-  server: { url: string; pids: readonly number[] },
-  requests: autocannon.Request[],
-): Promise<Measured> {
-  const load = { ...server, requests, connections: CONNECTIONS, seconds: SECONDS }
-  const full = await measureLoad(load)
-  return [name, full, await measureLoad({ ...load, rate: full.perSecond / 2 })]
+interface Asked {
+  name: string
+  url: string
+  pids: readonly number[]
+  requests: autocannon.Request[]
 }
 
-/** Both doors of a limiter whose counters are where `world` says; the CPU of the servers it needs counts too. */
-async function measureLimiter(
+/**
+ * One after the other, again and again, as the machine changes its speed from one minute to the next; of each the round
+ * with the median CPU.
+ */
+async function measureInTurns(servers: readonly Asked[]): Promise<Measured[]> {
+  const load = (server: Asked) => measureLoad({ ...server, connections: CONNECTIONS, seconds: SECONDS })
+  const rounds: Load[][] = []
+  for (let round = 0; round < ROUNDS; round += 1) {
+    rounds.push([])
+    for (const server of servers) rounds[round]?.push(await load(server))
+  }
+  const measured: Measured[] = []
+  for (const [index, server] of servers.entries()) {
+    const ofServer = rounds.flatMap(loads => loads[index] ?? []).toSorted((a, b) => a.cpuMicros - b.cpuMicros)
+    const full = ofServer[Math.floor(ROUNDS / 2)]
+    if (full === undefined) throw new Error('there are rounds')
+    const half = { ...server, connections: CONNECTIONS, seconds: 2 * SECONDS, rate: full.perSecond / 2 }
+    measured.push([server.name, full, await measureLoad(half)])
+  }
+  return measured
+}
+
+/** Prints both doors of a limiter whose counters are where `world` says; the CPU of the servers it needs counts too. */
+async function benchLimiter(
   world: string,
   { config, pids }: Pick<StartedWorld, 'config' | 'pids'>,
-): Promise<Measured[]> {
+  bare: readonly Asked[],
+): Promise<void> {
   const quotacast = await startQuotacast({ ...config, quotas: QUOTAS })
   try {
     const { urls, token } = quotacast
@@ -85,10 +107,12 @@ async function measureLimiter(
     // All consumers are new at first.
     await measureLoad({ ...server, requests: checks(token), connections: CONNECTIONS, seconds: 1 })
     await untilIdle([...quotacast.rolePids('analyzer'), ...quotacast.rolePids('limiter')])
-    return [
-      await measure(`${world}: /v1/check`, server, checks(token)),
-      await measure(`${world}: /v1/auth`, server, auths(token)),
-    ]
+    const measured = await measureInTurns([
+      ...bare,
+      { ...server, name: `${world}: /v1/check`, requests: checks(token) },
+      { ...server, name: `${world}: /v1/auth`, requests: auths(token) },
+    ])
+    printLoads(measured, { name: 'bare Fastify', cpuMicros: measured[bare.length - 1]?.[1].cpuMicros ?? Number.NaN })
   } finally {
     await quotacast.stop()
     quotacast.remove()
@@ -96,18 +120,23 @@ async function measureLimiter(
 }
 
 /** ioredis alone, then Quotacast, on the same Redis. */
-async function measureOnRedis({ name, start }: typeof ON_REDIS): Promise<{ bare: BareRedis[]; limiter: Measured[] }> {
+async function benchOnRedis({ name, start }: typeof ON_REDIS, bare: readonly Asked[]): Promise<void> {
   const world = await start()
   try {
-    const bare = await measureBareRedis(world.config.limits as { url: string }, {
-      pid: world.pids.redis ?? 0,
-      keys: CONSUMERS,
-      inFlight: CONNECTIONS,
-    })
-    return {
-      bare: bare.map(one => ({ ...one, name: `${name}: ${one.name}` })),
-      limiter: await measureLimiter(name, world),
-    }
+    const pid = world.pids.redis ?? 0
+    const asked = { pid, keys: CONSUMERS, inFlight: CONNECTIONS }
+    const alone = await measureBareRedis(world.config.limits as { url: string }, asked)
+    await benchLimiter(name, world, bare)
+    printTable(
+      [`ioredis, one connection, ${name}`, 'per second', 'p50 ms', 'p99 ms', 'CPU µs each, Redis included'],
+      alone.map(({ name, perSecond, p50Ms, p99Ms, cpuMicros }) => [
+        name,
+        thousands(perSecond),
+        fixed(p50Ms, 2),
+        fixed(p99Ms, 2),
+        fixed(cpuMicros, 1),
+      ]),
+    )
   } finally {
     await world.stop()
   }
@@ -116,35 +145,19 @@ async function measureOnRedis({ name, start }: typeof ON_REDIS): Promise<{ bare:
 /** `/v1/check` and `/v1/auth` beside servers of the same kind that answer at once, and beside bare commands of Redis. */
 export async function benchCheck(): Promise<void> {
   process.stdout.write(
-    `Checks: ${thousands(CONSUMERS)} consumers, three quotas match each, ${CONNECTIONS} connections, load generator on the same machine\n\n`,
+    `Checks: ${thousands(CONSUMERS)} consumers, three quotas match each, ${CONNECTIONS} connections, load generator on the same machine; the median of ${ROUNDS} rounds in turn\n\n`,
   )
-  const rows: Measured[] = []
-  for (const kind of ['http', 'fastify'] as const) {
-    const { url, pid, stop } = await startBare(kind)
-    const name = kind === 'http' ? 'bare node:http' : 'bare Fastify, JSON'
-    rows.push(await measure(name, { url, pids: [pid] }, checks('none')))
-    stop()
+  const [http, fastify] = [await startBare('http'), await startBare('fastify')]
+  const asked = { requests: checks('none') }
+  const bareFastify = { ...asked, name: 'bare Fastify, JSON', url: fastify.url, pids: [fastify.pid] }
+  try {
+    const both = [{ ...asked, name: 'bare node:http', url: http.url, pids: [http.pid] }, bareFastify]
+    await benchLimiter(EMBEDDED.name, { config: {}, pids: {} }, both)
+    const missing = whatIsMissing(ON_REDIS.checks)
+    if (missing !== null) process.stdout.write(`Left out: ${ON_REDIS.name}. ${missing}\n\n`)
+    for (const world of missing === null ? [ON_REDIS, ON_SYNCED_REDIS] : []) await benchOnRedis(world, [bareFastify])
+  } finally {
+    http.stop()
+    fastify.stop()
   }
-  rows.push(...(await measureLimiter(EMBEDDED.name, { config: {}, pids: {} })))
-  const bareCpu = rows[1]?.[1].cpuMicros ?? Number.NaN
-  const bare: BareRedis[] = []
-  const missing = whatIsMissing(ON_REDIS.checks)
-  if (missing !== null) process.stdout.write(`Left out: ${ON_REDIS.name}. ${missing}\n\n`)
-  for (const world of missing === null ? [ON_REDIS, ON_SYNCED_REDIS] : []) {
-    const measured = await measureOnRedis(world)
-    bare.push(...measured.bare)
-    rows.push(...measured.limiter)
-  }
-  printLoads(rows, { name: 'bare Fastify', cpuMicros: bareCpu })
-  if (bare.length === 0) return
-  printTable(
-    ['ioredis, one connection', 'per second', 'p50 ms', 'p99 ms', 'CPU µs each, Redis included'],
-    bare.map(({ name, perSecond, p50Ms, p99Ms, cpuMicros }) => [
-      name,
-      thousands(perSecond),
-      fixed(p50Ms, 2),
-      fixed(p99Ms, 2),
-      fixed(cpuMicros, 1),
-    ]),
-  )
 }
