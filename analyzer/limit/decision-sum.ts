@@ -4,29 +4,27 @@ import type { DecisionSums } from '../../collector/log/decision-sums.ts'
 import { onlyValue, type Quota } from '../policy/quota.ts'
 import { subjectMap } from '../policy/subject.ts'
 
-/**
- * The sum of no decisions yet. `sumId` is made with it, so that an append that is tried again is recognized by whoever
- * stores it.
- */
-export function emptySum(quota: Quota, values: readonly string[], minuteMs: number, sumId: string): DecisionSums {
+/** A sum that decisions are still added to. */
+export type OpenSum = Omit<DecisionSums, 'sumId'>
+
+const NOTHING = { allowed: 0, denied: 0, spent: 0, deniedCost: 0 } as const
+
+/** The sum of no decisions yet. */
+export function emptySum(quota: Quota, values: readonly string[], minuteMs: number): OpenSum {
   const subject = subjectMap(quota, values)
   return {
-    sumId,
     minuteMs,
     quota: quota.name,
     subject,
     tenant: subject.tenant ?? onlyValue(quota.conditions, 'tenant'),
     consumer: subject.consumer ?? null,
     unit: quota.unit,
-    allowed: 0,
-    denied: 0,
-    spent: 0,
-    deniedCost: 0,
+    ...NOTHING,
   }
 }
 
 /** One decision's part. `hasDenied` is that this quota was in the way. */
-export function addDecision(sum: DecisionSums, cost: number, hasDenied: boolean): void {
+export function addDecision(sum: OpenSum, cost: number, hasDenied: boolean): void {
   if (hasDenied) {
     sum.denied += 1
     sum.deniedCost += cost
@@ -36,4 +34,17 @@ export function addDecision(sum: DecisionSums, cost: number, hasDenied: boolean)
   }
 }
 
-export const toEntry = (sum: DecisionSums): LogEntry => ({ key: sum.sumId, value: JSON.stringify(sum) })
+export const isEmpty = ({ allowed, denied }: OpenSum): boolean => allowed + denied === 0
+
+/** What the sum was; it is empty afterwards. */
+export function takeSum(sum: OpenSum): OpenSum {
+  const taken = { ...sum }
+  Object.assign(sum, NOTHING)
+  return taken
+}
+
+/** Whoever stores it recognizes by `sumId` an append that is tried again. */
+export const toEntry = (sum: OpenSum, sumId: string): LogEntry => ({
+  key: sumId,
+  value: JSON.stringify({ sumId, ...sum }),
+})

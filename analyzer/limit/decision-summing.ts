@@ -4,18 +4,15 @@
  */
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
-import type { CallLog } from '../../collector/log/call-log.ts'
-import type { DecisionSums } from '../../collector/log/decision-sums.ts'
+import type { CallLog, LogEntry } from '../../collector/log/call-log.ts'
 import { decisionSumsDelayed, decisionSumsDropped, decisionsSummed } from '../events.ts'
 import type { Dimensions, Quota } from '../policy/quota.ts'
-import { subjectOf } from '../policy/subject.ts'
-import { addDecision, emptySum, toEntry } from './decision-sum.ts'
+import { addDecision, type OpenSum, toEntry } from './decision-sum.ts'
+import { createOpenSums } from './open-sums.ts'
 
 const MINUTE_MS = 60_000
 /** How often sums go to the log. */
 const HAND_ON_MS = 10_000
-/** Buckets of one minute that are summed before they are handed on early. */
-const SUMS_MAX = 50_000
 /** Sums that wait while the log is away; the oldest are given up. */
 const WAITING_MAX = 200_000
 /** Written as text between two decisions, so few that no caller waits for it. */
@@ -35,42 +32,43 @@ export interface DecisionSumming {
 }
 
 export function startDecisionSumming(deps: { log: CallLog; logger: Logger }): DecisionSumming {
-  const sums = new Map<Quota, Map<string, DecisionSums>>()
-  let minuteMs = 0
-  let sumCount = 0
-  let waiting: DecisionSums[] = []
-  let droppedCount = 0
+  const open = createOpenSums()
+  let waiting: OpenSum[] = []
+  /** What the log was given last and has not taken: it gets the same entries again. */
+  let handed: LogEntry[] = []
   let handingOn: Promise<void> | null = null
 
-  const closeMinute = () => {
-    const closed = [...sums.values()].flatMap(bySubject => [...bySubject.values()])
-    sums.clear()
-    sumCount = 0
+  const queueClosed = () => {
+    const closed = open.takeClosed()
+    if (closed.length === 0) return
+    decisionsSummed(deps.logger, closed)
     waiting = waiting.concat(closed)
-    if (closed.length > 0) decisionsSummed(deps.logger, closed)
     const excess = waiting.length - WAITING_MAX
     if (excess <= 0) return
     waiting = waiting.slice(excess)
-    droppedCount += excess
     decisionSumsDropped(deps.logger, excess)
   }
-  const appendAll = async () => {
-    while (waiting.length > 0) {
-      const handed = waiting.slice(0, APPEND_ENTRIES_MAX)
-      const droppedBefore = droppedCount
-      await deps.log.append('decisions', handed.map(toEntry))
-      // Some of them may have been given up meanwhile.
-      waiting.splice(0, Math.max(0, handed.length - (droppedCount - droppedBefore)))
+  const handOnAll = async () => {
+    await open.closeAll()
+    queueClosed()
+    for (;;) {
+      if (handed.length === 0) handed = waiting.splice(0, APPEND_ENTRIES_MAX).map(sum => toEntry(sum, randomUUID()))
+      if (handed.length === 0) return
+      await deps.log.append('decisions', handed)
+      handed = []
     }
   }
   const handOn = async () => {
-    closeMinute()
-    handingOn ??= appendAll().finally(() => {
+    // What is under way may have passed over what was counted since.
+    await handingOn?.catch(() => undefined)
+    handingOn ??= handOnAll().finally(() => {
       handingOn = null
     })
     await handingOn
   }
   const tryHandOn = () => {
+    queueClosed()
+    if (handingOn !== null) return
     handOn().catch((error: unknown) => decisionSumsDelayed(deps.logger, String(error)))
   }
   const timer = setInterval(tryHandOn, HAND_ON_MS)
@@ -78,26 +76,18 @@ export function startDecisionSumming(deps: { log: CallLog; logger: Logger }): De
   return {
     handOn,
     count(quota, subjectKey, dims, { cost, hasDenied, nowMs }) {
-      const nowMinuteMs = nowMs - (nowMs % MINUTE_MS)
-      if (nowMinuteMs !== minuteMs) {
-        closeMinute()
-        minuteMs = nowMinuteMs
+      if (open.isFull()) {
+        open.closeAtOnce()
+        setImmediate(tryHandOn)
       }
-      const bySubject = sums.get(quota) ?? new Map<string, DecisionSums>()
-      const sum = bySubject.get(subjectKey) ?? emptySum(quota, subjectOf(quota, dims), minuteMs, randomUUID())
-      if (sum.allowed + sum.denied === 0) {
-        sums.set(quota, bySubject.set(subjectKey, sum))
-        sumCount += 1
-        if (sumCount >= SUMS_MAX) setImmediate(tryHandOn)
-      }
-      addDecision(sum, cost, hasDenied)
+      addDecision(open.obtain(quota, subjectKey, dims, nowMs - (nowMs % MINUTE_MS)), cost, hasDenied)
     },
     async close() {
       clearInterval(timer)
       try {
         await handOn()
       } catch (error) {
-        decisionSumsDropped(deps.logger, waiting.length)
+        decisionSumsDropped(deps.logger, handed.length + waiting.length)
         deps.logger.error({ err: error }, 'the log did not take the last sums of decisions')
       }
     },

@@ -1,13 +1,12 @@
 /** What the demo's quotas would have decided in the past, before there was a limiter: told of to the log as sums of it. */
 import { createHash } from 'node:crypto'
-import { addDecision, emptySum, toEntry } from '../../analyzer/limit/decision-sum.ts'
+import { addDecision, emptySum, type OpenSum, toEntry } from '../../analyzer/limit/decision-sum.ts'
 import { matches, type Quota } from '../../analyzer/policy/quota.ts'
 import { subjectKey, subjectOf } from '../../analyzer/policy/subject.ts'
 import { hasReset, type ResettingQuota } from '../../analyzer/tick/followed-quota.ts'
 import { unitCost } from '../../analyzer/usage/units.ts'
 import { windowAt } from '../../analyzer/usage/window.ts'
 import type { LogEntry } from '../../collector/log/call-log.ts'
-import type { DecisionSums } from '../../collector/log/decision-sums.ts'
 import type { Prices } from '../../collector/prices.ts'
 import { type DemoCall, MINUTE_MS, type Planned } from './calls.ts'
 
@@ -38,7 +37,7 @@ const MINUTES_KEPT_MS = 48 * HOUR_MS
 export function createEnforcement(quotas: readonly Quota[], prices: Prices, toMs: number): Enforcement {
   const enforced = quotas.filter(hasReset)
   const used = new Map<string, number>()
-  const sums = new Map<string, DecisionSums>()
+  const sums = new Map<string, OpenSum>()
   const claimsOf = (call: DemoCall): Claim[] => {
     const { labels, ...dims } = { ...call, label1: call.labels.team ?? null, label2: null }
     const costed = { ...call, totalTokens: totalTokensOf(call), costMicros: prices.costMicros(call) }
@@ -53,7 +52,7 @@ export function createEnforcement(quotas: readonly Quota[], prices: Prices, toMs
   }
   const sumUp = ({ quota, subject, cost }: Claim, hasDenied: boolean, step: Step) => {
     const key = `${quota.name} ${step.startMs} ${step.lengthMs} ${subjectKey(subject)}`
-    const sum = sums.get(key) ?? emptySum(quota, subject, step.startMs, idOf(key))
+    const sum = sums.get(key) ?? emptySum(quota, subject, step.startMs)
     sums.set(key, sum)
     addDecision(sum, cost, hasDenied)
   }
@@ -73,7 +72,7 @@ export function createEnforcement(quotas: readonly Quota[], prices: Prices, toMs
       return call
     },
     takeSums() {
-      const entries = Array.from(sums.values(), toEntry)
+      const entries = Array.from(sums, ([key, sum]) => toEntry(sum, idOf(key)))
       sums.clear()
       return entries
     },
