@@ -3,14 +3,12 @@ import { startQuotacast } from '../e2e/quotacast.ts'
 import { EMBEDDED, ON_REDIS, ON_SYNCED_REDIS, type StartedWorld } from '../e2e/world.ts'
 import { whatIsMissing } from '../servers/missing.ts'
 import { measureBareRedis } from './bare-redis.ts'
-import { type Load, type Measured, measureLoad, printLoads, startBare, untilIdle } from './load.ts'
+import { type Measured, measureLoad, mediansInTurns, printLoads, ROUNDS, startBare, untilIdle } from './load.ts'
 import { fixed, printTable, thousands } from './table.ts'
 
 export const CONSUMERS = 10_000
 const CONNECTIONS = 64
 const SECONDS = 4
-/** An odd number. */
-const ROUNDS = 5
 
 export const QUOTAS = [
   {
@@ -72,26 +70,23 @@ interface Asked {
   requests: autocannon.Request[]
 }
 
-/**
- * One after the other, again and again, as the machine changes its speed from one minute to the next; of each the round
- * with the median CPU.
- */
+/** In turns at full load, and in turns at half of what each then carried. */
 async function measureInTurns(servers: readonly Asked[]): Promise<Measured[]> {
-  const load = (server: Asked) => measureLoad({ ...server, connections: CONNECTIONS, seconds: SECONDS })
-  const rounds: Load[][] = []
-  for (let round = 0; round < ROUNDS; round += 1) {
-    rounds.push([])
-    for (const server of servers) rounds[round]?.push(await load(server))
-  }
-  const measured: Measured[] = []
-  for (const [index, server] of servers.entries()) {
-    const ofServer = rounds.flatMap(loads => loads[index] ?? []).toSorted((a, b) => a.cpuMicros - b.cpuMicros)
-    const full = ofServer[Math.floor(ROUNDS / 2)]
-    if (full === undefined) throw new Error('there are rounds')
-    const half = { ...server, connections: CONNECTIONS, seconds: 2 * SECONDS, rate: full.perSecond / 2 }
-    measured.push([server.name, full, await measureLoad(half)])
-  }
-  return measured
+  const full = await mediansInTurns(
+    servers.map(server => () => measureLoad({ ...server, connections: CONNECTIONS, seconds: SECONDS })),
+    'cpuMicros',
+  )
+  const rateOf = (index: number) => (full[index]?.perSecond ?? Number.NaN) / 2
+  const half = await mediansInTurns(
+    servers.map((server, index) => () => {
+      return measureLoad({ ...server, connections: CONNECTIONS, seconds: 2 * SECONDS, rate: rateOf(index) })
+    }),
+    'p99Ms',
+  )
+  return servers.flatMap(({ name }, index): Measured[] => {
+    const [atFull, atHalf] = [full[index], half[index]]
+    return atFull && atHalf ? [[name, atFull, atHalf]] : []
+  })
 }
 
 /** Prints both doors of a limiter whose counters are where `world` says; the CPU of the servers it needs counts too. */
@@ -145,7 +140,7 @@ async function benchOnRedis({ name, start }: typeof ON_REDIS, bare: readonly Ask
 /** `/v1/check` and `/v1/auth` beside servers of the same kind that answer at once, and beside bare commands of Redis. */
 export async function benchCheck(): Promise<void> {
   process.stdout.write(
-    `Checks: ${thousands(CONSUMERS)} consumers, three quotas match each, ${CONNECTIONS} connections, load generator on the same machine; the median of ${ROUNDS} rounds in turn\n\n`,
+    `Checks: ${thousands(CONSUMERS)} consumers, three quotas match each, ${CONNECTIONS} connections, load generator on the same machine; medians of ${ROUNDS} rounds in turn: by CPU at full load, by p99 at half load\n\n`,
   )
   const [http, fastify] = [await startBare('http'), await startBare('fastify')]
   const asked = { requests: checks('none') }

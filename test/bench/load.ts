@@ -69,6 +69,24 @@ export async function measureLoad(options: {
   }
 }
 
+/** An odd number. */
+export const ROUNDS = 5
+
+/**
+ * Runs each of `loads` once a round, one after the other, as the machine changes its speed from one minute to the next,
+ * and stands still for a tenth of a second now and then. Answers of each the round with the median of `by`.
+ */
+export async function mediansInTurns(
+  loads: readonly (() => Promise<Load>)[],
+  by: 'cpuMicros' | 'p99Ms',
+): Promise<Load[]> {
+  const rounds = loads.map((): Load[] => [])
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const [index, load] of loads.entries()) rounds[index]?.push(await load())
+  }
+  return rounds.flatMap(ofLoad => ofLoad.toSorted((a, b) => a[by] - b[by])[Math.floor(ROUNDS / 2)] ?? [])
+}
+
 /** Waits, not for ever, until the processes have nothing to do: what comes of many new subjects takes them seconds. */
 export async function untilIdle(pids: readonly number[]): Promise<void> {
   for (let second = 0; second < IDLE_SECONDS_MAX; second += 1) {
