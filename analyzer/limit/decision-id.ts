@@ -50,13 +50,12 @@ export function createDecisionIds(keys: readonly string[]): DecisionIds {
 }
 
 function decodeContent(content: string): DecisionReference | null {
-  const [format, epoch = '', sequence = '', charges = ''] = content.split('.', PARTS)
+  const [format, epoch = '', sequence = '', text = ''] = content.split('.', PARTS)
   if (format !== FORMAT) return null
-  return {
-    epoch: toNumber(epoch),
-    sequence: toNumber(sequence),
-    charges: charges === '' ? [] : charges.split('_').map(decodeCharge),
-  }
+  const charges = text === '' ? [] : text.split('_').map(decodeCharge)
+  // Signed before negative amounts, which have no place in an id, were kept out of it: no bucket would be a number after it.
+  if (charges.some(({ amount }) => Number.isNaN(amount))) return null
+  return { epoch: toNumber(epoch), sequence: toNumber(sequence), charges }
 }
 
 /** SHA-3 with the key in front is a MAC, as it cannot be extended; in one call it takes a quarter of an HMAC's time. */

@@ -119,7 +119,7 @@ export interface Limiter {
   reserve(prepared: Prepared, hold: Hold): Answer
   /** Decides and spends nothing, whether the caller is blocked or not; the block is told beside it. */
   look(prepared: Prepared): Promise<Decision>
-  /** Spends in any case, blocked or over the limit: the call has been made. A negative cost gives back. */
+  /** Spends in any case, blocked or over the limit: the call has been made. A negative cost gives back; nothing settles that. */
   record(prepared: Prepared): Answer
 }
 
@@ -183,6 +183,12 @@ export function createLimiter(deps: LimiterDeps): Limiter {
     return block === null ? decide(verb, prepared, hold) : blocked(block, nowMs, asOfMs(nowMs))
   }
 
+  /** No call of its own: the record of the call settles its check, by whatever id, and must not find this instead. */
+  const giveBack = async (prepared: Prepared): Promise<Decision> => {
+    const ask = { ...prepared.ask, requestId: null }
+    return { ...(await decide('record', { ...prepared, ask }, null)), reference: null }
+  }
+
   return {
     prepare: ask => prepare(ask, deps.policy(), store.nowMs()),
     check: prepared => decideUnlessBlocked('check', prepared, null),
@@ -193,7 +199,8 @@ export function createLimiter(deps: LimiterDeps): Limiter {
     },
     record(prepared) {
       deps.onCheck(prepared.ask.dims.gateway ?? '')
-      return decide('record', prepared, null)
+      const givesBack = prepared.claims.some(({ cost }) => cost < 0)
+      return givesBack ? giveBack(prepared) : decide('record', prepared, null)
     },
   }
 }

@@ -42,6 +42,11 @@ test('keys overlap: ids of the older key are accepted, those of unknown keys are
   for (const nonsense of ['', '.', 'a.b', '1.1.1..', 'x'.repeat(10_000)]) expect(ids.decode(nonsense)).toBeNull()
 })
 
+test('an id of what was given back says nothing: its amount cannot be read', () => {
+  const charge = { window: 1, bucket: 2, share: 0, amount: -3, isHeld: false }
+  expect(ids.decode(ids.encode({ epoch: 1, sequence: 2, charges: [charge] }) ?? '')).toBeNull()
+})
+
 test('an id that no call record could carry is not given', () => {
   const charge = { window: 2 ** 40, bucket: 2 ** 30, share: 3, amount: 2 ** 50, isHeld: false }
   const charges = Array.from({ length: 100 }, () => charge)

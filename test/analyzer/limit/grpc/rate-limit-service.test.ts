@@ -1,6 +1,8 @@
 import { status } from '@grpc/grpc-js'
 import { afterEach, describe, expect, test } from 'vitest'
 import { LimitStoreError } from '../../../../analyzer/limit/limit-store.ts'
+import { subjectKey } from '../../../../analyzer/policy/subject.ts'
+import { bucketAt } from '../../../../analyzer/usage/window.ts'
 import { testQuota } from '../../quotas.ts'
 import { type DoorWorld, type DoorWorldOptions, openDoors, START_MS } from '../door-world.ts'
 import { descriptor, openClient, type TestClient } from './client.ts'
@@ -133,6 +135,27 @@ describe('ShouldRateLimit', () => {
     await refund(1_000)
     expect((await look()).statuses[0].limitRemaining).toBe(3)
     expect((await ask([descriptor(web)])).statuses[0].limitRemaining).toBe(2)
+  })
+
+  test('gives back under no id, so that the record of the call settles its check', async () => {
+    await open({
+      quotas: [requests],
+      limiter: { grpc: { descriptors: { id: { dimension: 'request_id' } } } },
+    })
+    const hits = (value: number, isNegativeHits: boolean) => [
+      descriptor({ ...web, id: 'r-1' }, { hitsAddend: { value }, isNegativeHits }),
+    ]
+    await ask(hits(3, false))
+    expect(await ask(hits(1, true))).toMatchObject({ requestHeadersToAdd: [], statuses: [{ limitRemaining: 1 }] })
+    const { startMs, endMs } = bucketAt(requests.window, START_MS)
+    const subject = subjectKey(['acme', 'web'])
+    const spend = { series: requests.series, subject, startMs, endMs, amount: 2, isRecordsOnly: false, drain: null }
+    await doors.store.applyRecords({
+      effects: [{ reference: null, gateway: 'edge', requestId: 'r-1', spends: [spend] }],
+      checksOnly: new Set(),
+      position: { logId: 'log', partition: 0, nextOffset: 1, appliedOffset: 0 },
+    })
+    expect((await ask(hits(0, false))).statuses[0].limitRemaining).toBe(1)
   })
 
   test('records what a marked descriptor tells, over the limit too, and looks when it tells nothing', async () => {
