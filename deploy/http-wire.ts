@@ -84,10 +84,17 @@ function readFields(head: string, start: number): Fields | null {
     const [, name = '', value = ''] = field
     const known = name.toLowerCase()
     if (known in fields) return null
-    fields[known] = value.trimEnd()
+    fields[known] = withoutSpaceAtEnd(value)
   }
   if (fields.connection?.toLowerCase() === 'keep-alive') fields.connection = ''
   return fields.host === undefined || FRAMING.some(name => (fields[name] ?? '') !== '') ? null : fields
+}
+
+/** Not `trimEnd`, for which the last byte of an `à` is a space. */
+function withoutSpaceAtEnd(value: string): string {
+  let end = value.length
+  while (value[end - 1] === ' ' || value[end - 1] === '\t') end -= 1
+  return end === value.length ? value : value.slice(0, end)
 }
 
 /** Null where it is not stated as it has to be, or too long. */

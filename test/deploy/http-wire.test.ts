@@ -29,6 +29,13 @@ test('a usual request is read whole', () => {
   expect(read('GET /v1/auth HTTP/1.1\r\nHost: a\r\n\r\n')).toMatchObject({ route: 'auth', body: '' })
 })
 
+test('a value ends as it was sent: what is a space in Latin-1 is the end of a character in UTF-8', () => {
+  const consumer = Buffer.from('voilà').toString('latin1')
+  expect(read(check(...JSON_FIELDS, `x-consumer: ${consumer} \t`))).toMatchObject({
+    fields: { 'x-consumer': consumer },
+  })
+})
+
 test('no name has a value that nobody sent', () => {
   const request = read(check(...JSON_FIELDS, '__proto__: x'))
   if (typeof request === 'string') throw new Error(request)
@@ -125,6 +132,7 @@ describe('what is read is what Node reads', () => {
       '\n',
       '\0',
       '\x7f',
+      '\xa0',
       '\xe9',
       '2',
       '"',
