@@ -53,6 +53,13 @@ export function touchWindow({ changes }: Counters, window: OpenWindow): void {
   changes.windows.add(window)
 }
 
+/** What is held in the window is found by its number until then. */
+export function keepUntil(counters: Counters, window: OpenWindow, untilMs: number): void {
+  if (window.endMs > untilMs) return
+  window.endMs = untilMs + 1
+  touchWindow(counters, window)
+}
+
 export function hasChanges({ changes, ledger }: Counters): boolean {
   return (
     changes.windows.size > 0 ||

@@ -74,7 +74,7 @@ local function standingAt(number, subject, cost)
 end
 
 -- Takes the claim, and says so in its standing, which begins after `standing`. Answers window, bucket and share.
-local function take(number, subject, cost, isHeld, gateway, standing)
+local function take(number, subject, cost, isHeld, gateway, standing, expiresAtMs)
   local kind, ofPlace = kinds[number], found[number]
   local entry = ofPlace and ofPlace[subject] or obtainBucket(kind[1], kind[2], subject, kind[7], kind[8])
   local values = entry.values
@@ -88,6 +88,8 @@ local function take(number, subject, cost, isHeld, gateway, standing)
   end
   if values[LEVEL] then floor(values) end
   touch(entry)
+  -- Elsewhere a window that ends takes along what is held in it.
+  if isHeld and kind[8] then keepUntil(entry, expiresAtMs) end
   if usedBefore then
     -- The other slots are as they were.
     answer[standing + 1] = answer[standing + 1] + (usedOf(values) - usedBefore)
@@ -109,7 +111,7 @@ local function charge(request, manner, standing, remembered)
     local number, subject, cost = request[at], request[at + 1], request[at + 2]
     local isTaken, isHeld = chargeOf(manner[1], kinds[number], cost)
     if isTaken then
-      local window, index, share = take(number, subject, cost, isHeld, manner[2], standing)
+      local window, index, share = take(number, subject, cost, isHeld, manner[2], standing, request[3] or nowMs)
       if charges then
         local size = #charges
         charges[size + 1], charges[size + 2], charges[size + 3] = window, index, share

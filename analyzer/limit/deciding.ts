@@ -1,6 +1,6 @@
 /** Decisions of a limit store in memory. */
 import { shareIndex, usedOf } from './bucket.ts'
-import { addPending, type Counters, touch } from './counters.ts'
+import { addPending, type Counters, keepUntil, touch } from './counters.ts'
 import { floor } from './draining.ts'
 import { addEntry, RESERVATIONS_MAX, requestKey } from './ledger.ts'
 import {
@@ -69,7 +69,7 @@ interface Looked {
 
 function chargeAll(
   counters: Counters,
-  { verb, claims, gateway }: DecideRequest,
+  { verb, claims, gateway, expiresAtMs }: DecideRequest,
   { buckets, standings }: Looked,
   nowMs: number,
 ): Charge[] {
@@ -84,8 +84,11 @@ function chargeAll(
     const share = shareIndex(bucket, gateway)
     const usedBefore = usedOf(bucket)
     const isHeld = how === 'held'
-    if (isHeld) bucket.reserved += claim.cost
-    else addPending(bucket, share, claim.cost)
+    if (isHeld) {
+      bucket.reserved += claim.cost
+      // Elsewhere a window that ends takes along what is held in it.
+      if (claim.drain !== null) keepUntil(counters, bucket.window, expiresAtMs ?? nowMs)
+    } else addPending(bucket, share, claim.cost)
     floor(bucket)
     touch(counters, bucket)
     if (claim.slots === null) {

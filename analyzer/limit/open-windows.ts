@@ -20,7 +20,8 @@ export interface OpenWindow {
   readonly id: number
   readonly series: string
   readonly startMs: number
-  readonly endMs: number
+  /** Later than of others, where something is held for longer that is given back by the window's number. */
+  endMs: number
   readonly buckets: Map<string, StoredBucket>
   /** By their index. */
   readonly list: StoredBucket[]

@@ -144,10 +144,13 @@ local function takeCharge(window, index, share, amount, wasHeld, kept)
   local ended = call('HGET', PLACES, window)
   if not ended then return end
   local endMs, place, series = ended:match('^(%S+) (%S+ (.*))$')
-  if tonumber(endMs) <= nowMs then return end
   local subject = call('HGET', NAMES .. place, index)
   local entry = subject and find(place, subject)
-  if entry and entry.values[LEVEL] then entry = findDraining(place, subject, entry.values[LEVEL][KEPT]) end
+  if not entry then return end
+  -- What drains was taken along.
+  local level = entry.values[LEVEL]
+  if not level and tonumber(endMs) <= nowMs then return end
+  if level then entry = findDraining(place, subject, level[KEPT]) end
   if not entry then return end
   local values = entry.values
   local isKept = kept[series] or false

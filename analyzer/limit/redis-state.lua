@@ -91,6 +91,17 @@ local function obtain(place, endMs, subject)
   return entry
 end
 
+-- What is held in the window of an entry that has changed is found by its number until then.
+local function keepUntil(entry, untilMs)
+  local id, place, first = entry.values[WINDOW], entry.place, dirty[entry.place][1]
+  if call('ZADD', ENDS, 'GT', 'CH', untilMs + 1, id) == 0 then return end
+  call('HSET', PLACES, id, string.format('%.17g ', untilMs + 1) .. place)
+  if first.endMs then first.endMs = math.max(first.endMs, untilMs + 1) end
+  for _, key in ipairs({ NAMES .. place, bucketKeys[place] }) do
+    call('PEXPIRE', key, untilMs - nowMs + EXPIRY_MS, 'GT')
+  end
+end
+
 -- Writes what the script has changed.
 local function finish()
   if not hasNews then return end

@@ -93,7 +93,9 @@ function takeOut(counters: Counters, reference: DecisionReference, taking: Takin
 function takeCharge(counters: Counters, charge: Charge, { kept, nowMs }: Taking): StoredBucket | undefined {
   const window = counters.windows.byId(charge.window)
   const charged = window?.list[charge.bucket]
-  if (window === undefined || charged === undefined || window.endMs <= nowMs) return undefined
+  if (window === undefined || charged === undefined) return undefined
+  // What drains was taken along.
+  if (charged.rate === null && window.endMs <= nowMs) return undefined
   const { series } = window
   const bucket =
     charged.rate === null

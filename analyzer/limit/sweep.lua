@@ -1,9 +1,20 @@
--- Ends windows, gives expired reservations back, forgets requests and reservations that waited too long; a bounded number
+-- Gives expired reservations back, ends windows, forgets requests and reservations that waited too long; a bounded number
 -- of each.
 -- ARGV: clock.
 -- Answers the instant (with its fraction), buckets, how many reservations expired, and 1 when there is more to do.
 
 local isMore = 0
+
+local expired = call('ZRANGEBYSCORE', HELD_ENDS, '-inf', nowMs, 'LIMIT', 0, SWEPT_MAX)
+-- In the order in which they were made, as sums of fractions depend on it.
+table.sort(expired, function(one, other) return tonumber(one) < tonumber(other) end)
+for _, made in ipairs(expired) do
+  local reference = toReference({ cmsgpack.unpack(call('HGET', HELD, made)) })
+  takeHeld(reference.charges)
+  unhold(reference)
+  if noteOf(reference) then call('ZADD', EXPIRED, made, made) end
+end
+if #expired == SWEPT_MAX then isMore = 1 end
 
 -- A decision that is under way may still look for its bucket: those go a little later, and without blocking.
 local ended = call('ZRANGEBYSCORE', ENDS, '-inf', nowMs, 'LIMIT', 0, SWEPT_MAX)
@@ -21,17 +32,6 @@ for _, place in ipairs(call('ZRANGEBYSCORE', ENDED, '-inf', nowMs, 'LIMIT', 0, S
   call('ZREM', ENDED, place)
 end
 if #ended == SWEPT_MAX then isMore = 1 end
-
-local expired = call('ZRANGEBYSCORE', HELD_ENDS, '-inf', nowMs, 'LIMIT', 0, SWEPT_MAX)
--- In the order in which they were made, as sums of fractions depend on it.
-table.sort(expired, function(one, other) return tonumber(one) < tonumber(other) end)
-for _, made in ipairs(expired) do
-  local reference = toReference({ cmsgpack.unpack(call('HGET', HELD, made)) })
-  takeHeld(reference.charges)
-  unhold(reference)
-  if noteOf(reference) then call('ZADD', EXPIRED, made, made) end
-end
-if #expired == SWEPT_MAX then isMore = 1 end
 
 for _, requestKey in ipairs(call('ZRANGE', REQUEST_ORDER, 0, SWEPT_MAX - 1)) do
   local madeAtMs = ({ cmsgpack.unpack(call('HGET', REQUESTS, requestKey)) })[4]

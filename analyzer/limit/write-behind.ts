@@ -84,8 +84,8 @@ export function startWriteBehind(deps: WriteBehindDeps): WriteBehind {
     })
   }
   const sweep = () => {
-    for (const { id } of counters.windows.dropEnded(nowMs())) endedWindows.add(id)
     const expired = expireReservations(counters, nowMs())
+    for (const { id } of counters.windows.dropEnded(nowMs())) endedWindows.add(id)
     if (expired > 0) reservationsExpired(log, expired)
   }
   sweep()

@@ -208,6 +208,28 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         expect((await look(rate())).used).toBeCloseTo(4 - 3 / 7, 9)
       })
 
+      test('hold what is held until its end and no longer, however often they were taken along', async () => {
+        const hold = { verb: 'reserve', expiresAtMs: nowMs + 55_000, note: '{}' } as const
+        const swept = async () => {
+          await spent(claim({ series: 'another' }), { ...hold, expiresAtMs: nowMs })
+          await expect.poll(() => store.reservations(null, 10), { timeout: 30_000 }).toHaveLength(2)
+        }
+        const first = await spent(rate({ cost: 2 }), hold)
+        await spent(rate({ cost: 1 }), hold)
+        for (let turn = 0; turn < 4; turn += 1) {
+          nowMs += 10_000
+          expect((await ask(rate({ cost: 2 }))).isAllowed).toBe(true)
+          expect((await ask(rate({ cost: 1 }))).isAllowed).toBe(false)
+          await swept()
+        }
+        await restart()
+        await store.settle(first, [cost(2)])
+        expect((await look(rate())).reserved).toBe(1)
+        nowMs += 20_000
+        await expect.poll(async () => (await look(rate())).reserved, { timeout: 30_000 }).toBe(0)
+        expect((await ask(rate({ cost: 5 }))).isAllowed).toBe(true)
+      })
+
       test('never give more back than is there', async () => {
         const first = await spent(rate({ cost: 3 }))
         nowMs += PERIOD_MS
