@@ -4,13 +4,13 @@
  * then. What it let pass is kept apart, by gateway, until the shared counters have it.
  */
 import { nextOf, type Share } from './bucket.ts'
-import { addPending, type Counters, noChanges, takeChanges } from './counters.ts'
+import { addPending, type Counters, keepUntil, noChanges, takeChanges } from './counters.ts'
 import { decide } from './deciding.ts'
 import { isDraining, levelAt } from './draining.ts'
 import type { Known, LastKnown } from './last-known.ts'
 import { addEntry, createLedger } from './ledger.ts'
 import type { Claim, DecideRequest, Standing, StoreDecision } from './limit-store.ts'
-import { createOpenWindows, type StoredBucket } from './open-windows.ts'
+import { createOpenWindows, type OpenWindows, type StoredBucket } from './open-windows.ts'
 import { createSettledBits } from './settled-bits.ts'
 import { expireReservations } from './settling.ts'
 import type { Addition } from './shared-limit-store.ts'
@@ -56,8 +56,8 @@ export function createLocalCounters(name: string, lastKnown: LastKnown, beganMs:
   const sweep = (nowMs: number) => {
     if (nowMs < sweptMs + SWEEP_MS) return
     sweptMs = nowMs
-    counters.windows.dropEnded(nowMs)
     expireReservations(counters, nowMs)
+    counters.windows.dropEnded(nowMs)
     // Nobody writes them.
     takeChanges(counters)
     counters.ledger.changes.clear()
@@ -120,6 +120,7 @@ function begin(counters: Counters, claim: Claim, lastKnown: LastKnown, nowMs: nu
   bucket.settled += Math.ceil(used)
   if (reserved <= 0 || heldUntilMs <= nowMs) return known
   bucket.reserved += reserved
+  if (claim.drain !== null) keepUntil(counters, bucket.window, heldUntilMs)
   counters.sequence += 1
   const charge = { window: bucket.window.id, bucket: bucket.index, share: 0, amount: reserved, isHeld: true }
   addEntry(counters.ledger, {
@@ -150,6 +151,7 @@ function takeSome({ windows }: Counters, nowMs: number): Taken[] {
   const taken: Taken[] = []
   for (const window of windows.all()) {
     for (const bucket of window.endMs > nowMs ? window.list : []) {
+      if (wasTakenAlong(windows, bucket, nowMs)) continue
       let index = 0
       for (let share: Share | null = bucket; share !== null; share = nextOf(share)) {
         const { gateway, pending } = share
@@ -162,6 +164,11 @@ function takeSome({ windows }: Counters, nowMs: number): Taken[] {
   }
   return taken
 }
+
+/** What drains is in the bucket that it was taken along to, too. */
+const wasTakenAlong = (windows: OpenWindows, bucket: StoredBucket, nowMs: number): boolean =>
+  isDraining(bucket) &&
+  findDraining(windows, { series: bucket.window.series, subject: bucket.subject }, bucket.rate.keptMs, nowMs) !== bucket
 
 function toAddition(bucket: StoredBucket, gateway: string, pending: number, nowMs: number): Addition | null {
   const { subject, window } = bucket

@@ -50,6 +50,17 @@ test('whatever is asked, no more passes than was left, and all of it is handed o
   )
 })
 
+test('what a rate takes along into a new stretch of time is handed over once', () => {
+  const counters = createLocalCounters('alone', createLastKnown(), NOW_MS)
+  const untilMs = (Math.floor(NOW_MS / drain.keptMs) + 1) * drain.keptMs
+  for (const atMs of [untilMs - 1_000, untilMs + 1_000]) {
+    const wanted = { ...claimOf('rate', 100), startMs: Math.floor(atMs / drain.keptMs) * drain.keptMs }
+    expect(counters.decide(request([wanted]), atMs).isAllowed).toBe(true)
+  }
+  const added = counters.handOver(untilMs + 1_000)?.additions.reduce((sum, { amount }) => sum + amount, 0)
+  expect(added).toBe(200)
+})
+
 test('what is held counts until it must have ended', () => {
   const lastKnown = createLastKnown()
   lastKnown.note(claimOf('window', 0), standing(0, LIMIT), { atMs: NOW_MS, heldUntilMs: NOW_MS + 60_000 })
