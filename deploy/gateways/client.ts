@@ -34,11 +34,15 @@ export interface ReservedCall extends Call {
 export interface QuotaState {
   quota: string
   unit: string
-  limit: number
+  /** `null` while the provider has not said it: nothing is denied. */
+  limit: number | null
   used: number
   reserved: number
-  remaining: number
+  /** `null` without a limit. */
+  remaining: number | null
   resetAtMs: number
+  /** `shadow` is watched and never denies. */
+  enforcement: string
 }
 
 export interface Answer {
@@ -100,7 +104,7 @@ export interface LimiterClient {
   settle(id: string, cost?: Cost): Promise<Settled>
   /** Gives back what is held, once. Throws as `settle`. */
   release(id: string): Promise<Settled>
-  /** Spends what a call has cost, in any case. Throws as `settle`; without a `requestId` trying again may count twice. */
+  /** Spends what a call has cost, in any case. Throws as `settle`; trying again may count twice. */
   record(call: Call): Promise<void>
 }
 
@@ -118,10 +122,11 @@ export function createLimiterClient(options: LimiterClientOptions): LimiterClien
     try {
       response = await fetch(base + path, { method: 'POST', headers, body: JSON.stringify(question), signal })
       body = await response.text()
+      // Whoever else answers there says no JSON.
+      if (response.ok) return JSON.parse(body)
     } catch (cause) {
       throw new LimiterError('AWAY', `The limiter does not answer at ${base}.`, null, { cause })
     }
-    if (response.ok) return JSON.parse(body)
     const code = response.status >= 500 ? 'AWAY' : 'REFUSED'
     throw new LimiterError(code, `The limiter answered ${response.status}: ${body}`, response.status)
   }

@@ -49,7 +49,8 @@ const PROBLEM = 'https://iana.org/assignments/http-problem-types#quota-exceeded'
 /** Status, header fields and body that tell an answer of the limiter; 200 lets the request pass. */
 export function responseTo({ allowed, isAway, binding, blocked, retryAfterMs, quotas }: Answer) {
   const headers: Record<string, string> = {}
-  if (quotas.length > 0) headers.ratelimit = quotas.map(rateLimitOf).join(', ')
+  const limits = quotas.flatMap(rateLimitOf)
+  if (limits.length > 0) headers.ratelimit = limits.join(', ')
   if (allowed) return { status: 200, headers, body: '' }
   const status = isAway ? 503 : blocked === null ? 429 : 403
   headers['content-type'] = 'application/problem+json'
@@ -63,6 +64,9 @@ export function responseTo({ allowed, isAway, binding, blocked, retryAfterMs, qu
   return { status, headers, body: JSON.stringify({ ...problem, status }) }
 }
 
-/** An item of the field `RateLimit` (draft-ietf-httpapi-ratelimit-headers). */
-const rateLimitOf = ({ quota, remaining, resetAtMs }: Answer['quotas'][number]) =>
-  `${JSON.stringify(quota)};r=${Math.max(0, Math.floor(remaining))};t=${Math.max(0, Math.ceil((resetAtMs - Date.now()) / 1000))}`
+/** An item of the field `RateLimit` (draft-ietf-httpapi-ratelimit-headers); none of what denies nothing. */
+function rateLimitOf({ quota, remaining, resetAtMs, enforcement }: Answer['quotas'][number]): string[] {
+  if (remaining === null || enforcement === 'shadow') return []
+  const seconds = Math.max(0, Math.ceil((resetAtMs - Date.now()) / 1000))
+  return [`${JSON.stringify(quota)};r=${Math.max(0, Math.floor(remaining))};t=${seconds}`]
+}

@@ -72,12 +72,11 @@ test('a question that makes no sense, and a token that does not hold, are refuse
 })
 
 /** Answers nothing, or errors. */
-async function startAway(answer: () => number | null) {
+async function startAway(answer: () => number | null, body = '{"allowed":true,"quotas":[]}') {
   let connections = 0
   const server: Server = createServer((_request, response) => {
     const status = answer()
-    if (status !== null)
-      response.writeHead(status, { 'content-type': 'application/json' }).end('{"allowed":true,"quotas":[]}')
+    if (status !== null) response.writeHead(status, { 'content-type': 'application/json' }).end(body)
   }).on('connection', () => {
     connections++
   })
@@ -93,22 +92,26 @@ async function startAway(answer: () => number | null) {
 }
 
 test.each([
-  ['hangs', null],
-  ['fails', 503],
-] as const)('while the limiter %s, what was configured is answered, and nothing is settled', async (_what, status) => {
-  const away = await startAway(() => status)
-  try {
-    const options = { url: `${away.url}/`, token: 'any', deadlineMs: 50 }
-    const open = createLimiterClient(options)
-    expect(await open.check({})).toMatchObject({ allowed: true, isAway: true, decisionId: null, quotas: [] })
-    const closed = createLimiterClient({ ...options, whenAway: 'deny' })
-    expect(await closed.reserve({})).toMatchObject({ allowed: false, isAway: true, id: null })
-    await expect(open.settle('1.2')).rejects.toMatchObject({ code: 'AWAY' })
-    await expect(open.record({})).rejects.toMatchObject({ code: 'AWAY' })
-  } finally {
-    await away.close()
-  }
-})
+  ['hangs', null, ''],
+  ['fails', 503, ''],
+  ['is somebody else', 200, '<html>'],
+] as const)(
+  'while the limiter %s, what was configured is answered, and nothing is settled',
+  async (_what, status, body) => {
+    const away = await startAway(() => status, body)
+    try {
+      const options = { url: `${away.url}/`, token: 'any', deadlineMs: 50 }
+      const open = createLimiterClient(options)
+      expect(await open.check({})).toMatchObject({ allowed: true, isAway: true, decisionId: null, quotas: [] })
+      const closed = createLimiterClient({ ...options, whenAway: 'deny' })
+      expect(await closed.reserve({})).toMatchObject({ allowed: false, isAway: true, id: null })
+      await expect(open.settle('1.2')).rejects.toMatchObject({ code: 'AWAY' })
+      await expect(open.record({})).rejects.toMatchObject({ code: 'AWAY' })
+    } finally {
+      await away.close()
+    }
+  },
+)
 
 test('connections are kept', async () => {
   const server = await startAway(() => 200)

@@ -144,6 +144,16 @@ test(
   SETUP_MS,
 )
 
+test('clients are told of no limit that denies nothing: of one that is only watched, of one that nobody knows', () => {
+  const nothing = { binding: null, retryAfterMs: null, blocked: null, allowed: true, isAway: false }
+  const told = { unit: 'requests', limit: 3, used: 5, reserved: 0, remaining: 0, resetAtMs: 0 }
+  const watched = { ...told, quota: 'watched', enforcement: 'shadow' }
+  const unknown = { ...told, quota: 'unknown', enforcement: 'deny', limit: null, remaining: null }
+  expect(responseTo({ ...nothing, quotas: [watched, unknown] }).headers).toEqual({})
+  const known = { ...told, quota: 'known', enforcement: 'deny', remaining: 2 }
+  expect(responseTo({ ...nothing, quotas: [watched, known] }).headers).toEqual({ ratelimit: '"known";r=2;t=0' })
+})
+
 test('blocked callers get 403, and nobody is served by mistake while the limiter is away', () => {
   const nothing = { binding: null, retryAfterMs: null, blocked: null, quotas: [] }
   expect(responseTo({ ...nothing, allowed: false, isAway: false, blocked: 'consumer' }).status).toBe(403)
