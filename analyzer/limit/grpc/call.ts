@@ -21,6 +21,8 @@ export const CONTENT_BYTES_MAX = HEAD_BYTES + MESSAGE_BYTES_MAX
 const UNDERWAY_BYTES_MAX = 64 * 2 ** 20
 /** What keeping a part takes beside its bytes. */
 const PART_BYTES = 256
+/** Of what is told of a failure: it may quote what was asked, and has to fit into one frame. */
+const REASON_CHARACTERS_MAX = 1_000
 /** A call without a deadline, or with a later one, is over after so long. */
 const CALL_MS_MAX = 10_000
 
@@ -73,7 +75,8 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
   const fail = (connection: Connection<Call>, stream: Stream<Call>, error: unknown) => {
     leave(stream.own)
     if (stream.isOver) return
-    const { code, message } = statusOf(error, deps.logger)
+    const { code, message: whole } = statusOf(error, deps.logger)
+    const message = whole.slice(0, REASON_CHARACTERS_MAX).toWellFormed()
     const failure = `${code} ${message}`
     grpcCallFailed(deps.logger, { code, reason: message }, failure !== lastFailure)
     lastFailure = failure

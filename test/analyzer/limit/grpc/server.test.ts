@@ -90,6 +90,30 @@ describe('a call', () => {
     expect(logged.join()).toContain('secret')
   })
 
+  test('to a method with a very long name is refused alone: the others on its connection go on', async () => {
+    await open()
+    const session = connectHttp2(`http://127.0.0.1:${server.port}`)
+    session.on('error', () => undefined)
+    const call = async (path: string) => {
+      const stream = session.request({
+        ...{ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', 'x-quotacast-token': 'gateway' },
+      })
+      stream.on('error', () => undefined)
+      stream.end(frame(hello))
+      let grpcStatus: unknown
+      for (const name of ['response', 'trailers'] as const) {
+        stream.on(name, (headers: Record<string, unknown>) => {
+          grpcStatus = headers['grpc-status'] ?? grpcStatus
+        })
+      }
+      await once(stream.resume(), 'close')
+      return grpcStatus
+    }
+    expect(await call(`/${'a b'.repeat(8_000)}`)).toBe(String(status.UNIMPLEMENTED))
+    expect(await call(ECHO)).toBe(String(status.OK))
+    session.close()
+  })
+
   test('whose message comes after its deadline is never made', async () => {
     let calls = 0
     const count: GrpcMethod = {
