@@ -4,15 +4,14 @@ import type { Quota } from '../policy/quota.ts'
 import { isResetting } from '../usage/window.ts'
 import type { Claim, Standing, StoreDecision } from './limit-store.ts'
 import type { Decision, Prepared, QuotaStanding } from './limiter.ts'
+import { fitsAt, SWEEP_MS } from './waiting.ts'
 
-/** What has expired is given back by the next sweep. */
-const SWEEP_MS = 1_000
 /** How long a caller should wait for a limit store that is away. */
 export const AWAY_RETRY_MS = 1_000
 
 /** The decision as of `asOfMs`, up to which call records are counted. */
 export function toDecision(
-  { quotas, claims, allowances, nowMs }: Prepared,
+  { quotas, claims, allowances, policy, nowMs }: Prepared,
   { isAllowed, reference, standings, isApproximate = false }: StoreDecision,
   asOfMs: number,
 ): Decision {
@@ -41,7 +40,7 @@ export function toDecision(
     if (standing.fits) continue
     violated.push(quota.name)
     // What never fits binds more than what fits again late.
-    const judged = { claim, standing, allowance, resetAtMs: answer.resetAtMs, nowMs }
+    const judged = { claim, standing, allowance, policy, resetAtMs: answer.resetAtMs, nowMs }
     const fitsAtMs = isApproximate && claim.isDeniedWhenAway ? nowMs + AWAY_RETRY_MS : fitsAt(quota, judged)
     if (fitsAtMs <= retryAtMs) continue
     retryAtMs = fitsAtMs
@@ -110,25 +109,5 @@ function resetAt({ window, reservation }: Quota, { claim, standing, allowance, n
       return allowance.limit ? nowMs + Math.ceil((standing.used * window.periodMs) / allowance.limit) : nowMs
     case 'held':
       return nowMs + reservation.ttlSeconds * 1000 + SWEEP_MS
-  }
-}
-
-/** When the claim fits if nobody else spends; `Infinity` for never. */
-function fitsAt({ window, reservation }: Quota, judged: Judged & { resetAtMs: number }): number {
-  const { claim, standing, allowance, resetAtMs, nowMs } = judged
-  const limit = allowance.limit ?? claim.limit
-  if (allowance.deniedUntilMs !== null) return allowance.deniedUntilMs
-  const largest = window.kind === 'rate' ? claim.limit : limit
-  if (limit === 0 || claim.cost > largest) return Number.POSITIVE_INFINITY
-  switch (window.kind) {
-    case 'fixed':
-    case 'calendar':
-    case 'held':
-      return resetAtMs
-    case 'sliding':
-      return standing.fitsAtMs ?? Number.POSITIVE_INFINITY
-    case 'rate':
-      // Null: what is held is in the way, and by then it is held no more.
-      return standing.fitsAtMs ?? Math.max(resetAtMs, nowMs + reservation.ttlSeconds * 1000 + SWEEP_MS)
   }
 }

@@ -41,6 +41,7 @@ export interface Ask {
 /** An ask with the quotas that it concerns. */
 export interface Prepared {
   readonly ask: Ask
+  readonly policy: Policy
   readonly nowMs: number
   readonly quotas: readonly Quota[]
   readonly claims: readonly Claim[]
@@ -250,7 +251,7 @@ function prepare(ask: Ask, policy: Policy, nowMs: number): Prepared {
     claims.push(claim)
     allowances.push(allowance)
   }
-  return { ask, nowMs, quotas, claims, allowances, excess }
+  return { ask, policy, nowMs, quotas, claims, allowances, excess }
 }
 
 /** When what a check holds is given back, should no record of its call come. */
