@@ -1,4 +1,5 @@
 /** What a forwarded request asks: who calls what, at which cost, by the headers that the gateway set. */
+import { isUtf8 } from 'node:buffer'
 import type { IncomingHttpHeaders } from 'node:http'
 import { TEXT_CHARACTERS_MAX } from '../../collector/call-record.ts'
 import type { DimensionField } from '../policy/quota.ts'
@@ -17,6 +18,7 @@ const DIMENSION_HEADERS: Record<string, Exclude<DimensionField, 'tenant' | 'cons
 }
 /** Where gateways say which URI was called: most of them, nginx, ingress-nginx. */
 const URI_HEADERS = ['x-forwarded-uri', 'x-original-uri', 'x-original-url']
+const BEYOND_ASCII = /[\x80-\xff]/
 const ORIGIN = /^https?:\/\/[^/]*/i
 
 export interface Forwarded {
@@ -60,8 +62,16 @@ export function forwardAsk(
 }
 
 /** A header's text; null when it is absent or empty. */
-const textOf = (value: string | string[] | undefined): string | null =>
-  typeof value === 'string' && value !== '' ? value : null
+function textOf(value: string | string[] | undefined): string | null {
+  if (typeof value !== 'string' || value === '') return null
+  return BEYOND_ASCII.test(value) ? asUtf8(value) : value
+}
+
+/** HTTP's headers are bytes, which Node reads as Latin-1; names are in UTF-8 in call records and at the other doors. */
+function asUtf8(value: string): string {
+  const bytes = Buffer.from(value, 'latin1')
+  return isUtf8(bytes) ? bytes.toString() : value
+}
 
 function boundedHeader(headers: IncomingHttpHeaders, name: string): string | null {
   const value = textOf(headers[name])

@@ -52,6 +52,26 @@ describe('the profile of nginx', () => {
   })
 })
 
+test.each(['größe', 'voilà'])(
+  'the consumer %s is the same one at every door, quickly answered or not',
+  async consumer => {
+    await open({ quotas: [testQuota({ name: 'requests', limit: 4 })] })
+    const call = { method: 'POST', body: JSON.stringify({ tenant: 'acme', consumer }) }
+    const asJson = { authorization: 'Bearer gateway', 'content-type': 'application/json' }
+    expect((await ask('/v1/check', call, asJson)).status).toBe(200)
+    // As gateways that know no characters send them, then as those that know Latin-1 only.
+    for (const [encoding, path, left] of [
+      ['utf8', '/v1/auth', 2],
+      ['utf8', '/v1/auth/envoy/', 1],
+      ['latin1', '/v1/auth', 0],
+    ] as const) {
+      const sent = Buffer.from(consumer, encoding).toString('latin1')
+      const { headers } = await ask(path, { headers: { 'x-quotacast-consumer': sent } })
+      expect(headers.ratelimit).toMatch(new RegExp(`r=${left};`))
+    }
+  },
+)
+
 describe('the profile of Envoy', () => {
   test('takes any path behind its prefix, and any method', async () => {
     await open({ quotas: [testQuota({ name: 'route', per: ['route'], limit: 2 })] })
