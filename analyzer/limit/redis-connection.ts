@@ -227,9 +227,7 @@ const messageOf = (error: unknown) => (error instanceof Error ? error.message : 
 
 function toLimitError(error: unknown): LimitStoreError {
   if (error instanceof LimitStoreError) return error
-  const message = messageOf(error)
-  const code = message.startsWith('OOM') ? 'LIMITS_FULL' : 'LIMITS_UNAVAILABLE'
-  return new LimitStoreError(code, `Redis: ${message}`, { cause: error })
+  return new LimitStoreError('LIMITS_UNAVAILABLE', `Redis: ${messageOf(error)}`, { cause: error })
 }
 
 function toBytes(answer: unknown): Buffer {

@@ -413,7 +413,10 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     await spent(store, 1)
     await admin.config('SET', 'maxmemory', '1')
     try {
-      await expect(store.decide(ask())).rejects.toMatchObject({ code: 'LIMITS_FULL' })
+      await expect(store.decide(ask())).rejects.toMatchObject({
+        code: 'LIMITS_UNAVAILABLE',
+        message: expect.stringContaining('OOM'),
+      })
     } finally {
       await admin.config('SET', 'maxmemory', '0')
     }

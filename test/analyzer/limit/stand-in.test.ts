@@ -1,4 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { Redis } from 'ioredis'
 import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import type { Claim, LimitStore } from '../../../analyzer/limit/limit-store.ts'
@@ -130,6 +131,20 @@ describe.skipIf(missing !== null)('limiters whose Redis is away', () => {
     await used(one, 100)
     await used(other, 100)
     await used(one, 99, { subject: 'b' })
+  })
+
+  test('full: what is left passes and no more, and is added when there is room again', TEST, async () => {
+    const [store] = await open(1)
+    await spend(store, 60)
+    const admin = new Redis(server.url)
+    try {
+      await admin.config('SET', 'maxmemory', '1')
+      expect(await drain(store, 4)).toBe(40)
+    } finally {
+      await admin.config('SET', 'maxmemory', '0')
+      admin.disconnect()
+    }
+    await used(store, 100)
   })
 
   test('again and again: nothing is added twice, and nothing is forgotten', TEST, async () => {
