@@ -2,6 +2,7 @@
 import type { FastifyRequest } from 'fastify'
 import Type, { type Static, type TSchema } from 'typebox'
 import type { Routes } from '../../collector/principal.ts'
+import { INSTANT_MS_MAX } from '../policy/adjustment.ts'
 import type { Policy } from '../policy/policy.ts'
 import { DIMENSIONS, type Quota } from '../policy/quota.ts'
 import { subjectMap, subjectOf } from '../policy/subject.ts'
@@ -27,7 +28,11 @@ const CALL_PARAMETERS = {
 const OWN_PARAMETERS = {
   clientIp: Type.Optional(text('Address of the client, for blocks of addresses.')),
   atMs: Type.Optional(
-    Type.Integer({ minimum: 0, description: 'Tells of the minute of this instant, too. Unix milliseconds.' }),
+    Type.Integer({
+      minimum: 0,
+      maximum: INSTANT_MS_MAX,
+      description: 'Tells of the minute of this instant, too. Unix milliseconds.',
+    }),
   ),
 }
 type Query = Record<string, string | number | undefined> & { clientIp?: string; atMs?: number }

@@ -5,7 +5,10 @@ import { VALUE_CHARACTERS_MAX } from './quota-options.ts'
 const LIMIT_MAX = Number.MAX_SAFE_INTEGER
 const name = (description: string) => Type.String({ minLength: 1, maxLength: VALUE_CHARACTERS_MAX, description })
 const amount = (description: string) => Type.Integer({ minimum: 0, maximum: LIMIT_MAX, description })
-const instant = (description: string) => Type.Integer({ minimum: 0, description: `${description} Unix milliseconds.` })
+/** Later instants have no date that could be told (ECMAScript's time values). */
+export const INSTANT_MS_MAX = 8.64e15
+const instant = (description: string) =>
+  Type.Integer({ minimum: 0, maximum: INSTANT_MS_MAX, description: `${description} Unix milliseconds.` })
 
 const Subject = Type.Record(Type.String(), Type.String({ maxLength: VALUE_CHARACTERS_MAX }), {
   maxProperties: 10,

@@ -76,6 +76,9 @@ test.each([
   ['/v1/grants/one', { quota: 'configured', subject: null, amount: 1, fromMs: 2, untilMs: 1 }, 400],
   ['/v1/grants/one', { quota: 'configured', subject: null, amount: 1, fromMs: 1, untilMs: 2 }, 200],
   ['/v1/blocks/one', { what: 'address', value: '203.0.113', untilMs: null }, 400],
+  // In nanoseconds: whoever is told of the block is told until when.
+  ['/v1/blocks/one', { what: 'tenant', value: 'acme', untilMs: 1.8e18 }, 400],
+  ['/v1/grants/one', { quota: 'configured', subject: null, amount: 1, fromMs: 1, untilMs: 1.8e18 }, 400],
   ['/v1/blocks/one', { what: 'address', value: '203.0.113.0/24', untilMs: null }, 200],
   ['/v1/blocks/..%2Fone', { what: 'tenant', value: 'acme', untilMs: null }, 400],
 ])('%s %j: %s', async (path, value, status) => {

@@ -95,6 +95,8 @@ test('is told to callers of one tenant of their own calls only', async () => {
   expect((await opened.get('/v1/explain?tenant=other', 'acme')).status).toBe(403)
   expect((await opened.get('/v1/explain?consumer=web', 'acme')).status).toBe(200)
   expect((await opened.get('/v1/explain?nonsense=1')).status).toBe(400)
+  const beyondDates = await opened.get('/v1/explain?atMs=1e16')
+  expect(beyondDates).toMatchObject({ status: 400, body: { errors: [{ path: '/atMs' }] } })
 })
 
 test('of a minute that is past says what each quota decided', async () => {
