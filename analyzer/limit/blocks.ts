@@ -2,7 +2,7 @@
 import { BlockList, isIP } from 'node:net'
 import type { Block } from '../policy/adjustment.ts'
 
-/** The block that a caller is under, `null` for none. */
+/** The block that a caller is under, of several the one that lasts longest; `null` for none. */
 export type FindBlock = (caller: {
   tenant: string | null
   consumer: string | null
@@ -22,23 +22,34 @@ export function createBlocks(blocks: readonly Block[]): FindBlock {
   const consumers = new Map<string, Block>()
   const ranges: { block: Block; holds: (address: string) => boolean }[] = []
   for (const block of blocks) {
-    if (block.what === 'tenant') tenants.set(block.value, block)
-    else if (block.what === 'consumer') consumers.set(block.value, block)
+    if (block.what === 'tenant') keepLonger(tenants, block)
+    else if (block.what === 'consumer') keepLonger(consumers, block)
     else {
       const holds = rangeOf(block.value)
       if (holds !== null) ranges.push({ block, holds })
     }
   }
   return ({ tenant, consumer, clientIp, nowMs }) => {
-    const inForce = (block: Block | undefined): block is Block =>
-      block !== undefined && (block.untilMs === null || nowMs < block.untilMs)
-    const ofTenant = tenants.get(tenant ?? '')
-    if (inForce(ofTenant)) return ofTenant
-    const ofConsumer = consumers.get(consumer ?? '')
-    if (inForce(ofConsumer)) return ofConsumer
-    if (clientIp === null) return null
-    return ranges.find(({ block, holds }) => inForce(block) && holds(clientIp))?.block ?? null
+    let longest: Block | null = null
+    let untilMs = nowMs
+    const meet = (block: Block | undefined) => {
+      if (block === undefined || endOf(block) <= untilMs) return
+      longest = block
+      untilMs = endOf(block)
+    }
+    meet(tenants.get(tenant ?? ''))
+    meet(consumers.get(consumer ?? ''))
+    if (clientIp === null) return longest
+    for (const { block, holds } of ranges) if (endOf(block) > untilMs && holds(clientIp)) meet(block)
+    return longest
   }
+}
+
+const endOf = ({ untilMs }: Block): number => untilMs ?? Number.POSITIVE_INFINITY
+
+function keepLonger(blocks: Map<string, Block>, block: Block): void {
+  const known = blocks.get(block.value)
+  if (known === undefined || endOf(block) > endOf(known)) blocks.set(block.value, block)
 }
 
 function rangeOf(value: string): ((address: string) => boolean) | null {

@@ -27,6 +27,24 @@ test.each(['', '203.0.113', '203.0.113.0/33', '203.0.113.0/', '2001:db8::/129', 
   },
 )
 
+test('of several blocks the one that lasts longest holds, in whatever order and of whatever they are', () => {
+  const ip = '203.0.113.9'
+  const met = { ...caller, tenant: 'acme', consumer: 'web', clientIp: ip }
+  const short = [block('tenant', 'acme', 2_000), block('consumer', 'web', 2_000), block('address', ip, 2_000)]
+  for (const one of short) {
+    for (const other of short) {
+      const long = { ...other, untilMs: null }
+      for (const both of [
+        [one, long],
+        [long, one],
+      ]) {
+        const find = createBlocks(both)
+        expect([find(met), find({ ...met, nowMs: 2_000 })]).toEqual([long, long])
+      }
+    }
+  }
+})
+
 test('a block ends at its instant', () => {
   const find = createBlocks([block('tenant', 'acme', 2_000)])
   expect(find({ ...caller, tenant: 'acme', nowMs: 1_999 })).not.toBeNull()
