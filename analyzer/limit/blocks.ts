@@ -39,8 +39,9 @@ export function createBlocks(blocks: readonly Block[]): FindBlock {
     }
     meet(tenants.get(tenant ?? ''))
     meet(consumers.get(consumer ?? ''))
-    if (clientIp === null) return longest
-    for (const { block, holds } of ranges) if (endOf(block) > untilMs && holds(clientIp)) meet(block)
+    if (clientIp === null || ranges.length === 0) return longest
+    const address = withoutPort(clientIp)
+    for (const { block, holds } of ranges) if (endOf(block) > untilMs && holds(address)) meet(block)
     return longest
   }
 }
@@ -66,4 +67,10 @@ function rangeOf(value: string): ((address: string) => boolean) | null {
     const askedVersion = isIP(asked)
     return askedVersion !== 0 && list.check(asked, askedVersion === 6 ? 'ipv6' : 'ipv4')
   }
+}
+
+/** Some balancers write the port behind the address: `203.0.113.9:4711`, `[2001:db8::1]:4711`. */
+function withoutPort(address: string): string {
+  const [, within, alone] = /^\[([^\]]+)\](?::\d+)?$|^([^:]+):\d+$/.exec(address) ?? []
+  return within ?? alone ?? address
 }

@@ -15,6 +15,9 @@ test.each([
   ['2001:db8::/32', '2001:db9::1', false],
   ['2001:db8::/32', '203.0.113.9', false],
   ['203.0.113.0/24', 'nonsense', false],
+  ['203.0.113.0/24', '203.0.113.9:4711', true],
+  ['2001:db8::/32', '[2001:db8:1::1]:4711', true],
+  ['2001:db8::/32', '[2001:db8:1::1]', true],
 ])('%s holds %s: %s', (range, clientIp, expected) => {
   expect(createBlocks([block('address', range)])({ ...caller, clientIp }) !== null).toBe(expected)
 })
