@@ -32,6 +32,8 @@ const REQUEST_TIMEOUT_MS = 60_000
 /** Longer than the idle time of common gateways and balancers, so that they close first and never write into a closed connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
 const IDLE_SWEEP_MS = 20
+/** As JSON has them. */
+const NUMBER = /^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 
 export interface ServerDeps extends GuardDeps {
   role: string
@@ -93,11 +95,23 @@ const toPlugin =
 const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = 'request' }) => {
   const validator = Compile(schema)
   return (value: unknown) => {
-    const given = httpPart === 'body' ? value : Value.Convert(schema, Value.Default(schema, value))
+    const given = httpPart === 'body' ? value : fromTexts(schema, Value.Default(schema, value))
     if (validator.Check(given)) return { value: given }
     const errors = validator.Errors(given).map(error => ({ path: error.instancePath, message: error.message }))
     return { error: new RequestError(httpPart, errors) }
   }
+}
+
+/** Parameters come as texts. One that is no number stays one, and is refused: `1.9`, `true` and nothing at all are not 1 or 0. */
+function fromTexts(schema: TSchema, parameters: unknown): unknown {
+  const { properties = {} } = schema as { properties?: Record<string, { type?: string }> }
+  const read = ([name, text]: [string, unknown]): [string, unknown] => {
+    const type = Object.hasOwn(properties, name) ? properties[name]?.type : undefined
+    const isNumber = (type === 'integer' || type === 'number') && typeof text === 'string' && NUMBER.test(text)
+    const isBoolean = type === 'boolean' && (text === 'true' || text === 'false')
+    return [name, isNumber ? Number(text) : isBoolean ? text === 'true' : text]
+  }
+  return Object.fromEntries(Object.entries(parameters ?? {}).map(read))
 }
 
 function openApi({ role, version }: ServerDeps): FastifyDynamicSwaggerOptions {

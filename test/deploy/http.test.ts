@@ -151,6 +151,10 @@ describe('requests', () => {
     expect((await get('/v1/who', bearer('reader'))).json()).toMatchObject({ query: { limit: 10 } })
     expect((await get('/v1/who?limit=7', bearer('reader'))).json()).toMatchObject({ query: { limit: 7 } })
     expect((await get('/v1/who?limit=101', bearer('reader'))).statusCode).toBe(400)
+    // Nothing else becomes a number.
+    for (const wrong of ['1.9', 'true', '', '%20', '0x7', '7&limit=8']) {
+      expect((await get(`/v1/who?limit=${wrong}`, bearer('reader'))).statusCode, wrong).toBe(400)
+    }
     expect((await get('/v1/who?limt=1', bearer('reader'))).statusCode).toBe(400)
   })
 })
