@@ -91,7 +91,7 @@ function describePassing(ask: PassingAsk, burnRate: number | null, reason: strin
   const { nowMs, used, rule } = ask
   const most = mostAt(ask, nowMs)
   const left = most - used
-  const state = most > 0 && used >= most ? reached(nowMs) : { probability: null, exhaustionAtMs: NEVER, crossing: null }
+  const state = used >= most ? reached(nowMs) : { probability: null, exhaustionAtMs: NEVER, crossing: null }
   return {
     ...{ ...state, usageAtReset: null, headroom: { p10: left, p50: left, p90: left }, burnRate, confidence: 'none' },
     why: `${reason} ${inWords(ask, burnRate)} ${Math.max(0, Math.round(left))} ${rule.kind === 'rate' ? 'may be taken at once' : 'are left'}.`,
@@ -142,9 +142,10 @@ function takenAhead(ask: PassingAsk, curve: Curve): Taken[] {
       return { atMs, units: demand.map(units => counted + units) }
     }
     const drained = (limitAt(ask, atMs - knotMs) * knotMs) / lengthMs
-    level = level.map((units, index) =>
-      Math.max(0, units + Math.max(0, (demand[index] ?? 0) - (before[index] ?? 0)) - drained),
-    )
+    // What comes between two knots may be less at a higher quantile: sorted, so that what is ahead stays ahead.
+    level = level
+      .map((units, index) => Math.max(0, units + Math.max(0, (demand[index] ?? 0) - (before[index] ?? 0)) - drained))
+      .sort()
     before = demand.slice()
     return { atMs, units: level }
   })

@@ -107,6 +107,23 @@ describe('a rate', () => {
   })
 })
 
+test('quantiles stay in order where the rest of a day comes early at one of them and late at another', () => {
+  // Half of a length takes all of it at the median, and nothing before that below or above.
+  const knot = (...totals: number[]) => totals
+  const totals = [knot(0, 0, 0, 400, 400, 400, 400), knot(0, 300, 350, 400, 400, 500, 900)].flat()
+  const curve: Curve = { fromMs: 0, knotMs: LENGTH_MS / 2, unit: 1, totals: Float64Array.from(totals) }
+  const ask = { ...asked(steady, 400, { kind: 'rate', burst: null }), nowMs: 0, limits: [{ fromMs: 0, limit: 400 }] }
+  for (const { p10, p50, p90 } of bandsAhead(ask, curve))
+    expect([p10, p50, p90]).toEqual([p10, p50, p90].toSorted((a, b) => a - b))
+})
+
+test('where nothing is allowed, the limit is reached, however short the length', () => {
+  for (const lengthMs of [MINUTE_MS, LENGTH_MS]) {
+    const ask = { ...asked(steady, 0, { kind: 'rate', burst: null }), lengthMs }
+    expect(answer(ask)).toMatchObject({ probability: 1, exhaustionAtMs: { p10: ask.nowMs, p90: ask.nowMs } })
+  }
+})
+
 test('a length that is over before its calls are known has rate and headroom in words', () => {
   const ask = { ...asked(steady, 60, { kind: 'rate', burst: 20 }), lengthMs: MINUTE_MS, used: 5 }
   const { why, ...rest } = answer(ask)
