@@ -98,7 +98,8 @@ function grownBy(
   forecastUnder: (allowedOf: AllowedOf) => SubjectForecast,
 ): SubjectForecast {
   const { used, limit, limitChanges } = plain
-  if (limit === null) return toGrown(plain, { used, limit: Number.MAX_SAFE_INTEGER, growth })
+  // Of a limit that nobody has said nothing is left, whatever is used.
+  if (limit === null) return { ...toGrown(plain, { used, limit: Number.MAX_SAFE_INTEGER, growth }), headroom: null }
   const under = withLimits(allowedOf, each => limitBeforeGrowth({ used, limit: each, growth }))
   const limitAtReset = limitChanges.at(-1)?.limit ?? limit
   return { ...toGrown(forecastUnder(under), { used, limit, limitAtReset, growth }), limit, limitChanges }

@@ -28,6 +28,9 @@ const KNOTS = 48
 const FLOOR_SHARE = 1e-3
 const [LOW, MIDDLE, HIGH] = LEVELS.map(level => CURVE_LEVELS.indexOf(level as (typeof CURVE_LEVELS)[number]))
 
+/** Stands for a limit that nobody has said. */
+export const UNSAID_LIMIT = Number.MAX_SAFE_INTEGER
+
 /** How what was used goes away again. */
 export type PassingRule =
   /** `counts` has the units of what is used now that still count at a later instant; it only falls. */
@@ -91,18 +94,20 @@ function describePassing(ask: PassingAsk, burnRate: number | null, reason: strin
   const { nowMs, used, rule } = ask
   const most = mostAt(ask, nowMs)
   const left = most - used
+  const leftInWords = `${Math.max(0, Math.round(left))} ${rule.kind === 'rate' ? 'may be taken at once' : 'are left'}.`
   const state = used >= most ? reached(nowMs) : { probability: null, exhaustionAtMs: NEVER, crossing: null }
   return {
     ...{ ...state, usageAtReset: null, headroom: { p10: left, p50: left, p90: left }, burnRate, confidence: 'none' },
-    why: `${reason} ${inWords(ask, burnRate)} ${Math.max(0, Math.round(left))} ${rule.kind === 'rate' ? 'may be taken at once' : 'are left'}.`,
+    why: `${reason} ${inWords(ask, burnRate, leftInWords)}`,
   }
 }
 
-function inWords({ lengthMs, limits }: PassingAsk, burnRate: number | null): string {
+function inWords({ lengthMs, limits }: PassingAsk, burnRate: number | null, left: string): string {
   const [{ limit } = { limit: 0 }] = limits
-  if (burnRate === null) return 'Nothing is allowed.'
+  if (burnRate === null) return `Nothing is allowed. ${left}`
   const perSecond = (units: number) => `${Number(((units * 1000) / lengthMs).toPrecision(2))}/s`
-  return `Lately ${perSecond(burnRate * limit)} were asked for, and ${perSecond(limit)} are allowed.`
+  const asked = `Lately ${perSecond(burnRate * limit)} were asked for`
+  return limit === UNSAID_LIMIT ? `${asked}.` : `${asked}, and ${perSecond(limit)} are allowed. ${left}`
 }
 
 const reached = (nowMs: number) => {

@@ -1,5 +1,5 @@
 /** What is asked of the forecast where nothing resets: what counts now, for how long, and what is allowed. */
-import type { PassingAsk, PassingRule } from '../forecast/passing.ts'
+import { type PassingAsk, type PassingRule, UNSAID_LIMIT } from '../forecast/passing.ts'
 import { WINDOW_STEPS_MIN } from '../forecast/why.ts'
 import type { UsageSeries } from '../usage/series.ts'
 import type { RateWindow, SlidingWindow } from '../usage/window.ts'
@@ -32,7 +32,7 @@ export function passingAskOf(
   const { history } = demandOf(series, one, { nowMs, sinceMs: nowMs - lengthMs }, scratch)
   const allowed = allowedOf(series.quota, one.subject, { nowMs, endMs: nowMs + lengthMs })
   const { rule, used } = ruleOf(series, one, { spec, nowMs, allowed })
-  const limits = allowed.steps.length > 0 ? allowed.steps : [{ fromMs: nowMs, limit: Number.MAX_SAFE_INTEGER }]
+  const limits = allowed.steps.length > 0 ? allowed.steps : [{ fromMs: nowMs, limit: UNSAID_LIMIT }]
   return { ask: { history, nowMs, lengthMs, used, limits, rule, growth }, allowed }
 }
 
@@ -57,6 +57,6 @@ function ruleOf(
   // Of a period that is shorter than the steps in which use is known there is no level, only what it takes on average.
   if (lengthMs < WINDOW_STEPS_MIN * series.grid.stepMs) return { rule, used: meanUse(series, one, { nowMs, lengthMs }) }
   // Under a limit that is not known all has drained.
-  const limit = allowed.steps[0]?.limit ?? Number.MAX_SAFE_INTEGER
+  const limit = allowed.steps[0]?.limit ?? UNSAID_LIMIT
   return { rule, used: rateLevel(series, one, spec, { nowMs, sinceMs: allowed.sinceMs, limit }) }
 }

@@ -17,6 +17,11 @@ const quotas = [
   resettingQuota({ name: 'acme-only', limit: 100, match: { tenant: 'acme' }, per: ['consumer'] }),
   resettingQuota({ name: 'everybody', limit: 100, per: [] }),
   resettingQuota({ name: 'asked', limit: 100, counts: 'checks' }),
+  resettingQuota({ name: 'unsaid', limit: 'upstream', per: ['consumer', 'providerKey'] }),
+  testQuota({
+    ...{ name: 'unsaid-rate', limit: 'upstream', per: ['consumer', 'providerKey'] },
+    window: { kind: 'rate', everySeconds: 60 },
+  }),
   testQuota({ name: 'sliding', limit: 100, window: { kind: 'sliding', everySeconds: 3600 } }),
 ]
 
@@ -132,6 +137,14 @@ test('growth is from now on', async () => {
   expect(grown.probability).toBeGreaterThan(0.8)
   expect(grown.usageAtReset.p50).toBeGreaterThan(130)
   expect((await whatIf({ quota: 'hourly', subject: app, growth: 1 })).body.whatIf).toEqual(now)
+})
+
+test('of a limit that nobody has said nothing is told, and demand that grows leaves no headroom', async () => {
+  const { body: short } = await path('quota=unsaid-rate&consumer=app&providerKey=')
+  expect(short.forecast.why).toMatch(/Lately 0\.017\/s were asked for\.$/)
+  const { body } = await whatIf({ quota: 'unsaid', subject: { consumer: 'app', providerKey: '' }, growth: 2 })
+  expect(body.whatIf.usageAtReset.p50).toBeGreaterThan(body.now.usageAtReset.p50)
+  expect(body.whatIf).toMatchObject({ limit: null, headroom: null, burnRate: null, probability: null })
 })
 
 test('another window counts what it would have seen', async () => {
