@@ -22,7 +22,8 @@ const BYTE_UNITS = ['B', 'kB', 'MB', 'GB', 'TB', 'PB']
 
 /** An amount of a unit, without its name: `78,370`, `12.35M`, of bytes `1.5 MB`, of cost (millionths) `12.40`. */
 export function formatAmount(amount: number | null, unit: string): string {
-  return amount === null ? UNKNOWN : amountText(amount, unit).replace('-', '−')
+  // Forecasts have fractions, which no unit has; and less than half of one below nothing is nothing, not −0.
+  return amount === null ? UNKNOWN : amountText(Math.round(amount) + 0, unit).replace('-', '−')
 }
 
 function amountText(amount: number, unit: string): string {

@@ -38,6 +38,13 @@ describe('amounts', () => {
     expect(formatAmount(1_500_000, 'bytes')).toBe('1.5 MB')
     expect(formatAmount(999, 'bytes')).toBe('999 B')
   })
+
+  test('that are forecast as a part of a unit are none', () => {
+    expect(formatAmount(6.2e-25, 'bytes')).toBe('0 B')
+    expect(formatAmount(6.2e-25, 'cost')).toBe('0.00')
+    expect(formatAmount(-0.3, 'requests')).toBe('0')
+    expect(formatAmount(-0.6, 'requests')).toBe('−1')
+  })
 })
 
 describe('probabilities', () => {
