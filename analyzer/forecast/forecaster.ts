@@ -197,9 +197,15 @@ function atReset(ask: ForecastAsk, ahead: Quantiles | null): Pick<Forecast, 'usa
   if (!ahead) return { usageAtReset: null, headroom: null }
   const { used, limit } = underLimitAtReset(ask)
   const usageAtReset = { p10: used + ahead.p10, p50: used + ahead.p50, p90: used + ahead.p90 }
-  const { p10, p50, p90 } = usageAtReset
-  return { usageAtReset, headroom: { p10: limit - p90, p50: limit - p50, p90: limit - p10 } }
+  return { usageAtReset, headroom: headroomOf(usageAtReset, limit) }
 }
+
+/** What is left of a limit: least where most is used. */
+export const headroomOf = ({ p10, p50, p90 }: Quantiles, limit: number): Quantiles => ({
+  p10: limit - p90,
+  p50: limit - p50,
+  p90: limit - p10,
+})
 
 export function burnRateOf({ history, nowMs, windowStartMs, windowEndMs, limit }: Question): number | null {
   if (limit === 0) return null

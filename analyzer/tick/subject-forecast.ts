@@ -1,7 +1,7 @@
 /** The forecast of one subject under one quota, as the API answers it and the store keeps it. */
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
 import { CALIBRATOR } from '../forecast/calibrator.ts'
-import { type Forecast, NEVER, REACHED } from '../forecast/forecaster.ts'
+import { burnRateOf, type Forecast, type ForecastAsk, headroomOf, NEVER, REACHED } from '../forecast/forecaster.ts'
 import type { LimitStep } from '../forecast/limit-steps.ts'
 import { type ForecastState, forecastNext, passingNext } from '../forecast/refit.ts'
 import { type DimensionField, onlyValue, type Quota } from '../policy/quota.ts'
@@ -101,11 +101,23 @@ export function forecastSubject(series: QuotaSeries, key: string, asking: Subjec
 function makeForecast(asked: Asked, state: ForecastState | null, phase: number) {
   if (asked.isPassing) return passingNext(asked.ask, state, phase)
   const made = forecastNext(asked.ask, state, { forest: CALIBRATOR, phase })
-  const { usageAtReset } = made.forecast
-  if (!usageAtReset) return made
-  const less = (units: number) => Math.max(0, units - asked.allowed.forgiven)
-  const { p10, p50, p90 } = usageAtReset
-  return { ...made, forecast: { ...made.forecast, usageAtReset: { p10: less(p10), p50: less(p50), p90: less(p90) } } }
+  return { ...made, forecast: lessForgiven(made.forecast, asked.ask, asked.allowed) }
+}
+
+/** What was forgiven was allowed on top: it is taken from the use, and the limits are again what they are. */
+function lessForgiven(made: Forecast, ask: ForecastAsk, { steps, forgiven }: Allowed): Forecast {
+  const limit = steps[0]?.limit
+  if (forgiven === 0 || limit === undefined) return made
+  const less = (units: number) => Math.max(0, units - forgiven)
+  const usage = made.usageAtReset
+  const usageAtReset = usage && { p10: less(usage.p10), p50: less(usage.p50), p90: less(usage.p90) }
+  const limitAtReset = steps.at(-1)?.limit ?? limit
+  return {
+    ...made,
+    usageAtReset,
+    headroom: usageAtReset && headroomOf(usageAtReset, limitAtReset),
+    burnRate: burnRateOf({ ...ask, limit }),
+  }
 }
 
 /** What cannot be said of a limit that nobody has said, of one that the provider enforces, and of a window that is not whole. */

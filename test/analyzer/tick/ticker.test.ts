@@ -168,12 +168,18 @@ test('what is changed for a subject holds in its forecast, in the next tick and 
   const granted = await forecastUnder({ grants: [grant] })
   expect(granted).toMatchObject({ limit: 30, limitChanges: [{ fromMs: nowMs + MINUTE_MS, limit: 530 }] })
   expect(granted?.probability).toBeLessThan(0.2)
-  expect((await forecastUnder({ overrides: [{ quota: 'quota', subject, limit: 20 }] }))?.probability).toBe(1)
+  const overrides = [{ quota: 'quota', subject, limit: 20 }]
+  const overridden = await forecastUnder({ overrides })
+  expect(overridden?.probability).toBe(1)
+  const burnRate = overridden?.burnRate ?? Number.NaN
   const { startMs, endMs } = bucketAt(quota.window, nowMs)
   const reset = { quota: 'quota', subject, used: 15, fromMs: startMs, untilMs: endMs }
-  const forgiven = await forecastUnder({ overrides: [{ quota: 'quota', subject, limit: 20 }], resets: [reset] })
+  const forgiven = await forecastUnder({ overrides, resets: [reset] })
   expect(forgiven).toMatchObject({ limit: 20, used: 20 - 15 })
   expect(forgiven?.headroom?.p50).toBeCloseTo(20 - (forgiven?.usageAtReset?.p50 ?? 0))
+  // What was forgiven makes nobody slower, and what had been held beside it leaves no more than the limit.
+  expect(forgiven?.burnRate).toBeCloseTo(burnRate)
+  expect((await forecastUnder({ overrides, resets: [{ ...reset, used: 500 }] }))?.headroom?.p90).toBe(20)
 })
 
 test('a sliding window and a rate are forecast as far as their length goes', async () => {
