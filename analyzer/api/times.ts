@@ -1,4 +1,5 @@
 /** Instants and durations as texts of a URL. */
+import { instantOf } from '../usage/window.ts'
 import { RequestError } from './request-error.ts'
 
 const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
@@ -20,7 +21,7 @@ export function parseDuration(name: string, text: string): number {
  */
 export function parseInstant(name: string, text: string, nowMs: number): number {
   if (text.startsWith('-')) return Math.max(0, nowMs - parseDuration(name, text.slice(1)))
-  const atMs = /^\d+$/.test(text) ? Number(text) : hasZone(text) ? Date.parse(text) : Number.NaN
+  const atMs = /^\d+$/.test(text) ? Number(text) : hasZone(text) ? (instantOf(text) ?? Number.NaN) : Number.NaN
   if (atMs >= 0 && atMs <= INSTANT_MS_MAX) return atMs
   const expected = 'an instant such as 2026-11-21T10:00:00Z, Unix milliseconds, or a duration before now such as -1h'
   throw new RequestError(400, 'PARAMETER_INVALID', `${name}: expected ${expected}`)

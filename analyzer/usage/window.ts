@@ -202,10 +202,20 @@ export function seriesStepMs(windowMs: number): number {
 }
 
 function parseAnchor(anchor: string): number {
+  const atMs = instantOf(anchor)
+  if (atMs === null) throw new WindowError('/anchor', 'must be an instant with a zone, such as 2026-01-01T00:00:00Z')
+  return atMs
+}
+
+/**
+ * Unix milliseconds of an ISO 8601 instant with a zone, `null` for any other text. `Date` would read the 30th of February
+ * as the 2nd of March, and skip what stands in parentheses.
+ */
+export function instantOf(text: string): number | null {
   try {
-    return Temporal.Instant.from(anchor).epochMilliseconds
+    return Temporal.Instant.from(text).epochMilliseconds
   } catch {
-    throw new WindowError('/anchor', 'must be an instant with a zone, such as 2026-01-01T00:00:00Z')
+    return null
   }
 }
 

@@ -14,7 +14,10 @@ test('instants are dates with a zone, milliseconds, or a while ago', () => {
   expect(parseInstant('from', '1767225600000', 0)).toBe(Date.UTC(2026, 0))
   expect(parseInstant('from', '-1h', 3_600_001)).toBe(1)
   expect(parseInstant('from', '-1d', 1)).toBe(0)
-  for (const text of ['', 'now', '2026-01-01', '2026-01-01T00:00:00', '2026-13-01T00:00:00Z', '99999999999999']) {
+  expect(parseInstant('from', '2026-01-01T01:00+0100', 0)).toBe(Date.UTC(2026, 0))
+  const noTimes = ['', 'now', '2026-01-01', '2026-01-01T00:00:00']
+  const noDates = ['2026-13-01T00:00:00Z', '2026-02-30T00:00:00Z', '2026-01-01T00:00 (noon) Z', '99999999999999']
+  for (const text of [...noTimes, ...noDates]) {
     expect(() => parseInstant('from', text, 0), text).toThrow('from:')
   }
 })
