@@ -113,7 +113,9 @@ function trendOf({ subject, history }: SubjectHours, windowMs: number, limit: nu
   const knownFromMs = history.endMs - days.length * DAY_MS
   // Days on which the subject was not there yet say nothing of its weeks and windows.
   const hoursBefore = Math.round((knownFromMs - history.startMs) / history.stepMs)
-  const known = { ...history, startMs: knownFromMs, total: history.total.subarray(hoursBefore) }
+  const usedBefore = history.total[hoursBefore] ?? 0
+  const total = history.total.subarray(hoursBefore).map(units => units - usedBefore)
+  const known = { ...history, startMs: knownFromMs, total }
   return {
     subject,
     days,

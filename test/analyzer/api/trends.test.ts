@@ -56,6 +56,8 @@ beforeAll(async () => {
       latency_ms: 10,
       outcome: day >= 20 && hour % 4 === 0 ? 'server_error' : 'ok',
     })),
+    // Begins at noon.
+    ...hourly(() => ({ consumer: 'young', tenant: 'young', total_tokens: 1, route: '/young' })).slice(20.5 * 24),
     ...hourly(() => ({ consumer: 'else', tenant: 'other', total_tokens: 1, route: '/list', outcome: 'limited' })),
   ])
 })
@@ -68,7 +70,7 @@ async function get(url: string, tenant?: string) {
 
 test('growth, its date, and the week are told of the most used first', async () => {
   const { body } = await get('/v1/trends?quota=daily')
-  expect(body).toMatchObject({ unit: 'total_tokens', limit: 10_000, subjectsInAll: 3 })
+  expect(body).toMatchObject({ unit: 'total_tokens', limit: 10_000, subjectsInAll: 4 })
   const [growing, steady] = body.subjects
   expect(growing.subject).toEqual({ tenant: 'acme', consumer: 'growing' })
   expect(growing.days).toHaveLength(28)
@@ -91,9 +93,17 @@ test('a subject with a limit of its own outgrows that', async () => {
   expect(body).toMatchObject({ limit: 10_000, subjects: [{ limit: 20, outgrown }] })
 })
 
+test('what the day before the first whole one used belongs to no week and to no window', async () => {
+  const { body } = await get('/v1/trends?quota=daily&tenant=young')
+  const [young] = body.subjects
+  expect(young.days).toEqual(new Array(7).fill(24))
+  expect(young.season.every((share: number) => Math.abs(share - 1) < 1e-9)).toBe(true)
+  expect(young.outgrown).toMatchObject({ typical: { usage: 24 }, busy: { usage: 24 } })
+})
+
 test('one consumer, or few', async () => {
   expect((await get('/v1/trends?quota=daily&consumer=steady')).body.subjects).toHaveLength(1)
-  expect((await get('/v1/trends?quota=daily&limit=1')).body).toMatchObject({ subjects: [{}], subjectsInAll: 3 })
+  expect((await get('/v1/trends?quota=daily&limit=1')).body).toMatchObject({ subjects: [{}], subjectsInAll: 4 })
 })
 
 test('a caller of one tenant sees no other', async () => {
