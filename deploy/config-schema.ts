@@ -225,7 +225,7 @@ function problemsOf(attempt: () => unknown, problems: (error: unknown) => readon
 }
 
 const quotaProblem = (index: number, { path, message }: { path: string; message: string }) =>
-  `quotas[${index}]${path.replaceAll(/\/(\d+)/g, '[$1]').replaceAll('/', '.')}: ${message}`
+  `quotas[${index}]${path.replaceAll(/\/(\d+)(?=\/|$)/g, '[$1]').replaceAll('/', '.')}: ${message}`
 
 function* twice(values: readonly (string | number)[], where: string, key: string): Iterable<string> {
   const seen = new Set<string | number>()

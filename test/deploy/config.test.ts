@@ -195,6 +195,13 @@ describe('fixtures', () => {
   })
 })
 
+test('a dimension that begins with a digit is no place in a list', async () => {
+  const window = '{ kind: fixed, everySeconds: 60 }'
+  const file = yaml(`quotas: [{ name: a, unit: requests, limit: 1, window: ${window}, match: { 2fa: x }, per: [b] }]`)
+  const problems = await problemsOf({ file })
+  expect(problems.map(problem => problem.split(':')[0])).toEqual(['quotas[0].match.2fa', 'quotas[0].per[0]'])
+})
+
 test('what is printed can be read again, but holds no secret', async () => {
   const secret = 'correct-horse-battery-staple-0123456789'
   const environment = { QUOTACAST_SECRETS__FINGERPRINT_KEYS: `[${secret}]` }
