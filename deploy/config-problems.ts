@@ -40,7 +40,8 @@ function typeOf(value: unknown): string {
 
 function innerProblems(schema: Schema, value: unknown, path: string): string[] {
   if (Array.isArray(value) && schema.items !== undefined) {
-    const items = schema.items as Schema
+    // A list of secrets is a list of secrets.
+    const items = { ...schema.items, ...(schema.writeOnly === true ? { writeOnly: true } : {}) } as Schema
     return value.flatMap((item, index) => configProblems(items, item, `${path}[${index}]`))
   }
   if (!isObject(value)) return []
@@ -81,10 +82,10 @@ function leafProblem(schema: Schema, value: unknown): string {
   return schema.writeOnly === true || typeof value === 'object' ? message : `${message}, not ${quote(value)}`
 }
 
-/** What holds other values may hold secrets. */
+/** What holds other values may hold secrets, and an address may have a password before its host. */
 function quote(value: unknown): string {
   if (Array.isArray(value)) return '[ … ]'
   if (isObject(value)) return typeof value.kind === 'string' ? `{ kind: ${quote(value.kind)}, … }` : '{ … }'
-  const text = JSON.stringify(value)
+  const text = JSON.stringify(value).replace(/:\/\/.*@/, '://***@')
   return text.length > QUOTED_CHARACTERS_MAX ? `${text.slice(0, QUOTED_CHARACTERS_MAX)}…` : text
 }

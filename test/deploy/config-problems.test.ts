@@ -64,6 +64,15 @@ describe('configProblems', () => {
   test('never quotes a secret', () => {
     expect(problemsWith({ secret: 'hunter2' }).join()).not.toContain('hunter2')
     expect(problemsWith({ secret: 1234567 }).join()).not.toContain('1234567')
+    const keys = Type.Object({ keys: Type.Array(Type.String({ minLength: 8 }), { writeOnly: true }) })
+    expect(configProblems(keys, { keys: ['hunter2', 7654321] })).toEqual([
+      'keys[0]: must not have fewer than 8 characters',
+      'keys[1]: must be string',
+    ])
+    const url = Type.Object({ url: Type.String({ pattern: '^https?://[^@/?#]+$' }) })
+    expect(configProblems(url, { url: 'https://me:hunter/2@x@host' })).toEqual([
+      expect.stringMatching(/^url: must match pattern .*, not "https:\/\/\*\*\*@host"$/),
+    ])
     expect(problemsWith({ log: { kind: 'kafak', sasl: { password: 'hunter2' } } }).join()).not.toContain('hunter2')
   })
 
