@@ -58,8 +58,9 @@ export const formatShare = (share: number | null): string =>
 /** A number that is neither an amount nor a share: three digits. */
 export const formatNumber = (value: number | null): string => (value === null ? UNKNOWN : small.format(value))
 
-/** By how much a week is multiplied, as what is added: `+12%`. */
+/** A factor as what is added: `+12%`. Nothing is no factor of nothing. */
 export function formatGrowth(factor: number): string {
+  if (Number.isNaN(factor)) return UNKNOWN
   const percent = Math.round((factor - 1) * 100)
   return `${percent > 0 ? '+' : percent < 0 ? '−' : '±'}${whole.format(Math.abs(percent))}%`
 }

@@ -93,7 +93,7 @@ test('instants are told from now', () => {
 })
 
 test('growth is what is added', () => {
-  expect([1.124, 0.9, 1].map(formatGrowth)).toEqual(['+12%', '−10%', '±0%'])
+  expect([1.124, 0.9, 1, 0 / 0].map(formatGrowth)).toEqual(['+12%', '−10%', '±0%', '–'])
 })
 
 test('names are words', () => {
