@@ -94,10 +94,13 @@ export function parseInvocation(command: Command, args: readonly string[]): Invo
       return config
     },
     configFlags,
-    print: line => process.stdout.write(`${line}\n`),
-    warn: line => process.stderr.write(`${line}\n`),
+    print: line => process.stdout.write(`${values.json === true ? line : printable(line)}\n`),
+    warn: line => process.stderr.write(`${printable(line)}\n`),
   }
 }
+
+/** Names come from whoever calls a gateway: what would move the cursor or colour the terminal is shown as a blot. */
+const printable = (text: string): string => text.replaceAll(/(?![\n\t])\p{Cc}/gu, '\ufffd')
 
 function parse(command: Command, args: readonly string[]) {
   const options: NonNullable<ParseArgsConfig['options']> = {}

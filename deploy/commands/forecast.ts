@@ -121,7 +121,8 @@ const percent = (share: number): string => `${Math.round(100 * share)} %`
 
 function toTable(rows: readonly string[][]): string[] {
   const widths = HEADER.map((_, column) => Math.max(...rows.map(row => row[column]?.length ?? 0)))
-  const cell = (text: string, column: number) => {
+  const cell = (words: string, column: number) => {
+    const text = words.replaceAll(/[\n\t]/g, '\ufffd')
     const width = widths[column] ?? 0
     return NUMBERS.includes(HEADER[column] ?? '') ? text.padStart(width) : text.padEnd(width)
   }

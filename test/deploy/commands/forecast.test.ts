@@ -31,8 +31,12 @@ const analyzer = createServer((request, response) => {
   const isPath = url.pathname === '/v1/forecasts/path'
   const isGone = isPath && url.searchParams.get('consumer') === 'late'
   response.writeHead(isGone ? 404 : 200, { 'content-type': 'application/json' })
+  const special: Record<string, unknown[]> = {
+    none: [],
+    hostile: [forecast('hourly', 'red\u001b[31m\u009bm\nrow', 0.9)],
+  }
   const list = {
-    forecasts: url.searchParams.get('quota') === 'none' ? [] : [all[page]],
+    forecasts: special[url.searchParams.get('quota') ?? ''] ?? [all[page]],
     nextCursor: page < 2 ? `${page + 1}` : null,
   }
   response.end(JSON.stringify(isPath ? path : list))
@@ -70,6 +74,14 @@ test('the most likely to run out come first, each with a line of its window', as
   expect(late).not.toContain('│')
   expect(rest).toEqual([])
   expect(asked[0]).toBe('/v1/forecasts?atRisk=0.2&limit=1000')
+})
+
+test('a name moves no cursor, colours nothing, and stays in its row', async () => {
+  const { stdout } = await run('--quota', 'hostile')
+  expect(stdout).toContain('consumer=red\ufffd[31m\ufffdm\ufffdrow')
+  expect(JSON.parse((await run('--quota', 'hostile', '--json')).stdout)[0].subject.consumer).toBe(
+    'red\u001b[31m\u009bm\nrow',
+  )
 })
 
 test('machines get everything', async () => {
