@@ -15,6 +15,8 @@ interface CommandOption {
 export interface Command {
   /** Arguments after the command's name, as in `FILE… --mapping NAME`; empty when there are none. */
   usage: string
+  /** False when absent: then anything but options is a mistake, and not passed over. */
+  takesArguments?: boolean
   description: string
   options: Record<string, CommandOption>
   /** Whole lines that a reader can paste, without `npm run quotacast --`. */
@@ -76,6 +78,8 @@ export class UsageError extends Error {
 /** Reads `args` (without the command's name) by the command's options. Throws `UsageError`. */
 export function parseInvocation(command: Command, args: readonly string[]): Invocation & { isHelp: boolean } {
   const { values, positionals } = parse(command, args)
+  if (positionals.length > 0 && command.takesArguments !== true && values.help !== true)
+    throw new UsageError(`it takes options only, not ${JSON.stringify(positionals[0])}`)
   const texts = (option: string) => [values[option] ?? []].flat().filter(value => typeof value === 'string')
   const configFlags = CONFIG_OPTIONS.flatMap(option => texts(option).flatMap(value => [`--${option}`, value]))
   let config: Promise<Config> | undefined

@@ -25,6 +25,7 @@ const STDIN = '-'
 
 export const command: Command = {
   usage: 'FILE… | - [--source NAME | --mapping NAME] [--follow] [--shift-to-now | --shift-to INSTANT]',
+  takesArguments: true,
   description:
     'Imports recorded calls, one JSON object a line or what a source of the config, a dialect or a mapping reads; files ' +
     'may be compressed with gzip or zstd. Goes on where an interrupted import of the same file stopped; importing again ' +

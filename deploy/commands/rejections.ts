@@ -1,6 +1,6 @@
 import type { RejectionCount } from '../../collector/store/rejection-counts.ts'
 import type { RejectionsPage } from '../../collector/store/rejections.ts'
-import { type Command, type Invocation, UsageError } from '../command.ts'
+import type { Command, Invocation } from '../command.ts'
 import { thousands } from '../import-progress.ts'
 import { FILTER_OPTIONS, filterOf } from '../rejection-filter.ts'
 import { getJson } from '../role-client.ts'
@@ -19,7 +19,6 @@ export const command: Command = {
   },
   examples: ['rejections', 'rejections --source kong --newest 5', 'rejections --reason unreadable --json'],
   async run(invocation) {
-    if (invocation.positionals.length > 0) throw new UsageError('it takes options only')
     const query = filterOf(invocation)
     return invocation.text('newest') === undefined ? showCounts(invocation, query) : showNewest(invocation, query)
   },

@@ -1,6 +1,6 @@
 import type { ReplayAnswer } from '../../collector/rejection-routes.ts'
 import type { RejectionCount } from '../../collector/store/rejection-counts.ts'
-import { type Command, type Invocation, UsageError } from '../command.ts'
+import type { Command, Invocation } from '../command.ts'
 import type { Config } from '../config-schema.ts'
 import { thousands } from '../import-progress.ts'
 import { FILTER_OPTIONS, filterOf } from '../rejection-filter.ts'
@@ -26,7 +26,6 @@ export const command: Command = {
   },
   examples: ['replay --dry-run', 'replay --source kong', 'replay --reason invalid_field --json'],
   async run(invocation) {
-    if (invocation.positionals.length > 0) throw new UsageError('it takes options only')
     const totals = await replayAll(invocation, await invocation.config())
     if (invocation.isJson) invocation.print(JSON.stringify(totals, null, 2))
     else for (const line of toText(totals, invocation.isSet('dry-run'))) invocation.print(line)

@@ -3,6 +3,7 @@ import { type Command, UsageError } from '../command.ts'
 
 export const command: Command = {
   usage: 'ROLE',
+  takesArguments: true,
   description: `Runs one role (${ROLES.join(', ')}) in this process, until SIGTERM or Ctrl-C.`,
   options: {
     helper: {

@@ -8,6 +8,7 @@ import { EXAMPLE_DESTINATION, fieldsOf, renderGuide } from '../gateways/render.t
 
 export const command: Command = {
   usage: '[show NAME] [--url URL] [--token TOKEN]',
+  takesArguments: true,
   description:
     'Lists what can be shipped, and what can ask before each call: the sources of the config, and the gateways that need ' +
     'none. `show` prints what to paste into a gateway for both, as the pages in deploy/gateways do.',

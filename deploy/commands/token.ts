@@ -12,6 +12,7 @@ const BY = 'cli'
 
 export const command: Command = {
   usage: 'create --name NAME --scopes SCOPE,… [--tenant TENANT] | list | revoke --name NAME',
+  takesArguments: true,
   description:
     'Makes, lists and revokes tokens; every role knows within a second. A token is printed once, when it is made. ' +
     'Scopes: ingest (send calls), check (ask the limiter), read (query), admin (everything).',

@@ -30,6 +30,7 @@ const NEWLINE = 10
 
 export const command: Command = {
   usage: 'FILE|- [--source NAME]',
+  takesArguments: true,
   description:
     'Decodes a sample of a log and stores nothing: which fields were understood, what is dropped as secret, what is ' +
     'rejected and why, and what to change in the gateway for the fields that are empty. Looks at the first 8 MiB of a ' +

@@ -34,6 +34,8 @@ describe('the CLI', () => {
     [['fly'], 'no command `fly`'],
     [['constructor'], 'no command `constructor`'],
     [['status', '--colour'], "Unknown option '--colour'"],
+    [['status', 'limiter'], 'it takes options only'],
+    [['up', '--roles', 'none', 'limiter'], 'it takes options only'],
     [['serve'], 'one ROLE is needed'],
     [['serve', 'king'], 'one ROLE is needed'],
   ])('%j is a mistake of the user: exit code 2', async (args, message) => {
