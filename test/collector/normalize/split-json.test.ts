@@ -17,3 +17,9 @@ test('documents that follow each other are told apart, whatever is in them', () 
 test('what is no document stays text', () => {
   expect(splitJson('{"a":1} {"b":}{"c":')).toEqual([{ a: 1 }, '{"b":}', '{"c":'])
 })
+
+test('a text of nothing but ends of documents takes no more time than others', () => {
+  const values = splitJson('}'.repeat(2 ** 20))
+  expect(values.length).toBeLessThan(20_000)
+  expect(values.join('')).toHaveLength(2 ** 20)
+})
