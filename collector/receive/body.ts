@@ -9,6 +9,7 @@ import { arrayItems } from './json-array.ts'
 import { createLineSplitter, type Line, lineOf } from './lines.ts'
 import { lineBatch, type RawBatch, singleBatch, valueBatch } from './raw-batch.ts'
 import type { CallSource } from './source.ts'
+import { createFrameSplit } from './zstd-frames.ts'
 
 /** Lines are looked for in pieces, so that too many of them are noticed before all of them are held. */
 const PIECE_BYTES = 2 ** 20
@@ -40,11 +41,29 @@ const inflateBare = promisify<Buffer, ZlibOptions, Buffer>(inflateRaw)
 const inflateEither: Decompress = (body, options) =>
   ((body[0] ?? 0) & 0x0f) === ZLIB_METHOD_DEFLATE ? inflateZlib(body, options) : inflateBare(body, options)
 
+const decompressFrame = promisify(zstdDecompress) as Decompress
+/** More frames than any sender makes of a body; each costs a turn, however little is in it. */
+const FRAMES_MAX = 1_000
+
+const decompressFrames: Decompress = async (body, { maxOutputLength, chunkSize }) => {
+  const frames = createFrameSplit()(body)
+  if (frames.length > FRAMES_MAX) throw new RangeError(`more than ${FRAMES_MAX} frames`)
+  const parts: Buffer[] = []
+  let left = maxOutputLength
+  for (const frame of frames.length === 0 ? [body] : frames) {
+    const part = await decompressFrame(frame, { maxOutputLength: Math.max(1, left), chunkSize })
+    left -= part.length
+    parts.push(part)
+  }
+  const [only] = parts
+  return parts.length === 1 && only !== undefined ? only : Buffer.concat(parts)
+}
+
 const DECOMPRESS: Readonly<Record<string, Decompress>> = {
   gzip: promisify<Buffer, ZlibOptions, Buffer>(gunzip),
   deflate: inflateEither,
   br: promisify(brotliDecompress) as Decompress,
-  zstd: promisify(zstdDecompress) as Decompress,
+  zstd: decompressFrames,
 }
 /** What `Content-Encoding` may be. */
 export const ENCODINGS = Object.keys(DECOMPRESS)

@@ -1,13 +1,14 @@
 /** A file of recorded calls: its lines in blocks of bounded size, compressed or not, from any line on. */
 import { createHash, hash } from 'node:crypto'
-import { createReadStream } from 'node:fs'
+import { createReadStream, type ReadStream } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { pipeline, type Transform } from 'node:stream'
+import { pipeline, type Readable } from 'node:stream'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import type { Dialect } from '../normalize/draft.ts'
 import { hasHeader } from './decode-lines.ts'
 import { fileStemOf } from './file-stem.ts'
 import { createLineSplitter, type Line, type SplitLines } from './lines.ts'
+import { createFrameSplit } from './zstd-frames.ts'
 
 /** What is read, decompressed and handled at once. */
 const CHUNK_BYTES = 256 * 1024
@@ -36,24 +37,28 @@ async function* chunksOf(path: string): AsyncGenerator<Chunk> {
   try {
     const magic = await firstBytes(path)
     const file = createReadStream(path, { highWaterMark: CHUNK_BYTES })
-    const decompress = decompressorOf(magic)
-    // Its iterator reports what goes wrong in either.
-    const stream = decompress === null ? file : pipeline(file, decompress, () => undefined)
-    for await (const bytes of stream) yield { bytes, bytesRead: file.bytesRead }
+    for await (const bytes of decompressed(file, magic)) yield { bytes, bytesRead: file.bytesRead }
   } catch (error) {
     throw new SourceFileError(path, error)
   }
 }
 
-function decompressorOf(begin: Buffer): Transform | null {
+/** The iterator of the last stream reports what goes wrong in any. */
+function decompressed(file: ReadStream, begin: Buffer): Readable {
+  const options = { chunkSize: CHUNK_BYTES }
   switch (compressionOf(begin)) {
     case 'gzip':
-      return createGunzip({ chunkSize: CHUNK_BYTES })
+      return pipeline(file, createGunzip(options), () => undefined)
     case 'zstd':
-      return createZstdDecompress({ chunkSize: CHUNK_BYTES })
+      return pipeline(file, framesOf, createZstdDecompress(options), () => undefined)
     case null:
-      return null
+      return file
   }
+}
+
+async function* framesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  const split = createFrameSplit()
+  for await (const chunk of chunks) yield* split(chunk)
 }
 
 /** How a file that begins so is compressed, `null` when it is not. */

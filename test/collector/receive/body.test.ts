@@ -23,6 +23,7 @@ describe('decompression', () => {
     ['deflate', deflateRawSync(BODY)],
     ['br', brotliCompressSync(BODY)],
     ['zstd', zstdCompressSync(BODY)],
+    ['zstd', Buffer.concat([zstdCompressSync(BODY.subarray(0, 9)), zstdCompressSync(BODY.subarray(9))])],
     ['identity', BODY],
     ['', BODY],
   ])('of %s', async (encoding, body) => {
@@ -39,6 +40,15 @@ describe('decompression', () => {
   ])('of a bomb of %s stops at the bound', async (encoding, compress) => {
     const bomb = compress(Buffer.alloc(2 * MiB))
     await expect(decompressBody(bomb, encoding, MiB)).rejects.toMatchObject({ code: 'BODY_TOO_LARGE', statusCode: 413 })
+  })
+
+  test('of many frames of zstd stops at the bound of all together, and of far too many at once', async () => {
+    const frames = (bytes: number, count: number) =>
+      Buffer.concat(Array<Buffer>(count).fill(zstdCompressSync(Buffer.alloc(bytes))))
+    await expect(decompressBody(frames(MiB / 2, 3), 'zstd', MiB)).rejects.toMatchObject({ code: 'BODY_TOO_LARGE' })
+    await expect(decompressBody(frames(0, 10_000), 'zstd', MiB)).rejects.toMatchObject({ code: 'BODY_UNREADABLE' })
+    const halved = frames(9, 2).subarray(0, -1)
+    await expect(decompressBody(halved, 'zstd', MiB)).rejects.toMatchObject({ code: 'BODY_UNREADABLE' })
   })
 
   test('of what is not compressed, or by something else', async () => {

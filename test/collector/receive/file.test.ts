@@ -111,15 +111,19 @@ describe.runIf(hasTraces)('the recorded hour', () => {
     for (const [name, content] of [
       [`${CODE.consumer}.csv.gz`, gzipSync(plain)],
       [`${CODE.consumer}.csv.zst`, zstdCompressSync(plain)],
+      [`${CODE.consumer}.csv.zstd`, Buffer.concat([plain.subarray(0, 999), plain.subarray(999)].map(inFrame))],
     ] as const) {
       await run({ paths: [await fileOf(name, content)], mapping: 'azure-llm', isFromStart: true })
     }
     const calls = await testLog.calls()
-    expect(calls).toHaveLength(3 * CODE.calls)
+    expect(calls).toHaveLength(4 * CODE.calls)
     expect(ids(calls)).toEqual(before)
     expect(new Set(calls.map(({ consumer }) => consumer))).toEqual(new Set([CODE.consumer]))
   })
 })
+
+/** One frame of zstd: several of them follow each other in a file that was written piece by piece. */
+const inFrame = (bytes: Buffer) => zstdCompressSync(bytes)
 
 describe('importing again', () => {
   test('adds nothing, under another name neither', async () => {
