@@ -5,9 +5,9 @@ import { type Fields, isFields } from './fields.ts'
 const VALUE_CHARACTERS_MAX = 4096
 const DEPTH_MAX = 8
 const ITEMS_MAX = 256
-/** Segments of the names under which prompts and completions are written. */
+/** Segments of the names under which prompts and completions are written, but for OpenInference's counts of their tokens. */
 const PROMPT_NAME =
-  /(?:^|\.)(?:prompts?|completions?|messages?|contents?|input|output|system_instructions|instructions|choices|arguments|definitions|stacktrace|documents|(?:prompt|completion)_json)(?:\.|$)/
+  /(?:^|(?<!\.token_count)\.)(?:prompts?|completions?|messages?|contents?|input|output|system_instructions|instructions|choices|arguments|definitions|stacktrace|documents|(?:prompt|completion)_json)(?:\.|$)/
 
 /** The object of a list of OTLP's `KeyValue`. Later ones of a name hold. */
 export function attributesOf(list: unknown, depth = 0): Fields {
