@@ -13,7 +13,9 @@ export const LABELS_MAX = 32
 export const LABEL_NAME_CHARACTERS_MAX = 64
 /** Pattern of the ids by which what comes again is recognized. */
 export const UUID = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
-const LABEL_VALUE_CHARACTERS_MAX = 256
+export const LABEL_VALUE_CHARACTERS_MAX = 256
+/** Longest id of a decision. */
+export const DECISION_ID_CHARACTERS_MAX = 2048
 /** Most units of which a provider's headers speak at once. */
 const UPSTREAM_UNITS_MAX = 16
 
@@ -90,7 +92,10 @@ export const CallRecord = Type.Object(
     totalTokens: count('All tokens of the call.'),
     costMicros: count('Millionths of the configured currency.'),
     upstreamLimits: nullable(UpstreamLimits, "The provider's rate-limit headers."),
-    decisionId: nullable(Type.String({ minLength: 1, maxLength: 2048 }), 'Id of the decision that let the call pass.'),
+    decisionId: nullable(
+      Type.String({ minLength: 1, maxLength: DECISION_ID_CHARACTERS_MAX }),
+      'Id of the decision that let the call pass.',
+    ),
     clientIp: text('Client address, after the configured truncation.'),
     labels: Type.Record(Name, Type.String({ maxLength: LABEL_VALUE_CHARACTERS_MAX }), {
       maxProperties: LABELS_MAX,

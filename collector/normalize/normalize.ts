@@ -7,8 +7,10 @@ import { type CallRecord, isCallRecord, type Rejection, type RejectionReason } f
 import { type Identity, looksLikeSecret } from '../identity.ts'
 import type { Prices } from '../prices.ts'
 import { deliveryCallId } from './call-id.ts'
+import { canonical } from './canonical.ts'
 import type { ClientIpPolicy } from './client-ip.ts'
 import { type Decoded, type Dialect, type Draft, type Refusal, refusal } from './draft.ts'
+import { withoutExcess } from './excess.ts'
 import { invalidField } from './invalid-field.ts'
 import { dialectsOf, type MappingOptions } from './mapping.ts'
 import { type Delivery, recordOf, startedAtOf, type UncheckedRecord } from './record.ts'
@@ -75,14 +77,22 @@ export function createNormalizer(options: NormalizerOptions): Normalizer {
       const rejectFor = (reason: RejectionReason, message: string) =>
         reject({ ...refusal(reason, message), ...credentialsOf(decoded) }, delivery, position, record)
       if (record.startedAtMs === null) return rejectFor('missing_field', 'startedAtMs is missing.')
-      if (!isCallRecord(record)) {
+      const checked = checkedOf(record)
+      if (checked === null) {
         const { reason, message } = invalidField(record)
         return rejectFor(reason, message)
       }
-      const problem = contradiction(record, delivery.restriction)
-      return problem === null ? completed(record, prices) : rejectFor(problem.reason, problem.message)
+      const problem = contradiction(checked, delivery.restriction)
+      return problem === null ? completed(checked, prices) : rejectFor(problem.reason, problem.message)
     },
   }
+}
+
+/** Who writes the record's own names is told what is too long; what others write is shortened. */
+function checkedOf(record: UncheckedRecord): CallRecord | null {
+  if (isCallRecord(record)) return record
+  const shortened = record.dialect === canonical.name ? record : withoutExcess(record)
+  return isCallRecord(shortened) ? shortened : null
 }
 
 /** What a rejection of a draft must not keep, and what it may. */
