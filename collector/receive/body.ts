@@ -179,9 +179,10 @@ function jsonBatch(body: Buffer, shape: BodyShape): RawBatch {
   }
   if (text.trim() === '') return valueBatch([], () => refusal('unreadable', 'There is nothing.'))
   // Many shippers send lines of JSON under the type of a single document.
-  const isLines = dialect.framing.kind === 'text' || (body[0] === OBJECT_BEGIN && text.trimEnd().includes('\n'))
+  const isObject = text.trimStart().startsWith('{')
+  const isLines = dialect.framing.kind === 'text' || (isObject && text.trim().includes('\n'))
   if (isLines) return bodyLines(body, shape)
-  const documents = body[0] === OBJECT_BEGIN ? splitJson(text) : []
+  const documents = isObject ? splitJson(text) : []
   if (documents.length > 1) return bodyLines(Buffer.from(documents.map(lineOf).join('\n')), shape)
   return singleBatch(unreadable(parsed.message, dialect), text)
 }
