@@ -32,7 +32,8 @@ const ITEM = String.raw`[^\s,":][^\s,"]*`
 const LIST = `-|${ITEM}(?:(?:,| :) ${ITEM})*`
 const ACCESS_LINE = new RegExp(
   [
-    String.raw`^(?<remote_addr>\S+) - (?<remote_user>\S+) \[(?<time_local>[^\]]+)\] (?<host>\S+) "(?<request>[^"]*)"`,
+    // A user may have spaces in its name; the time has so many characters and no more, or a line of brackets took minutes.
+    String.raw`^(?<remote_addr>\S+) - (?<remote_user>.+?) \[(?<time_local>[^\]]{26})\] (?<host>\S+) "(?<request>[^"]*)"`,
     String.raw`(?<status>\d+) (?<body_bytes_sent>\d+) (?<request_time>[\d.]+) "[^"]*" "[^"]*"`,
     `(?:${LIST}) (?<upstream_status>${LIST}) (?<upstream_response_time>${LIST})`,
     '"[^"]*"(?: "(?<apisix_request_id>[^"]*)")?',
