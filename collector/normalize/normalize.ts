@@ -64,7 +64,7 @@ export function createNormalizer(options: NormalizerOptions): Normalizer {
       reason: refused.reason,
       message: refused.message,
       input,
-      isWhole: isWhole && refused.isInputCut !== true,
+      isWhole: isWhole && refused.isInputCut !== true && delivery.isContextCut !== true,
       ...{ source, restriction, shiftMs, fileStem, columns },
     }
   }

@@ -24,6 +24,8 @@ export interface Delivery {
   shiftMs: number
   fileStem: string | null
   columns: readonly string[] | null
+  /** There are columns, but too many to be kept with every rejection: these cannot be decoded again. */
+  isContextCut?: boolean
   /** The id of the rejection whose input is decoded again. In that input credentials are their fingerprints. */
   replayedId?: string
   /** Names the raw input at a position, in the same way when it is sent again. */

@@ -28,7 +28,7 @@ export interface Acceptance {
 }
 
 /** What a way in knows of a batch beside the inputs. */
-export type Origin = Omit<Delivery, 'inputAt' | 'fileStem' | 'columns'>
+export type Origin = Omit<Delivery, 'inputAt' | 'fileStem' | 'columns' | 'isContextCut'>
 
 /**
  * Resolves when every call and every rejection of the batch would survive a crash. Rejects with the log's `LogError`:
@@ -39,8 +39,16 @@ export async function acceptBatch(
   batch: RawBatch,
   origin: Origin,
 ): Promise<Acceptance> {
-  const { fileStem, columns } = batch.context
-  const delivery: Delivery = { ...origin, fileStem, columns, inputAt: position => batch.inputAt(position) }
+  const { fileStem } = batch.context
+  const columns = keptColumns(batch.context.columns)
+  const isContextCut = columns === null && batch.context.columns !== null
+  const delivery: Delivery = {
+    ...origin,
+    fileStem,
+    columns,
+    isContextCut,
+    inputAt: position => batch.inputAt(position),
+  }
   const appends: Promise<Failure | null>[] = []
   const append = async (topic: LogTopic, results: readonly (CallRecord | Rejection)[]) => {
     if (results.length === 0) return
@@ -76,6 +84,12 @@ export async function acceptBatch(
   if (failure !== undefined && failure !== null) throw failure.error
   return { accepted: batch.size - rejected.length - skipped, skipped, rejected }
 }
+
+/** Every rejection keeps the names of its columns: those of a header as long as a body would make it many times its size. */
+const COLUMNS_CHARACTERS_MAX = 8192
+
+const keptColumns = (columns: readonly string[] | null) =>
+  columns !== null && columns.join().length <= COLUMNS_CHARACTERS_MAX ? columns : null
 
 export const toEntry = (value: CallRecord | Rejection): LogEntry => ({
   key: value.callId,
