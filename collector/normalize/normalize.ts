@@ -51,10 +51,11 @@ export function createNormalizer(options: NormalizerOptions): Normalizer {
 
   const reject = (refused: Refusal, delivery: Delivery, position: number, record?: UncheckedRecord): Rejection => {
     const { source, dialect, arrivedAtMs, restriction, shiftMs, fileStem, columns } = delivery
+    const text = refused.isInputSecret === true ? null : delivery.inputAt(position)
     const { input, isWhole } =
-      refused.isInputSecret === true
+      text === null
         ? { input: '', isWhole: false }
-        : keptInput(delivery.inputAt(position), refused.secrets, identity.fingerprint, refused.ids)
+        : keptInput(text, refused.secrets, identity.fingerprint, refused.ids)
     return {
       callId: delivery.replayedId ?? deliveryCallId(delivery.keyAt(position), restriction),
       arrivedAtMs,

@@ -30,8 +30,8 @@ export interface Delivery {
   replayedId?: string
   /** Names the raw input at a position, in the same way when it is sent again. */
   keyAt(position: number): string
-  /** The raw input at a position. */
-  inputAt(position: number): string
+  /** The raw input at a position, `null` where a rejection keeps none. */
+  inputAt(position: number): string | null
 }
 
 /** A record's fields with whatever the gateway wrote. */

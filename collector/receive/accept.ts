@@ -42,13 +42,7 @@ export async function acceptBatch(
   const { fileStem } = batch.context
   const columns = keptColumns(batch.context.columns)
   const isContextCut = columns === null && batch.context.columns !== null
-  const delivery: Delivery = {
-    ...origin,
-    fileStem,
-    columns,
-    isContextCut,
-    inputAt: position => batch.inputAt(position),
-  }
+  const delivery: Delivery = { ...origin, fileStem, columns, isContextCut, inputAt: keptInputs(batch) }
   const appends: Promise<Failure | null>[] = []
   const append = async (topic: LogTopic, results: readonly (CallRecord | Rejection)[]) => {
     if (results.length === 0) return
@@ -90,6 +84,19 @@ const COLUMNS_CHARACTERS_MAX = 8192
 
 const keptColumns = (columns: readonly string[] | null) =>
   columns !== null && columns.join().length <= COLUMNS_CHARACTERS_MAX ? columns : null
+
+/** Of all inputs that rejections of one batch keep: those of a document may hold the same part, each of them all of it. */
+const KEPT_CHARACTERS_MAX = 64 * 2 ** 20
+
+function keptInputs(batch: RawBatch): Delivery['inputAt'] {
+  let characters = 0
+  return position => {
+    if (characters > KEPT_CHARACTERS_MAX) return null
+    const input = batch.inputAt(position)
+    characters += input.length
+    return input
+  }
+}
 
 export const toEntry = (value: CallRecord | Rejection): LogEntry => ({
   key: value.callId,
