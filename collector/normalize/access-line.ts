@@ -102,7 +102,7 @@ const BACKSLASH = 92
 const NO_PAIRS: Fields = {}
 /** How far behind a bracket its end is looked for: lines of nothing but brackets would take minutes. */
 const BRACKETED_CHARACTERS_MAX = 1024
-const PAIR = /^[A-Za-z][\w-]*=/
+const PAIR = /[A-Za-z][\w-]*=/y
 
 interface Found {
   words: string[]
@@ -135,18 +135,20 @@ function readWords(line: string, begin: number, found: Found): void {
 
 /** Where the word ends. */
 function readWord(line: string, begin: number, found: Found): number {
-  const end = wordEnd(line, begin)
-  const name = PAIR.exec(line.slice(begin, end))?.[0]
+  PAIR.lastIndex = begin
+  const name = PAIR.exec(line)?.[0]
   if (name === undefined) {
+    const end = wordEnd(line, begin)
     found.words.push(line.slice(begin, end))
     return end
   }
   const isQuoted = line.charCodeAt(begin + name.length) === QUOTE
   const valueBegin = begin + name.length + (isQuoted ? 1 : 0)
-  const valueEnd = isQuoted ? quoteEnd(line, valueBegin) : end
+  // Only one of both: to look for a space behind each of many quotes would take seconds.
+  const valueEnd = isQuoted ? quoteEnd(line, valueBegin) : wordEnd(line, begin)
   found.pairs ??= {}
   found.pairs[name.slice(0, -1)] = unescaped(line.slice(valueBegin, valueEnd))
-  return isQuoted ? valueEnd + 1 : end
+  return isQuoted ? valueEnd + 1 : valueEnd
 }
 
 /** One word is also a list of nginx, one item for each upstream that was tried: `502, 200`, `0.1, 0.2 : 0.3`. */

@@ -30,6 +30,10 @@ describe('the words of an access line', () => {
     expect(line?.pairs).toEqual({ a: '1', b: 'x "y" z=2', d: '' })
   })
 
+  test('are read once, also where nothing but pairs begin', () => {
+    expect(parseAccessLine(`${HEAD} 200 ${'a="'.repeat(2 ** 20)}`)?.words).toEqual(['200'])
+  })
+
   test('come back whatever stands in quotes', () => {
     fc.assert(
       fc.property(fc.array(fc.string({ unit: 'binary' })), texts => {
