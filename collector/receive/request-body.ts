@@ -22,6 +22,8 @@ import type { CallSource } from './source.ts'
 const MiB = 2 ** 20
 const RETRY_AFTER_SECONDS = 2
 const CROWDED = 'too many bytes are under way'
+/** Pieces of a body that are held one by one: each takes a hundred bytes of its own, and may hold a single one. */
+const PIECES_MAX = 256
 
 /** Bounds of what arrives over HTTP and gRPC; part of the config section `collector`. */
 export const ReceiveOptions = Type.Object(
@@ -144,17 +146,20 @@ export function createRequestBodies(deps: RequestBodiesDeps, receiver: Receiver)
     return new BusyError(code, reason)
   }
   const collect = async (request: FastifyRequest, payload: IncomingMessage): Promise<Buffer> => {
-    const chunks: Buffer[] = []
+    const parts: Buffer[] = []
+    let pieces: Buffer[] = []
     let bytes = 0
     if (Number(request.headers['content-length'] ?? 0) > limits.bodyBytesMax) throw tooLarge(limits.bodyBytesMax)
     // The connection stays, for the answer.
-    for await (const chunk of payload.iterator({ destroyOnReturn: false })) {
-      bytes += chunk.length
+    for await (const piece of payload.iterator({ destroyOnReturn: false })) {
+      bytes += piece.length
       if (bytes > limits.bodyBytesMax) throw tooLarge(limits.bodyBytesMax)
-      if (!flight.grow(request, chunk.length)) throw busy('BUSY', CROWDED)
-      chunks.push(chunk)
+      if (!flight.grow(request, piece.length)) throw busy('BUSY', CROWDED)
+      if (pieces.push(piece) < PIECES_MAX) continue
+      parts.push(Buffer.concat(pieces))
+      pieces = []
     }
-    return Buffer.concat(chunks)
+    return Buffer.concat([...parts, ...pieces])
   }
   return {
     guard(scope) {

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { request } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterEach, describe, expect, test } from 'vitest'
@@ -185,6 +185,28 @@ describe('bounds', () => {
     expect(await post(many, { headers: gzip })).toMatchObject({ status: 413, body: { code: 'TOO_MANY_CALLS' } })
     expect(await post(call(), { headers: { 'content-encoding': 'lzma' } })).toMatchObject({ status: 415 })
     expect(await post('not gzip', { headers: gzip })).toMatchObject({ status: 400 })
+  })
+
+  test('of pieces: a body that comes byte by byte is no more than its bytes', async () => {
+    const bytes = 2 ** 21
+    const { server } = await open({
+      limits: { bodyBytesMax: bytes, decompressedBytesMax: bytes, inFlightBytesMax: bytes },
+    })
+    await server.listen({ host: '127.0.0.1', port: 0 })
+    const socket = connect((server.server.address() as AddressInfo).port, '127.0.0.1')
+    const before = process.memoryUsage().heapUsed
+    socket.write('POST /v1/calls HTTP/1.1\r\nhost: a\r\nauthorization: Bearer all\r\n')
+    socket.write('content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n')
+    const chunks = '1\r\n \r\n'.repeat(2 ** 14)
+    for (let sent = 1000; sent < bytes - 2 ** 14; sent += 2 ** 14) {
+      if (!socket.write(chunks)) await once(socket, 'drain')
+    }
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(150 * 2 ** 20)
+    const body = JSON.stringify(call())
+    socket.write(`${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n`)
+    const [answer] = await once(socket, 'data')
+    socket.destroy()
+    expect(String(answer)).toContain('"accepted":1')
   })
 
   test('of what is under way: others wait, and a sender that goes away gives its room back', async () => {
