@@ -10,6 +10,9 @@ const PREFIX_BYTES = 5
 /** What keeping a piece takes, beside its bytes. */
 export const PIECE_BYTES = 256
 
+/** Of one stream, its pieces counted: the largest message in pieces of a hundred bytes. More is no sender's way to send. */
+const STREAM_BYTES_MAX = 16 * 2 ** 20
+
 /** Bytes that what is there of a message that is not whole takes, given one piece of a stream after the other. */
 export function createUnfinished(): (piece: Uint8Array) => number {
   let prefixed = 0
@@ -46,7 +49,8 @@ export function holdArriving(stream: ServerHttp2Stream, flight: Flight, refuse: 
   stream.on('data', (piece: Buffer) => {
     const bytes = unfinished(piece)
     flight.leave(stream)
-    if (bytes === 0 || flight.enter(stream, bytes)) return
+    // One stream alone always finds room.
+    if (bytes === 0 || (bytes <= STREAM_BYTES_MAX && flight.enter(stream, bytes))) return
     refuse()
     // The library would keep what has come as long as the sender leaves the stream open.
     stream.close(constants.NGHTTP2_NO_ERROR)

@@ -1,6 +1,9 @@
+import { EventEmitter } from 'node:events'
+import type { ServerHttp2Stream } from 'node:http2'
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createUnfinished, PIECE_BYTES } from '../../../collector/receive/arriving.ts'
+import { createUnfinished, holdArriving, PIECE_BYTES } from '../../../collector/receive/arriving.ts'
+import { createFlight } from '../../../collector/receive/flight.ts'
 
 const framed = (message: Uint8Array) => {
   const prefix = Buffer.alloc(5)
@@ -32,4 +35,13 @@ test('what is there of a message, and in how many pieces, is known wherever the 
       }
     }),
   )
+})
+
+test('a message that comes byte by byte is refused, also where nobody else sends', () => {
+  const sender = Object.assign(new EventEmitter(), { close: () => undefined })
+  let refused = 0
+  holdArriving(sender as unknown as ServerHttp2Stream, createFlight(2 ** 25), () => refused++)
+  sender.emit('data', Buffer.from([0, 0, 0x3f, 0xff, 0xff]))
+  for (let pieces = 0; pieces < 2 ** 17 && refused === 0; pieces++) sender.emit('data', Buffer.from(' '))
+  expect(refused).toBe(1)
 })
