@@ -6,6 +6,7 @@ import type { Draft } from './draft.ts'
 import { envoyDialect } from './envoy.ts'
 import { countOf, type Fields, firstText, textOf } from './fields.ts'
 import { providerName } from './provider-name.ts'
+import { inputWithCached } from './token-usage.ts'
 
 export const envoyAiGateway = envoyDialect('envoy-ai-gateway', (draft, fields) => {
   addUsage(draft, fields)
@@ -26,6 +27,8 @@ function addUsage(draft: Draft, raw: Fields): void {
       raw['gen_ai.usage.cached_input_tokens'] ??
       raw.genai_tokens_cached_input,
   )
+  // Versions differ in whether what came from a cache is part of the input.
+  draft.inputTokens = inputWithCached(countOf(draft.inputTokens), countOf(draft.cachedInputTokens))
   draft.outputTokens ??= countOf(raw['gen_ai.usage.output_tokens'] ?? raw.genai_tokens_output)
   draft.totalTokens ??= countOf(raw['gen_ai.usage.total_tokens'] ?? raw.genai_tokens_total)
   addBackend(draft, firstText(raw['gen_ai.provider.name'], raw.genai_backend_name))
