@@ -4,11 +4,10 @@
  * with `-h` at their end, numbers in base 36. They are signed, because they come back through logs that others write.
  */
 import { hash, timingSafeEqual } from 'node:crypto'
+import { DECISION_ID_CHARACTERS_MAX } from '../../collector/call-record.ts'
 import type { Charge, DecisionReference } from './limit-store.ts'
 
 const FORMAT = '1'
-/** Longest id that a call record can carry. */
-export const DECISION_ID_CHARACTERS_MAX = 2048
 /** 132 bits. */
 const SIGNATURE_CHARACTERS = 22
 const PARTS = 5

@@ -48,7 +48,8 @@ const decode: Decode = raw => {
   const cache = textOf(raw.cache_status)
   draft.labels = presentLabels({
     cache: cache?.includes('HIT') === true ? 'hit' : null,
-    config: raw.config,
+    // Its id. Written out instead, it may hold keys of providers.
+    config: textOf(raw.config)?.trimStart().startsWith('{') ? null : raw.config,
     stream: raw.stream_mode === true || raw.stream_mode === 'TRUE' || raw.stream_mode === 1 ? 'true' : null,
   })
   return draft

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createDecisionIds, DECISION_ID_CHARACTERS_MAX } from '../../../analyzer/limit/decision-id.ts'
+import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
+import { DECISION_ID_CHARACTERS_MAX } from '../../../collector/call-record.ts'
 
 const [oldKey, newKey] = ['o'.repeat(32), 'n'.repeat(32)]
 const ids = createDecisionIds([newKey, oldKey])
