@@ -50,7 +50,7 @@ end
 
 local function applyRecord(effect)
   local reference = effect[3] ~= 0
-    and { epoch = effect[3], sequence = effect[4], isHeld = effect[5], charges = effect[6] }
+    and withJoined({ epoch = effect[3], sequence = effect[4], isHeld = effect[5], charges = effect[6] })
     or findByRequest(effect[2])
   if not reference then
     spendRecord(effect, false, false)

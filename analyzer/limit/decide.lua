@@ -123,9 +123,25 @@ local function charge(request, manner, standing, remembered)
   return charges
 end
 
+-- What the call of a check has spent later is settled together with it (ledger.ts). Answers whether it will be.
+local function join(requestKey, charges)
+  local packed = call('HGET', REQUESTS, requestKey)
+  if not packed then return false end
+  local check = { cmsgpack.unpack(packed) }
+  local made = check[2]
+  if check[1] ~= epoch or call('HEXISTS', NOTES, made) == 1 then return false end
+  if #check - 5 + #charges > JOINED_CHARGES_MAX * 5 then return false end
+  local chunk = string.format('%016.0f:%012.0f', epoch, math.floor(made / CHUNK_SEQUENCES))
+  if call('BITFIELD', BITS .. chunk, 'GET', 'u2', '#' .. made % CHUNK_SEQUENCES)[1] ~= 0 then return false end
+  for _, field in ipairs(charges) do check[#check + 1] = field end
+  call('HSET', REQUESTS, requestKey, cmsgpack.pack(unpack(check)))
+  return true
+end
+
 -- Remembers the decision by its request, and as a reservation. The oldest request makes room where there is none.
 local function remember(request, verb, charges, holds)
   local requestKey, expiresAtMs, note = request[2], request[3] or nowMs, verb == 'reserve' and request[4]
+  if verb == 'record' and join(requestKey, charges) then return end
   local packed = cmsgpack.pack(epoch, sequence, holds, nowMs, requestKey, unpack(charges))
   if holds then
     call('HSET', HELD, sequence, packed)

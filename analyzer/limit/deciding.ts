@@ -2,7 +2,7 @@
 import { shareIndex, usedOf } from './bucket.ts'
 import { addPending, type Counters, keepUntil, touch } from './counters.ts'
 import { floor } from './draining.ts'
-import { addEntry, RESERVATIONS_MAX, requestKey } from './ledger.ts'
+import { addEntry, findRequest, joinEntry, RESERVATIONS_MAX, requestKey } from './ledger.ts'
 import {
   type Charge,
   type Claim,
@@ -49,7 +49,9 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
   counters.sequence += 1
   const charges = chargeAll(counters, request, { buckets, standings }, nowMs)
   const reference = { epoch: counters.settled.current.epoch, sequence: counters.sequence, charges }
-  if (holds || requestId !== null) {
+  const isJoined =
+    verb === 'record' && requestId !== null && joinCheck(counters, requestKey(gateway, requestId), charges)
+  if (!isJoined && (holds || requestId !== null)) {
     addEntry(ledger, {
       reference,
       madeAtMs: nowMs,
@@ -59,6 +61,15 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
     })
   }
   return { isAllowed, reference, standings }
+}
+
+/** A call may be checked first and say at its end what else it took, with one id: its record settles both. */
+function joinCheck({ ledger, settled }: Counters, key: string, charges: readonly Charge[]): boolean {
+  const check = findRequest(ledger, key)
+  if (check === undefined) return false
+  const { epoch, sequence } = check.reference
+  const isOpen = epoch === settled.current.epoch && settled.stateOf(epoch, sequence) === 'open'
+  return isOpen && joinEntry(ledger, check, charges)
 }
 
 interface Looked {

@@ -4,7 +4,7 @@
  * also when it has expired. All are bounded; a check whose entry had to make room is counted all the same, as one that no
  * id links to its record.
  */
-import type { DecisionOrder, DecisionReference, HeldReservation, Reservation } from './limit-store.ts'
+import type { Charge, DecisionOrder, DecisionReference, HeldReservation, Reservation } from './limit-store.ts'
 
 /** Reservations that may be held at once, and of which, after they have expired, the note is kept. */
 export const RESERVATIONS_MAX = 100_000
@@ -14,6 +14,9 @@ export const NOTE_CHARACTERS_MAX = 2_048
 export const REQUEST_HORIZON_MS = 86_400_000
 /** From when it was made: how long a reservation can be settled by its id alone. Longer than any is held. */
 export const NOTE_HORIZON_MS = 2 * 86_400_000
+
+/** Charges of one call that are settled together; what it records beyond them is settled as if it were another call's. */
+export const JOINED_CHARGES_MAX = 64
 
 export interface LedgerEntry {
   readonly reference: DecisionReference
@@ -76,6 +79,26 @@ export function restoreEntry(ledger: Ledger, entry: LedgerEntry): void {
   if (requests.size <= ledger.requestsMax) return
   const oldest = requests.values().next().value
   if (oldest !== undefined) unlist(ledger, oldest)
+}
+
+/** What the call of a check has spent later is settled together with it. False where that is not to be: a reservation's cost is the caller's to tell. */
+export function joinEntry(ledger: Ledger, entry: LedgerEntry, charges: readonly Charge[]): boolean {
+  const { entries, held, expired, requests, changes } = ledger
+  const { reference, requestKey: name, note } = entry
+  if (name === null || note !== null || reference.charges.length + charges.length > JOINED_CHARGES_MAX) return false
+  const key = entryKey(reference)
+  const joined = { ...entry, reference: { ...reference, charges: [...reference.charges, ...charges] } }
+  for (const list of [entries, held, expired]) if (list.has(key)) list.set(key, joined)
+  requests.set(name, joined)
+  changes.set(key, joined)
+  return true
+}
+
+/** The decision with all that its call has spent, as far as its request is still known. */
+export function withJoined({ entries, requests }: Ledger, reference: DecisionReference): DecisionReference {
+  const entry = entries.size === 0 ? undefined : entries.get(entryKey(reference))
+  const isListed = entry !== undefined && entry.requestKey !== null && requests.get(entry.requestKey) === entry
+  return isListed ? entry.reference : reference
 }
 
 export function findRequest(ledger: Ledger, key: string): LedgerEntry | undefined {

@@ -20,6 +20,13 @@ local function findRequest(requestKey)
   return packed and toReference({ cmsgpack.unpack(packed) })
 end
 
+-- The decision with all that its call has spent, as far as its request is still known.
+local function withJoined(reference)
+  local requestKey = call('ZRANGEBYSCORE', REQUEST_ORDER, reference.sequence, reference.sequence)[1]
+  local known = requestKey and findRequest(requestKey)
+  return known and known.epoch == reference.epoch and known or reference
+end
+
 local function isHeld(reference)
   local packed = call('HGET', HELD, reference.sequence)
   return packed and cmsgpack.unpack(packed) == reference.epoch

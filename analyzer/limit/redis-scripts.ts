@@ -18,7 +18,7 @@ import { createHash } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { GATEWAYS_MAX } from './bucket.ts'
 import { STEP_BACK_MS_MAX } from './clock.ts'
-import { NOTE_HORIZON_MS, REQUEST_HORIZON_MS, RESERVATIONS_MAX } from './ledger.ts'
+import { JOINED_CHARGES_MAX, NOTE_HORIZON_MS, REQUEST_HORIZON_MS, RESERVATIONS_MAX } from './ledger.ts'
 import { CHUNK_SEQUENCES, CHUNKS_MAX, EPOCHS_MAX, SETTLE_HORIZON_MS } from './settled-bits.ts'
 
 /** What a decision says of a request. */
@@ -60,6 +60,7 @@ const CONSTANTS = {
   REQUEST_HORIZON_MS,
   NOTE_HORIZON_MS,
   RESERVATIONS_MAX,
+  JOINED_CHARGES_MAX,
   CHUNK_SEQUENCES,
   CHUNKS_MAX,
   EPOCHS_MAX,

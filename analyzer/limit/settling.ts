@@ -2,7 +2,16 @@
 import { furtherOf, shareOf, spendLinked, spendUnlinked } from './bucket.ts'
 import { addPending, type Counters, positionKey, touch } from './counters.ts'
 import { drainOn, floor, isDraining } from './draining.ts'
-import { findRequest, findReservation, isHeld, removeEntry, requestKey, takeExpired, unhold } from './ledger.ts'
+import {
+  findRequest,
+  findReservation,
+  isHeld,
+  removeEntry,
+  requestKey,
+  takeExpired,
+  unhold,
+  withJoined,
+} from './ledger.ts'
 import type {
   Charge,
   DecisionReference,
@@ -120,7 +129,8 @@ export function isOpen({ windows, bucketsMax }: Counters, spend: Spend, nowMs: n
 }
 
 function applyRecord(counters: Counters, effect: RecordEffect, batch: RecordBatch, nowMs: number): keyof RecordCounts {
-  const reference = effect.reference ?? findByRequest(counters, effect)
+  const { ledger } = counters
+  const reference = effect.reference === null ? findByRequest(counters, effect) : withJoined(ledger, effect.reference)
   if (reference === null) {
     spendRecord(counters, effect, 'unlinked', nowMs)
     return 'unlinked'

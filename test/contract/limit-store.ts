@@ -267,6 +267,32 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         expect(await used()).toBe(12)
       })
 
+      test('replace all that their call has spent, when it was checked and at its end', async () => {
+        const requests = { series: 'requests' }
+        const called = async (requestId: string) => {
+          const reference = await spent([claim(requests)], { requestId })
+          for (const cost of [20, 30]) await spent([claim({ cost })], { verb: 'record', requestId })
+          return reference
+        }
+        await called('r1')
+        const reference = await called('r2')
+        expect(await used()).toBe(100)
+        await restart()
+        const spends = [spend(1, requests), spend(48)]
+        await apply([effect(0, { requestId: 'r1', spends }), effect(0, { reference, spends })])
+        expect(await used(requests)).toBe(2)
+        expect(await used()).toBe(96)
+      })
+
+      test('end what the check of their call holds, also when the call has spent more since', async () => {
+        const held = { series: 'held', isHeld: true }
+        await spent([claim(held)], { requestId: 'r1', expiresAtMs: nowMs + 60_000 })
+        await spent([claim({ cost: 20 })], { verb: 'record', requestId: 'r1' })
+        await apply([effect(30, { requestId: 'r1' })])
+        expect(await standing(held)).toMatchObject({ reserved: 0 })
+        expect(await used()).toBe(30)
+      })
+
       test('of one decision spend once', async () => {
         const reference = await spent([claim({ cost: 50 })])
         await apply([effect(80, { reference })])
