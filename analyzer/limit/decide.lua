@@ -73,6 +73,23 @@ local function standingAt(number, subject, cost)
   return used, reserved, fits, fitsAtMs, isThere
 end
 
+-- Takes out of the slots what the gateway has spent in them, the latest first.
+local function giveBack(place, subject, amount, gateway, slots)
+  local everyMs, lengthMs, sinceMs = unpack(slots)
+  for startMs = startAt(nowMs, everyMs), math.max(startAt(nowMs - lengthMs, everyMs), sinceMs), -everyMs do
+    local entry = find(placeAt(place, startMs), subject)
+    local values = entry and entry.values or {}
+    for share = SHARES, #values, SHARE_FIELDS do
+      local given = values[share + GATEWAY] == gateway and math.min(amount, values[share + PENDING]) or 0
+      if given > 0 then
+        values[share + PENDING] = values[share + PENDING] - given
+        amount = amount - given
+        touch(entry)
+      end
+    end
+  end
+end
+
 -- Takes the claim, and says so in its standing, which begins after `standing`. Answers window, bucket and share.
 local function take(number, subject, cost, isHeld, gateway, standing, expiresAtMs)
   local kind, ofPlace = kinds[number], found[number]
@@ -82,6 +99,8 @@ local function take(number, subject, cost, isHeld, gateway, standing, expiresAtM
   local usedBefore = kind[7] and usedOf(values)
   if isHeld then
     values[RESERVED] = values[RESERVED] + cost
+  elseif cost < 0 and kind[7] then
+    giveBack(kind[1], subject, -cost, gateway, kind[7])
   else
     local pending = values[share + PENDING] + cost
     values[share + PENDING] = pending > 0 and pending or 0
@@ -90,7 +109,7 @@ local function take(number, subject, cost, isHeld, gateway, standing, expiresAtM
   touch(entry)
   -- Elsewhere a window that ends takes along what is held in it.
   if isHeld and kind[8] then keepUntil(entry, expiresAtMs) end
-  if usedBefore then
+  if usedBefore and cost >= 0 then
     -- The other slots are as they were.
     answer[standing + 1] = answer[standing + 1] + (usedOf(values) - usedBefore)
     if isHeld then answer[standing + 2] = answer[standing + 2] + cost end

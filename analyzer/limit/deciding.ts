@@ -1,5 +1,5 @@
 /** Decisions of a limit store in memory. */
-import { shareIndex, usedOf } from './bucket.ts'
+import { nextOf, type Share, shareIndex, usedOf } from './bucket.ts'
 import { addPending, type Counters, keepUntil, touch } from './counters.ts'
 import { floor } from './draining.ts'
 import { addEntry, findRequest, joinEntry, RESERVATIONS_MAX, requestKey } from './ledger.ts'
@@ -63,6 +63,22 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
   return { isAllowed, reference, standings }
 }
 
+/** Takes out of the slots what the gateway has spent in them, the latest first: most calls end soon after their check. */
+function giveBack(counters: Counters, { series, subject, slots, cost }: Claim, gateway: string, nowMs: number): void {
+  let left = -cost
+  for (const bucket of counters.windows.ofSubject(series, subject).toReversed()) {
+    const { startMs, endMs } = bucket.window
+    if (endMs <= nowMs || startMs > nowMs || startMs < (slots?.sinceMs ?? 0)) continue
+    for (let share: Share | null = bucket; share !== null; share = nextOf(share)) {
+      if (share.gateway !== gateway) continue
+      const given = Math.min(left, share.pending)
+      share.pending -= given
+      left -= given
+      if (given > 0) touch(counters, bucket)
+    }
+  }
+}
+
 /** A call may be checked first and say at its end what else it took, with one id: its record settles both. */
 function joinCheck({ ledger, settled }: Counters, key: string, charges: readonly Charge[]): boolean {
   const check = findRequest(ledger, key)
@@ -99,10 +115,11 @@ function chargeAll(
       bucket.reserved += claim.cost
       // Elsewhere a window that ends takes along what is held in it.
       if (claim.drain !== null) keepUntil(counters, bucket.window, expiresAtMs ?? nowMs)
-    } else addPending(bucket, share, claim.cost)
+    } else if (claim.cost < 0 && claim.slots !== null) giveBack(counters, claim, gateway, nowMs)
+    else addPending(bucket, share, claim.cost)
     floor(bucket)
     touch(counters, bucket)
-    if (claim.slots === null) {
+    if (claim.slots === null || claim.cost < 0) {
       const { used, reserved } = standingOf(windows, claim, bucket, nowMs)
       standing.used = used
       standing.reserved = reserved

@@ -129,6 +129,22 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         await fitsExactlyAt(sliding({ cost: 3 }), slotAt(nowMs).endMs)
       })
 
+      test('take a refund out of the slots in which it was spent, the latest first, and no more than that', async () => {
+        await spent(sliding({ cost: 3 }))
+        nowMs += SLOT_MS
+        await spent(sliding({ cost: 4 }))
+        await spent(sliding({ cost: 2 }), { gateway: 'nginx' })
+        nowMs += SLOT_MS
+        const giveBack = (cost: number) => ask(sliding({ cost: -cost }), { verb: 'record' })
+        expect(await giveBack(5)).toMatchObject({ used: 4 })
+        await restart()
+        expect(await look(sliding({ cost: 7 }))).toMatchObject({ used: 4, fits: false })
+        await giveBack(100)
+        expect((await look(sliding())).used).toBe(2)
+        await spent(sliding({ cost: 8 }))
+        expect((await look(sliding())).used).toBe(10)
+      })
+
       test('forget what was used before a reset, to the unit', async () => {
         await spent(sliding({ cost: 3 }))
         nowMs += SLOT_MS

@@ -235,6 +235,7 @@ async function standings(store: LimitStore, starts: readonly number[] = STARTS_M
 const SLIDING = { everyMs: 1_000, lengthMs: 4_000 }
 const RATE = { periodMs: 700, keptMs: 5_000 }
 const units = fc.oneof(fc.nat({ max: 9 }), fc.double({ min: 0, max: 9, noNaN: true }))
+const refund = fc.nat({ max: 9 }).map(given => -given)
 const rollingSubject = fc.constantFrom('a', 'b')
 const sinceMs = mostly(
   0,
@@ -245,7 +246,7 @@ const slidingClaim = fc.record({
   ...{
     subject: rollingSubject,
     limit: units,
-    cost: units,
+    cost: fc.oneof(units, units, refund),
     isEnforced: fc.boolean(),
     isDeniedWhenAway: fc.constant(false),
   },
