@@ -1,8 +1,8 @@
 /**
  * Compares, now and then, what the settler applied with what the store holds, up to the same positions of the log, and
- * corrects the difference. A window is compared whole the first time in each life of the limiter, which is also how a
- * quota that is new or covers other calls than before, or a limit store that was lost, learns what was used; later on
- * only what came since. The store may be away for as long as it likes: the limiter decides with what it has.
+ * corrects the difference. A window is compared whole the first time in each life of the limiter and of the calls that its
+ * quota covers, which is also how a quota that is new, or a limit store that was lost, learns what was used; later on only
+ * what came since. The store may be away for as long as it likes: the limiter decides with what it has.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
@@ -63,7 +63,7 @@ export interface Reconciler {
 /** Begins with a comparison at once. */
 export function startReconciler(deps: ReconcilerDeps): Reconciler {
   const { logger, store } = deps
-  const lastTurns = new Map<string, number>()
+  const lastTurns = new Map<string, Turn>()
   const stopping = new AbortController()
   let comparedAtMs: number | null = null
   let skipped: string | null = null
@@ -107,7 +107,7 @@ export function startReconciler(deps: ReconcilerDeps): Reconciler {
 
 async function compare(
   deps: ReconcilerDeps,
-  lastTurns: Map<string, number>,
+  lastTurns: Map<string, Turn>,
   turn: number,
   signal: AbortSignal,
 ): Promise<(Corrections & { windows: number }) | string> {
@@ -124,11 +124,11 @@ async function compare(
   const cut = ofLiving(comparison.cut, partitions)
   const truths: WindowTruth[] = []
   for (const one of chosen) {
-    const isFirst = !lastTurns.has(one.quota.series)
+    const isFirst = !isKnown(one.quota, lastTurns)
     truths.push(...(await truthsOf({ ...one, cut, isFirst, recorded, nowMs })))
   }
   const corrections = await store.correct(comparison.id, truths)
-  for (const { quota } of chosen) lastTurns.set(quota.series, turn)
+  for (const { quota } of chosen) lastTurns.set(quota.series, { turn, covered: coveredBy(quota) })
   return { ...corrections, windows: truths.length }
 }
 
@@ -212,16 +212,29 @@ function slotsToCompare(
   return [...byPositions.values()].map(windows => ({ quota, windows, coveredMs: slotMs }))
 }
 
+/** When a series was compared last, and what its quota covered then. */
+interface Turn {
+  readonly turn: number
+  readonly covered: string
+}
+
+/** Equal for quotas of one series that the same call records spend, and in the same shares. */
+const coveredBy = (quota: Quota): string => JSON.stringify([matchSql(quota), quota.counts])
+
+/** False for a quota that was never compared, or has been changed to cover other calls since. */
+const isKnown = (quota: Quota, lastTurns: ReadonlyMap<string, Turn>): boolean =>
+  lastTurns.get(quota.series)?.covered === coveredBy(quota)
+
 /** The quota that waited longest comes first. Not the window: one that is always new would be the first every time. */
-function inTurn(wanted: readonly Wanted[], lastTurns: ReadonlyMap<string, number>): Wanted[] {
-  const turnOf = ({ quota }: Wanted) => lastTurns.get(quota.series) ?? 0
+function inTurn(wanted: readonly Wanted[], lastTurns: ReadonlyMap<string, Turn>): Wanted[] {
+  const turnOf = ({ quota }: Wanted) => lastTurns.get(quota.series)?.turn ?? 0
   return wanted.toSorted((one, other) => turnOf(one) - turnOf(other))
 }
 
 async function truthsOf(
   question: Wanted & {
     cut: readonly AppliedPosition[]
-    /** This life of the limiter has not compared the quota yet. */
+    /** This life of the limiter has not compared the quota yet, or not since it covers these calls. */
     isFirst: boolean
     recorded: RecordedCalls
     nowMs: number

@@ -265,6 +265,26 @@ test('a quota that covers other calls since the restart is compared whole again'
   expect(await used(second.store, wide, ['web'])).toBe(12)
 })
 
+test('so is a quota that is changed to cover other calls in the middle of a window', async () => {
+  const covering = (match: Record<string, string>) => quota({ name: 'q', window, match })
+  let one = covering({ model: 'gpt-5' })
+  const counting = await openCounting('limits', undefined, [one])
+  closing.push(counting.close)
+  await appendCalls(log, [callRecord({ model: 'gpt-5', totalTokens: 5 }), callRecord({ model: 'o3', totalTokens: 7 })])
+  await isStored(counting.settler)
+  const reconciler = startReconciler({ ...counting.deps, policy: () => createPolicy([one]) })
+  closing.push(() => reconciler.close())
+  for (const [match, amount] of [
+    [{ model: 'gpt-5' }, 5],
+    [{}, 12],
+    [{ model: 'o3' }, 7],
+  ] as const) {
+    one = covering(match)
+    await reconciler.reconcile()
+    expect(await used(counting.store, one, ['web'])).toBe(amount)
+  }
+})
+
 test('what was stored from a log that is gone and was never applied is added', async () => {
   const first = await openCounting('limits', undefined, [both])
   await appendCalls(log, [callRecord({ totalTokens: 5 })])
