@@ -23,7 +23,8 @@ export interface LearnAsk {
 /** What should be known from now on, and why; `null` when that is the same. */
 export function learnedChange(ask: LearnAsk): { value: Omit<Learned, 'quota' | 'subject'>; reason: string } | null {
   const { said, known, used, nowMs, windowStartMs, windowEndMs, isResetting } = ask
-  const limit = said.limit === null ? (known?.limit ?? null) : Math.floor(said.limit)
+  // Some say 0 where they do not know. Believed, it would let no call pass that could hear of another limit.
+  const limit = said.limit === null || said.limit < 1 ? (known?.limit ?? null) : Math.floor(said.limit)
   const deniedUntilMs = endOf(said.deniedUntilMs, nowMs)
   const isOfWindow = isResetting && said.asOfMs >= windowStartMs
   const missing = isOfWindow && limit !== null && said.remaining !== null ? limit - said.remaining - used : 0

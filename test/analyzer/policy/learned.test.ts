@@ -19,6 +19,12 @@ describe('what a provider says', () => {
     expect(learnedChange({ ...ask, known, said: { ...said, limit: null, remaining: null } })).toBeNull()
   })
 
+  test('is no limit of 0, after which no call could hear of another one', () => {
+    const nothing = { ...said, limit: 0, remaining: 0 }
+    expect(learnedChange({ ...ask, said: nothing })).toBeNull()
+    expect(learnedChange({ ...ask, said: nothing, known })?.value).toMatchObject({ limit: 1_000, elsewhere: 700 })
+  })
+
   test('tells what was used elsewhere, where that is more than calls that are under way', () => {
     expect(learnedChange({ ...ask, known, used: 270 })).toBeNull()
     const found = learnedChange({ ...ask, known, used: 100 })
