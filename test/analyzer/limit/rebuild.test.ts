@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { claimOf } from '../../../analyzer/limit/claiming.ts'
 import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
 import { startDecisionSumming } from '../../../analyzer/limit/decision-summing.ts'
 import { noDimensions } from '../../../analyzer/limit/http.ts'
@@ -12,10 +13,12 @@ import { startRebuilder } from '../../../analyzer/limit/rebuild.ts'
 import { startReconciler } from '../../../analyzer/limit/reconcile.ts'
 import { type Settler, startSettler } from '../../../analyzer/limit/settler.ts'
 import { createPolicy } from '../../../analyzer/policy/policy.ts'
+import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { readDecisions } from '../../../analyzer/usage/decisions.ts'
 import { isRecordedUpTo, type RecordedQuery, readRecorded, recordedSinceMs } from '../../../analyzer/usage/recorded.ts'
 import type { CallLog } from '../../../collector/log/call-log.ts'
 import { createWriter, type Writer } from '../../../collector/store/writer.ts'
+import { request } from '../../contract/limit-store.ts'
 import { whatIsMissing } from '../../servers/missing.ts'
 import { type RedisServer, redisChecks, startRedis } from '../../servers/redis.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
@@ -35,6 +38,40 @@ const QUOTAS = [
   quota({ name: 'records', window, counts: 'records' }),
 ].map(one => ({ ...one, limit: 1e9 }))
 const ESTIMATE = 100
+
+test('of a window that is shorter than a minute nothing is said by the sums of minutes', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  const nowMs = Date.UTC(2026, 10, 21, 12) + 5_000
+  const options = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
+  const store = await openLimitStore(options, { dir, log: silent, now: () => nowMs })
+  const fields = { unit: 'requests', counts: 'checks' }
+  const quotas = [
+    { kind: 'fixed', everySeconds: 10 },
+    { kind: 'sliding', everySeconds: 10 },
+    { kind: 'fixed', everySeconds: 60 },
+  ].map((one, index) => quota({ ...fields, name: `q${index}`, window: one }))
+  const rebuilder = startRebuilder({
+    store,
+    policy: () => createPolicy(quotas),
+    recorded: { costs: async () => [] },
+    readDecisions: async ({ quota: name }, handle) =>
+      handle({
+        ...{ quota: name ?? '', subject: '{"consumer":"web"}', unit: 'requests' },
+        ...{ middleMs: nowMs, allowed: 60, spent: 60, deniedCost: 0 },
+      }),
+    handOn: async () => undefined,
+    logger: silent,
+  })
+  const used = async (one: Quota) => {
+    const allowance = { limit: 1e9, forgiven: 0, sinceMs: 0, deniedUntilMs: null }
+    const asking = claimOf(one, 'web', { cost: 0, allowance, nowMs })
+    return (await store.decide(request([asking], { isDryRun: true }))).standings[0]?.used
+  }
+  await expect.poll(() => Promise.all(quotas.map(used)), WAIT).toEqual([0, 0, 60])
+  await rebuilder.close()
+  await store.close()
+  await rm(dir, { recursive: true, force: true })
+})
 
 describe.skipIf(missing !== null)('counters that Redis has lost', () => {
   let server: RedisServer
