@@ -4,7 +4,7 @@ import type { Quota } from '../policy/quota.ts'
 import { isResetting } from '../usage/window.ts'
 import type { Claim, Standing, StoreDecision } from './limit-store.ts'
 import type { Decision, Prepared, QuotaStanding } from './limiter.ts'
-import { fitsAt, heldUntil } from './waiting.ts'
+import { fitsAt, SWEEP_MS } from './waiting.ts'
 
 /** How long a caller should wait for a limit store that is away. */
 export const AWAY_RETRY_MS = 1_000
@@ -26,7 +26,7 @@ export function toDecision(
     const standing = standings[index]
     const allowance = allowances[index]
     if (quota === undefined || claim === undefined || standing === undefined || allowance === undefined) continue
-    const answer = toQuotaStanding(quota, { claim, standing, allowance, quotas, nowMs })
+    const answer = toQuotaStanding(quota, { claim, standing, allowance, nowMs })
     answers.push(answer)
     if (!claim.isEnforced) continue
     if (isAllowed) {
@@ -40,7 +40,7 @@ export function toDecision(
     if (standing.fits) continue
     violated.push(quota.name)
     // What never fits binds more than what fits again late.
-    const judged = { claim, standing, allowance, quotas, policy, resetAtMs: answer.resetAtMs, nowMs }
+    const judged = { claim, standing, allowance, policy, resetAtMs: answer.resetAtMs, nowMs }
     const fitsAtMs = isApproximate && claim.isDeniedWhenAway ? nowMs + AWAY_RETRY_MS : fitsAt(quota, judged)
     if (fitsAtMs <= retryAtMs) continue
     retryAtMs = fitsAtMs
@@ -65,8 +65,6 @@ interface Judged {
   readonly claim: Claim
   readonly standing: Standing
   readonly allowance: Allowance
-  /** All that concern the call. */
-  readonly quotas: readonly Quota[]
   readonly nowMs: number
 }
 
@@ -101,7 +99,7 @@ function isExact({ unit, counts, enforcement }: Quota, reserved: number): boolea
 }
 
 /** When all that is used now counts no more. */
-function resetAt({ window }: Quota, { claim, standing, allowance, quotas, nowMs }: Judged): number {
+function resetAt({ window, reservation }: Quota, { claim, standing, allowance, nowMs }: Judged): number {
   switch (window.kind) {
     case 'fixed':
     case 'calendar':
@@ -110,6 +108,6 @@ function resetAt({ window }: Quota, { claim, standing, allowance, quotas, nowMs 
     case 'rate':
       return allowance.limit ? nowMs + Math.ceil((standing.used * window.periodMs) / allowance.limit) : nowMs
     case 'held':
-      return heldUntil(quotas, nowMs)
+      return nowMs + reservation.ttlSeconds * 1000 + SWEEP_MS
   }
 }

@@ -6,25 +6,16 @@ import { fitsLimit } from './bucket.ts'
 import type { Claim, Standing } from './limit-store.ts'
 
 /** What has expired is given back by the next sweep. */
-const SWEEP_MS = 1_000
+export const SWEEP_MS = 1_000
 
 interface Judged {
   readonly claim: Claim
   readonly standing: Standing
   readonly allowance: Allowance
-  /** All that concern the call. */
-  readonly quotas: readonly Quota[]
   readonly policy: Policy
   /** When all that is used now counts no more. */
   readonly resetAtMs: number
   readonly nowMs: number
-}
-
-/** When the last of such calls is held no more, unless it asked for longer: each is held for as long as one of its quotas says. */
-export function heldUntil(quotas: readonly Quota[], nowMs: number): number {
-  let ttlSeconds = 0
-  for (const { reservation } of quotas) ttlSeconds = Math.max(ttlSeconds, reservation.ttlSeconds)
-  return nowMs + ttlSeconds * 1000 + SWEEP_MS
 }
 
 /** Unix milliseconds; `Infinity` for never. */
@@ -43,8 +34,8 @@ export function fitsAt(quota: Quota, judged: Judged): number {
 }
 
 /** As long as the limit stays what it is. */
-function fitsUnderLimitAt({ window }: Quota, judged: Judged): number {
-  const { claim, standing, allowance, quotas, resetAtMs, nowMs } = judged
+function fitsUnderLimitAt({ window, reservation }: Quota, judged: Judged): number {
+  const { claim, standing, allowance, resetAtMs, nowMs } = judged
   const limit = allowance.limit ?? claim.limit
   const largest = window.kind === 'rate' ? claim.limit : limit
   if (limit === 0 || claim.cost > largest) return Number.POSITIVE_INFINITY
@@ -57,7 +48,7 @@ function fitsUnderLimitAt({ window }: Quota, judged: Judged): number {
       return standing.fitsAtMs ?? Number.POSITIVE_INFINITY
     case 'rate':
       // Null: what is held is in the way, and by then it is held no more.
-      return standing.fitsAtMs ?? Math.max(resetAtMs, heldUntil(quotas, nowMs))
+      return standing.fitsAtMs ?? Math.max(resetAtMs, nowMs + reservation.ttlSeconds * 1000 + SWEEP_MS)
   }
 }
 
@@ -70,14 +61,14 @@ function fitsBeside({ window }: Quota, { claim, standing, allowance }: Judged, l
 
 /** When nothing of what is taken now counts any more; `Infinity` for a cost that does not fit then either. */
 function fitsAloneAt(
-  { window }: Quota,
-  { claim, standing, quotas, resetAtMs, nowMs }: Judged,
+  { window, reservation }: Quota,
+  { claim, standing, resetAtMs, nowMs }: Judged,
   { limit, least }: { limit: number; least: number },
 ): number {
   const largest = window.kind === 'rate' ? (window.burst ?? limit) : limit
   if (limit === 0 || claim.cost > largest) return Number.POSITIVE_INFINITY
   if (window.kind !== 'rate') return resetAtMs
   if (least === 0) return Number.POSITIVE_INFINITY
-  const drainedAtMs = nowMs + Math.ceil((standing.used * window.periodMs) / least)
-  return standing.reserved > 0 ? Math.max(heldUntil(quotas, nowMs), drainedAtMs) : drainedAtMs
+  const heldMs = standing.reserved > 0 ? reservation.ttlSeconds * 1000 + SWEEP_MS : 0
+  return nowMs + Math.max(heldMs, Math.ceil((standing.used * window.periodMs) / least))
 }

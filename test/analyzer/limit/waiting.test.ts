@@ -60,18 +60,6 @@ describe('the wait that a denial tells is true, though a grant ends meanwhile, i
   }
 })
 
-test('calls under way are waited for as long as any of their quotas holds them', async () => {
-  const calls = { name: 'calls', per: ['consumer'], unit: 'concurrent_requests', limit: 1, window: undefined }
-  const long = { name: 'long', per: ['consumer'], reservation: { ttlSeconds: 600 } }
-  opened = await openReserving([testQuota(calls), testQuota(long)])
-  expect((await opened.post('/v1/reservations', who)).body).toMatchObject({ allowed: true })
-  const { allowed, retryAfterMs } = (await opened.post('/v1/reservations', who)).body
-  expect([allowed, retryAfterMs]).toEqual([false, 601_000])
-  opened.clock.nowMs += retryAfterMs
-  const isAllowed = async () => (await opened.get('/v1/explain?tenant=acme&consumer=web')).body.allowed
-  await expect.poll(isAllowed, { timeout: 30_000 }).toBe(true)
-})
-
 describe('after a refusal of the provider the wait is as long as it said, and longer where', () => {
   const open = async (kind: Kind, untilMs: number, used: number) => {
     const options = { name: 'tokens', per: ['consumer', 'providerKey'], unit: 'total_tokens', limit: 'upstream' }
