@@ -69,7 +69,7 @@ export async function measureLoad(options: {
   }
 }
 
-/** An odd number. */
+/** An odd number, as every number of rounds. */
 export const ROUNDS = 5
 
 /**
@@ -79,12 +79,13 @@ export const ROUNDS = 5
 export async function mediansInTurns(
   loads: readonly (() => Promise<Load>)[],
   by: 'cpuMicros' | 'p99Ms',
+  roundCount = ROUNDS,
 ): Promise<Load[]> {
   const rounds = loads.map((): Load[] => [])
-  for (let round = 0; round < ROUNDS; round += 1) {
+  for (let round = 0; round < roundCount; round += 1) {
     for (const [index, load] of loads.entries()) rounds[index]?.push(await load())
   }
-  return rounds.flatMap(ofLoad => ofLoad.toSorted((a, b) => a[by] - b[by])[Math.floor(ROUNDS / 2)] ?? [])
+  return rounds.flatMap(ofLoad => ofLoad.toSorted((a, b) => a[by] - b[by])[Math.floor(roundCount / 2)] ?? [])
 }
 
 /** Waits, not for ever, until the processes have nothing to do: what comes of many new subjects takes them seconds. */
