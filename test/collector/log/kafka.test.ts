@@ -159,10 +159,12 @@ describeWith(kafkaChecks, 'one broker', () => {
     const handled = () =>
       readers.flatMap(reader => reader.batches.flatMap(batch => batch.entries.map(each => each.value)))
     await vi.waitFor(() => expect(handled()).toHaveLength(4_000), waiting)
+    const held = () => readers.map(reader => reader.held().map(partition => partition.partition))
+    // While partitions are shared out anew, nobody holds any.
+    await vi.waitFor(() => expect(held().map(partitions => partitions.length)).toEqual([2, 2]), waiting)
+    expect(new Set(held().flat()).size).toBe(4)
+    expect(handled()).toHaveLength(4_000)
     expect(new Set(handled()).size).toBe(4_000)
-    const held = readers.map(reader => reader.held().map(partition => partition.partition))
-    expect(held.map(partitions => partitions.length)).toEqual([2, 2])
-    expect(new Set(held.flat()).size).toBe(4)
     await Promise.all([one.log.close(), two.log.close()])
   })
 
