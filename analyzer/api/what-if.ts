@@ -5,6 +5,7 @@ import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
 import type { Routes } from '../../collector/principal.ts'
 import { limitBeforeGrowth, toGrown } from '../forecast/growth.ts'
+import { UNSAID_LIMIT } from '../forecast/passing.ts'
 import { parseQuota, QuotaError } from '../policy/quota.ts'
 import { type AllowedOf, allowedBy, underLimit, withLimits } from '../tick/allowed.ts'
 import { type FollowedQuota, isFollowed } from '../tick/followed-quota.ts'
@@ -99,7 +100,7 @@ function grownBy(
 ): SubjectForecast {
   const { used, limit, limitChanges } = plain
   // Of a limit that nobody has said nothing is left, whatever is used.
-  if (limit === null) return { ...toGrown(plain, { used, limit: Number.MAX_SAFE_INTEGER, growth }), headroom: null }
+  if (limit === null) return { ...toGrown(plain, { used, limit: UNSAID_LIMIT, growth }), headroom: null }
   const under = withLimits(allowedOf, each => limitBeforeGrowth({ used, limit: each, growth }))
   const limitAtReset = limitChanges.at(-1)?.limit ?? limit
   return { ...toGrown(forecastUnder(under), { used, limit, limitAtReset, growth }), limit, limitChanges }

@@ -1,5 +1,5 @@
 /** A forecast of demand that is to grow, from the forecast of demand as it is. */
-import type { Forecast, Quantiles } from './forecaster.ts'
+import { type Forecast, headroomOf, type Quantiles } from './forecaster.ts'
 
 export interface Grown {
   used: number
@@ -30,7 +30,7 @@ export function toGrown<T extends Forecast>(forecast: T, grown: Grown): T {
   return {
     ...forecast,
     usageAtReset: usage,
-    headroom: usage && { p10: limitAtReset - usage.p90, p50: limitAtReset - usage.p50, p90: limitAtReset - usage.p10 },
+    headroom: usage && headroomOf(usage, limitAtReset),
     burnRate: burnRate && (burnRate * growth * limitBeforeGrowth(grown)) / limit,
   }
 }

@@ -4,7 +4,7 @@ import type { Quota } from '../policy/quota.ts'
 import { isResetting } from '../usage/window.ts'
 import type { Claim, Standing, StoreDecision } from './limit-store.ts'
 import type { Decision, Prepared, QuotaStanding } from './limiter.ts'
-import { fitsAt, SWEEP_MS } from './waiting.ts'
+import { fitsAt, heldMsMax } from './waiting.ts'
 
 /** How long a caller should wait for a limit store that is away. */
 export const AWAY_RETRY_MS = 1_000
@@ -99,7 +99,8 @@ function isExact({ unit, counts, enforcement }: Quota, reserved: number): boolea
 }
 
 /** When all that is used now counts no more. */
-function resetAt({ window, reservation }: Quota, { claim, standing, allowance, nowMs }: Judged): number {
+function resetAt(quota: Quota, { claim, standing, allowance, nowMs }: Judged): number {
+  const { window } = quota
   switch (window.kind) {
     case 'fixed':
     case 'calendar':
@@ -108,6 +109,6 @@ function resetAt({ window, reservation }: Quota, { claim, standing, allowance, n
     case 'rate':
       return allowance.limit ? nowMs + Math.ceil((standing.used * window.periodMs) / allowance.limit) : nowMs
     case 'held':
-      return nowMs + reservation.ttlSeconds * 1000 + SWEEP_MS
+      return nowMs + heldMsMax(quota)
   }
 }

@@ -88,7 +88,7 @@ function drainOf(window: RateWindow, { limit, sinceMs }: Allowance): Drain {
 }
 
 /** A limit of 0 denies, whatever the burst. */
-const burstOf = ({ burst }: RateWindow, limit: number): number => (limit === 0 ? 0 : (burst ?? limit))
+export const burstOf = ({ burst }: RateWindow, limit: number): number => (limit === 0 ? 0 : (burst ?? limit))
 
 /** What the cost has to fit into: a pace slows down and refuses no call for good, so that a large one passes alone. */
 export const roomFor = ({ paceOf }: Quota, limit: number, cost: number): number =>

@@ -150,8 +150,7 @@ local function join(requestKey, charges)
   local made = check[2]
   if check[1] ~= epoch or call('HEXISTS', NOTES, made) == 1 then return false end
   if #check - 5 + #charges > JOINED_CHARGES_MAX * 5 then return false end
-  local chunk = string.format('%016.0f:%012.0f', epoch, math.floor(made / CHUNK_SEQUENCES))
-  if call('BITFIELD', BITS .. chunk, 'GET', 'u2', '#' .. made % CHUNK_SEQUENCES)[1] ~= 0 then return false end
+  if bitsOf(epoch, made) ~= 0 then return false end
   for _, field in ipairs(charges) do check[#check + 1] = field end
   call('HSET', REQUESTS, requestKey, cmsgpack.pack(unpack(check)))
   return true

@@ -34,6 +34,7 @@ export function addDecision(sum: OpenSum, cost: number, hasDenied: boolean): voi
   }
 }
 
+/** True when no decision was added. */
 export const isEmpty = ({ allowed, denied }: OpenSum): boolean => allowed + denied === 0
 
 /** What the sum was; it is empty afterwards. */

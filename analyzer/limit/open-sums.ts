@@ -27,6 +27,7 @@ export interface OpenSums {
   takeClosed(): OpenSum[]
 }
 
+/** At most `BUCKETS_MAX` of them, if whoever asks heeds `isFull`. */
 export function createOpenSums(): OpenSums {
   const sums = new Map<Quota, Map<string, OpenSum>>()
   let sumCount = 0

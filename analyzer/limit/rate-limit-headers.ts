@@ -1,7 +1,7 @@
 /** What HTTP says of quotas: `RateLimit` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers-11), `Retry-After`. */
 import type { Quota } from '../policy/quota.ts'
 import type { QuotaUnit } from '../usage/units.ts'
-import { type WindowSpec, windowAt } from '../usage/window.ts'
+import { lengthAt } from '../usage/window.ts'
 import type { Decision } from './limiter.ts'
 
 /** Greatest integer of a structured field (RFC 9651). */
@@ -31,29 +31,12 @@ export function rateLimitHeaders(decision: Decision, quotas: ReadonlyMap<string,
     if (limit === null || remaining === null) continue
     limits.push(`${item(name)};r=${integer(remaining)};t=${seconds(resetAtMs - decision.nowMs)}`)
     const quotaUnit = item(REGISTERED_UNITS[unit] ?? unit)
-    const lengthMs = lengthOf(quota.window, decision.nowMs)
-    const window = lengthMs === null ? '' : `;w=${seconds(lengthMs)}`
+    // What is counted while it is under way has no period.
+    const window = quota.window.kind === 'held' ? '' : `;w=${seconds(lengthAt(quota.window, decision.nowMs))}`
     policies.push(`${item(name)};q=${integer(limit)}${window};qu=${quotaUnit}`)
   }
   if (limits.length === 0) return {}
   return { ratelimit: limits.join(', '), 'ratelimit-policy': policies.join(', ') }
-}
-
-/** The period in which the limit may be used; null for what is counted while it is under way. */
-function lengthOf(window: WindowSpec, nowMs: number): number | null {
-  switch (window.kind) {
-    case 'fixed':
-    case 'calendar': {
-      const { startMs, endMs } = windowAt(window, nowMs)
-      return endMs - startMs
-    }
-    case 'sliding':
-      return window.lengthMs
-    case 'rate':
-      return window.periodMs
-    case 'held':
-      return null
-  }
 }
 
 /** Whole seconds, never too early; null when waiting does not help. */

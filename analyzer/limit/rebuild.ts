@@ -11,7 +11,7 @@ import { DIMENSION_COLUMNS, matchSql, type Quota } from '../policy/quota.ts'
 import { subjectKey } from '../policy/subject.ts'
 import type { DecisionSums, DecisionsAsk } from '../usage/decisions.ts'
 import type { Unit } from '../usage/units.ts'
-import { bucketAt, isResetting, type ResettingWindow, type SlidingWindow } from '../usage/window.ts'
+import { bucketAt, isResetting, lengthAt, type ResettingWindow, type SlidingWindow } from '../usage/window.ts'
 import type { LimitStore, Spend } from './limit-store.ts'
 import type { RecordedCalls } from './reconcile.ts'
 
@@ -101,7 +101,7 @@ async function floorsOf(quota: Quota, deps: RebuilderDeps, nowMs: number): Promi
   if (unit === 'concurrent_requests' || counts === 'records') return []
   if (!isResetting(window) && window.kind !== 'sliding') return []
   // What of a minute's sum was asked in it, nobody knows.
-  if (lengthMsOf(window, nowMs) < MINUTE_MS) return []
+  if (lengthAt(window, nowMs) < MINUTE_MS) return []
   const asked = await checksOf(quota, window, deps, nowMs)
   const recorded = counts === 'checks' ? null : await recordsOf(quota, unit, window, deps, nowMs)
   return [...asked].flatMap(([key, { subject, startMs, allowed, spent }]) => {
@@ -123,12 +123,6 @@ const keyAt = (startMs: number, subject: string) => `${startMs} ${subject}`
 /** The begin of the oldest bucket that counts now. */
 const firstStartMs = (window: CountedWindow, nowMs: number) =>
   bucketAt(window, window.kind === 'sliding' ? nowMs - window.lengthMs : nowMs).startMs
-
-function lengthMsOf(window: CountedWindow, nowMs: number): number {
-  if (window.kind === 'sliding') return window.lengthMs
-  const { startMs, endMs } = bucketAt(window, nowMs)
-  return endMs - startMs
-}
 
 async function checksOf(quota: Quota, window: CountedWindow, { readDecisions }: RebuilderDeps, nowMs: number) {
   const found = new Map<string, Checks>()

@@ -20,9 +20,13 @@ local function findRequest(requestKey)
   return packed and toReference({ cmsgpack.unpack(packed) })
 end
 
+local function requestKeyOf(reference)
+  return call('ZRANGEBYSCORE', REQUEST_ORDER, reference.sequence, reference.sequence)[1]
+end
+
 -- The decision with all that its call has spent, as far as its request is still known.
 local function withJoined(reference)
-  local requestKey = call('ZRANGEBYSCORE', REQUEST_ORDER, reference.sequence, reference.sequence)[1]
+  local requestKey = requestKeyOf(reference)
   local known = requestKey and findRequest(requestKey)
   return known and known.epoch == reference.epoch and known or reference
 end
@@ -57,7 +61,7 @@ end
 local function removeEntry(reference)
   unhold(reference)
   forgetNote(reference)
-  local requestKey = call('ZRANGEBYSCORE', REQUEST_ORDER, reference.sequence, reference.sequence)[1]
+  local requestKey = requestKeyOf(reference)
   if requestKey and findRequest(requestKey).epoch == reference.epoch then unlist(requestKey) end
 end
 
@@ -87,20 +91,13 @@ local function isCharged(reference)
   return known and reference.sequence <= known[1]
 end
 
--- Ordered as text as they are by epoch and number.
-local function chunkName(ofEpoch, chunk)
-  return string.format('%016.0f:%012.0f', ofEpoch, chunk)
-end
-
 local function stateOf(reference)
   local known = epochOf(reference.epoch)
   if not known then
     return reference.epoch <= forgottenEpoch and FORGOTTEN or OPEN
   end
   if reference.sequence < known[2] then return FORGOTTEN end
-  local chunk = math.floor(reference.sequence / CHUNK_SEQUENCES)
-  local key = BITS .. chunkName(reference.epoch, chunk)
-  local bits = call('BITFIELD', key, 'GET', 'u2', '#' .. reference.sequence % CHUNK_SEQUENCES)[1]
+  local bits = bitsOf(reference.epoch, reference.sequence)
   if bits >= RECORD then return RECORD end
   return bits
 end
@@ -117,7 +114,7 @@ end
 -- Marks the decision as settled. An epoch that is not known belongs to counters that are lost.
 local function mark(reference, by)
   if not epochOf(reference.epoch) then putEpoch(reference.epoch, { -1, 0, nowMs }) end
-  local name = chunkName(reference.epoch, math.floor(reference.sequence / CHUNK_SEQUENCES))
+  local name = chunkName(reference.epoch, reference.sequence)
   if not hasChunk[name] then
     hasChunk[name] = true
     if not call('ZSCORE', CHUNKS, name) then

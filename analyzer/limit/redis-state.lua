@@ -102,6 +102,17 @@ local function keepUntil(entry, untilMs)
   end
 end
 
+-- Settled bits are kept in chunks, ordered as text as they are by epoch and number.
+local function chunkName(ofEpoch, ofSequence)
+  return string.format('%016.0f:%012.0f', ofEpoch, math.floor(ofSequence / CHUNK_SEQUENCES))
+end
+
+-- How a decision has been settled; 0 for not yet.
+local function bitsOf(ofEpoch, ofSequence)
+  local key = BITS .. chunkName(ofEpoch, ofSequence)
+  return call('BITFIELD', key, 'GET', 'u2', '#' .. ofSequence % CHUNK_SEQUENCES)[1]
+end
+
 -- Writes what the script has changed.
 local function finish()
   if not hasNews then return end

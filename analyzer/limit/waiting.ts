@@ -3,10 +3,11 @@ import type { Allowance, Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import { isResetting } from '../usage/window.ts'
 import { fitsLimit } from './bucket.ts'
+import { burstOf } from './claiming.ts'
 import type { Claim, Standing } from './limit-store.ts'
 
 /** What has expired is given back by the next sweep. */
-export const SWEEP_MS = 1_000
+const SWEEP_MS = 1_000
 
 interface Judged {
   readonly claim: Claim
@@ -17,6 +18,9 @@ interface Judged {
   readonly resetAtMs: number
   readonly nowMs: number
 }
+
+/** For how long a call of the quota is held at most, unless it asked for longer. */
+export const heldMsMax = ({ reservation }: Quota): number => reservation.ttlSeconds * 1000 + SWEEP_MS
 
 /** Unix milliseconds; `Infinity` for never. */
 export function fitsAt(quota: Quota, judged: Judged): number {
@@ -34,7 +38,8 @@ export function fitsAt(quota: Quota, judged: Judged): number {
 }
 
 /** As long as the limit stays what it is. */
-function fitsUnderLimitAt({ window, reservation }: Quota, judged: Judged): number {
+function fitsUnderLimitAt(quota: Quota, judged: Judged): number {
+  const { window } = quota
   const { claim, standing, allowance, resetAtMs, nowMs } = judged
   const limit = allowance.limit ?? claim.limit
   const largest = window.kind === 'rate' ? claim.limit : limit
@@ -48,27 +53,28 @@ function fitsUnderLimitAt({ window, reservation }: Quota, judged: Judged): numbe
       return standing.fitsAtMs ?? Number.POSITIVE_INFINITY
     case 'rate':
       // Null: what is held is in the way, and by then it is held no more.
-      return standing.fitsAtMs ?? Math.max(resetAtMs, nowMs + reservation.ttlSeconds * 1000 + SWEEP_MS)
+      return standing.fitsAtMs ?? Math.max(resetAtMs, nowMs + heldMsMax(quota))
   }
 }
 
 /** Whether it fits beside what is taken now. */
 function fitsBeside({ window }: Quota, { claim, standing, allowance }: Judged, limit: number): boolean {
-  const room = window.kind === 'rate' ? (window.burst ?? limit) : limit
+  const room = window.kind === 'rate' ? burstOf(window, limit) : limit
   const forgiven = isResetting(window) ? allowance.forgiven : 0
   return limit > 0 && fitsLimit(standing.used + standing.reserved - forgiven, claim.cost, room)
 }
 
 /** When nothing of what is taken now counts any more; `Infinity` for a cost that does not fit then either. */
 function fitsAloneAt(
-  { window, reservation }: Quota,
+  quota: Quota,
   { claim, standing, resetAtMs, nowMs }: Judged,
   { limit, least }: { limit: number; least: number },
 ): number {
-  const largest = window.kind === 'rate' ? (window.burst ?? limit) : limit
+  const { window } = quota
+  const largest = window.kind === 'rate' ? burstOf(window, limit) : limit
   if (limit === 0 || claim.cost > largest) return Number.POSITIVE_INFINITY
   if (window.kind !== 'rate') return resetAtMs
   if (least === 0) return Number.POSITIVE_INFINITY
-  const heldMs = standing.reserved > 0 ? reservation.ttlSeconds * 1000 + SWEEP_MS : 0
+  const heldMs = standing.reserved > 0 ? heldMsMax(quota) : 0
   return nowMs + Math.max(heldMs, Math.ceil((standing.used * window.periodMs) / least))
 }

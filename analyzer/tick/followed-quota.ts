@@ -3,6 +3,7 @@ import type { Quota } from '../policy/quota.ts'
 import type { Unit } from '../usage/units.ts'
 import {
   isResetting,
+  lengthAt,
   type ResettingWindow,
   seriesStepMs,
   type Window,
@@ -33,16 +34,8 @@ export function seriesKeyOf({ unit, counts, window, per, conditions }: FollowedQ
   return JSON.stringify([unit, counts, window.definition, per.map(({ field }) => field), matched])
 }
 
-/** Length of the window as far as series are concerned. */
-function lengthOf(window: FollowedQuota['window'], nowMs: number): number {
-  if (window.kind === 'sliding') return window.lengthMs
-  if (window.kind === 'rate') return window.periodMs
-  const { startMs, endMs } = windowAt(window, nowMs)
-  return endMs - startMs
-}
-
 /** Step of the quota's series. */
-export const stepOf = ({ window }: FollowedQuota, nowMs: number): number => seriesStepMs(lengthOf(window, nowMs))
+export const stepOf = ({ window }: FollowedQuota, nowMs: number): number => seriesStepMs(lengthAt(window, nowMs))
 
 /**
  * The window in which use counts now. Without a reset it is the length, or the period, that has just passed: it ends now,
@@ -52,6 +45,6 @@ export function countedWindow(quota: FollowedQuota, nowMs: number): Window {
   const { window } = quota
   if (isResetting(window)) return windowAt(window, nowMs)
   const stepMs = stepOf(quota, nowMs)
-  const lengthMs = Math.max(stepMs, lengthOf(window, nowMs))
+  const lengthMs = Math.max(stepMs, lengthAt(window, nowMs))
   return { startMs: Math.floor((nowMs - lengthMs) / stepMs) * stepMs, endMs: nowMs }
 }

@@ -2,16 +2,13 @@
 import { type PassingAsk, type PassingRule, UNSAID_LIMIT } from '../forecast/passing.ts'
 import { WINDOW_STEPS_MIN } from '../forecast/why.ts'
 import type { UsageSeries } from '../usage/series.ts'
-import type { RateWindow, SlidingWindow } from '../usage/window.ts'
+import { lengthAt, type RateWindow, type SlidingWindow } from '../usage/window.ts'
 import type { Allowed, AllowedOf } from './allowed.ts'
 import { demandOf } from './demand.ts'
 import { meanUse, rateLevel, slidingUse } from './passing-use.ts'
 import type { QuotaSeries } from './quota-series.ts'
 
 export type PassingWindow = SlidingWindow | RateWindow
-
-/** How long what is used counts; of a rate, its period. */
-export const lengthOf = (spec: PassingWindow): number => (spec.kind === 'sliding' ? spec.lengthMs : spec.periodMs)
 
 export interface PassingAsked {
   spec: PassingWindow
@@ -28,7 +25,7 @@ export function passingAskOf(
   one: UsageSeries,
   { spec, nowMs, allowedOf, scratch, growth = 1 }: PassingAsked,
 ): { ask: PassingAsk; allowed: Allowed } {
-  const lengthMs = lengthOf(spec)
+  const lengthMs = lengthAt(spec, nowMs)
   const { history } = demandOf(series, one, { nowMs, sinceMs: nowMs - lengthMs }, scratch)
   const allowed = allowedOf(series.quota, one.subject, { nowMs, endMs: nowMs + lengthMs })
   const { rule, used } = ruleOf(series, one, { spec, nowMs, allowed })

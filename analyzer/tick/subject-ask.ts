@@ -1,12 +1,12 @@
 /** What is asked of the forecast about one subject of a series, and what has to be learnt of it first. */
 import type { ForecastAsk } from '../forecast/forecaster.ts'
-import type { PassingAsk } from '../forecast/passing.ts'
+import { type PassingAsk, UNSAID_LIMIT } from '../forecast/passing.ts'
 import { type FitAsk, type ForecastState, fitDue, isGood, passingFitDue } from '../forecast/refit.ts'
 import type { UsageSeries } from '../usage/series.ts'
-import { isResetting, type ResettingWindow, windowAt } from '../usage/window.ts'
+import { isResetting, lengthAt, type ResettingWindow, windowAt } from '../usage/window.ts'
 import type { Allowed, AllowedOf } from './allowed.ts'
 import { demandOf, usedInWindow } from './demand.ts'
-import { lengthOf, passingAskOf } from './passing-ask.ts'
+import { passingAskOf } from './passing-ask.ts'
 import type { QuotaSeries } from './quota-series.ts'
 
 /** What is left at least of a limit that no record says is reached, as a share of it. */
@@ -44,7 +44,7 @@ export function subjectFitDue(series: QuotaSeries, key: string, asking: SubjectA
   const { nowMs, state } = asking
   const { window } = series.quota
   // Found out without adding up the history, as it is for most.
-  const windowEndMs = isResetting(window) ? windowAt(window, nowMs).endMs : nowMs + lengthOf(window)
+  const windowEndMs = isResetting(window) ? windowAt(window, nowMs).endMs : nowMs + lengthAt(window, nowMs)
   if (!one || (state !== null && isGood(state, { nowMs, windowEndMs }))) return null
   const { isPassing, ask } = askedOf(series, key, one, asking)
   const due = isPassing ? passingFitDue(ask, asking.state, phaseOf(key)) : fitDue(ask, asking.state, phaseOf(key))
@@ -64,7 +64,7 @@ function untilReset(
   // What a reset forgave is allowed on top while the window is forecast, and taken from what is told of it.
   const { forgiven } = allowed
   // Demand is forecast under a limit that is not known, too: as one that cannot be reached.
-  const [{ limit } = { limit: Number.MAX_SAFE_INTEGER }, ...changes] = allowed.steps.map(step => ({
+  const [{ limit } = { limit: UNSAID_LIMIT }, ...changes] = allowed.steps.map(step => ({
     ...step,
     limit: step.limit + forgiven,
   }))

@@ -170,6 +170,14 @@ function stretchAt(everyMs: number, lengthMs: number, atMs: number): Window {
   return { startMs, endMs: startMs + everyMs + lengthMs }
 }
 
+/** How long the window that holds the instant is; of one that does not reset, the stretch in which use counts. */
+export function lengthAt(spec: Exclude<WindowSpec, HeldWindow>, atMs: number): number {
+  if (spec.kind === 'sliding') return spec.lengthMs
+  if (spec.kind === 'rate') return spec.periodMs
+  const { startMs, endMs } = windowAt(spec, atMs)
+  return endMs - startMs
+}
+
 /** The window that holds the instant. 5 ns when it is one of the last two asked for. */
 export function windowAt(spec: ResettingWindow, atMs: number): Window {
   const recent = spec.recent
