@@ -1,7 +1,6 @@
 /** What the check's latency becomes: while records come in as fast as they can, with very many buckets, on more processes. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import type autocannon from 'autocannon'
 import { type Quotacast, startQuotacast } from '../e2e/quotacast.ts'
 import { ON_REDIS, type StartedWorld } from '../e2e/world.ts'
 import { whatIsMissing } from '../servers/missing.ts'
@@ -88,7 +87,7 @@ async function fill(quotacast: Quotacast): Promise<void> {
 async function onProcesses({ config }: StartedWorld, processes: number): Promise<Row> {
   const limiter = { ...(config.limiter ?? {}), processes }
   const load = await withQuotacast({ ...config, limiter }, quotacast => {
-    const requests: autocannon.Request[] = checks(quotacast.token)
+    const requests = checks(quotacast.token)
     const pids = quotacast.rolePids('limiter')
     return measureLoad({ url: quotacast.urls.limiter, pids, requests, connections: 4 * CONNECTIONS, seconds: SECONDS })
   })

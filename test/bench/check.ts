@@ -1,8 +1,8 @@
-import type autocannon from 'autocannon'
 import { startQuotacast } from '../e2e/quotacast.ts'
 import { EMBEDDED, ON_REDIS, ON_SYNCED_REDIS, type StartedWorld } from '../e2e/world.ts'
 import { whatIsMissing } from '../servers/missing.ts'
 import { measureBareRedis } from './bare-redis.ts'
+import type { HttpRequest } from './http-load.ts'
 import { type Measured, measureLoad, mediansInTurns, printLoads, ROUNDS, startBare, untilIdle } from './load.ts'
 import { fixed, printTable, thousands } from './table.ts'
 
@@ -37,7 +37,7 @@ export const QUOTAS = [
 
 export const consumerOf = (index: number) => ({ tenant: `tenant-${index % 20}`, consumer: `consumer-${index}` })
 
-export function checks(token: string): autocannon.Request[] {
+export function checks(token: string): HttpRequest[] {
   return Array.from({ length: CONSUMERS }, (_, index) => ({
     method: 'POST',
     path: '/v1/check',
@@ -50,7 +50,7 @@ export function checks(token: string): autocannon.Request[] {
   }))
 }
 
-function auths(token: string): autocannon.Request[] {
+function auths(token: string): HttpRequest[] {
   return Array.from({ length: CONSUMERS }, (_, index) => ({
     method: 'GET',
     path: '/v1/auth',
@@ -68,7 +68,7 @@ interface Asked {
   name: string
   url: string
   pids: readonly number[]
-  requests: autocannon.Request[]
+  requests: HttpRequest[]
 }
 
 /** In turns at full load, and in turns at half of what each then carried. */

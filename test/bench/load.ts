@@ -1,9 +1,9 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
-import autocannon from 'autocannon'
+import type { HttpLoad, Sent } from './http-load.ts'
 import { cpuSecondsOf } from './machine.ts'
-import { sendPaced } from './paced.ts'
 import { fixed, printTable, quantile, thousands } from './table.ts'
 
 const MICROSECONDS = 1e6
@@ -21,52 +21,30 @@ export interface Load {
   failures: number
 }
 
-/** Sends a mix of requests for some seconds and charges the server's CPU time to the answers. */
-export async function measureLoad(options: {
-  url: string
-  pids: readonly number[]
-  /** Each connection sends a part of its own, again and again: autocannon builds each request once a connection. */
-  requests: readonly autocannon.Request[]
-  connections: number
-  seconds: number
-  /** Requests per second, evenly; each connection sends the next one as soon as it is answered when absent. */
-  rate?: number
-}): Promise<Load> {
-  const { url, requests, connections, seconds, rate } = options
-  const cpu = () => cpuSecondsOf(options.pids)
-  const run = (duration: number) => {
-    let connected = 0
-    const setupClient = (client: autocannon.Client) => {
-      const own = connected++ % connections
-      client.setRequests(requests.filter((_, index) => index % connections === own))
-    }
-    return autocannon({ url, connections, duration, setupClient })
-  }
-  if (rate !== undefined) {
-    const pace = { url, requests, connections, rate }
-    await sendPaced({ ...pace, seconds: WARM_UP_SECONDS })
-    const before = cpu()
-    const { latencies, failures, seconds: took } = await sendPaced({ ...pace, seconds })
-    const cpuMicros = ((cpu() - before) * MICROSECONDS) / latencies.length
+/** Sends a mix of requests for some seconds, after as many for warming up, and charges the server's CPU time to the answers. */
+export async function measureLoad({ pids, ...load }: HttpLoad & { pids: readonly number[] }): Promise<Load> {
+  const generator = fork(new URL('http-load.ts', import.meta.url), { serialization: 'advanced' })
+  try {
+    await sentBy(generator, { ...load, seconds: WARM_UP_SECONDS })
+    const before = cpuSecondsOf(pids)
+    const { latencies, failures, seconds } = await sentBy(generator, load)
     return {
-      perSecond: latencies.length / took,
+      perSecond: latencies.length / seconds,
       p50Ms: quantile(latencies, 0.5),
       p99Ms: quantile(latencies, 0.99),
-      cpuMicros,
+      cpuMicros: ((cpuSecondsOf(pids) - before) * MICROSECONDS) / latencies.length,
       failures,
     }
+  } finally {
+    generator.kill()
   }
-  await run(WARM_UP_SECONDS)
-  const before = cpu()
-  const result = await run(seconds)
-  const answers = result['2xx'] + result.non2xx
-  return {
-    perSecond: answers / result.duration,
-    p50Ms: result.latency.p50,
-    p99Ms: result.latency.p99,
-    cpuMicros: ((cpu() - before) * MICROSECONDS) / answers,
-    failures: result.non2xx + result.errors + result.timeouts,
-  }
+}
+
+async function sentBy(generator: ChildProcess, load: HttpLoad): Promise<Sent> {
+  generator.send(load)
+  const [sent] = await Promise.race([once(generator, 'message'), once(generator, 'exit')])
+  if (generator.exitCode !== null) throw new Error('the load generator ended before it was done')
+  return sent
 }
 
 /** An odd number, as every number of rounds. */
