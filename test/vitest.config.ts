@@ -10,6 +10,7 @@ export default defineConfig({
     // Real brokers and engines take their time where many share the machine; a test that hangs is told all the same.
     testTimeout: 90_000,
     hookTimeout: 120_000,
+    expect: { poll: { timeout: 30_000 } },
     reporters: ['default', new TallyReporter()],
   },
 })

@@ -292,10 +292,10 @@ describe('windows without a reset', () => {
     const times = { startedAtMs: nowMs, arrivedAtMs: nowMs }
     await appendCalls(log, [callRecord({ ...times, decisionId: first.decisionId, totalTokens: 70 })])
     const underWay = async () => (await asked({ dryRun: true })).quotas[0].reserved
-    await expect.poll(underWay, { timeout: 30_000 }).toBe(1)
+    await expect.poll(underWay).toBe(1)
     expect((await asked({ dryRun: true })).quotas[1].used).toBe(70)
     nowMs += 31_000
-    await expect.poll(underWay, { timeout: 30_000 }).toBe(0)
+    await expect.poll(underWay).toBe(0)
     expect((await reset('held')).statusCode).toBe(400)
   })
 })
@@ -397,7 +397,7 @@ describe('the role', () => {
       callRecord({ ...times, totalTokens: 40 }),
     ])
     const usedNow = async () => (await post({ ...web, dryRun: true })).body.quotas[0].used
-    await expect.poll(usedNow, { timeout: 30_000 }).toBe(90)
+    await expect.poll(usedNow).toBe(90)
     const status = async (token: string) => {
       const headers = { authorization: `Bearer ${token}` }
       return (await server.inject({ method: 'GET', url: '/v1/status', headers })).json()
@@ -427,9 +427,7 @@ describe('the role', () => {
       ),
     )
     const status = () => inject('GET', '/v1/status')
-    await expect
-      .poll(async () => (await status()).records, { timeout: 30_000 })
-      .toMatchObject({ linked: 1, unlinked: 29 })
+    await expect.poll(async () => (await status()).records).toMatchObject({ linked: 1, unlinked: 29 })
     expect((await inject('POST', '/v1/reservations/settle', { id: reserved.id })).outcome).toBe('already_settled')
     expect((await inject('GET', '/v1/reservations')).reservations).toEqual([])
     expect((await inject('POST', '/v1/reservations', web)).held).toMatchObject([{ quota: 'tokens', estimated: true }])
@@ -472,9 +470,9 @@ describe('the role', () => {
     await open([requests, strict], log)
     await post(web)
     server = firstServer
-    await expect.poll(() => first.readiness(), { timeout: 30_000 }).toEqual([])
+    await expect.poll(() => first.readiness()).toEqual([])
     await post(web)
-    await expect.poll(() => first.readiness(), { timeout: 30_000 }).toEqual([expect.stringContaining('taken over')])
+    await expect.poll(() => first.readiness()).toEqual([expect.stringContaining('taken over')])
     expect((await post(web)).body).toMatchObject({
       allowed: false,
       degraded: true,

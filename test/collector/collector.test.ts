@@ -103,19 +103,17 @@ const calls = (count: number, tenant: string) =>
 
 test('calls become rows once, and everything about them can be asked', async () => {
   const { collector, ask } = await open()
-  await expect.poll(() => collector.readiness(), { timeout: 30_000 }).toEqual([])
+  await expect.poll(() => collector.readiness()).toEqual([])
   await ask('POST', '/v1/calls', { body: calls(100, 'once') })
   await ask('POST', '/v1/calls', { body: [...calls(100, 'once'), { tenant: 'once' }] })
-  await expect
-    .poll(async () => (await ask('GET', '/v1/status')).body.stored, { timeout: 30_000 })
-    .toMatchObject({ duplicates: 100 })
+  await expect.poll(async () => (await ask('GET', '/v1/status')).body.stored).toMatchObject({ duplicates: 100 })
   expect(await testStore.rows("SELECT count() AS count FROM calls WHERE tenant = 'once'")).toEqual([{ count: 100 }])
 
   const isLagging = async () => {
     const { body } = await ask('GET', '/v1/status')
     return body.lag.some(({ entries }: { entries: number }) => entries > 0)
   }
-  await expect.poll(isLagging, { timeout: 30_000 }).toBe(false)
+  await expect.poll(isLagging).toBe(false)
   const audit = await ask('GET', '/v1/store-audit')
   expect(audit).toMatchObject({ status: 200, body: { differences: [] } })
   const { status, body } = await ask('GET', '/v1/status')
@@ -140,9 +138,7 @@ describe('rejections', () => {
         cursor: body.nextCursor,
       }
     }
-    await expect
-      .poll(async () => (await inputs('limit=200')).inputs.length, { timeout: 30_000 })
-      .toBeGreaterThanOrEqual(6)
+    await expect.poll(async () => (await inputs('limit=200')).inputs.length).toBeGreaterThanOrEqual(6)
 
     const first = await inputs('limit=2', 'acme')
     const second = await inputs(`limit=2&cursor=${first.cursor}`, 'acme')
@@ -221,7 +217,7 @@ test('without the store calls are accepted, and stored when it comes', async () 
     logger,
   })
   await expect
-    .poll(() => testStore.rows("SELECT count() AS count FROM calls WHERE tenant = 'late'"), { timeout: 30_000 })
+    .poll(() => testStore.rows("SELECT count() AS count FROM calls WHERE tenant = 'late'"))
     .toEqual([{ count: 10 }])
   await late.close()
   await left.testLog.close()

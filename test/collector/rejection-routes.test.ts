@@ -92,7 +92,7 @@ async function serve({ normalizer, sources }: Readers) {
 
 const countOf = async (table: string) =>
   Number((await testStore.rows<{ count: string }>(`SELECT count() AS count FROM ${table}`))[0]?.count)
-const stored = (table: string, count: number) => expect.poll(() => countOf(table), { timeout: 15_000 }).toBe(count)
+const stored = (table: string, count: number) => expect.poll(() => countOf(table)).toBe(count)
 
 const jsonBody = JSON.stringify(
   [1, 2, 3].map(n => ({ id: `r${n}`, t: STARTED_AT, who: KEY, status: 200, path: `/users/${n}?token=x${n}y` })),
@@ -135,7 +135,7 @@ describe('a replay', () => {
 
     expect(await send(mended, 'json', jsonBody)).toEqual({ accepted: 3, rejected: 0 })
     expect(await send(mended, 'table', csvBody, 'acme')).toEqual({ accepted: 2, rejected: 0 })
-    await expect.poll(() => storing.counts().duplicates, { timeout: 15_000 }).toBe(5)
+    await expect.poll(() => storing.counts().duplicates).toBe(5)
     expect(await countOf('calls')).toBe(5)
     const rows = await testStore.rows<{ consumer: string }>(
       'SELECT consumer, tenant, route, status, gateway, toUnixTimestamp64Milli(started_at) AS startedAtMs FROM calls ORDER BY gateway, status',

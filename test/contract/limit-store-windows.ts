@@ -165,7 +165,7 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         expect(store.bucketCount()).toBe(2)
         nowMs += LENGTH_MS
         expect((await look(sliding())).used).toBe(4)
-        await expect.poll(() => store.bucketCount(), { timeout: 30_000 }).toBe(1)
+        await expect.poll(() => store.bucketCount()).toBe(1)
       })
 
       test('never fit what is over the limit', async () => {
@@ -228,7 +228,7 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         const hold = { verb: 'reserve', expiresAtMs: nowMs + 55_000, note: '{}' } as const
         const swept = async () => {
           await spent(claim({ series: 'another' }), { ...hold, expiresAtMs: nowMs })
-          await expect.poll(() => store.reservations(null, 10), { timeout: 30_000 }).toHaveLength(2)
+          await expect.poll(() => store.reservations(null, 10)).toHaveLength(2)
         }
         const first = await spent(rate({ cost: 2 }), hold)
         await spent(rate({ cost: 1 }), hold)
@@ -242,7 +242,7 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         await store.settle(first, [cost(2)])
         expect((await look(rate())).reserved).toBe(1)
         nowMs += 20_000
-        await expect.poll(async () => (await look(rate())).reserved, { timeout: 30_000 }).toBe(0)
+        await expect.poll(async () => (await look(rate())).reserved).toBe(0)
         expect((await ask(rate({ cost: 5 }))).isAllowed).toBe(true)
       })
 
@@ -288,7 +288,7 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         expect((await look(idle)).used).toBe(6)
         nowMs += 2 * keptMs
         expect((await look(idle)).used).toBe(0)
-        await expect.poll(() => store.bucketCount(), { timeout: 30_000 }).toBe(0)
+        await expect.poll(() => store.bucketCount()).toBe(0)
       })
 
       test('hold a changed limit at once, and keep what was used', async () => {
@@ -349,7 +349,7 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         const { reference } = await store.decide(request([held(), claim({ cost: 50 })], { expiresAtMs: nowMs + 1_000 }))
         expect([await inFlight(), (await look(claim())).used]).toEqual([1, 50])
         nowMs += 1_001
-        await expect.poll(inFlight, { timeout: 30_000 }).toBe(0)
+        await expect.poll(inFlight).toBe(0)
         expect((await look(claim())).used).toBe(50)
         await apply([effect(80, { reference, spends: [spend(80)] })])
         expect([await inFlight(), (await look(claim())).used]).toEqual([0, 80])

@@ -194,7 +194,7 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         const late = await reserve(40)
         const byRecord = await reserve(50, { requestId: 'r1' })
         nowMs += 60_001
-        await expect.poll(() => standing(), { timeout: 30_000 }).toEqual({ used: 0, reserved: 0 })
+        await expect.poll(() => standing()).toEqual({ used: 0, reserved: 0 })
         await store.settle(late, [spend(45)])
         await apply([effect(55, { requestId: 'r1' })])
         expect(await standing()).toEqual({ used: 100, reserved: 0 })
@@ -215,7 +215,7 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         expect(await store.reservations(first, 10)).toMatchObject([{ reference: second }])
         expect(await store.reservations(null, 1)).toMatchObject([{ reference: first }])
         nowMs += 60_001
-        await expect.poll(() => store.reservations(null, 10), { timeout: 30_000 }).toHaveLength(1)
+        await expect.poll(() => store.reservations(null, 10)).toHaveLength(1)
         expect(await store.reservation(first)).toEqual({ ...held, expiresAtMs: null })
         await restart()
         expect(await store.reservation(first)).toEqual({ ...held, expiresAtMs: null })
@@ -404,7 +404,7 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
       await spent([claim({ subject: 'a' }), claim({ subject: 'b', series: 'day', endMs: START_MS + 24 * HOUR_MS })])
       expect(store.bucketCount()).toBe(2)
       nowMs = START_MS + HOUR_MS
-      await expect.poll(() => store.bucketCount(), { timeout: 30_000 }).toBe(1)
+      await expect.poll(() => store.bucketCount()).toBe(1)
       await restart()
       expect(store.bucketCount()).toBe(1)
     })

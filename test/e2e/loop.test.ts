@@ -80,7 +80,7 @@ const recordedHour = (startWorld: () => Promise<StartedWorld>) => () => {
     const first = await importTraces()
     expect(first.stderr).toBe('')
     expect(first.code).toBe(0)
-    await expect.poll(storedCalls, { timeout: 30_000 }).toEqual(wholeHour)
+    await expect.poll(storedCalls).toEqual(wholeHour)
     expect((await importTraces()).code).toBe(0)
     expect((await importTraces('--from-start')).code).toBe(0)
     await sleep(2000)
@@ -117,7 +117,7 @@ const recordedHour = (startWorld: () => Promise<StartedWorld>) => () => {
       const { body } = await quotacast.get('analyzer', `/v1/forecasts?quota=${quota}&consumer=${CONVERSATION.consumer}`)
       return body.forecasts[0]
     }
-    await expect.poll(async () => (await forecast('roomy-hour'))?.used, { timeout: 20_000 }).toBe(CONVERSATION.calls)
+    await expect.poll(async () => (await forecast('roomy-hour'))?.used).toBe(CONVERSATION.calls)
     expect(await forecast('tight-hour')).toMatchObject({
       used: CONVERSATION.calls,
       probability: 1,

@@ -47,7 +47,7 @@ test('rejected, mended, replayed, imported again: one row each', { timeout: TEST
   expect((await importFile()).code).toBe(1)
   const counts = async () => (await quotacast.get('collector', '/v1/rejections/counts')).body.counts
   await expect
-    .poll(counts, { timeout: 20_000 })
+    .poll(counts)
     .toMatchObject([{ source: 'recorded', reason: 'invalid_field', count: CALLS, replayable: CALLS }])
   const shown = await quotacast.cli(['rejections', '--source', 'recorded', '--newest', '1'])
   expect(shown.stdout).toMatch(
@@ -67,16 +67,14 @@ test('rejected, mended, replayed, imported again: one row each', { timeout: TEST
     code: 0,
     stdout: `${CALLS} are calls now.\n`,
   })
-  await expect.poll(counted, { timeout: 20_000 }).toEqual([{ calls: CALLS, ids: CALLS }])
+  await expect.poll(counted).toEqual([{ calls: CALLS, ids: CALLS }])
   expect(await counts()).toEqual([])
 
   expect(await importFile('--from-start')).toMatchObject({
     code: 0,
     stdout: expect.stringContaining(`"accepted":${CALLS}`),
   })
-  await expect
-    .poll(async () => (await quotacast.get('collector', '/v1/status')).body.stored.duplicates, { timeout: 20_000 })
-    .toBe(CALLS)
+  await expect.poll(async () => (await quotacast.get('collector', '/v1/status')).body.stored.duplicates).toBe(CALLS)
   expect(await counted()).toEqual([{ calls: CALLS, ids: CALLS }])
   expect(await quotacast.query("SELECT DISTINCT gateway FROM calls WHERE startsWith(consumer, 'key:')")).toEqual([
     { gateway: 'edge' },

@@ -80,7 +80,7 @@ test('killed at any moment, the limiter counts every call once: its check, its r
     logger: silent,
     now: Date.now,
   })
-  await expect.poll(() => settler.lagEntries(), { timeout: 20_000 }).toBe(0)
+  await expect.poll(() => settler.lagEntries()).toBe(0)
   const bucket = { series: one.series, subject: 'web', ...bucketAt(one.window, Date.now()), limit: 1e12, cost: 0 }
   const { standings } = await store.decide(request([claim(bucket)], { isDryRun: true }))
   const used = standings[0]?.used ?? 0

@@ -84,7 +84,7 @@ describe('a reservation', () => {
     opened = await openReserving([tokens])
     const { id } = await reserve({ cost: { total_tokens: 300 }, ttlSeconds: 10 })
     opened.clock.nowMs += 10_001
-    await expect.poll(standings, { timeout: 30_000 }).toEqual({ tokens: [0, 0] })
+    await expect.poll(standings).toEqual({ tokens: [0, 0] })
     expect(await settle(id, { total_tokens: 350 })).toBe('settled')
     expect(await settle(id, { total_tokens: 350 })).toBe('already_settled')
     expect(await standings()).toEqual({ tokens: [350, 0] })

@@ -73,7 +73,7 @@ async function check(cost: number, requestId: string | null = null) {
   )
   return reference === null ? null : decisionIds.encode(reference)
 }
-const isSettled = () => expect.poll(() => settler.lagEntries(), { timeout: 30_000 }).toBe(0)
+const isSettled = () => expect.poll(() => settler.lagEntries()).toBe(0)
 
 test('records settle their checks, by decision id and by request id, and spend on their own', async () => {
   const decisionId = await check(50)
@@ -196,7 +196,7 @@ test('what a quota covers and by whom it is counted decide what a record spends'
 test('counters are as old as the log lets them be', async () => {
   await appendCalls(log, [callRecord()])
   await isSettled()
-  await expect.poll(() => Date.now() - settler.asOfMs(Date.now()), { timeout: 30_000 }).toBeLessThan(1_500)
+  await expect.poll(() => Date.now() - settler.asOfMs(Date.now())).toBeLessThan(1_500)
 })
 
 test('records that were trimmed before they were applied have every window compared again', async () => {
@@ -225,7 +225,7 @@ test('records that were trimmed before they were applied have every window compa
     logger: silent,
     now: Date.now,
   })
-  await expect.poll(async () => (await store.beginComparison()).windows[0]?.comparedTo, { timeout: 30_000 }).toBeNull()
+  await expect.poll(async () => (await store.beginComparison()).windows[0]?.comparedTo).toBeNull()
   await later.close()
 })
 

@@ -78,7 +78,7 @@ describeWith(kafkaChecks, 'foreign topics', () => {
   }
   async function untilCommitted(offset: number, groupId = topic): Promise<void> {
     const committed = async () => (await admin.fetchOffsets({ groupId, topics: [topic] }))[0]?.partitions[0]?.offset
-    await expect.poll(committed, { timeout: 30_000 }).toBe(String(offset))
+    await expect.poll(committed).toBe(String(offset))
   }
 
   test('messages of one call, of many and of lines become calls; what is read again has the same ids', async () => {
@@ -148,10 +148,10 @@ describeWith(kafkaChecks, 'foreign topics', () => {
     }
     const intake = createIntake({ log, normalizer, logger, now: Date.now })
     const stopped = await consume({}, { intake })
-    await expect.poll(() => stopped.problem(), { timeout: 30_000 }).toBe('The log is full')
+    await expect.poll(() => stopped.problem()).toBe('The log is full')
     await stopped.stop().catch(() => undefined)
     const waiting = await consume({}, { intake })
-    await expect.poll(() => waiting.problem(), { timeout: 30_000 }).toBe('The log is full')
+    await expect.poll(() => waiting.problem()).toBe('The log is full')
     await untilCommitted(-1)
     isFull = false
     expect(sorted(tokensOf(await untilCalls(testLog, 100)))).toEqual(numbers(100))
@@ -199,7 +199,7 @@ describeWith(kafkaChecks, 'foreign topics', () => {
     const { report: _report, reportWaiting: _waiting, signal: _signal, ...deps } = await depsOf(testLog)
     const listeners = openListeners([{ source, receive: optionsOf() }], deps)
     try {
-      await expect.poll(() => listeners.problemOf('edge'), { timeout: 20_000 }).toMatch(/topic/)
+      await expect.poll(() => listeners.problemOf('edge')).toMatch(/topic/)
       expect(listeners.readiness()).toEqual([`source edge: ${listeners.problemOf('edge')}`])
       await makeTopic()
       await produce([callLine(0)])

@@ -29,7 +29,7 @@ async function open(receives: Record<string, ListeningSource['receive']>): Promi
   listeners = openListeners(sources, deps)
 }
 const untilProblem = (source: string, problem: RegExp | null) => {
-  const found = expect.poll(() => listeners.problemOf(source), { timeout: 20_000 })
+  const found = expect.poll(() => listeners.problemOf(source))
   return problem === null ? found.toBeNull() : found.toMatch(problem)
 }
 
