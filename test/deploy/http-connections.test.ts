@@ -2,7 +2,7 @@ import { createServer, type Server } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test, vi } from 'vitest'
-import { type Handled, lookFirst } from '../../deploy/http-connections.ts'
+import { type AnswerText, type Handled, lookFirst } from '../../deploy/http-connections.ts'
 
 const OK = 'HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\n'
 const request = (path: string, body = '') =>
@@ -84,14 +84,14 @@ test('what comes while an answer is under way waits for it, within bounds', asyn
     text.startsWith('slow') ? new Promise(resolve => gates.push(() => resolve(`${OK}late`))) : quick(text.slice(0, 5)),
   )
   socket.write('slow')
-  await vi.waitFor(() => expect(gates).toHaveLength(1))
+  await expect.poll(() => gates).toHaveLength(1)
   socket.write('quick')
   await sleep(20)
   const first = heard(socket, 'fast')
   gates[0]?.()
   expect(await first).toBe(`${OK}late${OK}fast`)
   socket.write('slow')
-  await vi.waitFor(() => expect(gates).toHaveLength(2))
+  await expect.poll(() => gates).toHaveLength(2)
   // Far more than is held and what the system's buffers take.
   const flood = Buffer.alloc(64 * 2 ** 20, 'q')
   const isFlushed = vi.fn()
@@ -108,7 +108,7 @@ test('half a request, and a connection that says nothing, do not stay', async ()
   await closed(idle)
   // The server refuses what is no HTTP.
   expect(await answer).toMatch(/^HTTP\/1\.1 400/)
-}, 15_000)
+})
 
 test('a client that sends no more gets its answer first', async () => {
   const socket = await open(() => sleep(50, `${OK}late`))
@@ -125,14 +125,17 @@ test('a client that sends no more right behind its request gets its answer, too'
 })
 
 test('closing lets idle connections go, and answers under way come first', async () => {
-  const idle = await open(() => sleep(100, `${OK}late`))
+  const { promise: answer, resolve } = Promise.withResolvers<AnswerText>()
+  const handle = vi.fn(() => answer)
+  const idle = await open(handle)
   const busy = await connected()
   busy.write('slow')
   const late = heard(busy, 'late')
-  await sleep(30)
+  await expect.poll(() => handle).toHaveBeenCalled()
   close()
   server.close()
   await closed(idle)
+  resolve(`${OK}late`)
   expect(await late).toBe(`${OK}late`)
   await closed(busy)
 })
@@ -146,22 +149,25 @@ test('what is asked in one turn is answered at its end', async () => {
   })
   server.on('connection', socket => own.push(socket))
   const sockets = [first, await connected(), await connected(), await connected()]
-  // All may not come in one turn at once, but do sooner or later.
-  await vi.waitFor(async () => {
+  const ask = async () => {
     writtenBefore = []
     const all = sockets.map(socket => heard(socket, OK))
     for (const socket of sockets) socket.write('ask')
     await Promise.all(all)
-    expect(new Set(writtenBefore).size).toBe(1)
-  })
+    return new Set(writtenBefore).size
+  }
+  // All may not come in one turn at once, but do sooner or later.
+  await expect.poll(ask).toBe(1)
 })
 
 test('a client that goes while its answer is under way harms nobody', async () => {
-  const socket = await open(() => sleep(50, `${OK}late`))
+  const { promise: answer, resolve } = Promise.withResolvers<AnswerText>()
+  const handle = vi.fn(() => answer)
+  const socket = await open(handle)
   socket.write('slow')
-  await sleep(10)
+  await expect.poll(() => handle).toHaveBeenCalled()
   socket.resetAndDestroy()
-  await sleep(80)
+  resolve(`${OK}late`)
   const other = await connected()
   other.write('slow')
   expect(await heard(other, 'late')).toBe(`${OK}late`)

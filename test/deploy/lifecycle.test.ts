@@ -50,8 +50,7 @@ describe('the end of a process', () => {
     const lifecycle = open(10)
     lifecycle.onStop('http', () => new Promise(() => {}))
     own.emit('SIGTERM')
-    await sleep(50)
-    expect(own.exits).toEqual([1])
+    await expect.poll(() => own.exits).toEqual([1])
   })
 
   test('is immediate at the second Ctrl-C, but not when SIGTERM comes from two sides', () => {

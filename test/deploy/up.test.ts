@@ -44,13 +44,7 @@ const isAlive = (pid: number) => {
     return false
   }
 }
-async function until(claim: () => boolean): Promise<void> {
-  const endMs = Date.now() + 10_000
-  while (!claim()) {
-    expect(Date.now()).toBeLessThan(endMs)
-    await sleep(10)
-  }
-}
+const untilLives = (count: number) => expect.poll(() => pids().length).toBeGreaterThanOrEqual(count)
 const STAY = 'setInterval(() => {}, 1000)'
 
 describe('a supervised role', () => {
@@ -62,7 +56,7 @@ describe('a supervised role', () => {
       })
     supervise(STAY, { isBackground: true })
     supervise(STAY)
-    await until(() => pids().length === 2)
+    await untilLives(2)
     const nices = pids()
       .map(niceOf)
       .toSorted(([one = 0], [other = 0]) => one - other)
@@ -74,35 +68,38 @@ describe('a supervised role', () => {
 
   test('is started again when it is killed', async () => {
     const role = supervise(STAY)
-    await until(() => pids().length === 1)
+    await untilLives(1)
     process.kill(role.pid() ?? 0, 'SIGKILL')
-    await until(() => pids().length === 2)
-    expect(role.pid()).toBe(pids()[1])
+    await untilLives(2)
+    expect(role.pid()).toBe(pids().at(-1))
   })
 
   test('that dies at once is started again ever more slowly', async () => {
-    supervise('process.exit(3)')
-    await sleep(1500)
-    expect(pids().length).toBeGreaterThanOrEqual(2)
-    expect(pids().length).toBeLessThanOrEqual(4)
+    const backoffsMs: number[] = []
+    const log = pino({ base: null }, { write: line => void backoffsMs.push(JSON.parse(line).backoffMs) })
+    supervise('process.exit(3)', { log })
+    await expect.poll(() => backoffsMs.slice(0, 3)).toEqual([250, 500, 1_000])
+    expect(pids().length).toBeGreaterThanOrEqual(3)
   })
 
   test('is gone for good when it is stopped, also between two lives', async () => {
     const steady = supervise(STAY)
-    await until(() => pids().length === 1)
+    await untilLives(1)
     await steady.stop()
     const [first = 0] = pids()
     expect(isAlive(first)).toBe(false)
     const dying = supervise('process.exit(3)')
-    await until(() => pids().length === 2 && dying.pid() === null)
+    await untilLives(2)
+    await expect.poll(() => dying.pid()).toBeNull()
     await dying.stop()
+    const lives = pids().length
     await sleep(600)
-    expect(pids()).toHaveLength(2)
+    expect(pids()).toHaveLength(lives)
   })
 
   test('that does not hear SIGTERM is killed', async () => {
     const role = supervise(`process.on('SIGTERM', () => {})\n${STAY}`, { deadlineMs: 50 })
-    await until(() => pids().length === 1)
+    await untilLives(1)
     await sleep(50)
     await role.stop()
     expect(isAlive(pids()[0] ?? 0)).toBe(false)
