@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { pino } from 'pino'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { startDecisionSumming } from '../../../analyzer/limit/decision-summing.ts'
 import { type CallLog, LogError } from '../../../collector/log/call-log.ts'
 import { callDimensions, testQuota } from '../quotas.ts'
@@ -75,7 +75,7 @@ test('more subjects than are kept at once are handed on early, each once', async
   for (let index = 0; index < consumers; index += 1) {
     summing.count(quota, `c${index}`, dims(`c${index}`), { cost: 2, hasDenied: false, nowMs: MINUTE_MS })
   }
-  await vi.waitFor(() => expect(values.length).toBeGreaterThan(0))
+  await expect.poll(() => values.length).toBeGreaterThan(0)
   await summing.close()
   expect(new Set(values.map(value => value.consumer)).size).toBe(consumers)
   expect(values.reduce((sum, { spent }) => sum + spent, 0)).toBe(2 * consumers)

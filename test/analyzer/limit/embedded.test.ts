@@ -55,13 +55,21 @@ const apply = (store: LimitStore, effects: ReturnType<typeof effect>[]) =>
     checksOnly: new Set(),
     position: { logId: 'log', partition: 0, nextOffset: 1, appliedOffset: 0 },
   })
-const isWritten = () => new Promise(resolve => setTimeout(resolve, 100))
+/** Until what is used is in the folder: a copy of it tells. */
+const untilWritten = (dir: string, amount: number) => {
+  const written = async () => {
+    const copy = await newDir()
+    await cp(dir, copy, { recursive: true })
+    return used(await open(copy))
+  }
+  return expect.poll(written).toBe(amount)
+}
 
 test('counters of an older copy: what was charged after it spends its true cost in full, once', async () => {
   const [dir, copy] = [await newDir(), await newDir()]
   const store = await open(dir)
   const kept = (await store.decide(request([claim({ cost: 50 })]))).reference
-  await isWritten()
+  await untilWritten(dir, 50)
   await cp(dir, copy, { recursive: true })
   const lost = (await store.decide(request([claim({ cost: 40 })]))).reference
   if (kept === null || lost === null) throw new Error('expected both to spend')
@@ -86,11 +94,10 @@ test('a second process takes over, and the first one neither decides nor writes 
   const dir = await newDir()
   const first = await open(dir)
   await first.decide(request([claim({ cost: 5 })]))
-  await isWritten()
+  await untilWritten(dir, 5)
   const second = await open(dir)
   await first.decide(request([claim({ cost: 70 })]))
-  await isWritten()
-  expect(first.unavailable()).toMatch(/taken over/)
+  await expect.poll(() => first.unavailable()).toMatch(/taken over/)
   await expect(first.decide(request([claim()]))).rejects.toMatchObject({ code: 'LIMITS_TAKEN_OVER', retryable: false })
   expect(await used(second)).toBe(5)
   expect(second.unavailable()).toBeNull()

@@ -23,6 +23,8 @@ if (missing !== null) process.stderr.write(`Left out: the limit store in Redis. 
 
 const options = { kind: 'redis', db: 0, bucketsMax: 1_000, requestsMax: 1_000 } as const
 const HOUR_MS = 3_600_000
+/** A busy machine answers late now and then. */
+const DEADLINE_MS = 10_000
 /** A window in which the real clock is. */
 const current = () => {
   const startMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS
@@ -58,7 +60,7 @@ describe.skipIf(missing !== null)('limits in redis', () => {
   }
   /** Stores of one test share their counters. */
   const open = async ({
-    deadlineMs = 1_000,
+    deadlineMs = DEADLINE_MS,
     ...changed
   }: Partial<RedisLimitsOptions> & { deadlineMs?: number } = {}) => {
     if (keyPrefix === '') newPrefix()
@@ -85,13 +87,13 @@ describe.skipIf(missing !== null)('limits in redis', () => {
       checksOnly: new Set(),
       position: { logId: 'log', partition: 0, nextOffset, appliedOffset: nextOffset - 1 },
     })
-  const untilUsable = (store: LimitStore) => expect.poll(() => store.unavailable(), { timeout: 8_000 }).toBeNull()
+  const untilUsable = (store: LimitStore) => expect.poll(() => store.unavailable()).toBeNull()
 
   const prepare = async () => {
     const keyPrefix = newPrefix()
     return {
       open: (now: () => number) =>
-        openRedisLimits({ ...options, url: server.url, keyPrefix }, { dir: '', log, now, deadlineMs: 1_000 }),
+        openRedisLimits({ ...options, url: server.url, keyPrefix }, { dir: '', log, now, deadlineMs: DEADLINE_MS }),
       remove: async () => undefined,
     }
   }
@@ -145,7 +147,8 @@ describe.skipIf(missing !== null)('limits in redis', () => {
         const beganMs = performance.now()
         const asked = Array.from({ length: 50 }, () => store.decide(ask()))
         const answers = await Promise.allSettled(asked)
-        expect(performance.now() - beganMs).toBeLessThan(500)
+        // Long before the connection is given up.
+        expect(performance.now() - beganMs).toBeLessThan(2_000)
         expect(answers.every(({ status }) => status === 'rejected')).toBe(true)
       }
       await expect(store.decide(ask())).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
@@ -155,24 +158,24 @@ describe.skipIf(missing !== null)('limits in redis', () => {
       server.signal('SIGCONT')
     }
     await untilUsable(store)
-    await expect.poll(() => used(store).catch(() => null), { timeout: 30_000 }).toBe(1)
+    await expect.poll(() => used(store).catch(() => null)).toBe(1)
   })
 
   test('an answer that came while our own loop was busy is not too late', async () => {
-    const store = await open({ deadlineMs: 200 })
+    const store = await open({ deadlineMs: 1_000 })
     await spent(store, 1)
     const asked = store.decide(ask())
     await nextTurn()
-    const endMs = performance.now() + 400
+    const endMs = performance.now() + 1_500
     while (performance.now() < endMs);
     expect(await asked).toMatchObject({ isAllowed: true, standings: [{ used: 2 }] })
   })
 
-  test('stopped for so long that the connection is given up', { timeout: 20_000 }, async () => {
+  test('stopped for so long that the connection is given up', async () => {
     const store = await open({ deadlineMs: 20 })
     server.signal('SIGSTOP')
     try {
-      await expect.poll(() => store.unavailable(), { timeout: 6_000 }).toMatch(/Socket timeout/)
+      await expect.poll(() => store.unavailable()).toMatch(/Socket timeout/)
     } finally {
       server.signal('SIGCONT')
     }
@@ -181,7 +184,7 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     expect(await patient.decide(ask())).toMatchObject({ isAllowed: true, standings: [{ used: 1 }] })
   })
 
-  test('killed and started again: nothing that was answered is lost, in a new epoch', { timeout: 20_000 }, async () => {
+  test('killed and started again: nothing that was answered is lost, in a new epoch', async () => {
     const [store, other] = [await open(), await open()]
     const before = await spent(store, 50)
     await apply(store, [effect(6)], 1)
@@ -200,9 +203,7 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     expect(await other.settle(before, [spend(10, current())])).toBe('already_settled')
   })
 
-  test('killed under load: what Redis holds is at least what was answered, and at most what was asked', {
-    timeout: 20_000,
-  }, async () => {
+  test('killed under load: what Redis holds is at least what was answered, and at most what was asked', async () => {
     const store = await open()
     let answered = 0
     let asked = 0
@@ -245,9 +246,7 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     expect(await used(store)).toBe(12)
   })
 
-  test('an older copy, put in place and started: what was charged after it spends its true cost, once', {
-    timeout: 20_000,
-  }, async () => {
+  test('an older copy, put in place and started: what was charged after it spends its true cost, once', async () => {
     const store = await open()
     const kept = await spent(store, 50)
     await apply(store, [effect(0)], 1)
@@ -283,9 +282,7 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     expect((await store.beginComparison()).windows[0]?.comparedTo).toBeNull()
   })
 
-  test('a restart after which decisions are missing is a loss, any other one is none', {
-    timeout: 20_000,
-  }, async () => {
+  test('a restart after which decisions are missing is a loss, any other one is none', async () => {
     const store = await open()
     await spent(store, 1)
     const before = store.losses()
@@ -364,7 +361,7 @@ describe.skipIf(missing !== null)('limits in redis', () => {
   test("its clock is Redis'", async () => {
     const store = await open()
     const [seconds, micros] = await admin.time()
-    expect(Math.abs(store.nowMs() - (Number(seconds) * 1_000 + Number(micros) / 1_000))).toBeLessThan(50)
+    expect(Math.abs(store.nowMs() - (Number(seconds) * 1_000 + Number(micros) / 1_000))).toBeLessThan(1_500)
   })
 
   test('buckets expire in Redis with their window, also when nobody sweeps', async () => {
@@ -393,7 +390,7 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     await admin.config('SET', 'requirepass', '')
   })
 
-  test('a primary that becomes a replica is left alone until it is one again', { timeout: 20_000 }, async () => {
+  test('a primary that becomes a replica is left alone until it is one again', async () => {
     const store = await open()
     await spent(store, 1)
     await admin.replicaof('127.0.0.1', '1')
@@ -446,18 +443,18 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     }
   })
 
-  test('opens while Redis is away, and decides when it has come', { timeout: 20_000 }, async () => {
+  test('opens while Redis is away, and decides when it has come', async () => {
     await server.kill()
     const store = await open()
     expect(store.unavailable()).toMatch(/ECONNREFUSED/)
-    expect(Math.abs(store.nowMs() - Date.now())).toBeLessThan(50)
+    expect(Math.abs(store.nowMs() - Date.now())).toBeLessThan(1_500)
     await expect(store.decide(ask())).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
     await server.start()
     await untilUsable(store)
     await spent(store, 1)
   })
 
-  test('opens, unavailable, where nobody ever answers', { timeout: 20_000 }, async () => {
+  test('opens, unavailable, where nobody ever answers', async () => {
     const silent = createServer(() => undefined)
     await new Promise<void>(resolve => silent.listen(0, '127.0.0.1', resolve))
     const address = silent.address()
