@@ -2,7 +2,7 @@ import { appendFile, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import type { LogLoss, LogOptions } from '../../../collector/log/call-log.ts'
 import { openCallLog } from '../../../collector/log/open.ts'
 import { testCallLog } from '../../contract/call-log.ts'
@@ -51,7 +51,7 @@ test('a damaged block is lost, loudly, and its neighbours are not', async () => 
     handle: async batch => void values.push(...batch.entries.map(entry => entry.value)),
     revoked: async () => undefined,
   })
-  await vi.waitFor(() => expect(values).toEqual(['"first"', '"third"']))
+  await expect.poll(() => values).toEqual(['"first"', '"third"'])
   const [partition] = await log.partitions('calls')
   const lost = {
     logId: partition?.logId,

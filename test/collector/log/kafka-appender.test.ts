@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Message, Producer } from 'kafkajs'
 import { pino } from 'pino'
-import { expect, test, vi } from 'vitest'
+import { expect, test } from 'vitest'
 import { createKafkaAppender } from '../../../collector/log/kafka-appender.ts'
 
 type Send = (messages: Message[]) => Promise<number[]>
@@ -60,7 +60,7 @@ test('never uses a producer again that has failed', async () => {
   await appender.append(entries(0, 10))
   await expect(appender.append(entries(10, 20))).rejects.toMatchObject({ code: 'LOG_UNAVAILABLE', retryable: true })
   expect(opened.map(producer => producer.isDisconnected)).toEqual([true])
-  await vi.waitFor(() => appender.append(entries(20, 30)))
+  await expect.poll(() => appender.append(entries(20, 30))).toBeUndefined()
   expect(sent.map(each => each.producer)).toEqual([0, 0, 1])
 })
 
@@ -71,14 +71,14 @@ test('refuses at once for a while after a failure, with its reason, then tries a
   expect(appender.unavailable()).toBe('Closed connection')
   await expect(appender.append(entries(2, 3))).rejects.toThrow('Closed connection')
   expect(sent).toHaveLength(1)
-  await vi.waitFor(() => expect(appender.unavailable()).toBeNull())
+  await expect.poll(() => appender.unavailable()).toBeNull()
   await appender.append(entries(3, 4))
 })
 
 test('an append has a deadline, and a producer that comes after it is not used', async () => {
   const { appender, opened, sent } = open([], { openMs: 150, appendTimeoutMs: 50 })
   await expect(appender.append(entries(0, 1))).rejects.toThrow(/not acknowledged within 50 ms/)
-  await vi.waitFor(() => expect(opened.map(producer => producer.isDisconnected)).toEqual([true]))
+  await expect.poll(() => opened.map(producer => producer.isDisconnected)).toEqual([true])
   expect(sent).toEqual([])
 })
 

@@ -223,9 +223,9 @@ describe('bounds', () => {
     slow.on('error', () => undefined)
     const arrived = once(server.server, 'request')
     slow.write('['.repeat(49_998))
-    await arrived
-    // Its body is with us a moment after its headers; a request in between would have made it the one that must wait.
-    await sleep(200)
+    const [{ socket }] = await arrived
+    // A request before its body is with us would have made it the one that must wait.
+    await expect.poll(() => socket.bytesRead).toBeGreaterThan(49_998)
     await expect
       .poll(() => post(call()))
       .toMatchObject({ status: 503, headers: { 'retry-after': '2' }, body: { code: 'BUSY' } })
