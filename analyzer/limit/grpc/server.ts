@@ -12,6 +12,8 @@ const CONNECTIONS_MAX = 1_000
 const KEEPALIVE_MS = 30_000
 /** How late the end of a call's time may be noticed. */
 const DEADLINE_CHECK_MS = 10
+/** Who says more at once is read on in the next turn of the event loop, after the others. */
+const TURN_BYTES = 32 * 1024
 /** What calls under way get at the end before they are cut off. */
 const CLOSE_GRACE_MS = 1_000
 
@@ -94,10 +96,16 @@ function serve(socket: Socket, calls: Calls, nowMs: () => number, isClosing: () 
     nowMs,
     wantsFlush: () => setImmediate(flush),
   })
+  const resume = () => {
+    if (!socket.writableNeedDrain) socket.resume()
+  }
   socket.on('data', bytes => {
     if (!isCutOff && !connection.receive(bytes)) isCutOff = true
+    if (bytes.length < TURN_BYTES) return
+    socket.pause()
+    setImmediate(resume)
   })
-  socket.on('drain', () => socket.resume())
+  socket.on('drain', resume)
   // A peer that breaks off is none of our failures.
   socket.on('error', () => undefined)
   socket.once('close', () => connection.lost())

@@ -1,14 +1,23 @@
 import { once } from 'node:events'
 import { connect as connectHttp2 } from 'node:http2'
 import { connect as connectTcp } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { status } from '@grpc/grpc-js'
 import { pino } from 'pino'
 import { afterEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { DoorError } from '../../../../analyzer/limit/door-error.ts'
-import { FRAME, frameOf, PREFACE, settingsFrame } from '../../../../analyzer/limit/grpc/frames.ts'
+import {
+  FLAG,
+  FRAME,
+  FRAME_HEAD_BYTES,
+  frameOf,
+  numberFrame,
+  PREFACE,
+  settingsFrame,
+} from '../../../../analyzer/limit/grpc/frames.ts'
 import { frame } from '../../../../analyzer/limit/grpc/framing.ts'
 import { createHealth } from '../../../../analyzer/limit/grpc/health.ts'
+import { encodeFields } from '../../../../analyzer/limit/grpc/hpack.ts'
 import type { GrpcMethod } from '../../../../analyzer/limit/grpc/rpc.ts'
 import { type GrpcServer, openGrpcServer } from '../../../../analyzer/limit/grpc/server.ts'
 import { silent } from '../call-records.ts'
@@ -37,6 +46,7 @@ async function open(methods: Record<string, GrpcMethod> = {}, logger = silent) {
   client = openClient(server.port)
 }
 const hello = Buffer.from('hello')
+const NOTHING = Buffer.alloc(0)
 
 describe('a call', () => {
   test('is answered, whatever the length of its message within the bound', async () => {
@@ -264,6 +274,43 @@ describe('a peer', () => {
     expect(taken).toBeLessThan(600)
     expect((await client.raw(ECHO, hello)).code).toBe(status.OK)
     socket.destroy()
+  })
+
+  test('that says very much at once is read by and by: others are, in between', async () => {
+    let bytes = 0
+    let bytesInTurnMax = 0
+    const each = encodeFields([
+      [':method', 'POST'],
+      [':scheme', 'http'],
+      [':path', '/test.Echo/Sync'],
+      ['content-type', 'application/grpc'],
+    ])
+    const sync: GrpcMethod = {
+      access: 'open',
+      handle(message) {
+        bytes += 2 * FRAME_HEAD_BYTES + each.length + frame(message).length
+        return message
+      },
+    }
+    await open({ '/test.Echo/Sync': sync })
+    const calls = 30_000
+    const said = Array.from({ length: calls }, (_, index) =>
+      Buffer.concat([
+        frameOf(FRAME.headers, FLAG.endHeaders, 2 * index + 1, each),
+        frameOf(FRAME.data, FLAG.endStream, 2 * index + 1, frame(NOTHING)),
+      ]),
+    )
+    const whole = Buffer.concat(said)
+    const socket = tcp().resume()
+    const room = numberFrame(FRAME.windowUpdate, 0, 2 ** 30)
+    socket.write(Buffer.concat([PREFACE, settingsFrame([]), room, whole]))
+    for (let before = 0; before < whole.length; before = bytes) {
+      await nextTurn()
+      bytesInTurnMax = Math.max(bytesInTurnMax, bytes - before)
+    }
+    socket.destroy()
+    // Node reads at most 64 KiB at once.
+    expect(bytesInTurnMax).toBeLessThan(2 * 65_536)
   })
 
   test('that speaks another protocol is told, and cut off', async () => {
