@@ -102,10 +102,10 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
   }
   return {
     handlerOf: connection => ({
-      opened(stream) {
+      opened(stream, headers) {
         try {
-          const handle = admit(deps, stream.headers)
-          const deadlineMs = deps.nowMs() + callMs(stream.headers)
+          const handle = admit(deps, headers)
+          const deadlineMs = deps.nowMs() + callMs(headers)
           stream.own = { connection: connection(), handle, deadlineMs, parts: [], bytes: 0 }
         } catch (error) {
           fail(connection(), stream, error)

@@ -1,6 +1,7 @@
 /** What a connection is made of, and what its parts share. */
 import { ERROR, type ErrorCode, Http2Error } from './frames.ts'
 import type { HeaderBlocks } from './header-blocks.ts'
+import type { RequestHeaders } from './request-headers.ts'
 import type { Outgoing, Stream } from './streams.ts'
 
 /** Of all streams together, before we say that there is room again. */
@@ -9,8 +10,8 @@ export const NOTHING = Buffer.alloc(0)
 
 /** What becomes of requests. */
 export interface StreamHandler<T> {
-  /** Its header fields are there. */
-  opened(stream: Stream<T>): void
+  /** Its header fields are there: to be read now, not kept, as they may be far more than the rest of a stream. */
+  opened(stream: Stream<T>, headers: RequestHeaders): void
   /** A part of its content, in bytes that others are in, too; the last one may be empty. */
   received(stream: Stream<T>, part: Buffer, isLast: boolean): void
   /** Given up by its sender, or by us for what its sender did. */

@@ -70,11 +70,11 @@ function onBlock<T>(state: State<T>, { id, isEnd, block }: { id: number; isEnd: 
     return
   }
   const stream: Stream<T> = {
-    ...{ id, headers, own: null, receiveWindow: windowOf(deps), sendWindow: out.initialWindow() },
+    ...{ id, own: null, receiveWindow: windowOf(deps), sendWindow: out.initialWindow() },
     ...{ isReceived: false, isOver: false, unsent: null },
   }
   out.streams.set(id, stream)
-  deps.handler.opened(stream)
+  deps.handler.opened(stream, headers)
   if (isEnd) receiveLast(state, stream, NOTHING)
 }
 

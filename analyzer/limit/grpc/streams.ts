@@ -14,12 +14,10 @@ import {
   writeHead,
 } from './frames.ts'
 import { NO_TABLE } from './hpack.ts'
-import type { RequestHeaders } from './request-headers.ts'
 
 /** One request; `own` is for whoever answers it. */
 export interface Stream<T> {
   readonly id: number
-  readonly headers: RequestHeaders
   own: T | null
   /** What its sender may still send; it is never told that there is more room. */
   receiveWindow: number

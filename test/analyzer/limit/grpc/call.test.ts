@@ -21,8 +21,8 @@ test('messages in many tiny parts take no more memory than large ones', () => {
   let parts = 0
   for (let id = 1; refused.size === 0 && parts < 1e6; id += 2) {
     const windows = { receiveWindow: 0, sendWindow: 0 }
-    const stream: Stream<Call> = { id, headers, own: null, ...windows, isReceived: false, isOver: false, unsent: null }
-    handler.opened(stream)
+    const stream: Stream<Call> = { id, own: null, ...windows, isReceived: false, isOver: false, unsent: null }
+    handler.opened(stream, headers)
     for (let part = 0; part < 200_000 && refused.size === 0; part += 1, parts += 1)
       handler.received(stream, byte, false)
   }

@@ -51,10 +51,10 @@ function setUp({ isSettled = true, waits = false } = {}) {
   let flushes = 0
   const connection = createConnection<Buffer[]>({
     handler: {
-      opened(stream) {
+      opened(stream, fields) {
         stream.own = []
         opened.push(stream)
-        events.push(`opened ${stream.id} ${stream.headers.get(':path')}`)
+        events.push(`opened ${stream.id} ${fields.get(':path')}`)
       },
       received(stream, part, isLast) {
         stream.own?.push(Buffer.from(part))
@@ -446,6 +446,23 @@ describe('a peer cannot make us', () => {
     for (let id = 1; id <= 2_001; id += 2) expect(say(headers(id))).toBe(true)
     expect(connection.streams.size).toBe(1_000)
     expect(codeOf(hear(), FRAME.rstStream)).toBe(ERROR.refusedStream)
+  })
+
+  test('keep what it says before its calls', () => {
+    // A field of the table, said again in a byte: joined, they would be 100 MiB.
+    const again = Buffer.alloc(900, 0x80 | 62)
+    const before = process.memoryUsage().heapUsed
+    const worlds = Array.from({ length: 2 }, () => {
+      const world = setUp({ waits: true })
+      world.say(headers(1, HEADERS_END, Buffer.concat([REQUEST, Buffer.from([0x40, 1, 0x61, 1, 0x62])])))
+      for (let id = 3; id < 2_000; id += 2) {
+        const own = encodeFields([['id', String(id)]])
+        expect(world.say(headers(id, HEADERS_END, Buffer.concat([REQUEST, own, again])))).toBe(true)
+      }
+      return world
+    })
+    expect(process.memoryUsage().heapUsed - before).toBeLessThan(40 * 2 ** 20)
+    expect(worlds.map(({ connection }) => connection.streams.size)).toEqual([1_000, 1_000])
   })
 
   test('begin anything after we have gone away, while what is under way ends', () => {

@@ -84,8 +84,8 @@ async function openReader() {
   const server = createServer(socket => {
     const connection: Connection<null> = createConnection<null>({
       handler: {
-        opened(stream) {
-          read.push(stream.headers)
+        opened(stream, headers) {
+          read.push(headers)
           connection.refuse(stream, Buffer.from([0x88]))
         },
         received: () => undefined,
