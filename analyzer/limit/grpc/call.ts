@@ -26,6 +26,9 @@ const REASON_CHARACTERS_MAX = 1_000
 /** A call without a deadline, or with a later one, is over after so long. */
 const CALL_MS_MAX = 10_000
 
+/** Callers whose failures take turns would have every one of them logged. */
+const LOG_MS = 1_000
+
 const TOKEN_HEADER = 'x-quotacast-token'
 const BEARER = /^bearer +(\S+)$/i
 
@@ -65,7 +68,7 @@ export interface Calls {
 
 export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
   let underwayBytes = 0
-  let lastFailure = ''
+  let logged = { failure: '', atMs: Number.NEGATIVE_INFINITY }
   const leave = (call: Call | null) => {
     if (call === null) return
     underwayBytes -= call.bytes + call.parts.length * PART_BYTES
@@ -78,8 +81,10 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
     const { code, message: whole } = statusOf(error, deps.logger)
     const message = whole.slice(0, REASON_CHARACTERS_MAX).toWellFormed()
     const failure = `${code} ${message}`
-    grpcCallFailed(deps.logger, { code, reason: message }, failure !== lastFailure)
-    lastFailure = failure
+    const atMs = deps.nowMs()
+    const isNew = failure !== logged.failure && atMs - logged.atMs >= LOG_MS
+    if (isNew) logged = { failure, atMs }
+    grpcCallFailed(deps.logger, { code, reason: message }, isNew)
     connection.refuse(stream, failureBlock(code, message))
   }
   const succeed = (connection: Connection<Call>, stream: Stream<Call>, answer: Uint8Array) =>

@@ -1,3 +1,4 @@
+import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { type Call, createCalls } from '../../../../analyzer/limit/grpc/call.ts'
 import type { Connection } from '../../../../analyzer/limit/grpc/connection.ts'
@@ -5,6 +6,10 @@ import type { Stream } from '../../../../analyzer/limit/grpc/streams.ts'
 import { silent } from '../call-records.ts'
 
 const PATH = '/a.B/Open'
+const HEADERS = [
+  [':path', PATH],
+  ['content-type', 'application/grpc'],
+] as const
 
 test('messages in many tiny parts take no more memory than large ones', () => {
   const methods = new Map([[PATH, { access: 'open', handle: () => new Uint8Array() } as const]])
@@ -12,11 +17,7 @@ test('messages in many tiny parts take no more memory than large ones', () => {
   const refused = new Set<Stream<Call>>()
   const connection = { refuse: (stream: Stream<Call>) => refused.add(stream) } as unknown as Connection<Call>
   const handler = calls.handlerOf(() => connection)
-  const headers = new Map([
-    [':path', PATH],
-    [':method', 'POST'],
-    ['content-type', 'application/grpc'],
-  ])
+  const headers = new Map([[':method', 'POST'], ...HEADERS])
   const byte = Buffer.from([0])
   let parts = 0
   for (let id = 1; refused.size === 0 && parts < 1e6; id += 2) {
@@ -28,4 +29,24 @@ test('messages in many tiny parts take no more memory than large ones', () => {
   }
   // An array buffer of its own and a place in a list are far more than the byte.
   expect(parts).toBeLessThan(500_000)
+})
+
+test('failures in turns are logged once a second, not each', () => {
+  const logged: string[] = []
+  const logger = pino({}, { write: line => logged.push(line) })
+  let nowMs = 0
+  const calls = createCalls({ methods: new Map(), verify: () => null, logger, nowMs: () => nowMs })
+  const connection = { refuse: () => undefined } as unknown as Connection<Call>
+  const handler = calls.handlerOf(() => connection)
+  const failures = () => {
+    for (let id = 1; id < 100; id += 2) {
+      const windows = { receiveWindow: 0, sendWindow: 0 }
+      const stream: Stream<Call> = { id, own: null, ...windows, isReceived: false, isOver: false, unsent: null }
+      handler.opened(stream, new Map([[':method', id % 4 === 1 ? 'GET' : 'POST'], ...HEADERS]))
+    }
+    return logged.length
+  }
+  expect(failures()).toBe(1)
+  nowMs += 1_000
+  expect(failures()).toBe(2)
 })
