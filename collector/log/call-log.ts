@@ -48,7 +48,7 @@ export interface LogReader {
   ): Promise<number | null>
   /** Handles a batch. `nextOffset` is committed after it resolved; when it rejects, the batch comes again after a back-off. */
   handle(batch: LogBatch, heartbeat: () => Promise<void>): Promise<void>
-  /** The partition is no longer ours; what was under way must not be committed. */
+  /** The partition is no longer ours, even if `assigned` has only rejected; what was under way must not be committed. */
   revoked(partition: LogPartition): Promise<void>
 }
 

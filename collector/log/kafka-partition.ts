@@ -50,6 +50,8 @@ export class KafkaPartition {
   readonly #deps: PartitionDeps
   readonly #ending = new AbortController()
   readonly #begun: Promise<void>
+  /** What the reader was asked to take, whether or not it has. */
+  #asked: LogPartition | null = null
   #partition: LogPartition | null = null
   #nextOffset: number | null = null
   #underWay: Promise<void> = Promise.resolve()
@@ -123,6 +125,7 @@ export class KafkaPartition {
     const life: LogPartition = { topic, logId, partition }
     const position = isRenewed ? null : committedOffset
     if (this.#isEnding) return
+    this.#asked = life
     const wanted = await reader.assigned({ ...life, beginOffset, endOffset, committedOffset: position })
     this.#partition = life
     const from = wanted ?? position ?? beginOffset
@@ -235,7 +238,8 @@ export class KafkaPartition {
   }
 
   async #revoke(): Promise<void> {
-    const revoked = this.#partition
+    const revoked = this.#asked
+    this.#asked = null
     this.#partition = null
     if (revoked === null) return
     await this.#deps.reader.revoked(revoked).catch((err: unknown) => {

@@ -116,6 +116,8 @@ export const createWriter = (deps: WriterDeps): Writer => {
     handle: batch => noting(batch, () => handle(batch)),
     revoked: async partition => {
       holdings.delete(keyOf(partition))
+      // Whoever has it now says how it fares.
+      failures.delete(keyOf(partition))
       logger.info({ ...partition }, 'partition given up')
     },
   })

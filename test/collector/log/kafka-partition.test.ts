@@ -7,7 +7,7 @@ import type { KafkaLives } from '../../../collector/log/kafka-lives.ts'
 import { KafkaPartition, type LogPosition } from '../../../collector/log/kafka-partition.ts'
 
 /** A partition that has begun at offset 0, whose log begins at `begin.offset`. */
-async function begin(reader: Partial<LogReader> = {}) {
+async function begin(reader: Partial<LogReader> = {}, { isResumed } = { isResumed: true }) {
   const log = { beginOffset: 0, endOffset: 1_000, logId: 'this' }
   const batches: LogBatch[] = []
   const losses: LogLoss[] = []
@@ -52,7 +52,7 @@ async function begin(reader: Partial<LogReader> = {}) {
     },
     Promise.resolve(),
   )
-  await vi.waitFor(() => expect(resumed).toHaveBeenCalled(), 10_000)
+  if (isResumed) await vi.waitFor(() => expect(resumed).toHaveBeenCalled(), 10_000)
   const values = () => batches.flatMap(batch => batch.entries.map(entry => entry.value))
   return { partition, log, batches, losses, order, resumed, values }
 }
@@ -118,6 +118,15 @@ test('an expelled member learns it by its heartbeat, and does not commit', async
   await partition.deliver(payload([0], { heartbeat, commitOffsetsIfNecessary }).delivery)
   expect(refused).toMatchObject([{ code: 'LOG_UNAVAILABLE' }])
   expect(commitOffsetsIfNecessary).not.toHaveBeenCalled()
+  await partition.end({ isLost: true })
+  expect(order).toEqual(['revoked'])
+})
+
+test('a reader that was never ready is told all the same that the partition is no longer its own', async () => {
+  const assigned = vi.fn().mockRejectedValue(new Error('not yet'))
+  const { partition, order } = await begin({ assigned }, { isResumed: false })
+  await vi.waitFor(() => expect(assigned).toHaveBeenCalled())
+  expect(order).toEqual([])
   await partition.end({ isLost: true })
   expect(order).toEqual(['revoked'])
 })

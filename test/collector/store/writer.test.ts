@@ -8,11 +8,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import pino from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { CallRecord } from '../../../collector/call-record.ts'
-import type { CallLog, LogLoss } from '../../../collector/log/call-log.ts'
+import type { CallLog, LogLoss, LogPartition, LogReader } from '../../../collector/log/call-log.ts'
 import { openCallLog } from '../../../collector/log/open.ts'
 import { auditStore } from '../../../collector/store/audit.ts'
 import { lookUpIds } from '../../../collector/store/duplicates.ts'
 import { takeFence } from '../../../collector/store/fence.ts'
+import type { Store } from '../../../collector/store/open.ts'
 import { createWriter, type Writer } from '../../../collector/store/writer.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
 import { LOG_OPTIONS } from './log-options.ts'
@@ -179,6 +180,24 @@ test('sums of decisions that were appended twice are stored once', async () => {
   const audit = await auditStore({ log, store: opened.store, logger, handledTo })
   expect(audit.counts).toMatchObject({ lost: 0, doubled: 0, misplaced: 0 })
   expect(audit.partitions.find(({ topic }) => topic === 'decisions')).toMatchObject({ rows: 2, duplicates: 2 })
+})
+
+test('a partition that was given up is no reason not to be ready', async () => {
+  const readers: LogReader[] = []
+  const subscription = { lag: async () => [], close: async () => undefined }
+  const subscribe: CallLog['subscribe'] = (_topics, _name, reader) => {
+    readers.push(reader)
+    return subscription
+  }
+  const away = { ...opened.store, client: { ...opened.store.client, query: () => Promise.reject(new Error('away')) } }
+  const deps = { store: away as unknown as Store, logger, labelColumns: [], flushMs: FLUSH_MS }
+  writer = createWriter({ ...deps, log: { ...log, subscribe } })
+  const partition: LogPartition = { topic: 'calls', logId: randomUUID(), partition: 3 }
+  const bounds = { beginOffset: 0, endOffset: 1, committedOffset: null }
+  await expect(readers[0]?.assigned({ ...partition, ...bounds })).rejects.toThrow('away')
+  expect(writer.readiness()).toEqual(['calls/3 is not being stored: away'])
+  await readers[0]?.revoked(partition)
+  expect(writer.readiness()).toEqual([])
 })
 
 test('names of any characters can be looked up', async () => {
