@@ -41,11 +41,12 @@ export interface LogReader {
   /**
    * The partition is ours from now on. Answers the offset to begin at, or `null` for the position committed under this
    * reader's name (the beginning, when there is none). An offset above `endOffset` says that the reader has handled more
-   * than there is: the log was restored, and begins anew (`beyond_end`).
+   * than there is, and `restored` that the log holds other entries where it has: the log was restored, and begins anew
+   * (`beyond_end`).
    */
   assigned(
     partition: LogPartition & { beginOffset: number; endOffset: number; committedOffset: number | null },
-  ): Promise<number | null>
+  ): Promise<number | 'restored' | null>
   /** Handles a batch. `nextOffset` is committed after it resolved; when it rejects, the batch comes again after a back-off. */
   handle(batch: LogBatch, heartbeat: () => Promise<void>): Promise<void>
   /** The partition is no longer ours, even if `assigned` has only rejected; what was under way must not be committed. */
@@ -55,14 +56,14 @@ export interface LogReader {
 /**
  * - `trimmed`: the entries were below the log's begin when their reader came
  * - `other_log`: the position belongs to another life of the log, which now begins anew
- * - `beyond_end`: the log ends below the position (it was restored); it gets a new `logId` and begins anew
+ * - `beyond_end`: the log ends, or has ended, below the position (it was restored); it gets a new `logId` and begins anew
  * - `unreadable`: the bytes are damaged; they are stepped over
  */
 type LogLossReason = 'trimmed' | 'other_log' | 'beyond_end' | 'unreadable'
 
 /**
  * Entries that a reader will never see, half-open [`fromOffset`, `toOffset`): lost, and said loudly. Where nobody can
- * know how many there were (`other_log`), both are the position that was given up.
+ * know how many there were (`other_log`, or a restored log that has grown since), both are the position that was given up.
  */
 export interface LogLoss extends LogPartition {
   reader: string

@@ -128,9 +128,10 @@ export class KafkaPartition {
     this.#asked = life
     const wanted = await reader.assigned({ ...life, beginOffset, endOffset, committedOffset: position })
     this.#partition = life
-    const from = wanted ?? position ?? beginOffset
-    if (from > endOffset && (await this.#endsBelow(from))) {
-      await this.#renew(logId, from)
+    const from = wanted === 'restored' ? endOffset : (wanted ?? position ?? beginOffset)
+    if (wanted === 'restored' || from > endOffset) {
+      // It may have caught up meanwhile: then the reader says whether with the same entries.
+      if (wanted === 'restored' || (await this.#endsBelow(from))) await this.#renew(logId, from)
       await this.#revoke()
       throw new LogError('LOG_UNAVAILABLE', `The log ends below where its reader ${name} is`)
     }
@@ -165,7 +166,8 @@ export class KafkaPartition {
   async #renew(logId: string, offset: number): Promise<void> {
     const { topic, partition, lives } = this.#deps
     const { endOffset } = await this.#look()
-    this.#lose({ topic, partition, logId, reason: 'beyond_end', fromOffset: endOffset, toOffset: offset })
+    const fromOffset = Math.min(offset, endOffset)
+    this.#lose({ topic, partition, logId, reason: 'beyond_end', fromOffset, toOffset: offset })
     await lives.renew(topic, partition, logId, endOffset)
   }
 

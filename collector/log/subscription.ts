@@ -125,6 +125,7 @@ export class TopicSubscription {
     }
     const wanted = await reader.assigned({ ...partition, beginOffset, endOffset, committedOffset })
     try {
+      if (wanted === 'restored') return await this.#renew(partition, endOffset, endOffset)
       const fromOffset = wanted ?? committedOffset ?? beginOffset
       // Compared with the end as the reader saw it: by now others may have appended beyond, in the place of what is gone.
       if (fromOffset > endOffset) return await this.#renew(partition, fromOffset, endOffset)

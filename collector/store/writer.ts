@@ -13,6 +13,7 @@ import { createDuplicates } from './duplicates.ts'
 import { type Fence, renewFence, takeFence } from './fence.ts'
 import type { Store } from './open.ts'
 import { readStoredEnd, readStoredOffsets } from './positions.ts'
+import { hasOtherEntry, isBeyondEnd } from './restored-log.ts'
 import { createStoreEntries, type DuplicatesByTopic, type StoredCounts, type StoreEntries } from './store-entries.ts'
 import { StoreError } from './store-error.ts'
 
@@ -107,8 +108,9 @@ export const createWriter = (deps: WriterDeps): Writer => {
       noting(partition, async () => {
         const { committedOffset, beginOffset } = partition
         const holding = await takePartition(store, duplicates, partition, committedOffset ?? beginOffset)
-        // Rows of entries that the log does not have: it was restored, and would give their positions to others.
+        // It would give, or has given, the positions of rows to other entries.
         if (await isBeyondEnd(log, partition, holding.storedEnd)) return holding.storedEnd
+        if (await hasOtherEntry(deps, partition, holding.storedEnd - 1)) return 'restored'
         holdings.set(keyOf(partition), holding)
         logger.info({ ...partition, epoch: holding.fence.epoch, storedEnd: holding.storedEnd }, 'partition taken')
         return null
@@ -184,12 +186,6 @@ const takePartition = async (
   const { topic } = partition
   if (topic === 'calls' || topic === 'decisions') await duplicates[topic].fill()
   return { partition, fence, storedEnd, nextOffset, trimOffset: nextOffset, isInDoubt: false }
-}
-
-/** The end is asked for after the rows: until the fence stood, another writer may have gone on with both. */
-const isBeyondEnd = async (log: CallLog, { topic, logId, partition }: LogPartition, storedEnd: number) => {
-  const now = (await log.partitions(topic)).find(other => other.partition === partition)
-  return now?.logId === logId && storedEnd > now.endOffset
 }
 
 /** Stores what is not stored of a batch, whatever happened to the ones before it. */

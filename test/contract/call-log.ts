@@ -407,6 +407,22 @@ export function testCallLog(name: string, create: () => Promise<LogUnderTest>, c
       expect(second.assigned.at(-1)?.logId).not.toBe(first.assigned[0]?.logId)
     })
 
+    test('a reader that finds other entries than it has handled reads all of them, in another life of the log', async () => {
+      const log = await openLog()
+      await log.append('calls', numbered(0, 10))
+      const asked: string[] = []
+      const { reader, batches } = collect({
+        async assigned({ logId }) {
+          asked.push(logId)
+          return new Set(asked).size === 1 ? 'restored' : null
+        },
+      })
+      log.subscribe(['calls'], 'writer', reader)
+      await vi.waitFor(() => expect(valuesOf(batches)).toEqual(numbers(0, 10)), waiting)
+      expect(losses).toMatchObject([{ reason: 'beyond_end', logId: asked[0], fromOffset: 10, toOffset: 10 }])
+      expect(batches[0]?.logId).not.toBe(asked[0])
+    })
+
     test('of two with one name the last has it; the other stands by', async () => {
       const [one, two] = [await openLog(), await openLog()]
       const { promise: mayGoOn, resolve: goOn } = Promise.withResolvers<void>()

@@ -7,8 +7,10 @@ import type { KafkaLives } from '../../../collector/log/kafka-lives.ts'
 import { KafkaPartition, type LogPosition } from '../../../collector/log/kafka-partition.ts'
 
 /** A partition that has begun at offset 0, whose log begins at `begin.offset`. */
-async function begin(reader: Partial<LogReader> = {}, { isResumed } = { isResumed: true }) {
-  const log = { beginOffset: 0, endOffset: 1_000, logId: 'this' }
+async function begin(
+  reader: Partial<LogReader> = {},
+  { isResumed = true, log = { beginOffset: 0, endOffset: 1_000, logId: 'this' } } = {},
+) {
   const batches: LogBatch[] = []
   const losses: LogLoss[] = []
   const order: string[] = []
@@ -198,6 +200,22 @@ test('a log that ends below what its reader has stored gets another id and is re
   expect(order).toEqual(['revoked'])
   expect(losses).toMatchObject([{ reason: 'beyond_end', logId: 'this', fromOffset: 1_000, toOffset: 1_200 }])
   expect(resumed).toHaveBeenCalledWith(0)
+}, 15_000)
+
+test('a log that has caught up with its reader while it was looked at is shown to it again', async () => {
+  const ends: number[] = []
+  const log = { beginOffset: 0, endOffset: 1_000, logId: 'this' }
+  const assigned: LogReader['assigned'] = async ({ endOffset }) => {
+    ends.push(endOffset)
+    setTimeout(() => {
+      log.endOffset = 1_300
+    }, 100)
+    return 1_200
+  }
+  const { losses, resumed } = await begin({ assigned }, { log })
+  expect(ends).toEqual([1_000, 1_300])
+  expect(losses).toEqual([])
+  expect(resumed).toHaveBeenCalledWith(1_200)
 }, 15_000)
 
 test('gives a delivery back when it is expelled, though its reader would go on failing', async () => {

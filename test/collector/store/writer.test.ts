@@ -235,6 +235,27 @@ test('a log that was restored to an earlier state loses nothing that comes after
   await expectExactly(7)
 })
 
+test('a log that was restored and has grown beyond what is stored loses nothing either', async () => {
+  await append([makeCall()])
+  await log.close()
+  const restored = await mkdtemp(join(tmpdir(), 'quotacast-log-'))
+  await cp(logDir, restored, { recursive: true })
+  log = await openCallLog(LOG_OPTIONS, { dir: logDir, log: logger, onLoss: () => undefined })
+  startWriter()
+  await append([makeCall(), makeCall()])
+  await expectExactly(3)
+  await stopWriter()
+  await log.close()
+  await rm(logDir, { recursive: true })
+  logDir = restored
+  const losses: LogLoss[] = []
+  log = await openCallLog(LOG_OPTIONS, { dir: logDir, log: logger, onLoss: loss => losses.push(loss) })
+  await append([makeCall(), makeCall(), makeCall()])
+  startWriter()
+  await expectExactly(6)
+  expect(losses[0]).toMatchObject({ topic: 'calls', reason: 'beyond_end', fromOffset: 4, toOffset: 4 })
+})
+
 test('a log that is full of what is stored gets room though nothing arrives', async () => {
   await log.close()
   const options = { ...LOG_OPTIONS, sizeBytesMax: 1_000_000 }
