@@ -117,8 +117,15 @@ function lessForgiven(made: Forecast, ask: ForecastAsk, { steps, forgiven }: All
     usageAtReset,
     headroom: usageAtReset && headroomOf(usageAtReset, limitAtReset),
     burnRate: burnRateOf({ ...ask, limit }),
+    ...(forgiven < 0 && limit > ask.used && made.crossing === REACHED && reachedElsewhere(-forgiven, ask.nowMs)),
   }
 }
+
+/** Our own use alone did not reach the limit. When the rest came nobody has said, only that it did. */
+const reachedElsewhere = (units: number, nowMs: number) => ({
+  exhaustionAtMs: { p10: nowMs, p50: nowMs, p90: nowMs },
+  why: `The limit is reached: by what the provider says is left, ${units} were used elsewhere.`,
+})
 
 /** What cannot be said of a limit that nobody has said, of one that the provider enforces, and of a window that is not whole. */
 function asFarAsKnown(

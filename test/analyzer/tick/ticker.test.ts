@@ -1,6 +1,6 @@
 import pino from 'pino'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { type Adjustments, createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
+import { type Adjustments, createPolicy, NO_ADJUSTMENTS, type Policy } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { openFitting } from '../../../analyzer/tick/fitting.ts'
 import { WHOLE } from '../../../analyzer/tick/shard.ts'
@@ -32,16 +32,18 @@ beforeEach(async () => {
   }
 })
 
-const tickerOf = (quotas: readonly Quota[], subjectsMax = 100) => {
-  const policy = createPolicy(quotas)
-  return createTicker({
+const tickerWith = (policy: () => Policy, subjectsMax = 100) =>
+  createTicker({
     client: testStore.store.client,
-    policy: () => policy,
+    policy,
     subjectsMax,
     fitting: openFitting(0),
     shard: WHOLE,
     now: () => nowMs,
   })
+const tickerOf = (quotas: readonly Quota[], subjectsMax = 100) => {
+  const policy = createPolicy(quotas)
+  return tickerWith(() => policy, subjectsMax)
 }
 
 /** One call a minute from `fromMs` on. */
@@ -150,15 +152,7 @@ test('what is changed for a subject holds in its forecast, in the next tick and 
   const quota = testQuota({ limit: 30 })
   const subject = { tenant: 'acme', consumer: 'app' }
   let policy = createPolicy([quota])
-  const client = testStore.store.client
-  const ticker = createTicker({
-    client,
-    policy: () => policy,
-    subjectsMax: 10,
-    fitting: openFitting(0),
-    shard: WHOLE,
-    now: () => nowMs,
-  })
+  const ticker = tickerWith(() => policy)
   const forecastUnder = async (adjustments: Partial<Adjustments>) => {
     policy = createPolicy([quota], { ...NO_ADJUSTMENTS, ...adjustments })
     return (await ticker.tick()).forecasts[0]
@@ -180,6 +174,38 @@ test('what is changed for a subject holds in its forecast, in the next tick and 
   // What was forgiven makes nobody slower, and what had been held beside it leaves no more than the limit.
   expect(forgiven?.burnRate).toBeCloseTo(burnRate)
   expect((await forecastUnder({ overrides, resets: [{ ...reset, used: 500 }] }))?.headroom?.p90).toBe(20)
+})
+
+test('a limit that was used up elsewhere is reached now, and is not 0', async () => {
+  await storeCalls(testStore.store, minutely(nowMs - 20 * MINUTE_MS, nowMs))
+  const quota = testQuota({ limit: 'upstream', match: { providerKey: 'k' } })
+  const subject = { tenant: 'acme', consumer: 'app' }
+  const forecastWith = async (elsewhere: number) => {
+    const untilMs = bucketAt(quota.window, nowMs).endMs
+    const learned = [{ quota: 'quota', subject, limit: 100, deniedUntilMs: null, elsewhere, untilMs }]
+    const policy = createPolicy([{ ...quota, conditions: [] }], { ...NO_ADJUSTMENTS, learned })
+    return (await tickerWith(() => policy).tick()).forecasts[0]
+  }
+  const nobodyKnowsWhen = { p10: nowMs, p50: nowMs, p90: nowMs }
+  for (const elsewhere of [80, 100, 120]) {
+    const forecast = await forecastWith(elsewhere)
+    expect(forecast).toMatchObject({
+      probability: 1,
+      limit: 100,
+      used: 20 + elsewhere,
+      exhaustionAtMs: nobodyKnowsWhen,
+    })
+    expect(forecast?.why).toBe(
+      `The limit is reached: by what the provider says is left, ${elsewhere} were used elsewhere.`,
+    )
+  }
+  expect((await forecastWith(70))?.why).not.toContain('reached')
+  // What went through here alone was too much.
+  await storeCalls(
+    testStore.store,
+    minutely(nowMs - 30 * MINUTE_MS, nowMs).flatMap(call => [call, call, call]),
+  )
+  expect(await forecastWith(10)).toMatchObject({ why: 'The limit is reached.', used: 120 })
 })
 
 test('a sliding window and a rate are forecast as far as their length goes', async () => {
