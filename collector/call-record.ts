@@ -16,6 +16,8 @@ export const UUID = '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
 export const LABEL_VALUE_CHARACTERS_MAX = 256
 /** Longest id of a decision. */
 export const DECISION_ID_CHARACTERS_MAX = 2048
+/** Longest duration, milliseconds: 115 days. */
+export const DURATION_MS_MAX = 1e10
 /** Most units of which a provider's headers speak at once. */
 const UPSTREAM_UNITS_MAX = 16
 
@@ -29,7 +31,7 @@ const text = (description: string) =>
   nullable(Type.String({ minLength: 1, maxLength: TEXT_CHARACTERS_MAX }), description)
 const count = (description: string) =>
   nullable(Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }), description)
-const duration = (description: string) => nullable(Type.Number({ minimum: 0, maximum: 1e10 }), description)
+const duration = (description: string) => nullable(Type.Number({ minimum: 0, maximum: DURATION_MS_MAX }), description)
 const instant = (description: string) => Type.Integer({ minimum: 0, maximum: 4_102_444_800_000, description })
 
 /** Keys by a pattern, because a `maxLength` of keys is not checked; `.` would let a key with a line break pass unseen. */

@@ -1,5 +1,5 @@
 /** From a draft to a whole record that is not checked yet. Values of a wrong type pass through, for the check to name. */
-import { type CallRecord, LABELS_MAX } from '../call-record.ts'
+import { type CallRecord, LABELS_MAX, TEXT_CHARACTERS_MAX } from '../call-record.ts'
 import { type Identity, isFingerprint, looksLikeSecret } from '../identity.ts'
 import { deliveryCallId, requestCallId } from './call-id.ts'
 import { type ClientIpPolicy, clientIpOf } from './client-ip.ts'
@@ -117,7 +117,9 @@ function callIdOf(record: UncheckedRecord, delivery: Delivery, position: number)
 
 function routeOfDraft(draft: Draft, routes: RouteBook): unknown {
   const route = textOf(draft.route)
-  return route === null ? known(draft.route) : routes.route(route, textOf(draft.service) ?? '')
+  return route === null
+    ? known(draft.route)
+    : routes.route(route, textOf(draft.service)?.slice(0, TEXT_CHARACTERS_MAX) ?? '')
 }
 
 function outcomeOfDraft(draft: Draft) {

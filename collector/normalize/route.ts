@@ -55,7 +55,7 @@ const withIdsReplaced = (path: string) =>
 
 /** Routes of this process, bounded per service. */
 export interface RouteBook {
-  /** The route to record for a path or template of a service. */
+  /** The route to record for a path or template of a service, whose name a record can hold. */
   route(pathOrTemplate: string, service: string): string
 }
 
@@ -86,11 +86,10 @@ export function createRouteBook(patterns: RoutePatterns): RouteBook {
   return {
     route(pathOrTemplate, service) {
       const path = withoutQuery(pathOrTemplate)
-      // No record may hold these, so they are not worth their memory.
-      const isLong = path.length > TEXT_CHARACTERS_MAX || service.length > TEXT_CHARACTERS_MAX
+      // No record may hold a longer one, so it is not worth its memory.
+      const isLong = path.length > TEXT_CHARACTERS_MAX
       const route = isLong ? routeOf(path, service, patterns) : remember(path, service)
-      if (route.length > TEXT_CHARACTERS_MAX || service.length > TEXT_CHARACTERS_MAX || patterns.has(route))
-        return route
+      if (route.length > TEXT_CHARACTERS_MAX || patterns.has(route)) return route
       const seen = seenOf(service)
       if (seen.has(route)) return route
       if (seen.size >= ROUTES_PER_SERVICE_MAX) return OTHER_ROUTES

@@ -3,7 +3,7 @@
  * `RateLimit` fields in all their shapes, and what everybody wrote before. Limits of the gateway itself are no business of
  * these: a dialect hands over the headers of an answer that came from upstream.
  */
-import { type CallRecord, LABEL_NAME_CHARACTERS_MAX } from '../call-record.ts'
+import { type CallRecord, DURATION_MS_MAX, LABEL_NAME_CHARACTERS_MAX } from '../call-record.ts'
 import type { Draft } from './draft.ts'
 import { goDurationMs, numberOf } from './fields.ts'
 import type { HeaderReader } from './headers.ts'
@@ -12,7 +12,6 @@ import { parseIso } from './time.ts'
 export type UpstreamLimits = NonNullable<CallRecord['upstreamLimits']>
 type UpstreamLimit = UpstreamLimits['units'][string]
 
-const RETRY_MS_MAX = 1e10
 const INSTANT_MS_MAX = 4_102_444_800_000
 const FIELD_CHARACTERS_MAX = 2048
 /** Each may have a unit of its own, of which a record holds few. */
@@ -133,7 +132,7 @@ function retryAfterMsOf(header: HeaderReader, atMs: number): number | null {
   const seconds = numberOf(text)
   const dateMs = text === null || seconds !== null ? null : httpDateMs(text)
   const waitMs = milliseconds ?? (seconds === null ? null : seconds * 1000) ?? (dateMs === null ? null : dateMs - atMs)
-  return waitMs === null || !(waitMs <= RETRY_MS_MAX) ? null : Math.max(0, waitMs)
+  return waitMs === null || !(waitMs <= DURATION_MS_MAX) ? null : Math.max(0, waitMs)
 }
 
 const ITEM = /"((?:[^"\\]|\\.){0,128})"((?:\s*;\s*[a-z*][\w.*-]*=(?:"[^"]*"|:[^:]*:|[^\s,;"]+))*)/g

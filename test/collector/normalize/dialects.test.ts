@@ -1,12 +1,13 @@
 /** Every dialect against what its gateway writes, and against what nobody writes. */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { CallRecord } from '../../../collector/call-record.ts'
+import type { CallRecord, Rejection } from '../../../collector/call-record.ts'
 import { DIALECTS } from '../../../collector/normalize/dialects.ts'
+import { isRejection } from '../../../collector/normalize/normalize.ts'
 import type { FixtureCall } from '../../fixtures/sources/fixture.ts'
 import { FIXTURES } from '../../fixtures/sources/index.ts'
 import { inputText, type Outcome, outcomesOf } from './outcomes.ts'
-import { mutation, unsoundness } from './sound.ts'
+import { excesses, mutation, unsoundness } from './sound.ts'
 
 const CALLS_MIN = 8
 const MUTATIONS = 40
@@ -35,6 +36,15 @@ describe.each(FIXTURES.map(fixture => [fixture.dialect, fixture] as const))('%s'
     expect(fixture.calls.length).toBeGreaterThanOrEqual(CALLS_MIN)
   })
 
+  test.runIf(fixture.dialect !== 'canonical')('counts a call whatever the lengths and sizes of what it holds', () => {
+    for (const call of fixture.calls) {
+      for (const input of excesses(inputText(call))) {
+        const rejections = outcomesOf(fixture, input).filter(outcome => outcome !== 'skipped' && isRejection(outcome))
+        expect(rejections.filter(rejection => !isOfGateway(rejection))).toEqual([])
+      }
+    }
+  })
+
   test('says the same of the same input', () => {
     for (const call of fixture.calls) {
       expect(outcomesOf(fixture, inputText(call))).toEqual(outcomesOf(fixture, inputText(call)))
@@ -50,6 +60,18 @@ describe.each(FIXTURES.map(fixture => [fixture.dialect, fixture] as const))('%s'
       { numRuns: MUTATIONS },
     )
   })
+})
+
+/** Its clock and the status that it answers are no caller's choice, nor are the words by which its lines are known. */
+const isOfGateway = ({ reason, message }: Rejection) =>
+  reason === 'unreadable' || /^(?:startedAtMs|status)\b/.test(message)
+
+test('folds the routes of a service whose name a caller made long, too', () => {
+  const nginx = FIXTURES.find(({ dialect }) => dialect === 'nginx')
+  if (nginx === undefined) throw new Error('nginx has fixtures')
+  const line = { msec: 1784620800.87, status: 200, proxy_host: 's'.repeat(600) }
+  const lines = Array.from({ length: 1001 }, (_, index) => JSON.stringify({ ...line, request_uri: `/page-${index}/x` }))
+  expect(outcomesOf(nginx, lines.join('\n')).at(-1)).toMatchObject({ route: '{other}' })
 })
 
 const expectSound = (outcome: Outcome, secrets: readonly string[]) => expect(unsoundness(outcome, secrets)).toBeNull()

@@ -49,3 +49,30 @@ export const mutation: fc.Arbitrary<(input: string) => string> = fc
     const value = /^":\s*(?:"(?:[^"\\]|\\.)*"|[\w.+-]+)/.exec(input.slice(colon))?.[0]
     return value === undefined ? input : `${input.slice(0, colon)}": ${put || '""'}${input.slice(colon + value.length)}`
   })
+
+const LONG = 'x'.repeat(3000)
+const HUGE = 1e20
+
+/** A JSON document once for each value in it, with that value longer or larger than a record holds; none of other text. */
+export function excesses(input: string): string[] {
+  let document: unknown
+  try {
+    document = JSON.parse(input)
+  } catch {
+    return []
+  }
+  let values = 0
+  JSON.stringify(document, (_, value) => {
+    if (isLeaf(value)) values++
+    return value
+  })
+  return Array.from({ length: values }, (_, chosen) => {
+    let at = 0
+    return JSON.stringify(document, (_name, value) => {
+      if (!isLeaf(value) || at++ !== chosen) return value
+      return typeof value === 'number' ? HUGE : value + LONG
+    })
+  })
+}
+
+const isLeaf = (value: unknown): value is string | number => typeof value === 'string' || typeof value === 'number'
