@@ -3,13 +3,13 @@ import type { DraftField } from './draft.ts'
 import { type ParseInstant, parseIso, patternParser } from './time.ts'
 
 /** What a target holds, which says how values are converted and which units make sense. */
-export type TargetKind = 'text' | 'instant' | 'duration' | 'bytes' | 'count' | 'money'
+export type TargetKind = 'text' | 'secret' | 'instant' | 'duration' | 'bytes' | 'count' | 'money'
 
 /** The fields that a mapping may fill, beside `labels.NAME`. */
 export const TARGETS: Readonly<
   Record<Exclude<DraftField, 'upstreamLimits' | 'labels'> | 'credential' | 'endedAtMs', TargetKind>
 > = {
-  credential: 'text',
+  credential: 'secret',
   startedAtMs: 'instant',
   endedAtMs: 'instant',
   requestId: 'text',
@@ -59,8 +59,8 @@ const CUT_TOLERANCE_MS = 1e-3
 
 const NUMBER = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?$/i
 
-/** A converted value, or `undefined` for what cannot be converted. */
-export type Convert = (value: unknown) => string | number | undefined
+/** A converted value, `null` for what says nothing, or `undefined` for what cannot be converted. */
+export type Convert = (value: unknown) => string | number | null | undefined
 
 /** The converter of a target. Answers text instead when `time` or `unit` make no sense for it. */
 export function converterOf(
@@ -69,9 +69,10 @@ export function converterOf(
 ): { convert: Convert; expected: string } | string {
   if (time !== undefined && kind !== 'instant') return '`time` is for startedAtMs and endedAtMs'
   if (kind === 'instant') return instantConverter(time, unit)
-  if (kind === 'text' || kind === 'count') {
+  if (kind === 'text' || kind === 'secret' || kind === 'count') {
     if (unit !== undefined) return 'has no unit'
-    return kind === 'text' ? { convert: toText, expected: 'text' } : { convert: toCount, expected: 'a whole number' }
+    if (kind === 'count') return { convert: toCount, expected: 'a whole number' }
+    return { convert: kind === 'text' ? toKnownText : toText, expected: 'text' }
   }
   const units: Readonly<Record<string, number>> = UNITS[kind]
   const factor = unit === undefined ? 1 : units[unit]
@@ -111,6 +112,9 @@ const toText: Convert = value =>
     : typeof value === 'number' || typeof value === 'boolean'
       ? String(value)
       : undefined
+
+/** Callers choose what bodies hold: a list in the place of a model shall not have the call uncounted. */
+const toKnownText: Convert = value => toText(value) ?? null
 
 function toNumber(value: unknown): number | undefined {
   if (typeof value === 'number') return value

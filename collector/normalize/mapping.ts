@@ -155,6 +155,7 @@ function slotOf(field: string): Slot | null {
   return name === '' || name.length > LABEL_NAME_CHARACTERS_MAX ? null : { kind: 'label', name }
 }
 const kindOf = (slot: Slot): TargetKind => (slot.kind === 'label' ? 'text' : TARGETS[slot.target])
+const isText = (slot: Slot) => ['text', 'secret'].includes(kindOf(slot))
 const noSuchField = `is none of ${Object.keys(TARGETS).join(', ')}, ${LABEL_PREFIX}NAME`
 
 /** Answers text for a rule that makes no sense. */
@@ -163,8 +164,8 @@ function compileRule(field: string, rule: FieldRule): Rule | string {
   if (slot === null) return noSuchField
   const converter = converterOf(kindOf(slot), { time: rule.time, unit: rule.unit })
   if (typeof converter === 'string') return converter
-  if (rule.default !== undefined && (typeof rule.default === 'string') !== (kindOf(slot) === 'text')) {
-    return `the default is ${kindOf(slot) === 'text' ? 'text' : 'a number'}`
+  if (rule.default !== undefined && (typeof rule.default === 'string') !== isText(slot)) {
+    return `the default is ${isText(slot) ? 'text' : 'a number'}`
   }
   return {
     field,
@@ -179,8 +180,7 @@ function compileRule(field: string, rule: FieldRule): Rule | string {
 
 function constantProblem(field: string, value: string | number, slot: Slot, mapping: Mapping): string | null {
   if (field in mapping.fields) return 'is one of `fields` too'
-  if ((typeof value === 'string') !== (kindOf(slot) === 'text'))
-    return kindOf(slot) === 'text' ? 'is text' : 'is a number'
+  if ((typeof value === 'string') !== isText(slot)) return isText(slot) ? 'is text' : 'is a number'
   const placeholder = typeof value === 'string' ? value.replaceAll(FILE_STEM, '').match(/\{.*?\}/)?.[0] : undefined
   return placeholder === undefined ? null : `there is no ${placeholder}, only ${FILE_STEM}`
 }

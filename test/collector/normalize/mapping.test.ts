@@ -77,6 +77,12 @@ describe('values', () => {
     expect(draft).toMatchObject({ host: 'api.example', model: 'gpt-5', labels: { region: 'eu' } })
   })
 
+  test('of names are unknown where a body has something else, since callers choose bodies', () => {
+    const fields = { model: 'model', 'labels.user': 'user' }
+    expect(decodeJson(fields, { model: ['gpt-5'], user: { id: 7 } })).toMatchObject({ model: null, labels: {} })
+    expect(decodeJson({ credential: 'key' }, { key: ['hunter2'] })).toMatchObject({ reason: 'invalid_field' })
+  })
+
   test('never come from a prototype', () => {
     expect(decodeJson({ host: 'constructor.name' }, {})).toMatchObject({ host: null })
   })
