@@ -5,6 +5,8 @@ import { type ConfigSchema, casesOf, isObject, schemasOfKey } from './config-val
 
 /** Most characters of a wrong value that a problem quotes. */
 const QUOTED_CHARACTERS_MAX = 80
+/** Most problems in a message. */
+const SHOWN_MAX = 100
 
 /** The config is wrong; `problems` has one line for each thing to mend. */
 export class ConfigError extends Error {
@@ -13,7 +15,8 @@ export class ConfigError extends Error {
 
   constructor(problems: readonly string[]) {
     const count = problems.length === 1 ? 'a problem' : `${problems.length} problems`
-    super(`the config has ${count}:\n  ${problems.join('\n  ')}`)
+    const more = problems.length > SHOWN_MAX ? [`… and ${problems.length - SHOWN_MAX} more`] : []
+    super(`the config has ${count}:\n  ${[...problems.slice(0, SHOWN_MAX), ...more].join('\n  ')}`)
     this.name = 'ConfigError'
     this.problems = problems
   }
@@ -60,7 +63,9 @@ function unknownKey(schema: Schema, key: string): string {
   const names = Object.keys(schema.properties ?? {})
   if (names.length === 0) return 'is not a name that is allowed here'
   const letters = (text: string) => text.toLowerCase().replaceAll(/[^a-z0-9]/g, '')
-  const near = names.find(name => letters(name).startsWith(letters(key)) || letters(key).startsWith(letters(name)))
+  const near = names.find(
+    name => letters(key) !== '' && (letters(name).startsWith(letters(key)) || letters(key).startsWith(letters(name))),
+  )
   return near === undefined ? `is unknown; known are ${names.join(', ')}` : `is unknown; did you mean ${near}?`
 }
 
@@ -86,6 +91,6 @@ function leafProblem(schema: Schema, value: unknown): string {
 function quote(value: unknown): string {
   if (Array.isArray(value)) return '[ … ]'
   if (isObject(value)) return typeof value.kind === 'string' ? `{ kind: ${quote(value.kind)}, … }` : '{ … }'
-  const text = JSON.stringify(value).replace(/:\/\/.*@/, '://***@')
+  const text = (typeof value === 'number' ? String(value) : JSON.stringify(value)).replace(/:\/\/.*@/, '://***@')
   return text.length > QUOTED_CHARACTERS_MAX ? `${text.slice(0, QUOTED_CHARACTERS_MAX)}…` : text
 }

@@ -5,7 +5,7 @@
  */
 import type { TSchema } from 'typebox'
 import Value from 'typebox/value'
-import { parse } from 'yaml'
+import { parseYaml } from './config-yaml.ts'
 
 /** JSON, as YAML and the environment give it. */
 export type Json = null | boolean | number | string | Json[] | JsonObject
@@ -148,7 +148,7 @@ export function parseScalar(schema: ConfigSchema, path: readonly string[], text:
     )
   }
   const cases = schemas.flatMap(found => casesOf(found, null))
-  const value: Json = parse(text)
+  const value = parseYaml(text)
   const wantsText = cases.length > 0 && cases.every(found => found.type === 'string' || found.items?.type === 'string')
   return wantsText && !Array.isArray(value) ? text : value
 }
@@ -156,11 +156,12 @@ export function parseScalar(schema: ConfigSchema, path: readonly string[], text:
 /** `over` wins, objects merge key by key, lists are replaced whole. */
 export function merge(under: Json, over: Json): Json {
   if (!isObject(under) || !isObject(over)) return over
-  const merged: JsonObject = { ...under }
+  const merged = new Map(Object.entries(under))
   for (const [key, value] of Object.entries(over)) {
-    merged[key] = Object.hasOwn(under, key) ? merge(under[key] ?? null, value) : value
+    merged.set(key, Object.hasOwn(under, key) ? merge(under[key] ?? null, value) : value)
   }
-  return merged
+  // Not by assignment, by which a key `__proto__` would vanish.
+  return Object.fromEntries(merged)
 }
 
 /** `{a: {b: value}}` of the path `a`, `b`. */

@@ -3,9 +3,9 @@
  * flags. The only file that reads `process.env`. The schemas load late, because the parts that own them make their
  * metrics when they load, and telemetry has to be there first.
  */
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { parseDocument, stringify } from 'yaml'
+import { stringify } from 'yaml'
+import { readConfigFile } from './config-file.ts'
 import { ConfigError, configProblems } from './config-problems.ts'
 import type { Config } from './config-schema.ts'
 import {
@@ -20,6 +20,7 @@ import {
   nested,
   parseScalar,
 } from './config-values.ts'
+import { parseYaml, YamlError } from './config-yaml.ts'
 
 const ENVIRONMENT_PREFIX = 'QUOTACAST_'
 /** Names the config file; not a key of the config. */
@@ -56,7 +57,7 @@ export async function loadConfig(sources: ConfigSources): Promise<Config> {
   ]
   const written = layers.reduce<Json>(merge, DEFAULT_CHOICES)
   const whole: unknown = fillDefaults(configSchema, convertUnits(configSchema, written))
-  problems.push(...configProblems(configSchema, whole))
+  for (const problem of configProblems(configSchema, whole)) problems.push(problem)
   if (problems.length > 0) throw new ConfigError(problems)
   const config = whole as Config
   const contradictions = [...contradictionsOf(config)]
@@ -66,18 +67,14 @@ export async function loadConfig(sources: ConfigSources): Promise<Config> {
 
 function readFile(file: string | undefined, problems: string[]): Json {
   if (file === undefined || file === '') return {}
-  let text: string
   try {
-    text = readFileSync(file, 'utf8')
+    const content = parseYaml(readConfigFile(file)) ?? {}
+    if (isObject(content)) return content
+    problems.push(`${file}: must have sections at its top`)
   } catch (error) {
-    throw new ConfigError([`${file}: cannot be read (${error instanceof Error ? error.message : error})`])
+    const found = error instanceof YamlError ? error.problems : [error instanceof Error ? error.message : String(error)]
+    for (const problem of found) problems.push(`${file}: ${problem}`)
   }
-  const document = parseDocument(text)
-  problems.push(...document.errors.map(error => `${file}: ${error.message}`))
-  if (document.errors.length > 0) return {}
-  const content: Json = document.toJS() ?? {}
-  if (isObject(content)) return content
-  problems.push(`${file}: must have sections at its top`)
   return {}
 }
 
@@ -139,10 +136,10 @@ export async function printConfig(config: Config, as: 'yaml' | 'json'): Promise<
 
 const isSet = (value: string | undefined) => value !== undefined && value !== ''
 
-/** What OpenTelemetry's standard variables ask for; without them nothing is sent anywhere. */
 /** That of this process and more, for one that it starts or becomes. */
 export const environmentWith = (more: Environment): Environment => ({ ...process.env, ...more })
 
+/** What OpenTelemetry's standard variables ask for; without them nothing is sent anywhere. */
 export function telemetryEnvironment(environment: Environment = process.env) {
   const isOn = environment.OTEL_SDK_DISABLED !== 'true'
   const sends = (signal: 'TRACES' | 'METRICS') =>

@@ -58,6 +58,8 @@ describe('configProblems', () => {
     [{ log: { kind: 'kafka', brokers: 'a:1' } }, 'log.brokers: must be array, not "a:1"'],
     [{ match: 7 }, 'match: must be one of string, array, not 7'],
     [{ match: [''] }, 'match[0]: must not have fewer than 1 characters, not ""'],
+    [{ '': 1 }, ': is unknown; known are dataDir, port, level, log, order, match, secret, quotas'],
+    [{ port: Number.POSITIVE_INFINITY }, 'port: must be integer, not Infinity'],
     [{ quotas: {} }, 'quotas: must be array, not { … }'],
   ])('%j → %s', (change, problem) => expect(problemsWith(change)).toEqual([problem]))
 

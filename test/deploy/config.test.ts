@@ -102,6 +102,10 @@ describe('the config', () => {
   test.each([
     ['a file that is not there', { file: '/nowhere/quotacast.yaml' }, /cannot be read/],
     ['a file without sections', { file: NO_CONFIG }, /must have sections at its top/],
+    ['a folder', { file: FIXTURES }, /cannot be read .*directory/],
+    ['a file without end', { file: '/dev/zero' }, /is larger than 16 MiB/],
+    ['a key that every object has', { overrides: ['__proto__.port=1'] }, /^__proto__: is unknown/],
+    ['a value within itself', { overrides: ['quotas=&a [*a]'] }, /^--set quotas: is not a YAML value/],
     ['a port that is taken twice', { overrides: ['limiter.port=7411'] }, /two have the port 7411/],
     [
       'more limiters on one port than can count together',
@@ -115,6 +119,28 @@ describe('the config', () => {
     ],
   ])('refuses %s', async (_name, sources, problem) => {
     expect((await problemsOf(sources)).join()).toMatch(problem)
+  })
+
+  test('refuses text of another encoding, values within themselves and mere lists, and names the file', async () => {
+    const file = yaml('')
+    for (const [text, problem] of [
+      [Buffer.from('labels: [ä]', 'latin1'), 'is not text in UTF-8'],
+      [Buffer.from('labels: [a]', 'utf16le'), 'must have sections at its top'],
+      ['quotas: &a [*a]', 'an alias within what it stands for'],
+      ['- labels', 'must have sections at its top'],
+      ['labels', 'must have sections at its top'],
+    ] as const) {
+      writeFileSync(file, text)
+      expect(await problemsOf({ file })).toEqual([`${file}: ${problem}`])
+    }
+  })
+
+  test('names every one of very many problems, and shows the first', async () => {
+    const file = yaml(Array.from({ length: 150_000 }, (_, index) => `k${index}: 1\n`).join(''))
+    const error = await load({ file }).catch((thrown: unknown) => thrown)
+    if (!(error instanceof ConfigError)) throw error
+    expect(error.problems).toHaveLength(150_000)
+    expect(error.message).toMatch(/… and 149900 more$/)
   })
 
   test('refuses a key that is written twice, and names the file', async () => {
