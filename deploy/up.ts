@@ -53,7 +53,9 @@ export function superviseRole(options: {
       if (stopping.signal.aborted) return
       const livedMs = Math.round(performance.now() - startedAtMs)
       if (livedMs > STEADY_MS) backoffMs = BACKOFF_MS_MIN
-      log.error({ died: name, reason, livedMs, backoffMs }, 'a role died and is started again')
+      // Ctrl-C of the terminal, which reached a role that does not hear it yet: the supervisor is told to stop, too.
+      if (reason !== 'signal SIGINT')
+        log.error({ died: name, reason, livedMs, backoffMs }, 'a role died and is started again')
       await sleep(backoffMs, undefined, { signal: stopping.signal }).catch(() => undefined)
       backoffMs = Math.min(2 * backoffMs, BACKOFF_MS_MAX)
     }

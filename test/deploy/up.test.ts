@@ -82,6 +82,14 @@ describe('a supervised role', () => {
     expect(pids().length).toBeGreaterThanOrEqual(3)
   })
 
+  test('that Ctrl-C ends before it hears it is no role that died', async () => {
+    const lines: string[] = []
+    const log = pino({}, { write: line => lines.push(line) })
+    supervise(`process.kill(process.pid, 'SIGINT')\n${STAY}`, { log })
+    await untilLives(2)
+    expect(lines).toEqual([])
+  })
+
   test('is gone for good when it is stopped, also between two lives', async () => {
     const steady = supervise(STAY)
     await untilLives(1)
