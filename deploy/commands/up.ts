@@ -8,6 +8,7 @@ import { type Command, type Invocation, UsageError } from '../command.ts'
 import type { Config } from '../config-schema.ts'
 import { openDemoFolder, refuseDemoFolder } from '../demo/folder.ts'
 import { createLifecycle, type Lifecycle, STOP_DEADLINE_MS } from '../lifecycle.ts'
+import { untilListenable } from '../listen-addresses.ts'
 import { createLogger } from '../logging.ts'
 import { openAdminToken, tokenFile } from '../secrets.ts'
 import { superviseRole } from '../up.ts'
@@ -46,8 +47,11 @@ export const command: Command = {
     const config = isDemo ? await demoConfig(invocation) : await invocation.config()
     if (!isDemo) refuseDemoFolder(config.dataDir)
     const roles = rolesToRun(config, invocation.text('roles'))
-    openAdminToken(config.dataDir)
     const log = createLogger({ role: 'supervisor' }, config.logging.level)
+    await untilListenable(config, roles, {
+      onWait: problems => log.warn({ problems }, 'waiting for what listens there to stop'),
+    })
+    openAdminToken(config.dataDir)
     // Two rounds, each as long as a role may take: first whoever needs the store, then the store.
     const lifecycle = createLifecycle({ log, process, deadlineMs: 3 * STOP_DEADLINE_MS })
     const start = (...children: Child[]) => {
