@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { openAnalyzer } from '../../analyzer/analyzer.ts'
 import { openControl } from '../../analyzer/control/control.ts'
 import { createPolicy } from '../../analyzer/policy/policy.ts'
@@ -41,11 +41,11 @@ test('calls become forecasts by themselves, and the loss of the store is said an
   expect(await analyzer.readiness()).toEqual(['the first tick has not ended yet'])
   const server = await testServer(analyzer.routes)
   const forecasts = async () => (await server.inject('/v1/forecasts')).json().forecasts as { used: number }[]
-  await vi.waitFor(async () => expect(await forecasts()).toHaveLength(1), 10_000)
+  await expect.poll(forecasts).toHaveLength(1)
   expect(await analyzer.readiness()).toEqual([])
 
   await testStore.engine.stop()
-  await vi.waitFor(async () => expect((await analyzer.readiness()).join()).toContain('skipped'), 10_000)
+  await expect.poll(async () => (await analyzer.readiness()).join()).toContain('skipped')
   expect(await forecasts()).toHaveLength(1)
   expect(analyzer.status().skipped).not.toBeNull()
   await analyzer.close()

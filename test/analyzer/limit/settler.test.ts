@@ -18,6 +18,9 @@ import { appendCalls, callRecord, openLog, quota, silent } from './call-records.
 const decisionIds = createDecisionIds(['k'.repeat(32)])
 const options = { kind: 'embedded', flushMs: 5, bucketsMax: 10_000, requestsMax: 1_000 } as const
 const HOUR_MS = 3_600_000
+/** So that no test crosses a reset. */
+const yearly = (fields: Parameters<typeof quota>[0] = {}, labels: readonly string[] = []) =>
+  quota({ window: { kind: 'calendar', every: 'year', timezone: 'UTC' }, ...fields }, labels)
 
 let dir: string
 let log: CallLog
@@ -28,7 +31,7 @@ let withoutId: string[]
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
-  quotas = [quota()]
+  quotas = [yearly()]
   withoutId = []
   await open()
 })
@@ -63,13 +66,13 @@ const bucket = (one: Quota, subject: string[]) => ({
   subject: subjectKey(subject),
   ...bucketAt(one.window, Date.now()),
 })
-async function used(one = quotas[0] ?? quota(), subject = ['web']) {
+async function used(one = quotas[0] ?? yearly(), subject = ['web']) {
   const dryRun = request([claim({ ...bucket(one, subject), cost: 0 })], { isDryRun: true })
   return (await store.decide(dryRun)).standings[0]?.used
 }
 async function check(cost: number, requestId: string | null = null) {
   const { reference } = await store.decide(
-    request([claim({ ...bucket(quotas[0] ?? quota(), ['web']), limit: 1_000, cost })], { requestId }),
+    request([claim({ ...bucket(quotas[0] ?? yearly(), ['web']), limit: 1_000, cost })], { requestId }),
   )
   return reference === null ? null : decisionIds.encode(reference)
 }
@@ -165,6 +168,7 @@ test('late records spend in the window they started in if it is still open', asy
 })
 
 test('records dated far ahead open no window: that is compared with the store when it comes', async () => {
+  quotas = [quota()]
   const times = [1, 2, 400 * 24].map(hours => Date.now() + hours * 2 * HOUR_MS)
   await appendCalls(
     log,
@@ -175,9 +179,9 @@ test('records dated far ahead open no window: that is compared with the store wh
 })
 
 test('what a quota covers and by whom it is counted decide what a record spends', async () => {
-  const team = quota({ name: 'team', per: ['team'], match: { model: 'gpt-*' }, unit: 'requests' }, ['team'])
-  const checks = quota({ name: 'checks', counts: 'checks' })
-  const records = quota({ name: 'records', counts: 'records' })
+  const team = yearly({ name: 'team', per: ['team'], match: { model: 'gpt-*' }, unit: 'requests' }, ['team'])
+  const checks = yearly({ name: 'checks', counts: 'checks' })
+  const records = yearly({ name: 'records', counts: 'records' })
   quotas = [team, checks, records]
   await close()
   await open()
@@ -203,7 +207,7 @@ test('records that were trimmed before they were applied have every window compa
   await appendCalls(log, [callRecord({ totalTokens: 5 })])
   await isSettled()
   const { id } = await store.beginComparison()
-  const { startMs, endMs, series } = bucket(quotas[0] ?? quota(), [])
+  const { startMs, endMs, series } = bucket(quotas[0] ?? yearly(), [])
   const truth = { series, startMs, endMs, isWhole: true, mayLower: true, isRecordsOnly: false }
   await store.correct(id, [{ ...truth, costs: [{ subject: 'web', gateway: 'kong', amount: 5 }] }])
   expect((await store.beginComparison()).windows[0]?.comparedTo).not.toBeNull()

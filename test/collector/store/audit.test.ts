@@ -12,7 +12,7 @@ import { openTestStore, type TestStore } from '../../store-fixture.ts'
 import { LOG_OPTIONS } from './log-options.ts'
 import { makeCall, toEntry } from './make-call.ts'
 
-const WAIT = { timeout: 20_000, interval: 25 }
+const WAIT = { timeout: 30_000, interval: 25 }
 const CALLS = 200
 const NOTHING = { lost: 0, doubled: 0, misplaced: 0, projection: 0 }
 

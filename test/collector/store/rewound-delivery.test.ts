@@ -13,7 +13,7 @@ describeWith(kafkaChecks, 'a delivery from Kafka that is rewound', () => {
   })
   afterAll(() => world?.close())
 
-  test('is read back, and only what is missing is stored', { timeout: 90_000 }, async () => {
+  test('is read back, and only what is missing is stored', async () => {
     const first = world.startWriter()
     for (let batch = 0; batch < 20; batch++) await world.append(Array.from({ length: 100 }, () => makeCall()))
     await world.expectStored(2_000)
