@@ -9,15 +9,13 @@ import { openLimiter } from '../analyzer/limiter.ts'
 import type { Policy } from '../analyzer/policy/policy.ts'
 import { parseQuota, type Quota } from '../analyzer/policy/quota.ts'
 import { openCollector } from '../collector/collector.ts'
-import { logEntriesLost } from '../collector/events.ts'
 import { createIdentity, type Identity } from '../collector/identity.ts'
 import type { CallLog } from '../collector/log/call-log.ts'
-import { openCallLog } from '../collector/log/open.ts'
 import { routeOf } from '../collector/normalize/route.ts'
 import { createRoutePatterns } from '../collector/normalize/route-patterns.ts'
 import type { Principal, QuickRoute, Routes } from '../collector/principal.ts'
 import { startEmbeddedStore } from '../collector/store/embedded.ts'
-import { openStore, type Store } from '../collector/store/open.ts'
+import type { Store } from '../collector/store/open.ts'
 import packageJson from '../package.json' with { type: 'json' }
 import { type Role, roleAddress, roleUrl } from './addresses.ts'
 import { createVerifier } from './auth.ts'
@@ -26,6 +24,7 @@ import { closeServer, createServer, listen } from './http.ts'
 import { principalOf } from './http-access.ts'
 import { createLifecycle, type Lifecycle } from './lifecycle.ts'
 import { createLogger } from './logging.ts'
+import { openLogOf, openStoreOf } from './open-data.ts'
 import { createRelayRoutes } from './relay.ts'
 import { openAdminToken, openSecrets, type Secrets } from './secrets.ts'
 import { createSessionRoutes } from './session-routes.ts'
@@ -113,16 +112,9 @@ async function openRole(
 async function openGround(context: Pick<Ground, 'config' | 'logger' | 'lifecycle' | 'isHelper'>): Promise<Ground> {
   const { config, logger, lifecycle } = context
   const secrets = openSecrets(config.dataDir, config.secrets)
-  const callLog = await openCallLog(config.log, {
-    dir: join(config.dataDir, 'log'),
-    log: logger.child({ part: 'log' }),
-    onLoss: loss => logEntriesLost(logger, loss),
-  })
+  const callLog = await openLogOf(config, logger.child({ part: 'log' }))
   lifecycle.onStop('log', () => callLog.close())
-  const store = await openStore(config.store, {
-    dir: join(config.dataDir, 'store'),
-    log: logger.child({ part: 'store' }),
-  })
+  const store = await openStoreOf(config, logger.child({ part: 'store' }))
   lifecycle.onStop('store client', () => store.close())
   const quotas = config.quotas.map(quota => parseQuota(quota, config.labels))
   const identity = createIdentity({ fingerprintKeys: secrets.fingerprintKeys, keys: config.keys })

@@ -1,9 +1,5 @@
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseQuota } from '../../analyzer/policy/quota.ts'
-import { logEntriesLost } from '../../collector/events.ts'
-import { openCallLog } from '../../collector/log/open.ts'
-import { openStore } from '../../collector/store/open.ts'
 import type { Command } from '../command.ts'
 import type { Config } from '../config-schema.ts'
 import { MINUTE_MS } from '../demo/calls.ts'
@@ -16,6 +12,7 @@ import { goLive } from '../demo/live.ts'
 import { thousands } from '../import-progress.ts'
 import { createLifecycle } from '../lifecycle.ts'
 import { createLogger } from '../logging.ts'
+import { openLogOf, openStoreOf } from '../open-data.ts'
 import { getJson, RoleError } from '../role-client.ts'
 import { openSecrets } from '../secrets.ts'
 
@@ -68,7 +65,7 @@ async function fillPast(state: DemoState, context: Context): Promise<number> {
   const { calls, toMs } = await fillUntilNow(state, context)
   await untilStored(config, signal)
   if (signal.aborted) return calls
-  const store = await openStore(config.store, { dir: join(config.dataDir, 'store'), log: context.logger })
+  const store = await openStoreOf(config, context.logger)
   try {
     await keepPastForecasts(store, quotasOf(config), { fromMs: state.filledToMs, toMs })
   } finally {
@@ -85,11 +82,7 @@ async function fillUntilNow(
   { originMs, filledToMs }: DemoState,
   { config, logger, signal }: Context,
 ): Promise<{ calls: number; toMs: number }> {
-  const log = await openCallLog(config.log, {
-    dir: join(config.dataDir, 'log'),
-    log: logger,
-    onLoss: loss => logEntriesLost(logger, loss),
-  })
+  const log = await openLogOf(config, logger)
   try {
     const { fingerprintKeys } = openSecrets(config.dataDir, config.secrets)
     const toMs = floorMinute(Date.now())

@@ -1,11 +1,7 @@
 import { join } from 'node:path'
-import { createIdentity } from '../../collector/identity.ts'
-import { openCallLog } from '../../collector/log/open.ts'
 import type { Dialect } from '../../collector/normalize/draft.ts'
 import { dialectsOf } from '../../collector/normalize/mapping.ts'
-import { createNormalizer } from '../../collector/normalize/normalize.ts'
 import { parseIso } from '../../collector/normalize/time.ts'
-import { createPrices } from '../../collector/prices.ts'
 import { importFiles } from '../../collector/receive/file.ts'
 import type { ImportRejection, ImportReport } from '../../collector/receive/import-run.ts'
 import { type CallSource, plainSource } from '../../collector/receive/source.ts'
@@ -16,6 +12,8 @@ import { refuseDemoFolder } from '../demo/folder.ts'
 import { type ImportRun, runFollow, runStream } from '../import-live.ts'
 import { createProgressDisplay, thousands } from '../import-progress.ts'
 import { createLogger } from '../logging.ts'
+import { normalizerOf } from '../normalizer.ts'
+import { openLogOf } from '../open-data.ts'
 import { openSecrets } from '../secrets.ts'
 
 /** Rejections that are printed; all of them are kept, and counted. */
@@ -127,11 +125,7 @@ interface Run {
 
 async function runImport(invocation: Invocation, config: Config, run: Run): Promise<ImportReport[]> {
   const logger = createLogger({ command: 'import' }, 'error')
-  const log = await openCallLog(config.log, {
-    dir: join(config.dataDir, 'log'),
-    log: logger,
-    onLoss: loss => logger.error({ loss }, 'log entries lost'),
-  })
+  const log = await openLogOf(config, logger)
   const display = createProgressDisplay(process.stderr)
   const warn = (line: string) => {
     if (invocation.isJson) return
@@ -141,7 +135,7 @@ async function runImport(invocation: Invocation, config: Config, run: Run): Prom
   const deps: ImportRun = {
     log,
     logger,
-    normalizer: openNormalizer(config),
+    normalizer: normalizerOf(config, openSecrets(config.dataDir, config.secrets).fingerprintKeys),
     dir: join(config.dataDir, 'imports'),
     now: Date.now,
     signal: run.signal,
@@ -169,17 +163,6 @@ async function runImport(invocation: Invocation, config: Config, run: Run): Prom
     if (!invocation.isJson) display.clear()
     await log.close()
   }
-}
-
-function openNormalizer(config: Config) {
-  const { fingerprintKeys } = openSecrets(config.dataDir, config.secrets)
-  return createNormalizer({
-    identity: createIdentity({ fingerprintKeys, keys: config.keys }),
-    prices: createPrices(config.prices),
-    clientIp: config.collector.clientIp,
-    mappings: config.mappings,
-    routes: config.collector.routes,
-  })
 }
 
 function rejectionPrinter(warn: (line: string) => void): (rejection: ImportRejection) => void {

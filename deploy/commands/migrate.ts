@@ -1,8 +1,7 @@
-import { join } from 'node:path'
 import { migrate } from '../../collector/store/migrate.ts'
-import { openStore } from '../../collector/store/open.ts'
 import type { Command } from '../command.ts'
 import { createLogger } from '../logging.ts'
+import { openStoreOf } from '../open-data.ts'
 
 export const command: Command = {
   usage: '',
@@ -14,7 +13,7 @@ export const command: Command = {
   async run(invocation) {
     const config = await invocation.config()
     const log = createLogger({ command: 'migrate' }, 'warn')
-    const store = await openStore(config.store, { dir: join(config.dataDir, 'store'), log })
+    const store = await openStoreOf(config, log)
     try {
       const away = await store.ping()
       if (away !== null) {

@@ -46,9 +46,9 @@ async function showNewest(invocation: Invocation, query: URLSearchParams): Promi
   const answer = await getJson('collector', `/v1/rejections?${query}`, await invocation.config())
   const { rejections } = answer as RejectionsPage
   if (invocation.isJson) invocation.print(JSON.stringify(rejections, null, 2))
-  for (const { source, reason, message, arrivedAtMs, input } of invocation.isJson ? [] : rejections) {
-    invocation.print(`${instant(arrivedAtMs)}  ${source}  ${reason}  ${message}\n  ${shortened(input)}`)
-  }
+  else
+    for (const { source, reason, message, arrivedAtMs, input } of rejections)
+      invocation.print(`${instant(arrivedAtMs)}  ${source}  ${reason}  ${message}\n  ${shortened(input)}`)
   return 0
 }
 

@@ -1,11 +1,9 @@
-import { join } from 'node:path'
 import { type Control, openControl } from '../../analyzer/control/control.ts'
-import { logEntriesLost } from '../../collector/events.ts'
-import { openCallLog } from '../../collector/log/open.ts'
 import { SCOPES, type Scope } from '../../collector/principal.ts'
 import { type Command, type Invocation, UsageError } from '../command.ts'
 import type { Config } from '../config-schema.ts'
 import { createLogger } from '../logging.ts'
+import { openLogOf } from '../open-data.ts'
 
 /** Who asks, for the audit: whoever can run this command owns the data folder. */
 const BY = 'cli'
@@ -47,10 +45,11 @@ const ACTIONS: Record<string, (invocation: Invocation, control: Control) => Prom
   async list(invocation, control) {
     const list = control.tokens().map(({ sha256: _digest, ...token }) => token)
     if (invocation.isJson) invocation.print(JSON.stringify(list, null, 2))
-    for (const { name, scopes, tenant, createdAtMs } of invocation.isJson ? [] : list) {
-      const made = new Date(createdAtMs).toISOString()
-      invocation.print([name, scopes.join(','), tenant ?? 'all tenants', made].join('  '))
-    }
+    else
+      for (const { name, scopes, tenant, createdAtMs } of list) {
+        const made = new Date(createdAtMs).toISOString()
+        invocation.print([name, scopes.join(','), tenant ?? 'all tenants', made].join('  '))
+      }
     return 0
   },
   async revoke(invocation, control) {
@@ -82,11 +81,7 @@ function readScopes(invocation: Invocation): Scope[] {
 /** Works on the control log itself, so that tokens can be made before anything runs. */
 async function withControl(config: Config, act: (control: Control) => Promise<number>): Promise<number> {
   const logger = createLogger({ command: 'token' }, 'warn')
-  const log = await openCallLog(config.log, {
-    dir: join(config.dataDir, 'log'),
-    log: logger,
-    onLoss: loss => logEntriesLost(logger, loss),
-  })
+  const log = await openLogOf(config, logger)
   try {
     const control = await openControl({ log, logger })
     try {

@@ -1,10 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import type { CallRecord } from '../../collector/call-record.ts'
-import { createIdentity } from '../../collector/identity.ts'
 import { DialectError } from '../../collector/normalize/draft.ts'
-import { createNormalizer } from '../../collector/normalize/normalize.ts'
-import { createPrices } from '../../collector/prices.ts'
 import { splitBody } from '../../collector/receive/body.ts'
 import { fileStemOf } from '../../collector/receive/file-stem.ts'
 import type { CallSource } from '../../collector/receive/source.ts'
@@ -16,6 +13,7 @@ import type { Config } from '../config-schema.ts'
 import { FIELD_HINTS } from '../gateways/field-hints.ts'
 import { GUIDES } from '../gateways/guides.ts'
 import { fieldsOf } from '../gateways/render.ts'
+import { normalizerOf } from '../normalizer.ts'
 import { openSecrets, secretsFile } from '../secrets.ts'
 import { type Hint, trialText } from '../trial-text.ts'
 
@@ -92,13 +90,7 @@ function tryBytes(
   bytes: Buffer,
   { source, config, path }: { source: CallSource; config: Config; path: string },
 ): Trial {
-  const normalizer = createNormalizer({
-    identity: createIdentity({ fingerprintKeys: fingerprintKeysOf(config), keys: config.keys }),
-    prices: createPrices(config.prices),
-    clientIp: config.collector.clientIp,
-    mappings: config.mappings,
-    routes: config.collector.routes,
-  })
+  const normalizer = normalizerOf(config, fingerprintKeysOf(config))
   const fileStem = path === '-' ? null : fileStemOf(path)
   try {
     const batch = splitBody(bytes, { source, fileStem, isNdjson: false, recordsMax: SAMPLE_CALLS_MAX })

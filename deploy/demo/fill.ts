@@ -1,16 +1,15 @@
 /** Fills the log with the calls of the past, through the path that every way into the collector takes. */
 import type { Logger } from 'pino'
 import type { Quota } from '../../analyzer/policy/quota.ts'
-import { createIdentity } from '../../collector/identity.ts'
 import type { CallLog } from '../../collector/log/call-log.ts'
 import { canonical } from '../../collector/normalize/canonical.ts'
 import { NO_CONTEXT } from '../../collector/normalize/draft.ts'
-import { createNormalizer } from '../../collector/normalize/normalize.ts'
 import { createPrices } from '../../collector/prices.ts'
 import { createIntake } from '../../collector/receive/intake.ts'
 import { valueBatch } from '../../collector/receive/raw-batch.ts'
 import { plainSource } from '../../collector/receive/source.ts'
 import type { Config } from '../config-schema.ts'
+import { normalizerOf } from '../normalizer.ts'
 import { callsOfMinute, MINUTE_MS } from './calls.ts'
 import { createEnforcement } from './enforcement.ts'
 
@@ -42,7 +41,7 @@ export async function fillLog({ fromMs, toMs, originMs }: FillRange, deps: FillD
   let nowMs = fromMs
   // Lines that cannot be read are meant here.
   const logger = deps.logger.child({}, { level: 'error' })
-  const intake = createIntake({ log, normalizer: openNormalizer(deps), logger, now: () => nowMs })
+  const intake = createIntake({ log, normalizer: normalizerOf(config, deps.fingerprintKeys), logger, now: () => nowMs })
   const enforcement = createEnforcement(deps.quotas, createPrices(config.prices), toMs)
   const source = plainSource(canonical)
   const decode = canonical.open(NO_CONTEXT)
@@ -68,12 +67,3 @@ export async function fillLog({ fromMs, toMs, originMs }: FillRange, deps: FillD
   }
   return calls
 }
-
-const openNormalizer = ({ config, fingerprintKeys }: FillDeps) =>
-  createNormalizer({
-    identity: createIdentity({ fingerprintKeys, keys: config.keys }),
-    prices: createPrices(config.prices),
-    clientIp: config.collector.clientIp,
-    mappings: config.mappings,
-    routes: config.collector.routes,
-  })
