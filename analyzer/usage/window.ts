@@ -194,11 +194,6 @@ export function windowAt(spec: ResettingWindow, atMs: number): Window {
   return window
 }
 
-/** The window that ended when this one began. */
-export function previousWindow(spec: ResettingWindow, window: Window): Window {
-  return windowAt(spec, window.startMs - 1)
-}
-
 const SERIES_STEPS_MINUTES = [60, 30, 20, 15, 10, 5, 2, 1] as const
 const SERIES_STEPS_PER_WINDOW = 60
 
