@@ -3,7 +3,7 @@
 -- ARGV: clock; the server's run id; the last epoch that was seen; the positions that were seen, each of them the
 -- partition's name and the next offset; the last sequence that was seen in that epoch.
 -- Answers the instant (with its fraction), epoch, buckets, 1 when it has begun with this, the instant, 1 when something is
--- known to be lost.
+-- known to be lost since the last epoch that was seen, by whomever.
 
 local call = redis.call
 local clockMs = tonumber(ARGV[1])
@@ -30,11 +30,16 @@ if packed then
 end
 local lastEpoch, lastSequence = tonumber(ARGV[3]), tonumber(ARGV[5])
 if packed and (epoch < lastEpoch or epoch == lastEpoch and sequence < lastSequence) then isBehind = true end
+-- The epoch in which something was seen to be lost.
+local lostEpoch = tonumber(call('HGET', LIFE, 'lost')) or 0
+-- Somebody who had seen less has begun another one, and took it for whole.
+local ended = packed and lostEpoch <= lastEpoch and epoch > lastEpoch and call('HGET', EPOCHS, lastEpoch)
+if ended and cmsgpack.unpack(ended) < lastSequence then isBehind = true end
 local nowMs = math.floor(clockMs)
 if nowMs < latestMs and latestMs - nowMs <= STEP_BACK_MS_MAX then nowMs = latestMs end
 
 local function answer(isNew)
-  return struct.pack('<dddddd', math.max(nowMs, clockMs), epoch, bucketCount, isNew, nowMs, (isBehind or not packed) and 1 or 0)
+  return struct.pack('<dddddd', math.max(nowMs, clockMs), epoch, bucketCount, isNew, nowMs, lostEpoch > lastEpoch and 1 or 0)
 end
 if packed and not isBehind and call('HGET', LIFE, 'run') == ARGV[2] then return answer(0) end
 
@@ -63,6 +68,10 @@ end
 epoch = math.max(nowMs, epoch + 1, lastEpoch + 1)
 call('HSET', EPOCHS, epoch, cmsgpack.pack(0, 0, 0))
 call('HSET', LIFE, 'format', FORMAT, 'run', ARGV[2])
+if isBehind or not packed then
+  lostEpoch = epoch
+  call('HSET', LIFE, 'lost', lostEpoch)
+end
 call('SET', HEAD, cmsgpack.pack(epoch, sequence, nowMs, bucketCount, nextWindow, comparison, forgottenEpoch))
 -- Records were missed: every window has to be compared whole.
 if isBehind then call('DEL', COMPARED) end

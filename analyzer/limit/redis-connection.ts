@@ -56,6 +56,8 @@ export interface RedisConnection {
   losses(): number
   /** Has the epoch looked at again: the counters were seen to have gone back. */
   rejoin(): Promise<void>
+  /** The same, where it is not `epoch`: another limiter has begun that one, and may know of a loss. */
+  rejoinUnless(epoch: number): Promise<void>
   /** To be told by the client: the connection can be used, or it is gone. */
   connected(): void
   disconnected(why: string): void
@@ -104,6 +106,7 @@ export function createRedisConnection(deps: RedisConnectionDeps): RedisConnectio
     runForBytes: async (name, args, withinMs) => toBytes(await run(name, args, withinMs)),
     hashField: (key, field) => ask(() => within(deps.commands.hashField(key, field), CALL_MS_MAX)),
     rejoin: life.join,
+    rejoinUnless: async epoch => void (epoch === life.epoch() || (await life.join())),
     unavailable: life.unavailable,
     refusal: life.refusal,
     losses: life.losses,
@@ -132,6 +135,8 @@ interface Life
   extends Pick<RedisConnection, 'unavailable' | 'refusal' | 'losses' | 'connected' | 'disconnected' | 'close'> {
   /** Joins the epoch anew, one at a time; never rejects. */
   join(): Promise<void>
+  /** The one that was joined last. */
+  epoch(): number
 }
 
 function createLife(deps: RedisConnectionDeps, call: Call): Life {
@@ -178,6 +183,7 @@ function createLife(deps: RedisConnectionDeps, call: Call): Life {
   }
   return {
     join,
+    epoch: () => epoch,
     unavailable: () => reason,
     refusal: () => refusal,
     losses: () => losses,
@@ -220,7 +226,7 @@ async function joinEpoch(deps: RedisConnectionDeps, call: Call, lastEpoch: numbe
   if (isNew === 1) deps.seen.offsets.clear()
   redisJoined(deps.log, { epoch, buckets, isNew: isNew === 1 })
   // Of a life before ours nobody knows how far it had come.
-  return { epoch, isLost: isNew === 1 && (isLost === 1 || lastEpoch === 0) }
+  return { epoch, isLost: lastEpoch === 0 ? isNew === 1 : isLost === 1 }
 }
 
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))

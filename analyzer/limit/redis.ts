@@ -214,10 +214,11 @@ function startSweeping({ connection, clock, log, onBucketCount }: SweepingDeps):
   const sweep = async () => {
     const sentMs = performance.now()
     const answer = await connection.runForBytes('sweep', [], CALL_MS_MAX)
-    const [redisMs = 0, buckets = 0, expired = 0, isMore = 0] = toNumbers(answer)
+    const [redisMs = 0, buckets = 0, expired = 0, isMore = 0, epoch = 0] = toNumbers(answer)
     clock.note(redisMs, sentMs, performance.now())
     onBucketCount(buckets)
     if (expired > 0) reservationsExpired(log, expired)
+    await connection.rejoinUnless(epoch)
     if (isMore === 1) await sweep()
   }
   return setInterval(() => {

@@ -1,7 +1,7 @@
 -- Gives expired reservations back, ends windows, forgets requests and reservations that waited too long; a bounded number
 -- of each.
 -- ARGV: clock.
--- Answers the instant (with its fraction), buckets, how many reservations expired, and 1 when there is more to do.
+-- Answers the instant (with its fraction), buckets, how many reservations expired, 1 when there is more to do, and the epoch.
 
 local isMore = 0
 
@@ -48,4 +48,4 @@ for place, made in ipairs(call('ZRANGE', EXPIRED, 0, SWEPT_MAX - 1)) do
 end
 
 finish()
-return toDoubles({ math.max(nowMs, clockMs), bucketCount, #expired, isMore })
+return toDoubles({ math.max(nowMs, clockMs), bucketCount, #expired, isMore, epoch })

@@ -302,6 +302,24 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     expect(store.losses()).toBe(before + 2)
   })
 
+  test('a loss is one for all limiters, whoever sees it first', { timeout: 20_000 }, async () => {
+    const [store, other] = [await open(), await open()]
+    await spent(store, 1)
+    const losses = () => [store.losses(), other.losses()]
+    const [before = 0, beforeOfOther = 0] = losses()
+    await admin.flushall()
+    await spent(other, 1)
+    await expect.poll(losses, { timeout: 5_000 }).toEqual([before + 1, beforeOfOther + 1])
+
+    const copy = await copyOf(admin, keyPrefix)
+    // Only one of them knows of it.
+    await spent(other, 1)
+    await copy.restore()
+    await server.kill()
+    await server.start()
+    await expect.poll(losses, { timeout: 8_000 }).toEqual([before + 2, beforeOfOther + 2])
+  })
+
   test('what was let pass elsewhere is added once, as checks of its gateway', async () => {
     const [one, other] = [await open(), await open()]
     await spent(one, 5)
