@@ -3,6 +3,7 @@
  * begins with. Bounded: what was asked for longest ago is forgotten first, in halves.
  */
 import type { Claim, Standing } from './limit-store.ts'
+import { ownText } from './own-text.ts'
 
 /** Buckets that are remembered at least, and half of those that are at most; each takes about 150 bytes. */
 const HALF_MAX = 100_000
@@ -38,9 +39,8 @@ export function createLastKnown(halfMax = HALF_MAX): LastKnown {
     }
     recentCount += 1
     const known = { startMs, used: 0, reserved: 0, atMs: 0, heldUntilMs: 0 }
-    const ofSeries = recent.get(series)
-    if (ofSeries === undefined) recent.set(series, new Map([[subject, known]]))
-    else ofSeries.set(subject, known)
+    const ofSeries = recent.get(series) ?? new Map<string, Known>()
+    recent.set(series, ofSeries.set(ownText(subject), known))
     return known
   }
   return {

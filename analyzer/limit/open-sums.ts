@@ -7,6 +7,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Dimensions, Quota } from '../policy/quota.ts'
 import { subjectOf } from '../policy/subject.ts'
 import { emptySum, isEmpty, type OpenSum, takeSum } from './decision-sum.ts'
+import { ownText } from './own-text.ts'
 
 const MINUTE_MS = 60_000
 /** Buckets that are known at once. */
@@ -35,9 +36,9 @@ export function createOpenSums(): OpenSums {
   let closed: OpenSum[] = []
 
   const begin = (quota: Quota, subjectKey: string, dims: Dimensions, minuteMs: number): OpenSum => {
-    const sum = emptySum(quota, subjectOf(quota, dims), minuteMs)
+    const sum = emptySum(quota, subjectOf(quota, dims).map(ownText), minuteMs)
     const bySubject = sums.get(quota) ?? new Map<string, OpenSum>()
-    sums.set(quota, bySubject.set(subjectKey, sum))
+    sums.set(quota, bySubject.set(ownText(subjectKey), sum))
     sumCount += 1
     return sum
   }

@@ -4,6 +4,7 @@
  */
 import type { Bucket } from './bucket.ts'
 import type { AppliedPosition, BucketAddress } from './limit-store.ts'
+import { ownText } from './own-text.ts'
 import { createTimelines } from './timelines.ts'
 
 export interface StoredBucket extends Bucket {
@@ -70,7 +71,7 @@ export function createOpenWindows(firstId: number): OpenWindows {
     return window
   }
   const addBucket = (window: OpenWindow, index: number, subject: string): StoredBucket => {
-    const bucket = emptyBucket(window, index, copyOf(subject))
+    const bucket = emptyBucket(window, index, ownText(subject))
     window.buckets.set(bucket.subject, bucket)
     window.list[index] = bucket
     timelines.add(bucket)
@@ -134,9 +135,6 @@ const emptyBucket = (window: OpenWindow, index: number, subject: string): Stored
   index,
   isDirty: false,
 })
-
-/** What was cut out of a longer text, or put together, would keep its parts as long as the bucket lives. */
-const copyOf = (text: string) => (text.isWellFormed() ? Buffer.from(text).toString() : text)
 
 function findWindow(windows: readonly OpenWindow[] | undefined, startMs: number): OpenWindow | undefined {
   if (windows === undefined) return undefined
