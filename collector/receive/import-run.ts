@@ -131,7 +131,8 @@ function createTally({ source, origin }: ImportFile, begin: ImportState, deps: I
       for (const { index, reason, message } of rejected) {
         deps.onRejection({ path: source.path, lineNumber: batch.lineAt(index).number, reason, message })
       }
-      state.position = block.next
+      // Half a line is no call yet: the next run finds it whole.
+      if (!block.isOpen || rejected.length === 0) state.position = block.next
       state.accepted += accepted
       state.rejected += rejected.length
       deps.onBlock({ bytesRead: block.bytesRead, ...counts() })

@@ -101,6 +101,8 @@ export interface LineBlock {
   lines: Line[]
   /** Behind the block. */
   next: LinePosition
+  /** No break follows it: its last line may still be being written. */
+  isOpen: boolean
   bytesRead: number
 }
 
@@ -163,21 +165,21 @@ export async function* blocksOf(
 ): AsyncGenerator<LineBlock> {
   const prefix = createHash('sha256')
   const splitter = createLineSplitter({ delimiter: delimiterOf(dialect), ...begin })
-  const blockOf = ({ lines, consumed, nextOffset, nextNumber }: SplitLines, bytesRead: number): LineBlock => {
-    prefix.update(consumed)
-    const next = { offset: nextOffset, number: nextNumber, prefixHash: prefix.copy().digest('hex') }
-    return { lines, next, bytesRead }
-  }
   let toSkip = begin.offset
   let bytesRead = 0
+  const blockOf = ({ lines, consumed, nextOffset, nextNumber }: SplitLines, isOpen: boolean): LineBlock => {
+    prefix.update(consumed)
+    const next = { offset: nextOffset, number: nextNumber, prefixHash: prefix.copy().digest('hex') }
+    return { lines, next, isOpen, bytesRead }
+  }
   for await (const chunk of chunksOf(path)) {
     const skipped = chunk.bytes.subarray(0, toSkip)
     prefix.update(skipped)
     toSkip -= skipped.length
     bytesRead = chunk.bytesRead
-    yield blockOf(splitter.push(chunk.bytes.subarray(skipped.length)), bytesRead)
+    yield blockOf(splitter.push(chunk.bytes.subarray(skipped.length)), false)
   }
-  yield blockOf(splitter.end(), bytesRead)
+  yield blockOf(splitter.end(), true)
 }
 
 /** True when the file still begins with what stood before `position`. */

@@ -144,6 +144,17 @@ describe('importing again', () => {
     expect(ids(await testLog.calls()).size).toBe(150)
   })
 
+  test('takes a line whole that was being written the last time', async () => {
+    const [first, second] = [1, 2].map(n => JSON.stringify({ startedAtMs: n * 1000, inputTokens: n }))
+    const path = await fileOf('calls.jsonl', `${first}\n${second?.slice(0, 20)}`)
+    const { reports } = await run({ paths: [path], mapping: 'canonical' })
+    expect(reports).toMatchObject([{ accepted: 1, rejected: { unreadable: 1 }, before: 0 }])
+    await appendFile(path, `${second?.slice(20)}\n`)
+    expect((await run({ paths: [path], mapping: 'canonical' })).reports).toMatchObject([{ accepted: 1, rejected: {} }])
+    expect((await run({ paths: [path], mapping: 'canonical' })).reports).toMatchObject([{ accepted: 0, rejected: {} }])
+    expect((await testLog.calls()).map(({ inputTokens }) => inputTokens)).toEqual([1, 2])
+  })
+
   test('from the start finds the same ids', async () => {
     const path = await fileOf('calls.csv', csv(100))
     await run({ paths: [path] })
