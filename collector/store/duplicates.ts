@@ -46,6 +46,8 @@ export const createDuplicates = (deps: {
   let ids = createCallIdSet({ bytesMax })
   let filling: CallIdSet | null = null
   let filled: Promise<void> = Promise.resolve()
+  /** A filling that has not begun: good for everybody who asks until then. */
+  let upcoming: Promise<void> | null = null
   const fill = async (): Promise<void> => {
     const fresh = createCallIdSet({ bytesMax })
     // What another partition adds meanwhile may be too late for the query.
@@ -61,8 +63,14 @@ export const createDuplicates = (deps: {
   }
   return {
     fill: () => {
-      filled = filled.catch(() => undefined).then(fill)
-      return filled
+      upcoming ??= filled
+        .catch(() => undefined)
+        .then(() => {
+          upcoming = null
+          return fill()
+        })
+      filled = upcoming
+      return upcoming
     },
     findStored: async keys => {
       const stored = new Set<string>()
