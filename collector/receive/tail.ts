@@ -84,6 +84,7 @@ class Tail {
   readonly #positions: Map<string, TailPosition>
   readonly #files = new Map<string, Followed>()
   #isFromEnd: boolean
+  /** By a clock that nobody sets back. */
   #scannedAtMs = Number.NEGATIVE_INFINITY
   #savedAtMs = Number.NEGATIVE_INFINITY
   /** That we were here is remembered even if there is nothing to read yet. */
@@ -101,14 +102,14 @@ class Tail {
 
   /** Reads a chunk of every file that has grown. True when there may be more. */
   async advance(): Promise<boolean> {
-    const { now, signal } = this.#deps
-    if (now() - this.#scannedAtMs >= SCAN_MS) await this.#scan()
+    const { signal } = this.#deps
+    if (performance.now() - this.#scannedAtMs >= SCAN_MS) await this.#scan()
     let isBusy = false
     for (const followed of this.#files.values()) {
       if (signal.aborted) break
       isBusy = (await this.#advanceFile(followed)) || isBusy
     }
-    if (now() - this.#savedAtMs >= SAVE_EVERY_MS && this.#hasChanged) await this.#save()
+    if (performance.now() - this.#savedAtMs >= SAVE_EVERY_MS && this.#hasChanged) await this.#save()
     return isBusy
   }
 
@@ -134,7 +135,7 @@ class Tail {
 
   async #scan(): Promise<void> {
     const { now, report, reportWaiting } = this.#deps
-    this.#scannedAtMs = now()
+    this.#scannedAtMs = performance.now()
     const problems: string[] = []
     for (const { path, identity } of await foundFiles(this.#options.paths)) {
       const known = this.#files.get(identity)
@@ -221,7 +222,7 @@ class Tail {
     const nowMs = this.#deps.now()
     for (const followed of this.#files.values()) this.#remember(followed)
     this.#hasChanged = false
-    this.#savedAtMs = nowMs
+    this.#savedAtMs = performance.now()
     await saveTailState(this.#statePath, { logId: this.#logId, positions: [...this.#positions.values()] }, nowMs)
   }
 }

@@ -205,6 +205,16 @@ describe('a rotation', () => {
   })
 })
 
+test('files that come after the clock was set back are found as soon as others', async () => {
+  let skewMs = 0
+  await write([0])
+  await follow({}, { now: () => Date.now() + skewMs })
+  await untilCalls(testLog, 1)
+  skewMs = -3_600_000
+  await write([1], 'access.log.new')
+  await expectOnce(2)
+})
+
 test('a compressed file is left to be imported', async () => {
   await writeFile(pathOf('access.log.2.gz'), gzipSync(linesOf(numbers(10))))
   await write([0])
