@@ -5,6 +5,7 @@
  */
 import Type, { type Static, type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
+import Value from 'typebox/value'
 
 /** Longest value of an ordinary text field, in characters. */
 export const TEXT_CHARACTERS_MAX = 512
@@ -112,6 +113,24 @@ export type CallRecord = Static<typeof CallRecord>
 const callRecord = Compile(CallRecord)
 /** True when `value` is a whole canonical record. 0.3 µs. */
 export const isCallRecord = (value: unknown): value is CallRecord => callRecord.Check(value)
+
+/** A call record of the log, or `null` for what is none. */
+export const parseCallRecord = (text: string): CallRecord | null => parseKnown(text, CallRecord, isCallRecord)
+
+/**
+ * One value of the log, `null` for what is no `schema`. Where collectors are upgraded one after the other, newer ones write
+ * what those before them read: fields that only they know are left out, and the rest counts.
+ */
+export function parseKnown<T>(text: string, schema: TSchema, isOne: (value: unknown) => value is T): T | null {
+  try {
+    const value: unknown = JSON.parse(text)
+    if (isOne(value)) return value
+    const known = Value.Clean(schema, value)
+    return isOne(known) ? known : null
+  } catch {
+    return null
+  }
+}
 
 /** Why a call could not be normalized. A closed set: the reasons are metric labels. */
 export const REJECTION_REASONS = [

@@ -5,7 +5,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Logger } from 'pino'
-import { type CallRecord, isCallRecord } from '../../collector/call-record.ts'
+import { type CallRecord, parseCallRecord } from '../../collector/call-record.ts'
 import { type CallIdSet, createCallIdSet } from '../../collector/log/call-ids.ts'
 import type { CallLog, LogBatch, LogPartition, LogReader } from '../../collector/log/call-log.ts'
 import { recordsApplied, settlerGapFound } from '../events.ts'
@@ -89,7 +89,7 @@ function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogR
     for (const { offset, value } of entries) {
       // A batch that comes again, after it was applied in part.
       if (offset < from.nextOffset) continue
-      const record = parseRecord(value)
+      const record = parseCallRecord(value)
       if (record === null) counts.unreadable += 1
       else if (ids.has(record.callId) || fresh.has(record.callId)) counts.duplicate += 1
       else {
@@ -163,7 +163,7 @@ async function remember(
     if (batch.nextOffset <= offset || batch.logId !== partition.logId) return
     for (const entry of batch.entries) {
       if (entry.offset >= range.toOffset) break
-      const record = parseRecord(entry.value)
+      const record = parseCallRecord(entry.value)
       if (record !== null) range.ids.add(record.callId, record.startedAtMs)
     }
     offset = batch.nextOffset
@@ -210,15 +210,6 @@ function dimensionsOf(record: CallRecord, labelColumns: readonly string[]): Dime
   const label1 = labels[first] ?? null
   const label2 = labels[second] ?? null
   return { tenant, consumer, gateway, route, service, provider, model, providerKey, label1, label2 }
-}
-
-function parseRecord(value: string): CallRecord | null {
-  try {
-    const record: unknown = JSON.parse(value)
-    return isCallRecord(record) ? record : null
-  } catch {
-    return null
-  }
 }
 
 const noCounts = (): SettlerCounts => ({ linked: 0, unlinked: 0, repeated: 0, duplicate: 0, unreadable: 0 })

@@ -1,7 +1,7 @@
 /** What the limiter says of its decisions: the content of the log's topic `decisions`, one entry a sum. */
 import Type, { type Static } from 'typebox'
 import { Compile } from 'typebox/compile'
-import { UUID } from '../call-record.ts'
+import { parseKnown, UUID } from '../call-record.ts'
 
 const count = (description: string) => Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description })
 const amount = (description: string) => Type.Number({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER, description })
@@ -32,4 +32,7 @@ export const DecisionSums = Type.Object(
 export type DecisionSums = Static<typeof DecisionSums>
 
 const decisionSums = Compile(DecisionSums)
-export const isDecisionSums = (value: unknown): value is DecisionSums => decisionSums.Check(value)
+const isDecisionSums = (value: unknown): value is DecisionSums => decisionSums.Check(value)
+
+/** Sums of the log, or `null` for what is none. */
+export const parseDecisionSums = (text: string): DecisionSums | null => parseKnown(text, DecisionSums, isDecisionSums)

@@ -1,8 +1,8 @@
 /** A call record as a row of `calls`. */
 import assert from 'node:assert/strict'
-import { type CallRecord, isCallRecord } from '../call-record.ts'
+import { type CallRecord, parseCallRecord } from '../call-record.ts'
 import type { InsertTarget } from './insert.ts'
-import { type IdentifiedRows, parseJson, toLine } from './topic-rows.ts'
+import { type IdentifiedRows, toLine } from './topic-rows.ts'
 
 /** `label_1` and `label_2`. */
 const LABEL_COLUMNS_MAX = 2
@@ -54,10 +54,7 @@ export const createCallRows = (labelColumns: readonly string[]): IdentifiedRows<
   return {
     target,
     keyOf: ({ callId, tenant, consumer, startedAtMs }) => ({ id: callId, tenant, consumer, startedAtMs }),
-    parse: value => {
-      const record = parseJson(value)
-      return isCallRecord(record) ? record : null
-    },
+    parse: parseCallRecord,
     toLine: (record, offset) => toLine(toCallRow(record, offset, label1, label2)),
   }
 }

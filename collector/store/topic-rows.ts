@@ -4,7 +4,7 @@ import { Compile } from 'typebox/compile'
 import { REJECTION_INPUT_BYTES_MAX, type Rejection } from '../call-record.ts'
 import type { LogTopic } from '../log/call-log.ts'
 import { type ControlChange, parseControlChange } from '../log/control-change.ts'
-import { type DecisionSums, isDecisionSums } from '../log/decision-sums.ts'
+import { type DecisionSums, parseDecisionSums } from '../log/decision-sums.ts'
 import type { InsertTarget } from './insert.ts'
 
 export interface TopicRows<T> {
@@ -136,10 +136,7 @@ export const decisionRows: IdentifiedRows<DecisionSums> = {
       { name: 'denied_cost', type: 'Float64' },
     ],
   },
-  parse: value => {
-    const sums = parseJson(value)
-    return isDecisionSums(sums) ? sums : null
-  },
+  parse: parseDecisionSums,
   toLine: (sums, offset) =>
     toLine([
       offset,
@@ -203,7 +200,7 @@ const MASK = '***'
 const maskSecret = (name: string, value: unknown): unknown => (SECRET_NAME.test(name) && value !== null ? MASK : value)
 
 /** `undefined` for what is no JSON. */
-export const parseJson = (text: string): unknown => {
+const parseJson = (text: string): unknown => {
   try {
     return JSON.parse(text)
   } catch {

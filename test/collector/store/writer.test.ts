@@ -277,7 +277,7 @@ test('a log that is full of what is stored gets room though nothing arrives', as
 })
 
 test('an entry that nobody can read becomes a rejection and stops nobody', async () => {
-  const broken = ['{', '"text"', JSON.stringify({ ...makeCall(), surprise: 1 })]
+  const broken = ['{', '"text"', JSON.stringify({ ...makeCall(), outcome: 'surprise' })]
   const entries = broken.map(value => ({ key: 'x', value }))
   await log.append('calls', [...entries, toEntry(makeCall())])
   await log.append('decisions', [{ key: 'x', value: '{"quota":1}' }])
@@ -293,6 +293,22 @@ test('an entry that nobody can read becomes a rejection and stops nobody', async
       { log_topic: 'decisions', reason, input: '{"quota":1}', log_offset: 0 },
     ])
   }, WAIT)
+})
+
+test('of an entry of a newer version counts what is known', async () => {
+  const upstreamLimits = {
+    units: { requests: { limit: 9, remaining: 0, resetAtMs: null, burst: 3 } },
+    retryAfterMs: null,
+  }
+  const call = { ...makeCall({ inputTokens: 7 }), upstreamLimits, surprise: 1 }
+  await log.append('calls', [{ key: call.callId, value: JSON.stringify(call) }])
+  startWriter()
+  await expectExactly(1)
+  const known = JSON.stringify({ units: { requests: { limit: 9, remaining: 0, resetAtMs: null } }, retryAfterMs: null })
+  expect(await opened.rows('SELECT input_tokens, upstream_limits FROM calls')).toEqual([
+    { input_tokens: 7, upstream_limits: known },
+  ])
+  expect(await opened.rows('SELECT reason FROM rejections')).toEqual([])
 })
 
 test('text that UTF-8 cannot hold is mended, not refused for ever', async () => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { type DecisionSums, isDecisionSums } from '../../../collector/log/decision-sums.ts'
+import { type DecisionSums, parseDecisionSums } from '../../../collector/log/decision-sums.ts'
 import { createPrices } from '../../../collector/prices.ts'
 import { callsOfMinute, MINUTE_MS, type Planned } from '../../../deploy/demo/calls.ts'
 import { createEnforcement } from '../../../deploy/demo/enforcement.ts'
@@ -22,8 +22,8 @@ function callsAt(fromMs: number, count: number): Planned[] {
 }
 const sumsOf = (entries: readonly { value: string }[]): DecisionSums[] =>
   entries.map(({ value }) => {
-    const sums: unknown = JSON.parse(value)
-    if (!isDecisionSums(sums)) throw new Error(`no sums: ${value}`)
+    const sums = parseDecisionSums(value)
+    if (sums === null) throw new Error(`no sums: ${value}`)
     return sums
   })
 
