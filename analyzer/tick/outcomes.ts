@@ -22,6 +22,7 @@ import {
 import type { Grid } from '../usage/steps.ts'
 import { seriesStepMs, type Window } from '../usage/window.ts'
 import type { ResettingQuota } from './followed-quota.ts'
+import { readPastResets } from './past-resets.ts'
 import { selectionOf } from './quota-selection.ts'
 
 const HOUR_MS = 3_600_000
@@ -72,6 +73,8 @@ export async function readOutcomes(
   const kept = await readKeptForecasts(client, sample)
   const heldFromMs = Math.ceil(ask.nowMs / HOUR_MS) * HOUR_MS - CALLS_RETENTION_DAYS * 24 * HOUR_MS
   const byWindow = Map.groupBy(kept, ({ windowStartMs, windowEndMs }) => `${windowStartMs} ${windowEndMs}`)
+  const startMs = Math.max(heldFromMs, Math.min(ask.toMs, ...kept.map(({ windowStartMs }) => windowStartMs)))
+  const lastResetOf = await readPastResets(client, quota, { startMs, endMs: ask.toMs })
   const forecasts: ScoredForecast[] = []
   for (const ones of [...byWindow.values()].slice(0, ask.windowsMax)) {
     const [first] = ones
@@ -79,10 +82,13 @@ export async function readOutcomes(
     const window = { startMs: first.windowStartMs, endMs: first.windowEndMs }
     const demandOf = await readDemand(client, quota, { window, heldFromMs, sample, subjects })
     for (const [subject, its] of Map.groupBy(ones, one => one.subject)) {
-      const since = beginOf(its, heldFromMs)
-      if (!since) continue
+      const begin = beginOf(its, heldFromMs)
       for (const { subject: _subject, used: _used, limit, ...one } of its) {
-        forecasts.push({ ...one, ...demandOf(subject, limit, since) })
+        const resetMs = lastResetOf(subject, { startMs: window.startMs, endMs: one.asOfMs })
+        // What comes after a reset is a window of its own; before, nobody could know of it, and demand is what it is.
+        const since = resetMs === null ? begin : { atMs: resetMs, used: 0 }
+        const windowKey = resetMs === null ? one.windowKey : `${one.windowKey} ${resetMs}`
+        if (since) forecasts.push({ ...one, windowKey, ...demandOf(subject, limit, since) })
       }
     }
   }

@@ -25,6 +25,7 @@ const daily = resettingQuota({
 })
 const yearly = resettingQuota({ name: 'yearly', limit: 1_000, window: { kind: 'fixed', everySeconds: 365 * 86_400 } })
 const asked = resettingQuota({ name: 'asked', limit: 10, counts: 'checks' })
+const reset = resettingQuota({ name: 'reset', limit: 10, match: { consumer: 'forgiven' } })
 
 const kept = (quota: string, consumer: string, endMs: number, options: Partial<SubjectForecast>) => {
   const windowMs = quota === 'yearly' ? 365 * DAY_MS : quota === 'daily' ? DAY_MS : HOUR_MS
@@ -49,7 +50,12 @@ let server: Awaited<ReturnType<typeof testServer>>
 beforeAll(async () => {
   testStore = await openTestStore()
   const { store } = testStore
-  const deps = { client: store.client, quotas: () => [hourly, daily, asked, yearly], principalOf, now: () => nowMs }
+  const deps = {
+    client: store.client,
+    quotas: () => [hourly, daily, asked, yearly, reset],
+    principalOf,
+    now: () => nowMs,
+  }
   server = await testServer([createAccuracyRoutes(deps)])
   const fromMs = hourEndMs - HOUR_MS
   const at = (minute: number, consumer: string, more = {}) => ({
@@ -65,6 +71,7 @@ beforeAll(async () => {
     // Not of this window.
     ...Array.from({ length: 20 }, () => at(-1, 'calm')),
     ...Array.from({ length: 20 }, () => at(60, 'calm')),
+    ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 31, 32, 33, 34, 35].map(minute => at(minute, 'forgiven')),
     // 99 tokens in the day's window, and one on either side of it.
     { startedAtMs: dayEndMs + 90_499, consumer: 'edge', total_tokens: 1 },
     { startedAtMs: dayEndMs + 90_500, consumer: 'edge', total_tokens: 1 },
@@ -80,7 +87,25 @@ beforeAll(async () => {
       deniedCost: 2,
     },
   ])
+  const value = {
+    quota: 'reset',
+    subject: { consumer: 'forgiven', tenant: 'acme' },
+    used: 9,
+    fromMs,
+    untilMs: hourEndMs,
+  }
+  const change = { change_id: 'r', kind: 'reset', key: 'reset:1', value: JSON.stringify(value) }
+  await store.client.insert({
+    table: 'audit',
+    values: [{ ...change, at: new Date(fromMs + 30 * MINUTE_MS).toISOString().replace('Z', '') }],
+    format: 'JSONEachRow',
+  })
   await writeKept(store.client, [
+    kept('reset', 'forgiven', hourEndMs, { probability: 0.9, used: 9 }),
+    kept('reset', 'forgiven', hourEndMs, {
+      ...{ probability: 0.1, used: 1, asOfMs: fromMs + 31.5 * MINUTE_MS },
+      usageAtReset: { p10: 2, p50: 4, p90: 6 },
+    }),
     kept('hourly', 'busy', hourEndMs, {
       probability: 0.9,
       exhaustionAtMs: { p10: fromMs + 30 * MINUTE_MS, p50: null, p90: null },
@@ -125,7 +150,7 @@ test('what was kept is scored against what came, by quota and time left', async 
   // The alert is the forecast that crossed the threshold; exhaustion came with the refused call.
   expect(one).toMatchObject({ lead: { early: 1 } })
   expect((one as unknown as { lead: { lead: number } }).lead.lead).toBeCloseTo(30.5 / 60, 1)
-  expect(body.all.scores).toMatchObject({ forecasts: 7, windows: 5 })
+  expect(body.all.scores).toMatchObject({ forecasts: 9, windows: 7 })
   expect(one).toMatchObject({ byHorizon: [{ leftMsMax: HOUR_MS, scores: { forecasts: 2 } }] })
 })
 
@@ -141,6 +166,14 @@ test('a window longer than calls are kept goes on from what was known of it', as
   expect(body.quotas[0].scores).toMatchObject({ forecasts: 2, windows: 1, exhaustedShare: 1 })
 })
 
+test('after a reset what it forgave does not count; before it nobody could know', async () => {
+  const { body } = await get('quota=reset')
+  const scores = quotaOf(body, 'reset')?.scores
+  expect(scores).toMatchObject({ forecasts: 2, windows: 2, exhaustedShare: 0.5 })
+  expect(scores?.brier).toBeCloseTo(0.01)
+  expect(scores?.coverage).toMatchObject({ usage: 0.5 })
+})
+
 test('where only checks count, checks say what happened', async () => {
   const { body } = await get('quota=asked')
   expect(quotaOf(body, 'asked')?.scores).toMatchObject({ exhaustedShare: 1 })
@@ -148,7 +181,7 @@ test('where only checks count, checks say what happened', async () => {
 
 test('a caller of one tenant sees no other', async () => {
   expect((await get('', 'other')).body).toMatchObject({ quotas: [], all: { scores: null, lead: null } })
-  expect((await get('', 'acme')).body.quotas).toHaveLength(4)
+  expect((await get('', 'acme')).body.quotas).toHaveLength(5)
   expect((await get('tenant=acme', 'other')).status).toBe(403)
 })
 
