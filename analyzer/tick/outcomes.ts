@@ -118,10 +118,12 @@ interface Sample {
   params: QueryParams
 }
 
-const sampleOf = ({ name }: ResettingQuota, { fromMs, toMs, tenant }: OutcomesAsk): Sample => ({
+const sampleOf = (quota: ResettingQuota, { fromMs, toMs, tenant }: OutcomesAsk): Sample => ({
   sql: sampleSql(tenant !== undefined),
   params: {
-    sampleQuota: name,
+    sampleQuota: quota.name,
+    sampleUnit: quota.unit,
+    samplePer: Object.keys(subjectMap(quota, [])),
     sampleFromMs: fromMs,
     sampleToMs: toMs,
     subjectsMax: SUBJECTS_MAX,
@@ -129,8 +131,10 @@ const sampleOf = ({ name }: ResettingQuota, { fromMs, toMs, tenant }: OutcomesAs
   },
 })
 
+/** What was forecast while the quota counted something else, or by other dimensions, became of nothing that is known now. */
 const endedSql = (isOneTenant: boolean): string =>
-  `quota = {sampleQuota:String} AND window_end > fromUnixTimestamp64Milli({sampleFromMs:Int64})
+  `quota = {sampleQuota:String} AND unit = {sampleUnit:String} AND JSONExtractKeys(subject) = {samplePer:Array(String)}
+     AND window_end > fromUnixTimestamp64Milli({sampleFromMs:Int64})
      AND window_end <= fromUnixTimestamp64Milli({sampleToMs:Int64})
      ${isOneTenant ? 'AND tenant = {sampleTenant:String}' : ''}`
 

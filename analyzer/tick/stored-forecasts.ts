@@ -3,7 +3,6 @@ import type { ClickHouseClient } from '@clickhouse/client'
 import { CONFIDENCES } from '../forecast/forecaster.ts'
 import { subjectMap } from '../policy/subject.ts'
 import { readRows } from '../usage/selection.ts'
-import { UNITS } from '../usage/units.ts'
 import type { FollowedQuota } from './followed-quota.ts'
 import { subjectFromJson } from './quota-series.ts'
 import { isInShard, type Shard } from './shard.ts'
@@ -65,13 +64,15 @@ const storedSql = `SELECT quota, subject, tenant, consumer, unit, ${millis('wind
 function toForecast(quota: FollowedQuota, row: StoredRow): SubjectForecast | null {
   const [name, json, tenant, consumer, unitName, windowStartMs, windowEndMs, asOfMs, used, limit, probability] = row
   const [e10, e50, e90, u10, u50, u90, h10, h50, h90, burnRate, confidenceName, why] = row.slice(HEAD) as Tail
-  const unit = UNITS.find(one => one === unitName)
+  const { unit } = quota
   const confidence = CONFIDENCES.find(one => one === confidenceName)
-  const subject = subjectFromJson(quota, json)
-  if (!unit || !confidence || !subject) return null
+  const values = subjectFromJson(quota, json)
+  const subject = subjectMap(quota, values ?? [])
+  // What was made while the quota counted something else, or by more dimensions, is of another subject.
+  if (unit !== unitName || !confidence || !values || JSON.stringify(subject) !== json) return null
   return {
     quota: name,
-    subject: subjectMap(quota, subject),
+    subject,
     tenant: tenant || null,
     consumer: consumer || null,
     ...{ unit, limit, limitChanges: [], upstream: null },

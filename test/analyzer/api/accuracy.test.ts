@@ -27,6 +27,7 @@ const yearly = resettingQuota({ name: 'yearly', limit: 1_000, window: { kind: 'f
 const asked = resettingQuota({ name: 'asked', limit: 10, counts: 'checks' })
 const reset = resettingQuota({ name: 'reset', limit: 10, match: { consumer: 'forgiven' } })
 
+const ofTokens = { unit: 'total_tokens' } as const
 const kept = (quota: string, consumer: string, endMs: number, options: Partial<SubjectForecast>) => {
   const windowMs = quota === 'yearly' ? 365 * DAY_MS : quota === 'daily' ? DAY_MS : HOUR_MS
   const windowStartMs = endMs - windowMs
@@ -117,13 +118,17 @@ beforeAll(async () => {
     kept('hourly', 'calm', hourEndMs, { probability: 0.2 }),
     kept('hourly', 'calm', hourEndMs, { probability: 1, used: 10 }),
     kept('hourly', 'calm', nowMs - MINUTE_MS, { probability: 0.9 }),
-    kept('daily', 'edge', dayEndMs + 90_500, { probability: 0.1, limit: 99 }),
-    kept('daily', 'edge', dayEndMs + 90_500, { probability: 0.1, limit: 100 }),
+    kept('daily', 'edge', dayEndMs + 90_500, { ...ofTokens, probability: 0.1, limit: 99 }),
+    kept('daily', 'edge', dayEndMs + 90_500, { ...ofTokens, probability: 0.1, limit: 100 }),
     // Of a year only a month of calls is kept; 980 were used two days before its end, and 25 since.
     kept('yearly', 'calm', hourEndMs, { limit: 1_005, used: 10, asOfMs: hourEndMs - 90 * DAY_MS }),
     kept('yearly', 'calm', hourEndMs, { limit: 1_005, used: 980, asOfMs: hourEndMs - 2 * DAY_MS }),
     kept('yearly', 'wild', hourEndMs, { limit: 1_005, used: 10, asOfMs: hourEndMs - 90 * DAY_MS }),
     kept('asked', 'busy', hourEndMs, { probability: 0.9 }),
+    // Made when the quotas counted something else, or told their subjects apart by something else.
+    kept('hourly', 'busy', hourEndMs, { probability: 0, unit: 'bytes' }),
+    kept('hourly', 'busy', hourEndMs, { probability: 1, subject: { tenant: 'acme' } }),
+    kept('hourly', 'busy', hourEndMs, { probability: 1, subject: { tenant: 'acme', consumer: 'busy', model: 'm' } }),
   ])
 })
 afterAll(() => testStore?.close())

@@ -44,6 +44,8 @@ const params = {
   model: ['large'],
   newMs: nowMs - HOUR_MS,
   sampleQuota: 'quota',
+  sampleUnit: 'requests',
+  samplePer: ['tenant', 'consumer'],
   sampleFromMs: nowMs - DAY_MS,
   sampleToMs: nowMs,
   subjectsMax: 100,

@@ -3,10 +3,12 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import { openFitting } from '../../../analyzer/tick/fitting.ts'
 import { type FollowedQuota, isFollowed } from '../../../analyzer/tick/followed-quota.ts'
+import { writeKept } from '../../../analyzer/tick/kept-forecasts.ts'
 import { isInShard, ofShard, parseShard } from '../../../analyzer/tick/shard.ts'
 import { createTicker } from '../../../analyzer/tick/ticker.ts'
 import { readRows } from '../../../analyzer/usage/selection.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
+import { forecast } from '../api/forecast-fixture.ts'
 import { testQuota } from '../quotas.ts'
 import { storeCalls } from '../store-calls.ts'
 
@@ -91,6 +93,17 @@ test('two analyzers follow all subjects between them, and each answers what the 
   const policy = createPolicy([
     testQuota({ match: { tenant: 'acme' }, limit: 40 }),
     testQuota({ name: 'all', per: [] }),
+  ])
+  // Made while the quotas told their subjects apart by something else, or counted something else.
+  const window = { windowStartMs: nowMs - HOUR_MS, windowEndMs: nowMs + HOUR_MS, asOfMs: nowMs - MINUTE_MS }
+  const old = (quota: string, subject: Record<string, string>, more = {}) => ({
+    mark: '3/12',
+    forecast: { ...forecast(quota, 'app-0', 0.5), ...window, subject, ...more },
+  })
+  await writeKept(testStore.store.client, [
+    ...['a', 'b', 'c'].map(consumer => old('all', { consumer })),
+    ...['a', 'b', 'c'].map(model => old('quota', { tenant: 'acme', consumer: 'app-0', model })),
+    ...consumers.map(consumer => old('quota', { tenant: 'acme', consumer: `old-${consumer}` }, { unit: 'bytes' })),
   ])
   const tickerOf = (index: number) =>
     createTicker({
