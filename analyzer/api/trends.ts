@@ -41,7 +41,9 @@ const Answer = Type.Object({
           'Units asked for in each whole day up to `asOfMs`, oldest first, from the first whole one that was used.',
       }),
       growth: orNull(GrowthAnswer, 'Null with less than two weeks of use.'),
-      changes: Type.Array(ChangeAnswer, { description: 'Days on which the level changed for good, units a day.' }),
+      changes: Type.Array(ChangeAnswer, {
+        description: 'Days on which the level changed for good, units a day; none with less than two weeks of use.',
+      }),
       season: orNull(
         Type.Array(Type.Number(), { minItems: WEEK_HOURS, maxItems: WEEK_HOURS }),
         'Use by the hour of the week, UTC, from Monday on, as multiples of the mean hour; null with less than a week.',

@@ -18,6 +18,8 @@ const GROWTH_DAYS_MIN = 14
 const NINE_IN_TEN = 1.645
 /** Logarithms are taken of no less than this share of the mean day. */
 const LOG_FLOOR = 0.05
+/** With fewer days, a change of level cannot be told from a weekend. */
+const CHANGE_DAYS_MIN = 14
 /** A level lasts at least so many days. */
 const LEVEL_DAYS_MIN = 3
 /** What a change of level must explain, in variances of a day times the logarithm of the days. */
@@ -101,6 +103,7 @@ export interface LevelChange {
  */
 export function levelChanges(days: Days, changeMin: number): LevelChange[] {
   const known = days.flatMap((value, day) => (value === null ? [] : [{ day, value }]))
+  if (known.length < CHANGE_DAYS_MIN) return []
   const adjusted = withoutWeekdays(known)
   const deviation = deviationOf(adjusted)
   const cuts = cutsOf(adjusted, { from: 0, to: adjusted.length, deviation, changeMin }).sort((a, b) => a - b)
@@ -152,10 +155,9 @@ function gainOfLine(values: readonly number[]): number {
   return across ** 2 / squares
 }
 
-/** Values less what their weekday usually is above or below the others; with fewer than three weeks as they are. */
+/** Values less what their weekday usually is above or below the others. */
 function withoutWeekdays(known: readonly { day: number; value: number }[]): number[] {
   const values = known.map(({ value }) => value)
-  if (known.length < 3 * WEEK_DAYS) return values
   // Compared with the days around it, so that a change of level does not look like a weekday.
   const around = values.map((_, index) => median(values.slice(Math.max(0, index - 3), index + 4).sort(ascending)))
   const offsets = Array.from({ length: WEEK_DAYS }, (_, weekday) =>
@@ -168,10 +170,11 @@ function withoutWeekdays(known: readonly { day: number; value: number }[]): numb
   return known.map(({ day, value }) => value - (offsets[day % WEEK_DAYS] ?? 0))
 }
 
-/** The standard deviation from one day to the next, whatever the level does. */
+/** The standard deviation from one day to the next, whatever the level does; where most days are alike, of all of them. */
 function deviationOf(values: readonly number[]): number {
   const steps = values.slice(1).map((value, index) => Math.abs(value - (values[index] ?? 0)))
-  return median(steps.sort(ascending)) / NORMAL_MAD / Math.SQRT2
+  const usual = median(steps.sort(ascending)) / NORMAL_MAD
+  return (usual > 0 ? usual : Math.sqrt(meanOf(steps.map(step => step ** 2)))) / Math.SQRT2
 }
 
 /** Values further from the level around them than `reach` are put at that distance. */

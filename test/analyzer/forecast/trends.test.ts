@@ -79,9 +79,20 @@ describe('changes of level', () => {
     expect(changesOf(daysOf(28, day => weekday(day) * noisy(day)))).toEqual([])
     expect(changesOf(daysOf(28, day => (day === 14 ? 30 : 1) * weekday(day) * noisy(day)))).toEqual([])
     expect(changesOf(daysOf(28, day => 1.15 ** (day / 7) * noisy(day)))).toEqual([])
+    // A day in three is used, by chance: most days are alike.
+    expect(changesOf(Array.from('1101010001001001001000010010', Number))).toEqual([])
     expect(levelChanges([], 0.1)).toEqual([])
     expect(levelChanges(new Array(30).fill(0), 0.1)).toEqual([])
   })
+})
+
+test('weekends are no changes of level, however few of them are known', () => {
+  for (let count = 1; count <= 21; count++) {
+    for (let first = 0; first < 7; first++) {
+      const days = daysOf(count, day => (weekday(first + day) - 10) * noisy(day))
+      expect(levelChanges(toLogs(days), 0.1), `${count} days from ${first} on`).toEqual([])
+    }
+  }
 })
 
 test('the season is the shape of the week, from Monday on, whatever its size', () => {
