@@ -1,4 +1,4 @@
-/** Validation of the config: every problem at once, each with the path of its key and what would be right. */
+/** What is wrong with a config, or a request: every problem at once, each with the path of its key and what would be right. */
 import type { TSchema } from 'typebox'
 import Value from 'typebox/value'
 import { type ConfigSchema, casesOf, isObject, schemasOfKey } from './config-values.ts'
@@ -24,16 +24,34 @@ export class ConfigError extends Error {
 
 type Schema = ConfigSchema & TSchema
 
-/** One line per problem, empty when `value` fulfils `schema`. `path` is where `value` stands, empty for the whole. */
-export function configProblems(schema: TSchema, value: unknown, path = ''): string[] {
+type Path = readonly (string | number)[]
+
+/** What is wrong with a value, or with one that it holds, and where that stands in it. */
+export interface ValueProblem {
+  path: Path
+  message: string
+}
+
+/** One line per problem, empty when `config` fulfils `schema`. */
+export function configProblems(schema: TSchema, config: unknown): string[] {
+  const place = (path: Path) =>
+    path.reduce<string>((before, key) => {
+      if (typeof key === 'number') return `${before}[${key}]`
+      return before === '' ? key : `${before}.${key}`
+    }, '')
+  return valueProblems(schema, config).map(({ path, message }) => `${place(path) || 'the config'}: ${message}`)
+}
+
+/** Empty when `value` fulfils `schema`. `path` is where `value` stands, empty for the whole. */
+export function valueProblems(schema: TSchema, value: unknown, path: Path = []): ValueProblem[] {
   if (Value.Check(schema, value)) return []
   const cases = casesOf(schema as Schema, value) as Schema[]
   const fitting = cases.filter(found => (found.type === 'integer' ? 'number' : found.type) === typeOf(value))
   const [only] = fitting
   if (only === undefined || fitting.length > 1 || (only.const ?? only.enum) !== undefined)
-    return [wrongCase(cases, value, path)]
+    return [{ path, message: wrongCase(cases, value) }]
   const inner = innerProblems(only, value, path)
-  return inner.length > 0 ? inner : [`${path}: ${leafProblem(only, value)}`]
+  return inner.length > 0 ? inner : [{ path, message: leafProblem(only, value) }]
 }
 
 function typeOf(value: unknown): string {
@@ -41,20 +59,22 @@ function typeOf(value: unknown): string {
   return Array.isArray(value) ? 'array' : typeof value
 }
 
-function innerProblems(schema: Schema, value: unknown, path: string): string[] {
+function innerProblems(schema: Schema, value: unknown, path: Path): ValueProblem[] {
   if (Array.isArray(value) && schema.items !== undefined) {
     // A list of secrets is a list of secrets.
     const items = { ...schema.items, ...(schema.writeOnly === true ? { writeOnly: true } : {}) } as Schema
-    return value.flatMap((item, index) => configProblems(items, item, `${path}[${index}]`))
+    return value.flatMap((item, index) => valueProblems(items, item, [...path, index]))
   }
   if (!isObject(value)) return []
-  const at = (key: string) => (path === '' ? key : `${path}.${key}`)
-  const missing = (schema.required ?? []).filter(key => !Object.hasOwn(value, key)).map(key => `${at(key)}: is missing`)
+  const missing = (schema.required ?? [])
+    .filter(key => !Object.hasOwn(value, key))
+    .map(key => ({ path: [...path, key], message: 'is missing' }))
   const wrong = Object.entries(value).flatMap(([key, item]) => {
     const [found] = schemasOfKey([schema], key)
+    const at = [...path, key]
     return found === undefined
-      ? [`${at(key)}: ${unknownKey(schema, key)}`]
-      : configProblems(found as Schema, item, at(key))
+      ? [{ path: at, message: unknownKey(schema, key) }]
+      : valueProblems(found as Schema, item, at)
   })
   return [...missing, ...wrong]
 }
@@ -69,7 +89,7 @@ function unknownKey(schema: Schema, key: string): string {
   return near === undefined ? `is unknown; known are ${names.join(', ')}` : `is unknown; did you mean ${near}?`
 }
 
-function wrongCase(cases: readonly Schema[], value: unknown, path: string): string {
+function wrongCase(cases: readonly Schema[], value: unknown): string {
   const wanted = cases.flatMap(found => {
     const kind = found.properties?.kind?.const
     if (kind !== undefined) return [`{ kind: ${kind}, … }`]
@@ -78,7 +98,7 @@ function wrongCase(cases: readonly Schema[], value: unknown, path: string): stri
   })
   const choice = wanted.length === 1 ? wanted.join() : `one of ${[...new Set(wanted)].join(', ')}`
   const isSecret = cases.some(found => found.writeOnly === true)
-  return `${path === '' ? 'the config' : path}: must be ${choice}${isSecret ? '' : `, not ${quote(value)}`}`
+  return `must be ${choice}${isSecret ? '' : `, not ${quote(value)}`}`
 }
 
 function leafProblem(schema: Schema, value: unknown): string {

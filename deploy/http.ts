@@ -17,6 +17,8 @@ import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
 import type { QuickRoute, Routes } from '../collector/principal.ts'
 import { urlOf } from './addresses.ts'
+import { type ValueProblem, valueProblems } from './config-problems.ts'
+import { fillDefaults, isObject, type Json } from './config-values.ts'
 import { type GuardDeps, guardRoutes } from './http-access.ts'
 import { Problem, RequestError, sendProblem } from './http-problems.ts'
 import { serveQuickly } from './http-quick.ts'
@@ -94,13 +96,24 @@ const toPlugin =
 /** Fastify's own validator coerces bodies and drops unknown keys in silence; a body is taken as it is or refused. */
 const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = 'request' }) => {
   const validator = Compile(schema)
+  const whole =
+    httpPart === 'body' ? wholeBody(schema) : (value: unknown) => fromTexts(schema, Value.Default(schema, value))
   return (value: unknown) => {
-    const given = httpPart === 'body' ? value : fromTexts(schema, Value.Default(schema, value))
+    const given = whole(value)
     if (validator.Check(given)) return { value: given }
-    const errors = validator.Errors(given).map(error => ({ path: error.instancePath, message: error.message }))
-    return { error: new RequestError(httpPart, errors) }
+    return { error: new RequestError(httpPart, valueProblems(schema, given).map(atPointer)) }
   }
 }
+
+/** Adds what has a default; most bodies have none, and are left alone. */
+const wholeBody = (schema: TSchema): ((value: unknown) => unknown) =>
+  JSON.stringify(schema).includes('"default":') ? value => fillDefaults(schema, value as Json) : value => value
+
+/** As a JSON pointer (RFC 6901). */
+const atPointer = ({ path, message }: ValueProblem) => ({
+  path: path.map(key => `/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`).join(''),
+  message,
+})
 
 /** Parameters come as texts. One that is no number stays one, and is refused: `1.9`, `true` and nothing at all are not 1 or 0. */
 function fromTexts(schema: TSchema, parameters: unknown): unknown {
@@ -133,14 +146,25 @@ function openApi({ role, version }: ServerDeps): FastifyDynamicSwaggerOptions {
 }
 
 /** Every route may answer a problem; saying so at each of them would be the same lines again and again. */
-function withProblems(schema: FastifySchema | undefined): FastifySchema {
-  const answers = typeof schema?.response === 'object' ? schema.response : {}
+function withProblems({ body, querystring, headers, response, ...schema }: FastifySchema = {}): FastifySchema {
+  const answers = typeof response === 'object' ? response : {}
   const problem = {
     description: 'Anything else is a problem document (RFC 9457).',
     content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
   }
-  return { ...schema, response: { ...answers, default: problem } }
+  const asked = { body, querystring, headers }
+  const given = Object.entries(asked).flatMap(([part, found]) => (found === undefined ? [] : [[part, asAsked(found)]]))
+  return { ...schema, ...Object.fromEntries(given), response: { default: problem, ...answers } }
 }
+
+/** As whoever asks writes it: what has a default may be left out. */
+const asAsked = (schema: unknown): unknown =>
+  JSON.parse(JSON.stringify(schema), (_key, value) => {
+    if (!isObject(value) || !Array.isArray(value.required) || !isObject(value.properties)) return value
+    const { properties, required } = value
+    const hasDefault = (name: unknown) => Object.hasOwn(Object(properties[String(name)]), 'default')
+    return { ...value, required: required.filter(name => !hasDefault(name)) }
+  })
 
 const Reasons = Type.Object({
   isReady: Type.Boolean(),
@@ -185,7 +209,13 @@ function ownRoutes(server: FastifyInstance, { role, version, readiness, serveMet
     '/metrics',
     {
       config: { access: 'read' },
-      schema: { summary: 'Metrics', description: "Prometheus' text format.", tags, response: { 200: Type.String() } },
+      schema: {
+        summary: 'Metrics',
+        tags,
+        response: {
+          200: { description: "Prometheus' text format.", content: { 'text/plain': { schema: Type.String() } } },
+        },
+      },
     },
     (request, reply) => {
       reply.hijack()

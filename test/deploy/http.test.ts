@@ -36,6 +36,10 @@ const open = async (routes: Routes[], deps: Partial<ServerDeps> = {}) => {
 afterEach(() => server?.close())
 
 const Body = Type.Object({ count: Type.Integer(), note: Type.Optional(Type.String()) }, { additionalProperties: false })
+const Alarm = Type.Object(
+  { at: Type.Number({ default: 0.8 }), mail: Type.String() },
+  { additionalProperties: false, default: { mail: 'ops' } },
+)
 const routes: Routes = scope => {
   scope.get(
     '/v1/who',
@@ -51,6 +55,8 @@ const routes: Routes = scope => {
     request => ({ who: principalOf(request).name, tenant: principalOf(request).tenant, query: request.query }),
   )
   scope.post('/v1/count', { config: { access: 'read' }, schema: { body: Body } }, request => request.body)
+  const Alarms = Type.Object({ alarm: Alarm, others: Type.Array(Alarm, { default: [] }) })
+  scope.post('/v1/alarms', { config: { access: 'read' }, schema: { body: Alarms } }, request => request.body)
   scope.route({
     method: ['GET', 'POST'],
     url: '/v1/auth',
@@ -124,10 +130,10 @@ describe('access', () => {
 })
 
 describe('requests', () => {
-  const post = (payload: unknown) =>
+  const post = (payload: unknown, url = '/v1/count') =>
     server.inject({
       method: 'POST',
-      url: '/v1/count',
+      url,
       payload: JSON.stringify(payload),
       headers: { ...bearer('reader'), 'content-type': 'application/json' },
     })
@@ -135,15 +141,37 @@ describe('requests', () => {
   test('with a wrong body are refused with every place that is wrong; nothing is coerced or dropped', async () => {
     await open([routes])
     expect((await post({ count: 1 })).json()).toEqual({ count: 1 })
-    for (const wrong of [{ count: '1' }, { count: 1, more: true }, {}]) {
+    for (const [wrong, path, message] of [
+      [{ count: '1' }, '/count', 'must be integer, not "1"'],
+      [{ count: 1, 'more/': true }, '/more~1', 'is unknown; known are count, note'],
+      [{}, '/count', 'is missing'],
+      [7, '', 'must be object, not 7'],
+    ] as const) {
       const answer = await post(wrong)
       expect(answer.statusCode).toBe(400)
       expect(answer.headers['content-type']).toContain('application/problem+json')
-      expect(answer.json()).toMatchObject({
-        code: 'REQUEST_INVALID',
-        errors: expect.arrayContaining([expect.objectContaining({ path: expect.any(String) })]),
-      })
+      expect(answer.json()).toMatchObject({ code: 'REQUEST_INVALID', errors: [{ path, message }] })
     }
+    expect((await post({ others: [{ mail: 'me' }, { mail: 5 }] }, '/v1/alarms')).json().errors).toEqual([
+      { path: '/others/1/mail', message: 'must be string, not 5' },
+    ])
+  })
+
+  test('have their bodies completed, and the reference says what may be left out', async () => {
+    await open([routes])
+    const alarm = { at: 0.8, mail: 'ops' }
+    expect((await post({}, '/v1/alarms')).json()).toEqual({ alarm, others: [] })
+    const others = [{ mail: 'me' }, { at: 0.5, mail: 'you' }]
+    expect((await post({ others }, '/v1/alarms')).json()).toEqual({
+      alarm,
+      others: [{ at: 0.8, mail: 'me' }, others[1]],
+    })
+    const { paths } = (await get('/openapi.json', bearer('root'))).json()
+    expect(paths['/v1/alarms'].post.requestBody.content['application/json'].schema).toMatchObject({
+      required: [],
+      properties: { alarm: { required: ['mail'] } },
+    })
+    expect(paths['/v1/who'].get.parameters[0]).toMatchObject({ name: 'limit', required: false })
   })
 
   test('have their queries completed and converted', async () => {
