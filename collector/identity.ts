@@ -70,8 +70,12 @@ export interface Identity {
 export class IdentityError extends Error {
   readonly code = 'KEY_AMBIGUOUS'
 
-  constructor(id: string) {
-    super(`keys: the id ${looksLikeSecret(id) ? '(a secret)' : JSON.stringify(id)} belongs to two consumers`)
+  constructor(id: string, consumers: readonly [string, string]) {
+    // Somebody may have written a raw key where its fingerprint belongs.
+    const named = isFingerprint(id) ? `the id ${id}` : 'an id'
+    super(
+      `keys: ${named} belongs to two consumers, ${consumers.map(consumer => JSON.stringify(consumer)).join(' and ')}`,
+    )
     this.name = 'IdentityError'
   }
 }
@@ -148,7 +152,8 @@ function indexKeys(entries: readonly KeyEntry[]): Map<string, Caller> {
   for (const { ids, consumer, tenant = null } of entries) {
     for (const id of ids) {
       const other = callers.get(id)
-      if (other !== undefined && (other.consumer !== consumer || other.tenant !== tenant)) throw new IdentityError(id)
+      if (other !== undefined && (other.consumer !== consumer || other.tenant !== tenant))
+        throw new IdentityError(id, [other.consumer ?? '', consumer])
       callers.set(id, { consumer, tenant })
     }
   }

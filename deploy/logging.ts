@@ -1,6 +1,7 @@
 import { isatty } from 'node:tty'
 import { destination, type Logger, pino } from 'pino'
 import pretty from 'pino-pretty'
+import { loggedError } from './logged-error.ts'
 
 const STDERR = 2
 
@@ -9,7 +10,8 @@ const STDERR = 2
  * machines, and for a person at a terminal one readable line each, without the stacks.
  */
 export function createLogger(bindings: Record<string, string>, level: string): Logger {
-  const options = { level, base: bindings, timestamp: pino.stdTimeFunctions.isoTime }
+  const serializers = { err: loggedError }
+  const options = { level, base: bindings, timestamp: pino.stdTimeFunctions.isoTime, serializers }
   if (!isatty(STDERR)) return pino(options, destination({ dest: STDERR, sync: true }))
   const readable = pretty({
     destination: STDERR,

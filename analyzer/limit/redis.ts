@@ -143,8 +143,11 @@ function createVerbs(
 
 /** Not connected yet. */
 async function createClient({ url, username, password, db, tls }: RedisLimitsOptions): Promise<Redis> {
-  const read = (file: string | undefined) => (file === undefined ? undefined : readFile(file))
-  const [ca, cert, key] = await Promise.all([read(tls?.caFile), read(tls?.certFile), read(tls?.keyFile)])
+  const read = async (name: 'caFile' | 'certFile' | 'keyFile') => {
+    const file = tls?.[name]
+    return file === undefined ? undefined : readFile(file).catch(error => throwUnreadable(name, error))
+  }
+  const [ca, cert, key] = await Promise.all([read('caFile'), read('certFile'), read('keyFile')])
   const servername = tls?.serverName
   return new Redis(url, {
     ...(username === undefined ? {} : { username }),
@@ -169,6 +172,11 @@ async function createClient({ url, username, password, db, tls }: RedisLimitsOpt
       return delayMs * (0.5 + Math.random() / 2)
     },
   })
+}
+
+/** What is no path may be the key itself, and the error would quote it. */
+function throwUnreadable(name: string, { code }: NodeJS.ErrnoException): never {
+  throw new LimitStoreError('LIMITS_UNAVAILABLE', `limits.tls.${name}: the file cannot be read (${code})`)
 }
 
 const toCommands = (client: Redis): RedisCommands => ({

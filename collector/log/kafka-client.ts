@@ -28,7 +28,11 @@ export async function kafkaConfig(
     logCreator: () => entry => log.debug({ ...entry.log }, 'kafkajs'),
   }
   if (tls) {
-    const [ca, cert, key] = await Promise.all([readPem(tls.ca), readPem(tls.cert), readPem(tls.key)])
+    const [ca, cert, key] = await Promise.all([
+      readPem('ca', tls.ca),
+      readPem('cert', tls.cert),
+      readPem('key', tls.key),
+    ])
     const given = Object.entries({ ca, cert, key, servername: tls.serverName }).filter(
       ([, value]) => value !== undefined,
     )
@@ -38,9 +42,11 @@ export async function kafkaConfig(
   return config
 }
 
-async function readPem(pemOrPath: string | undefined): Promise<string | undefined> {
+async function readPem(name: string, pemOrPath: string | undefined): Promise<string | undefined> {
   if (pemOrPath === undefined || pemOrPath.includes('-----BEGIN')) return pemOrPath
-  return readFile(pemOrPath, 'utf8').catch((cause: unknown) => {
-    throw new LogError('LOG_UNAVAILABLE', `tls of Kafka: ${pemOrPath} cannot be read`, { cause })
+  return readFile(pemOrPath, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    // What is no path may be the key itself, and the error would quote it.
+    const text = `tls of Kafka: ${name} is neither PEM nor a file that can be read (${error.code})`
+    throw new LogError('LOG_UNAVAILABLE', text)
   })
 }

@@ -118,13 +118,14 @@ const accessOf = async (options: StoreOptions, dir: string) => {
 }
 
 const readTls = async ({ caFile, certFile, keyFile }: NonNullable<ClickHouseStoreOptions['tls']>) => {
-  const ca_cert = await readPem(caFile)
+  const ca_cert = await readPem('caFile', caFile)
   return certFile === undefined || keyFile === undefined
     ? { ca_cert }
-    : { ca_cert, cert: await readPem(certFile), key: await readPem(keyFile) }
+    : { ca_cert, cert: await readPem('certFile', certFile), key: await readPem('keyFile', keyFile) }
 }
 
-const readPem = (file: string): Promise<Buffer> =>
-  readFile(file).catch((cause: unknown) => {
-    throw new StoreError('STORE_UNAVAILABLE', `store.tls: ${file} cannot be read`, { cause })
+const readPem = (name: string, file: string): Promise<Buffer> =>
+  readFile(file).catch((error: NodeJS.ErrnoException) => {
+    // What is no path may be the key itself, and the error would quote it.
+    throw new StoreError('STORE_UNAVAILABLE', `store.tls.${name}: the file cannot be read (${error.code})`)
   })

@@ -24,7 +24,10 @@ export const command: Command = {
 }
 
 async function install(invocation: Invocation, url: string): Promise<string[]> {
-  if (!URL.canParse(url)) throw new UsageError(`--grafana: ${JSON.stringify(url)} is not a URL`)
+  if (!URL.canParse(url)) throw new UsageError('--grafana: this is not a URL')
+  const { username, password } = new URL(url)
+  if (username !== '' || password !== '')
+    throw new UsageError('--grafana: a URL without a login, as Grafana is told the token')
   const { token, folder } = (await invocation.config()).grafana
   if (token === undefined)
     throw new UsageError('there is no token for Grafana: set QUOTACAST_GRAFANA__TOKEN, or grafana.token in the config')

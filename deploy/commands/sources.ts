@@ -120,6 +120,6 @@ const limiterAt = (address: Address | null): Partial<Destination> =>
 function addressOf(invocation: Invocation, flag: 'url' | 'limiter'): Address | null {
   const url = invocation.text(flag)
   if (url === undefined) return null
-  if (!URL.canParse(url)) throw new UsageError(`--${flag}: ${JSON.stringify(url)} is not a URL`)
+  if (!URL.canParse(url)) throw new UsageError(`--${flag}: this is not a URL`)
   return addressIn(new URL(url))
 }

@@ -85,6 +85,10 @@ test('an id of two consumers is a config error', () => {
     { ids: ['a'], consumer: 'two' },
   ]
   expect(() => createIdentity({ fingerprintKeys: [NEW], keys: twice })).toThrow(IdentityError)
+  const raw = ['shop', 'web'].map(consumer => ({ ids: ['hunter2'], consumer }))
+  expect(() => createIdentity({ fingerprintKeys: [NEW], keys: raw })).toThrow(
+    'keys: an id belongs to two consumers, "shop" and "web"',
+  )
 })
 
 test.each([
