@@ -94,7 +94,8 @@ function logItemsOf(resourceLogs: unknown): OtlpItem[] {
 }
 
 /** 0 is an instant that nobody knows. */
-const instantIn = (value: unknown) => (value === undefined || value === 0 || value === '0' ? null : value)
+const instantIn = (value: unknown) =>
+  value === undefined || value === 0 || (typeof value === 'string' && /^0*$/.test(value)) ? null : value
 
 function spanItemsOf(resourceSpans: unknown): readonly unknown[] {
   const spans = joinedSpans(resourceSpans)
@@ -150,8 +151,8 @@ function keyOf(traceId: unknown, spanId: unknown): string | null {
 
 function spanItem(raw: Fields, resource: Fields): OtlpItem {
   const item = itemOf('span', raw, resource)
-  item.startTimeUnixNano = raw.startTimeUnixNano
-  item.endTimeUnixNano = raw.endTimeUnixNano
+  item.startTimeUnixNano = instantIn(raw.startTimeUnixNano)
+  item.endTimeUnixNano = instantIn(raw.endTimeUnixNano)
   const status = fieldsAt(raw, 'status')
   item.status = { code: status.code ?? null, message: cut(status.message) }
   item.exception = exceptionOf(raw.events)

@@ -42,6 +42,7 @@ function spanDraft(raw: Fields): Decoded {
   const draft = attributesDraft(attributes, fieldsAt(raw, 'resource'))
   draft.requestId ??= spanIdOf(raw)
   draft.startedAtMs = instantOfNanos(raw.startTimeUnixNano)
+  draft.endedAtMs = instantOfNanos(raw.endTimeUnixNano)
   draft.latencyMs = nanosBetween(raw.startTimeUnixNano, raw.endTimeUnixNano)
   const upstream = isFields(raw.upstream) ? raw.upstream : null
   if (upstream !== null) {
