@@ -3,8 +3,10 @@ import type { TSchema } from 'typebox'
 import Value from 'typebox/value'
 import { type ConfigSchema, casesOf, isObject, schemasOfKey } from './config-values.ts'
 
-/** Most characters of a wrong value that a problem quotes. */
+/** Longest wrong value that a problem quotes. */
 const QUOTED_CHARACTERS_MAX = 80
+/** Hardly what somebody has made up: a token where its digest is due. */
+const LONG_WORD = /[\w+/=-]{20}/
 /** Most problems in a message. */
 const SHOWN_MAX = 100
 
@@ -37,7 +39,8 @@ export function configProblems(schema: TSchema, config: unknown): string[] {
   const place = (path: Path) =>
     path.reduce<string>((before, key) => {
       if (typeof key === 'number') return `${before}[${key}]`
-      return before === '' ? key : `${before}.${key}`
+      const name = key === '' ? '""' : key
+      return before === '' ? name : `${before}.${name}`
     }, '')
   return valueProblems(schema, config).map(({ path, message }) => `${place(path) || 'the config'}: ${message}`)
 }
@@ -107,10 +110,12 @@ function leafProblem(schema: Schema, value: unknown): string {
   return schema.writeOnly === true || typeof value === 'object' ? message : `${message}, not ${quote(value)}`
 }
 
-/** What holds other values may hold secrets, and an address may have a password before its host. */
+/** What holds other values may hold secrets, an address may have a password before its host, and a long word may be a token. */
 function quote(value: unknown): string {
   if (Array.isArray(value)) return '[ … ]'
   if (isObject(value)) return typeof value.kind === 'string' ? `{ kind: ${quote(value.kind)}, … }` : '{ … }'
-  const text = (typeof value === 'number' ? String(value) : JSON.stringify(value)).replace(/:\/\/.*@/, '://***@')
-  return text.length > QUOTED_CHARACTERS_MAX ? `${text.slice(0, QUOTED_CHARACTERS_MAX)}…` : text
+  if (typeof value === 'number') return String(value)
+  const text = JSON.stringify(value).replace(/:\/\/.*@/, '://***@')
+  const isShown = text.length <= QUOTED_CHARACTERS_MAX && !LONG_WORD.test(text)
+  return isShown ? text : `a text of ${String(value).length} characters`
 }

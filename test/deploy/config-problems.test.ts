@@ -58,7 +58,7 @@ describe('configProblems', () => {
     [{ log: { kind: 'kafka', brokers: 'a:1' } }, 'log.brokers: must be array, not "a:1"'],
     [{ match: 7 }, 'match: must be one of string, array, not 7'],
     [{ match: [''] }, 'match[0]: must not have fewer than 1 characters, not ""'],
-    [{ '': 1 }, ': is unknown; known are dataDir, port, level, log, order, match, secret, quotas'],
+    [{ '': 1 }, '"": is unknown; known are dataDir, port, level, log, order, match, secret, quotas'],
     [{ port: Number.POSITIVE_INFINITY }, 'port: must be integer, not Infinity'],
     [{ quotas: {} }, 'quotas: must be array, not { … }'],
   ])('%j → %s', (change, problem) => expect(problemsWith(change)).toEqual([problem]))
@@ -75,6 +75,11 @@ describe('configProblems', () => {
     expect(configProblems(url, { url: 'https://me:hunter/2@x@host' })).toEqual([
       expect.stringMatching(/^url: must match pattern .*, not "https:\/\/\*\*\*@host"$/),
     ])
+    const digest = Type.Object({ sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }) })
+    for (const token of ['sk-abc123def456ghi789jkl012', 'VGhpcyBpcyBhIHRva2VuIG9mIG91cnM', 'a b '.repeat(40)])
+      expect(configProblems(digest, { sha256: token })).toEqual([
+        expect.stringMatching(new RegExp(`^sha256: must match pattern .*, not a text of ${token.length} characters$`)),
+      ])
     expect(problemsWith({ log: { kind: 'kafak', sasl: { password: 'hunter2' } } }).join()).not.toContain('hunter2')
   })
 
