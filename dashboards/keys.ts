@@ -1,20 +1,7 @@
 /** One key: what it uses of each quota, what it calls, and what is unusual about it. */
 import { type Board, VARIABLES } from './board.ts'
 import { CALL_FIELDS, clickHouse, OUTCOME_FIELDS, type Panel, SUBJECT_FIELDS } from './panel.ts'
-import {
-  byOutcome,
-  CALLS,
-  COST,
-  FAILED,
-  HOURS,
-  MINUTES,
-  newestForecasts,
-  only,
-  REFUSED,
-  SUBJECT_TEXT,
-  shareOf,
-  TOKENS,
-} from './sql.ts'
+import { byOutcome, CALLS, COST, callsBy, HOURS, MINUTES, newestForecasts, only, SUBJECT_TEXT, TOKENS } from './sql.ts'
 
 const CONSUMER = 'consumer IN (${consumer:sqlstring})'
 /** Tenant and consumer, one each: the key of the table, so that only its calls are read. */
@@ -40,11 +27,7 @@ const used = (title: string, question: string, columns: readonly string[]): Pane
   kind: 'table',
   title,
   question,
-  queries:
-    clickHouse(`SELECT ${columns.join(', ')}, sum(n) AS calls, ${shareOf(`sumIf(n, ${FAILED})`, 'calls')} AS "error share",
-  ${shareOf(`sumIf(n, ${REFUSED})`, 'calls')} AS "limited share", sum(t) AS tokens, sum(c) AS cost
-FROM (${byOutcome(columns, `${HOURS} AND ${OF_CONSUMER}`, [`${CALLS} AS n`, `${TOKENS} AS t`, `${COST} AS c`])})
-GROUP BY ${columns.join(', ')} ORDER BY calls DESC LIMIT 100`),
+  queries: clickHouse(callsBy(columns, `${HOURS} AND ${OF_CONSUMER}`)),
   noData: NO_CALLS,
   width: 24,
   height: 6,

@@ -1,7 +1,20 @@
 /** Calls, errors, latency, tokens and cost, by everything that calls are known by. */
 import { type Board, uidOf, VARIABLES } from './board.ts'
 import { CALL_FIELDS, clickHouse, type Field, OUTCOME_FIELDS, type Panel } from './panel.ts'
-import { byOutcome, CALLS, COST, FAILED, HOURS, LATENCIES, onlyOf, REFUSED, shareOf, TOKENS, topSeries } from './sql.ts'
+import {
+  byOutcome,
+  CALLS,
+  COST,
+  callsBy,
+  FAILED,
+  HOURS,
+  LATENCIES,
+  onlyOf,
+  REFUSED,
+  shareOf,
+  TOKENS,
+  topSeries,
+} from './sql.ts'
 
 const OF_BOARD = `${HOURS} AND ${onlyOf('tenant', 'consumer', 'gateway', 'provider', 'model')}`
 /** Digests are dear to merge: those of the calls that say most of latency are a fifth of all. */
@@ -41,11 +54,7 @@ const table = (
   kind: 'table',
   title,
   question,
-  queries:
-    clickHouse(`SELECT ${columns.join(', ')}, sum(n) AS calls, ${shareOf(`sumIf(n, ${FAILED})`, 'calls')} AS "error share",
-  ${shareOf(`sumIf(n, ${REFUSED})`, 'calls')} AS "limited share", sum(t) AS tokens, sum(c) AS cost
-FROM (${byOutcome(columns, OF_BOARD, [`${CALLS} AS n`, `${TOKENS} AS t`, `${COST} AS c`])})
-GROUP BY ${columns.join(', ')} ORDER BY calls DESC LIMIT 100`),
+  queries: clickHouse(callsBy(columns, OF_BOARD)),
   noData: NO_CALLS,
   width: 12,
   fields: { ...SHARES, ...fields },

@@ -30,6 +30,13 @@ export const shareOf = (part: string, whole: string): string => `if(${whole} = 0
 export const byOutcome = (columns: readonly string[], where: string, sums: readonly string[]): string =>
   `SELECT ${[...columns, 'outcome', ...sums].join(', ')} FROM calls WHERE ${where} GROUP BY ${[...columns, 'outcome'].join(', ')}`
 
+/** How many calls there were of each combination of the columns, how they fared, and what they took. */
+export const callsBy = (columns: readonly string[], where: string): string =>
+  `SELECT ${columns.join(', ')}, sum(n) AS calls, ${shareOf(`sumIf(n, ${FAILED})`, 'calls')} AS "error share",
+  ${shareOf(`sumIf(n, ${REFUSED})`, 'calls')} AS "limited share", sum(t) AS tokens, sum(c) AS cost
+FROM (${byOutcome(columns, where, [`${CALLS} AS n`, `${TOKENS} AS t`, `${COST} AS c`])})
+GROUP BY ${columns.join(', ')} ORDER BY calls DESC LIMIT 100`
+
 /** Series of a panel that have names. */
 const TOP_MAX = 10
 
