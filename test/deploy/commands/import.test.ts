@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { runCli } from '../../e2e/quotacast.ts'
 
 const CONFIG = `
@@ -73,9 +73,9 @@ test('files are followed through a rotation until it is stopped', async () => {
     async child => {
       const positions = join(dir, 'data/imports/followed/edge.json')
       const untilAt = (offset: number) =>
-        vi.waitUntil(() => existsSync(positions) && readFileSync(positions, 'utf8').includes(`"offset": ${offset}`), {
-          timeout: 20_000,
-        })
+        expect
+          .poll(() => existsSync(positions) && readFileSync(positions, 'utf8').includes(`"offset": ${offset}`))
+          .toBe(true)
       await untilAt(CALL.length + 1)
       await rename(path, rotated)
       await writeFile(path, `bad\n${CALL}\n${CALL}\n`)
