@@ -188,7 +188,8 @@ function startParts(deps: LimiterDeps, store: LimitStore, decisionIds: DecisionI
   const estimates = createEstimates({ quantile: options.estimateQuantile })
   const learning = startLearning({
     estimates,
-    readCosts: (unit, sinceMs, handle) => readCosts(client, unit, sinceMs, handle),
+    readCosts: (unit, minutes, handle) => readCosts(client, unit, minutes, handle),
+    readOnMs: deps.isHelper ? MINUTE_MS : null,
     nowMs: store.nowMs,
     logger: logger.child({ part: 'estimates' }),
   })

@@ -1,4 +1,7 @@
-/** Where estimates are learned from: at the start what the store holds, afterwards the stream of call records. */
+/**
+ * Where estimates are learned from: at the start what the store holds, afterwards the stream of call records, or, in a
+ * process that does not read it, the store again and again.
+ */
 import { setImmediate, setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { CallRecord } from '../../collector/call-record.ts'
@@ -14,11 +17,22 @@ const LEARNED_MS = 86_400_000
 const LEARNED_AT_ONCE = 200
 /** Between attempts to read the store. */
 const RETRY_MS = 30_000
+const MINUTE_MS = 60_000
+/** A call is stored when it has ended; one that takes longer is not learned of by who reads on in the store. */
+const ENDED_MS = 5 * MINUTE_MS
+
+/** From the first one to before the last one. */
+interface Minutes {
+  readonly fromMs: number
+  readonly toMs: number
+}
 
 export interface LearningDeps {
   estimates: Estimates
-  /** Calls in the store since an instant; rejects when it does not answer. */
-  readCosts: (unit: EstimatedUnit, sinceMs: number, handle: (costs: CallCosts) => void) => Promise<void>
+  /** Calls in the store that began in these minutes; rejects when it does not answer. */
+  readCosts: (unit: EstimatedUnit, minutes: Minutes, handle: (costs: CallCosts) => void) => Promise<void>
+  /** How often the store is read on where nobody tells of call records; `null` where somebody does. */
+  readOnMs: number | null
   nowMs: () => number
   logger: Logger
 }
@@ -30,30 +44,34 @@ export interface Learning {
 }
 
 /** Reads the store at once, and tries until it answers. */
-export function startLearning({ estimates, readCosts, nowMs, logger }: LearningDeps): Learning {
+export function startLearning({ estimates, readCosts, readOnMs, nowMs, logger }: LearningDeps): Learning {
   const stopping = new AbortController()
   const stopObserving = estimatesObserved(estimates.counts)
-  const read = async () => {
+  const read = async (minutes: Minutes) => {
     // As a whole or not at all: what was read before a failure would be learned twice.
     const found: (CallCosts & { unit: EstimatedUnit })[] = []
     for (const unit of ESTIMATED_UNITS) {
-      await readCosts(unit, nowMs() - LEARNED_MS, costs => found.push({ ...costs, unit }))
+      await readCosts(unit, minutes, costs => found.push({ ...costs, unit }))
     }
     for (const [index, { unit, amount, calls, ...kind }] of found.entries()) {
       estimates.learnMany(kind, unit, amount, calls)
       if (index % LEARNED_AT_ONCE === LEARNED_AT_ONCE - 1) await setImmediate()
     }
-    costsLearned(logger, estimates.kinds())
   }
   const run = async () => {
+    const beganMs = nowMs() - LEARNED_MS
+    let fromMs = beganMs
     while (!stopping.signal.aborted) {
+      const toMs = minuteOf(readOnMs === null ? nowMs() + MINUTE_MS : nowMs() - ENDED_MS)
       // Why it does not answer is said by whoever needs it more.
-      const isRead = await read().then(
+      const isRead = await read({ fromMs, toMs }).then(
         () => true,
         () => false,
       )
-      if (isRead) return
-      await sleep(RETRY_MS, undefined, { signal: stopping.signal }).catch(() => undefined)
+      if (isRead && fromMs === beganMs) costsLearned(logger, estimates.kinds())
+      if (isRead && readOnMs === null) return
+      if (isRead) fromMs = toMs
+      await sleep(readOnMs ?? RETRY_MS, undefined, { signal: stopping.signal }).catch(() => undefined)
     }
   }
   const running = run()
@@ -66,6 +84,8 @@ export function startLearning({ estimates, readCosts, nowMs, logger }: LearningD
     },
   }
 }
+
+const minuteOf = (ms: number) => ms - (ms % MINUTE_MS)
 
 function knownCosts(record: CallRecord): Cost {
   const cost: Cost = {}

@@ -1,4 +1,4 @@
-/** What calls cost in one unit, by kind of call: what the limiter knows of them when it starts. */
+/** What calls cost in one unit, by kind of call: what limiters learn of them from the store. */
 import type { ClickHouseClient } from '@clickhouse/client'
 import { readRows } from './selection.ts'
 import { UNIT_SQL, type Unit } from './units.ts'
@@ -21,14 +21,15 @@ export interface CallCosts {
 
 type Row = [tenant: string, consumer: string, model: string, route: string, amount: number, calls: number]
 
-/** Calls since an instant whose cost is known. Rejects when the store does not answer. */
+/** Calls of these minutes, the last one left out, whose cost is known. Rejects when the store does not answer. */
 export async function readCosts(
   client: ClickHouseClient,
   unit: Unit,
-  sinceMs: number,
+  { fromMs, toMs }: { fromMs: number; toMs: number },
   handle: (costs: CallCosts) => void,
 ): Promise<void> {
-  await readRows<Row>(client, costsSql(unit), { sinceSeconds: Math.floor(sinceMs / 1000) }, row => {
+  const minutes = { fromSeconds: Math.floor(fromMs / 1000), toSeconds: Math.floor(toMs / 1000) }
+  await readRows<Row>(client, costsSql(unit), minutes, row => {
     const [tenant, consumer, model, route, amount, calls] = row
     handle({ tenant, consumer, model, route, amount, calls })
   })
@@ -42,7 +43,8 @@ export function costsSql(unit: Unit): string {
   return `SELECT tenant, consumer, model, route, if(amount = 0, 0, round(${rounded})) AS step, count() AS calls
    FROM (
      SELECT tenant, consumer, model, route, assumeNotNull(${known}) AS amount FROM calls
-     WHERE minute >= toDateTime({sinceSeconds:UInt32}) AND outcome NOT IN (${outcomes}) AND (${known}) IS NOT NULL
+     WHERE minute >= toDateTime({fromSeconds:UInt32}) AND minute < toDateTime({toSeconds:UInt32})
+       AND outcome NOT IN (${outcomes}) AND (${known}) IS NOT NULL
    )
    GROUP BY tenant, consumer, model, route, step
    ORDER BY calls DESC

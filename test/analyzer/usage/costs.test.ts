@@ -14,11 +14,11 @@ afterAll(() => opened?.close())
 
 const read = async (unit: Unit) => {
   const found: CallCosts[] = []
-  await readCosts(opened.store.client, unit, nowMs - 3_600_000, costs => found.push(costs))
+  await readCosts(opened.store.client, unit, { fromMs: nowMs - 3_600_000, toMs: nowMs }, costs => found.push(costs))
   return found
 }
 
-test('calls by what they cost; old ones, refused ones and those of unknown cost left out', async () => {
+test('calls by what they cost; older and newer ones, refused ones and those of unknown cost left out', async () => {
   const call = { startedAtMs: nowMs - 60_000, consumer: 'web', model: 'large', route: '/chat' }
   await storeCalls(opened.store, [
     { ...call, total_tokens: 1_000 },
@@ -27,6 +27,7 @@ test('calls by what they cost; old ones, refused ones and those of unknown cost 
     { ...call, total_tokens: null, request_bytes: 64 },
     { ...call, total_tokens: 500, outcome: 'limited' },
     { ...call, total_tokens: 500, startedAtMs: nowMs - 2 * 3_600_000 },
+    { ...call, total_tokens: 500, startedAtMs: nowMs },
   ])
   const tokens = await read('total_tokens')
   expect(tokens.toSorted((one, other) => one.amount - other.amount)).toEqual([
