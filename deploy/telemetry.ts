@@ -2,6 +2,7 @@
  * Metrics and traces of one role. Prometheus reads `/metrics` always; OTLP is sent only when OpenTelemetry's standard
  * variables ask for it. Instruments made before the start stay deaf for ever, so this starts before the parts load.
  */
+import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { PrometheusExporter } from '@opentelemetry/exporter-prometheus'
 import { NodeSDK } from '@opentelemetry/sdk-node'
@@ -22,8 +23,9 @@ export async function startTelemetry(role: string): Promise<Telemetry> {
   const prometheus = new PrometheusExporter({ preventServerStart: true })
   const sdk = new NodeSDK({
     serviceName: serviceName ?? `quotacast-${role}`,
-    // Detection would put the command line, its owner and the host's name into every scrape.
-    autoDetectResources: false,
+    // Others would put the command line, its owner and the host's name into every scrape. Of a role there may be several
+    // processes: taken for one, their counters would go up and down.
+    resourceDetectors: [{ detect: () => ({ attributes: { 'service.instance.id': randomUUID() } }) }],
     instrumentations: [],
     logRecordProcessors: [],
     metricReaders: sendsMetrics ? [prometheus, await otlpReader()] : [prometheus],

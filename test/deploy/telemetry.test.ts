@@ -20,13 +20,18 @@ const MODULE = new URL('../../deploy/telemetry.ts', import.meta.url).href
 const REPOSITORY = new URL('../..', import.meta.url).pathname
 
 const received: string[] = []
+const instances = new Set<string>()
 const collector = createServer((request, response) => {
   received.push(request.url ?? '')
-  request.resume().on('end', () => response.end())
+  request.setEncoding('latin1').on('data', (sent: string) => {
+    for (const [, id = ''] of sent.matchAll(/service\.instance\.id[^0-9a-f]+([0-9a-f-]{36})/g)) instances.add(id)
+  })
+  request.on('end', () => response.end())
 })
 let endpoint: string
 beforeEach(async () => {
   received.length = 0
+  instances.clear()
   await new Promise<void>(resolve => collector.listen(0, '127.0.0.1', resolve))
   endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`
 })
@@ -56,6 +61,13 @@ describe('telemetry', () => {
     expect(scrape).toContain('service_name="edge"')
     expect(isTracing).toBe(true)
     expect(new Set(received)).toEqual(new Set(['/v1/metrics', '/v1/traces']))
+  })
+
+  test('tells one process of a role from another', async () => {
+    for (const processes of [1, 2]) {
+      await run({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint })
+      expect(instances.size).toBe(processes)
+    }
   })
 
   test('sends one signal without the other', async () => {
