@@ -37,6 +37,8 @@ export interface State<T> {
   rest: Buffer
   isPrefaced: boolean
   isSettled: boolean
+  /** We have said that we go away; streams that were opened before that is known are taken. */
+  isLeaving: boolean
   isClosing: boolean
   isAlive: boolean
   lastId: number

@@ -51,8 +51,10 @@ export interface Connection<T> extends Pick<Outgoing<T>, 'streams' | 'answer' | 
   ping(): void
   /** Whether the peer has answered the last ping. */
   isAlive(): boolean
-  /** Takes no more streams. */
+  /** Says that no more streams are taken, and takes none when the peer has answered: RFC 9113 section 6.8. */
   goAway(): void
+  /** Nothing comes, nothing is under way. */
+  isDone(): boolean
   /** The peer is gone. */
   lost(): void
 }
@@ -71,6 +73,7 @@ export function createConnection<T>(deps: ConnectionDeps<T>): Connection<T> {
     rest: NOTHING,
     isPrefaced: false,
     isSettled: false,
+    isLeaving: false,
     isClosing: false,
     isAlive: true,
     lastId: 0,
@@ -88,6 +91,10 @@ export function createConnection<T>(deps: ConnectionDeps<T>): Connection<T> {
     state.isClosing = true
     for (const stream of out.streams.values()) lose(state, stream)
     state.rest = NOTHING
+  }
+  const ping = () => {
+    state.isAlive = false
+    out.write(frameOf(FRAME.ping, 0, 0, Buffer.alloc(8)))
   }
   let isOver = false
   return {
@@ -112,15 +119,14 @@ export function createConnection<T>(deps: ConnectionDeps<T>): Connection<T> {
       out.reset(stream.id, ERROR.cancel)
       lose(state, stream)
     },
-    ping() {
-      state.isAlive = false
-      out.write(frameOf(FRAME.ping, 0, 0, Buffer.alloc(8)))
-    },
+    ping,
     isAlive: () => state.isAlive,
     goAway() {
-      state.isClosing = true
-      out.write(goAwayFrame(state.lastId, ERROR.none))
+      state.isLeaving = true
+      out.write(goAwayFrame(UINT31_MAX, ERROR.none))
+      ping()
     },
+    isDone: () => state.isClosing && out.streams.size === 0,
     lost() {
       isOver = true
       end()

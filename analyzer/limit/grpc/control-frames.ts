@@ -6,6 +6,7 @@ import {
   FRAME,
   FRAME_BYTES_MAX,
   frameOf,
+  goAwayFrame,
   Http2Error,
   SETTING,
   SETTING_BYTES,
@@ -48,9 +49,17 @@ export function onPing<T>(state: State<T>, { flags, id, content }: Frame): void 
   if (content.length !== 8) throw sizeError()
   if ((flags & FLAG.ack) !== 0) {
     state.isAlive = true
+    if (state.isLeaving) leave(state)
     return
   }
   state.out.write(frameOf(FRAME.ping, FLAG.ack, 0, content))
+}
+
+/** What we have said is known, and whatever comes now was opened after that. */
+function leave<T>(state: State<T>): void {
+  state.isLeaving = false
+  state.isClosing = true
+  state.out.write(goAwayFrame(state.lastId, ERROR.none))
 }
 
 export function onWindowUpdate<T>(state: State<T>, { id, content }: Frame): void {

@@ -41,9 +41,8 @@ export async function openGrpcServer(address: Address, deps: CallDeps): Promise<
   const nowMs = () => performance.now()
   const calls = createCalls({ ...deps, nowMs })
   const peers = new Set<Peer>()
-  let isClosing = false
   const server = createServer({ noDelay: true }, socket => {
-    const peer = serve(socket, calls, nowMs, () => isClosing)
+    const peer = serve(socket, calls, nowMs)
     peers.add(peer)
     socket.once('close', () => peers.delete(peer))
   })
@@ -61,7 +60,6 @@ export async function openGrpcServer(address: Address, deps: CallDeps): Promise<
   return {
     port,
     async close() {
-      isClosing = true
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
       for (const { connection } of peers) connection.goAway()
       await Promise.race([closed, sleep(CLOSE_GRACE_MS, undefined, { ref: false })])
@@ -82,13 +80,13 @@ const listen = (server: Server, { host, port, isPortShared = false }: Address): 
   })
 
 /** Carries bytes between the socket and its connection; what is answered in one turn of the event loop goes in one write. */
-function serve(socket: Socket, calls: Calls, nowMs: () => number, isClosing: () => boolean): Peer {
+function serve(socket: Socket, calls: Calls, nowMs: () => number): Peer {
   let isCutOff = false
   const flush = () => {
     const bytes = connection.take()
     // Who does not read what we say is not read any more, either: so what waits for it is bounded.
     if (bytes !== null && socket.writable && !socket.write(bytes)) socket.pause()
-    if (isCutOff || (isClosing() && connection.streams.size === 0)) socket.destroySoon()
+    if (isCutOff || connection.isDone()) socket.destroySoon()
   }
   const connection: Connection<Call> = createConnection({
     handler: calls.handlerOf(() => connection),

@@ -469,13 +469,18 @@ describe('a peer cannot make us', () => {
     const { say, hear, connection, opened } = setUp({ waits: true })
     say(headers(1), content(1, 'x'))
     connection.goAway()
-    say(headers(3))
-    expect(opened).toHaveLength(1)
+    // Was on its way when we said so.
+    say(headers(3), content(3, 'x'))
+    expect(connection.isDone()).toBe(false)
+    say(ping(ACK), headers(5), ping(ACK))
+    expect(opened).toHaveLength(2)
     for (const stream of opened) connection.answer(stream, answerOf(Buffer.from('x')))
     const heard = hear()
-    expect(heard.find(({ type }) => type === FRAME.goAway)?.content.readUInt32BE()).toBe(1)
+    const goneAway = heard.filter(({ type }) => type === FRAME.goAway)
+    expect(goneAway.map(frame => frame.content.readUInt32BE())).toEqual([2 ** 31 - 1, 3])
     expect(codeOf(heard, FRAME.rstStream)).toBe(ERROR.refusedStream)
-    expect(heard.some(({ type, id }) => type === FRAME.data && id === 1)).toBe(true)
+    expect(heard.flatMap(({ type, id }) => (type === FRAME.data ? id : []))).toEqual([1, 3])
+    expect(connection.isDone()).toBe(true)
   })
 
   test('believe that it is alive without an answer', () => {

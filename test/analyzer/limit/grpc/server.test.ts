@@ -47,6 +47,14 @@ async function open(methods: Record<string, GrpcMethod> = {}, logger = silent) {
 }
 const hello = Buffer.from('hello')
 const NOTHING = Buffer.alloc(0)
+const requestTo = (path: string) =>
+  encodeFields([
+    [':method', 'POST'],
+    [':scheme', 'http'],
+    [':path', path],
+    ['content-type', 'application/grpc'],
+    ['x-quotacast-token', 'gateway'],
+  ])
 
 describe('a call', () => {
   test('is answered, whatever the length of its message within the bound', async () => {
@@ -239,6 +247,32 @@ describe('the end', () => {
     expect((await client.raw(ECHO, hello)).code).toBe(status.UNAVAILABLE)
   })
 
+  test('answers what was on its way, and closes at once when nothing is any more', async () => {
+    await open()
+    const socket = connectTcp(server.port, '127.0.0.1')
+    const heard: Buffer[] = []
+    const answers = () => Buffer.concat(heard).toString('latin1').split(frame(hello).toString('latin1')).length - 1
+    const ask = (id: number) =>
+      socket.write(
+        Buffer.concat([
+          frameOf(FRAME.headers, FLAG.endHeaders, id, requestTo(ECHO)),
+          frameOf(FRAME.data, FLAG.endStream, id, frame(hello)),
+        ]),
+      )
+    socket.on('data', part => heard.push(part)).write(Buffer.concat([PREFACE, settingsFrame([])]))
+    ask(1)
+    await expect.poll(answers).toBe(1)
+    const before = Buffer.concat(heard).length
+    const closed = server.close()
+    const startedAtMs = performance.now()
+    await expect.poll(() => Buffer.concat(heard).length).toBeGreaterThan(before)
+    ask(3)
+    await expect.poll(answers).toBe(2)
+    socket.write(frameOf(FRAME.ping, FLAG.ack, 0, Buffer.alloc(8)))
+    await closed
+    expect(performance.now() - startedAtMs).toBeLessThan(900)
+  })
+
   test('cuts off what does not end', async () => {
     const { promise: begun, resolve: begin } = Promise.withResolvers<void>()
     const never = new Promise<Uint8Array>(() => undefined)
@@ -279,12 +313,7 @@ describe('a peer', () => {
   test('that says very much at once is read by and by: others are, in between', async () => {
     let bytes = 0
     let bytesInTurnMax = 0
-    const each = encodeFields([
-      [':method', 'POST'],
-      [':scheme', 'http'],
-      [':path', '/test.Echo/Sync'],
-      ['content-type', 'application/grpc'],
-    ])
+    const each = requestTo('/test.Echo/Sync')
     const sync: GrpcMethod = {
       access: 'open',
       handle(message) {
