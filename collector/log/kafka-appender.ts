@@ -38,6 +38,8 @@ export interface AppenderDeps {
   topic: string
   /** A connected producer that has sent nothing yet, and how many partitions the topic has. */
   openProducer(): Promise<{ producer: Producer; partitions: number }>
+  /** How many it has by now, `null` where nobody knows: equal keys meet in one partition, whoever appends them. */
+  partitions(): number | null
   /** `CompressionTypes.ZSTD`. */
   compression: number
   appendTimeoutMs: number
@@ -105,7 +107,8 @@ export function createKafkaAppender(deps: AppenderDeps): KafkaAppender {
 }
 
 /** Sends one group after the other, each whole or with an unknown outcome, through a producer that has never failed. */
-function createSender({ topic, openProducer, compression, appendTimeoutMs, log, now }: AppenderDeps) {
+function createSender(deps: AppenderDeps) {
+  const { topic, openProducer, compression, appendTimeoutMs, log, now } = deps
   let opened: Awaited<ReturnType<typeof openProducer>> | null = null
   let failures = 0
   let refused: { error: LogError; untilMs: number } | null = null
@@ -116,6 +119,8 @@ function createSender({ topic, openProducer, compression, appendTimeoutMs, log, 
     if (discarded) await disconnect(discarded)
   }
   const sendAll = async (group: readonly PendingRun[], signal: AbortSignal): Promise<void> => {
+    // It would not know the leaders of new ones.
+    if (opened !== null && opened.partitions !== (deps.partitions() ?? opened.partitions)) await discard()
     if (opened === null) {
       const fresh = await openProducer()
       if (signal.aborted) return disconnect(fresh.producer)

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino'
-import { LOG_TOPICS, LogError } from './call-log.ts'
+import { LOG_TOPICS, LogError, type LogTopic } from './call-log.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import type { KafkaLogOptions } from './kafka-options.ts'
 import { kafkaTopic } from './kafka-topics.ts'
@@ -13,6 +13,8 @@ export interface KafkaAvailability {
   ready(): Promise<void>
   /** Why the log cannot be used, as far as was found out last, or `null`. */
   reason(): string | null
+  /** How many partitions the topic had when the brokers were asked last; `null` before that. */
+  partitions(topic: LogTopic): number | null
   close(): void
 }
 
@@ -23,11 +25,17 @@ export function createKafkaAvailability(
 ): KafkaAvailability {
   let reason: string | null = 'Kafka has not answered yet'
   let isChecked = false
+  const partitions = new Map<LogTopic, number>()
   let checking: Promise<void> | null = null
 
   const check = async (): Promise<void> => {
-    const ids = await Promise.all(LOG_TOPICS.map(topic => cluster.topicId(kafkaTopic(options, topic))))
-    if (isChecked && ids.every(id => id !== null)) return
+    const shapes = await Promise.all(LOG_TOPICS.map(topic => cluster.topic(kafkaTopic(options, topic))))
+    for (const [index, topic] of LOG_TOPICS.entries()) {
+      const shape = shapes[index]
+      if (shape) partitions.set(topic, shape.partitions)
+      else partitions.delete(topic)
+    }
+    if (isChecked && shapes.every(shape => shape !== null)) return
     await deps.ensureTopics()
     isChecked = true
   }
@@ -52,5 +60,10 @@ export function createKafkaAvailability(
   }
   const timer = setInterval(() => ready().catch(() => undefined), PROBE_MS)
   timer.unref()
-  return { ready, reason: () => reason, close: () => clearInterval(timer) }
+  return {
+    ready,
+    reason: () => reason,
+    partitions: topic => partitions.get(topic) ?? null,
+    close: () => clearInterval(timer),
+  }
 }

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Admin, Broker, Cluster, KafkaMessage } from 'kafkajs'
-import { requestTopicId } from './kafka-topic-id.ts'
+import { requestTopic, type TopicShape } from './kafka-topic-id.ts'
 
 const ATTEMPTS_MAX = 4
 const RETRY_MS = 100
@@ -30,8 +30,8 @@ export interface GroupPosition {
 
 /** Topics are given by their full names. Everything is retried a few times, then throws what kafkajs throws. */
 export interface KafkaCluster {
-  /** The id that a topic has from its making to its deletion, or `null` when there is no such topic. */
-  topicId(topic: string): Promise<string | null>
+  /** The id that a topic has from its making to its deletion, and its partitions; `null` when there is no such topic. */
+  topic(topic: string): Promise<TopicShape | null>
   offsets(topic: string): Promise<PartitionOffsets[]>
   /** Offset of the first entry at or after `atMs` (Unix ms), `null` where there is none. */
   offsetAt(topic: string, partition: number, atMs: number): Promise<number | null>
@@ -53,10 +53,10 @@ interface Clients {
 
 export function createKafkaCluster({ admin, leaders, controller }: Clients): KafkaCluster {
   return {
-    topicId: topic =>
+    topic: topic =>
       attempt(controller, async () => {
         await controller.refreshMetadataIfNecessary()
-        return requestTopicId(await controller.findControllerBroker(), topic)
+        return requestTopic(await controller.findControllerBroker(), topic)
       }),
     offsets: topic => attempt(leaders, () => offsetsOf(leaders, topic)),
     offsetAt: (topic, partition, atMs) =>

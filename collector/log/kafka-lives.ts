@@ -49,8 +49,9 @@ export function createKafkaLives(cluster: KafkaCluster, options: KafkaLogOptions
   }
   const find = async (topic: LogTopic): Promise<Known> => {
     const name = kafkaTopic(options, topic)
-    const [topicId, positions] = await Promise.all([cluster.topicId(name), cluster.positions(groupId, name)])
-    if (topicId === null) throw new Error(`The topic ${name} is missing`)
+    const [shape, positions] = await Promise.all([cluster.topic(name), cluster.positions(groupId, name)])
+    if (shape === null) throw new Error(`The topic ${name} is missing`)
+    const topicId = shape.id
     const found: Known = { atMs: performance.now(), topicId, lives: new Map() }
     for (const { partition, offset, metadata } of positions) {
       const life = parseLife(metadata)

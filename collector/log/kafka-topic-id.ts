@@ -1,8 +1,14 @@
 /**
- * The id of a topic: another one each time a topic of that name is made. kafkajs speaks version 6 of the request that
- * tells it, which knows no ids; this is version 12, sent over its connections.
+ * The id of a topic: another one each time a topic of that name is made; and how many partitions it has at this moment. kafkajs
+ * speaks version 6 of the request that tells them, which knows no ids, and remembers its answer for minutes; this is
+ * version 12, sent over its connections.
  */
 import type { Broker } from 'kafkajs'
+
+export interface TopicShape {
+  id: string
+  partitions: number
+}
 
 /** The connections of a broker, as kafkajs has them; it writes what `encode` answers behind the header of a request. */
 interface Connections {
@@ -14,8 +20,8 @@ interface Connections {
         apiName: string
         encode(): Promise<{ buf: Buffer; buffer: Buffer }>
       }
-      response: { decode(bytes: Buffer): Promise<Buffer>; parse(bytes: Buffer): Promise<string | null> }
-    }): Promise<string | null>
+      response: { decode(bytes: Buffer): Promise<Buffer>; parse(bytes: Buffer): Promise<TopicShape | null> }
+    }): Promise<TopicShape | null>
   }
 }
 
@@ -29,19 +35,19 @@ const ID_BYTES = 16
  *
  *     request: {} | compact [ id (16), compact name, {} ] | i8 make it | i8 its operations | {}
  *     answer:  {} | i32 throttle | compact [ i32 node, compact host, i32 port, compact rack, {} ]
- *              | compact cluster | i32 controller | compact [ i16 error, compact name, id (16), … ] | …
+ *              | compact cluster | i32 controller | compact [ i16 error, compact name, id (16), i8 internal, compact [ … ], … ] | …
  */
-export async function requestTopicId(broker: Broker, topic: string): Promise<string | null> {
+export async function requestTopic(broker: Broker, topic: string): Promise<TopicShape | null> {
   const name = Buffer.from(topic)
   const topics = [varint(2), Buffer.alloc(ID_BYTES), varint(name.length + 1), name, varint(0)]
   const buffer = Buffer.concat([varint(0), ...topics, Buffer.from([0, 0]), varint(0)])
   return (broker as Broker & Connections).connectionPool.send({
     request: { ...METADATA, encode: async () => ({ buf: buffer, buffer }) },
-    response: { decode: async bytes => bytes, parse: async bytes => parseTopicId(bytes, topic) },
+    response: { decode: async bytes => bytes, parse: async bytes => parseTopic(bytes, topic) },
   })
 }
 
-function parseTopicId(bytes: Buffer, topic: string): string | null {
+function parseTopic(bytes: Buffer, topic: string): TopicShape | null {
   let at = 0
   const skip = (length: number): number => {
     at += length
@@ -79,7 +85,8 @@ function parseTopicId(bytes: Buffer, topic: string): string | null {
   const id = bytes.toString('hex', skip(ID_BYTES), at)
   if (error === UNKNOWN_TOPIC) return null
   if (error !== 0) throw new Error(`The metadata of ${topic} cannot be had: error ${error} of the Kafka protocol`)
-  return id.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-')
+  skip(1)
+  return { id: id.replace(/^(.{8})(.{4})(.{4})(.{4})/, '$1-$2-$3-$4-'), partitions: readVarint() - 1 }
 }
 
 function varint(value: number): Buffer {

@@ -26,6 +26,8 @@ const { CompressionTypes, PartitionAssigners, Partitioners } = kafkajs
 const OPEN_MS_MAX = 5_000
 const FETCH_BYTES_MAX = 16 * 2 ** 20
 const FETCH_PARTITION_BYTES_MAX = 2 * 2 ** 20
+/** How soon readers learn of partitions that were added, later than those who append: they need all ids that are stored by then. */
+const METADATA_MS_MAX = 30_000
 /** How long a fetch waits for entries; also how soon a reader begins after it was assigned. */
 const FETCH_WAIT_MS = 250
 /** kafkajs bridges elections and short outages; after that its client is replaced. */
@@ -140,8 +142,9 @@ function openAppender(topic: LogTopic, parts: AppenderParts): KafkaAppender {
         createPartitioner: Partitioners.DefaultPartitioner,
       })
       await producer.connect()
-      return { producer, partitions: (await cluster.offsets(topicName)).length }
+      return { producer, partitions: availability.partitions(topic) ?? (await cluster.offsets(topicName)).length }
     },
+    partitions: () => availability.partitions(topic),
     compression: CompressionTypes.ZSTD,
     appendTimeoutMs: options.appendTimeoutMs,
     log,
@@ -154,6 +157,7 @@ function openConsumer(kafka: Kafka, groupId: string, options: KafkaLogOptions): 
     groupId,
     sessionTimeout: options.sessionTimeoutMs,
     rebalanceTimeout: options.rebalanceTimeoutMs,
+    metadataMaxAge: METADATA_MS_MAX,
     heartbeatInterval: heartbeatMs(options),
     maxWaitTimeInMs: FETCH_WAIT_MS,
     maxBytes: FETCH_BYTES_MAX,

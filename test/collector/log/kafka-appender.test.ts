@@ -7,7 +7,11 @@ import { createKafkaAppender } from '../../../collector/log/kafka-appender.ts'
 type Send = (messages: Message[]) => Promise<number[]>
 
 /** An appender whose producers send with `sends`, one after the other; each answers the partitions that it stored. */
-function open(sends: Send[], options: { openMs?: number; appendTimeoutMs?: number } = {}) {
+function open(
+  sends: Send[],
+  options: { openMs?: number; appendTimeoutMs?: number; shape?: { partitions: number } } = {},
+) {
+  const { shape = { partitions: 3 } } = options
   const opened: { disconnect: () => Promise<void>; isDisconnected: boolean }[] = []
   const sent: { producer: number; values: (string | Buffer | null)[] }[] = []
   const openProducer = async () => {
@@ -25,11 +29,12 @@ function open(sends: Send[], options: { openMs?: number; appendTimeoutMs?: numbe
       },
     }
     opened.push(producer)
-    return { producer: producer as unknown as Producer, partitions: 3 }
+    return { producer: producer as unknown as Producer, ...shape }
   }
   const appender = createKafkaAppender({
     topic: 'calls',
     openProducer,
+    partitions: () => shape.partitions,
     compression: 0,
     appendTimeoutMs: options.appendTimeoutMs ?? 5_000,
     log: pino({ level: 'silent' }),
@@ -53,6 +58,23 @@ test('sends again to the partitions that an answer leaves out, and only to those
   expect(missing.length).toBeGreaterThan(0)
   expect(sent.map(each => each.values.length)).toEqual([100, missing.length])
   expect(sent[1]?.values).toEqual(missing.map(message => message.value))
+})
+
+test('shares entries out among partitions that were added, through another producer', async () => {
+  const shape = { partitions: 1 }
+  const used: Set<number | undefined>[] = []
+  const note: Send = messages => {
+    used.push(new Set(messages.map(message => message.partition)))
+    return all(messages)
+  }
+  const { appender, opened } = open([note, note, note], { shape })
+  await appender.append(entries(0, 10))
+  await appender.append(entries(0, 10))
+  expect(opened).toHaveLength(1)
+  shape.partitions = 2
+  await appender.append(entries(0, 10))
+  expect(used).toEqual([new Set([0]), new Set([0]), new Set([0, 1])])
+  expect(opened.map(({ isDisconnected }) => isDisconnected)).toEqual([true, false])
 })
 
 test('never uses a producer again that has failed', async () => {

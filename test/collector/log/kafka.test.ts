@@ -120,6 +120,30 @@ describeWith(kafkaChecks, 'one broker', () => {
     await log.close()
   })
 
+  test('an entry that comes again through another process is where it was, though partitions were added', async () => {
+    const prefix = randomUUID()
+    const { log: one } = await openLog({}, prefix)
+    const entries = Array.from({ length: 20 }, () => ({ key: randomUUID(), value: randomUUID() }))
+    await one.append('calls', entries)
+    await admin.createPartitions({ topicPartitions: [{ topic: `${prefix}.calls`, count: 3 }] })
+    const { log: other } = await openLog({}, prefix)
+    const valuesOf = async (partition: number, fromOffset: number) => {
+      const { entries } = await other.read('calls', partition, fromOffset, 100)
+      return entries.map(({ value }) => value)
+    }
+    await vi.waitFor(async () => {
+      const begins = (await other.partitions('calls')).map(({ endOffset }) => endOffset)
+      expect(begins).toHaveLength(3)
+      for (const log of [one, other]) await log.append('calls', entries)
+      for (const [partition, begin] of begins.entries()) {
+        const values = await valuesOf(partition, begin)
+        expect(values.slice(values.length / 2)).toEqual(values.slice(0, values.length / 2))
+        expect(values.length).toBeGreaterThan(0)
+      }
+    }, waiting)
+    await Promise.all([one.close(), other.close()])
+  })
+
   test('starts and is read from before there is a broker', async () => {
     const broker = brokerOf(servers)
     await broker.kill()
