@@ -118,22 +118,37 @@ function createSender(deps: AppenderDeps) {
     opened = null
     if (discarded) await disconnect(discarded)
   }
-  const sendAll = async (group: readonly PendingRun[], signal: AbortSignal): Promise<void> => {
+  const open = async (signal: AbortSignal): Promise<typeof opened> => {
     // It would not know the leaders of new ones.
     if (opened !== null && opened.partitions !== (deps.partitions() ?? opened.partitions)) await discard()
-    if (opened === null) {
-      const fresh = await openProducer()
-      if (signal.aborted) return disconnect(fresh.producer)
-      opened = fresh
-    }
-    const { producer, partitions } = opened
+    if (opened !== null) return opened
+    const fresh = await openProducer()
+    if (!signal.aborted) opened = fresh
+    else await disconnect(fresh.producer)
+    return opened
+  }
+  const sendAll = async (entries: readonly LogEntry[], signal: AbortSignal): Promise<void> => {
+    const to = signal.aborted ? null : await open(signal)
+    if (to === null) return
     const timestamp = String(now())
-    let unsent = group.flatMap(run => run.entries.map(entry => toMessage(entry, partitions, timestamp)))
+    let unsent = entries.map(entry => toMessage(entry, to.partitions, timestamp))
     while (unsent.length > 0 && !signal.aborted) {
-      const answers = await producer.send({ topic, messages: unsent, acks: -1, compression })
+      const answers = await to.producer.send({ topic, messages: unsent, acks: -1, compression })
       const stored = new Set(answers.filter(answer => answer.errorCode === 0).map(answer => answer.partition))
       assert(stored.size > 0, 'kafkajs answers only what it has sent')
       unsent = unsent.filter(message => !stored.has(message.partition))
+    }
+  }
+  /** Brokers may take less at once than the topics that we make: whoever sends the same again would be refused for ever. */
+  const sendPieces = async (entries: readonly LogEntry[], signal: AbortSignal): Promise<void> => {
+    try {
+      await sendAll(entries, signal)
+    } catch (error) {
+      if (!isTooLarge(error) || entries.length === 1 || signal.aborted) throw error
+      await discard()
+      const half = Math.ceil(entries.length / 2)
+      await sendPieces(entries.slice(0, half), signal)
+      await sendPieces(entries.slice(half), signal)
     }
   }
   const fail = async (cause: unknown): Promise<LogError> => {
@@ -150,7 +165,8 @@ function createSender(deps: AppenderDeps) {
   return {
     async send(group: readonly PendingRun[]): Promise<LogError | null> {
       try {
-        await withDeadline(signal => sendAll(group, signal), appendTimeoutMs)
+        const entries = group.flatMap(run => run.entries)
+        await withDeadline(signal => sendPieces(entries, signal), appendTimeoutMs)
         failures = 0
         return null
       } catch (error) {
@@ -192,6 +208,9 @@ function takeGroup(pending: readonly PendingRun[]): PendingRun[] {
 function toMessage({ key, value }: LogEntry, partitions: number, timestamp: string): Message & { partition: number } {
   return { key, value, partition: crc32(key) % partitions, timestamp }
 }
+
+const isTooLarge = (error: unknown): boolean =>
+  error instanceof Error && 'type' in error && error.type === 'MESSAGE_TOO_LARGE'
 
 async function disconnect(producer: Producer): Promise<void> {
   await Promise.race([producer.disconnect().catch(() => undefined), sleep(CLOSE_MS_MAX)])

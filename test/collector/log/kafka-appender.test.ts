@@ -77,6 +77,21 @@ test('shares entries out among partitions that were added, through another produ
   expect(opened.map(({ isDisconnected }) => isDisconnected)).toEqual([true, false])
 })
 
+test('sends in pieces what the brokers find too large, and gives up one entry that is', async () => {
+  const tooLarge = () => Promise.reject(Object.assign(new Error('too large'), { type: 'MESSAGE_TOO_LARGE' }))
+  const { appender, sent } = open([tooLarge, all, tooLarge, all, all, tooLarge])
+  await appender.append(entries(0, 8))
+  expect(sent.map(({ values }) => values.map(Number))).toEqual([
+    [0, 1, 2, 3, 4, 5, 6, 7],
+    [0, 1, 2, 3],
+    [4, 5, 6, 7],
+    [4, 5],
+    [6, 7],
+  ])
+  expect(sent.map(({ producer }) => producer)).toEqual([0, 1, 1, 2, 2])
+  await expect(appender.append(entries(0, 1))).rejects.toThrow('too large')
+})
+
 test('never uses a producer again that has failed', async () => {
   const { appender, opened, sent } = open([all, () => Promise.reject(new Error('Closed connection')), all])
   await appender.append(entries(0, 10))
