@@ -33,7 +33,7 @@ export interface SubjectQueryDeps extends Omit<QuotaQueryDeps, 'quotas'> {
  * Throws `RequestError`: 400 for other dimensions, 404 for a subject of which nothing is known.
  */
 export async function subjectAsked(
-  client: ClickHouseClient,
+  { client, snapshot }: Pick<SubjectQueryDeps, 'client' | 'snapshot'>,
   quota: FollowedQuota,
   named: Readonly<Record<string, string>>,
   nowMs: number,
@@ -51,7 +51,8 @@ export async function subjectAsked(
     nowMs,
   )
   if (!one) throw unknownSubject(quota)
-  return one
+  // Read alone, it has no others to be compared with.
+  return { ...one, series: { ...one.series, ...snapshot().sharedOf(quota.name) } }
 }
 
 /** The forecast if there is one that a caller of this tenant (`null`: of all) may see. Throws `RequestError` (404). */

@@ -16,7 +16,14 @@ import { type FollowedQuota, isFollowed, seriesKeyOf } from './followed-quota.ts
 import { type KeptMarks, keepForecasts, readKept } from './kept-forecasts.ts'
 import { createLearnt, type Learnt } from './learnt.ts'
 import { type Followed, makeForecasts } from './making.ts'
-import { addQuotaDecision, isLoadDue, loadQuotaSeries, refreshQuotaSeries, type SubjectBudget } from './quota-series.ts'
+import {
+  addQuotaDecision,
+  isLoadDue,
+  loadQuotaSeries,
+  type QuotaSeries,
+  refreshQuotaSeries,
+  type SubjectBudget,
+} from './quota-series.ts'
 import { isInShard, type Shard } from './shard.ts'
 import { createSharedHours, type SharedHours } from './shared-hours.ts'
 import { createOthers, type ReadOthers } from './stored-forecasts.ts'
@@ -38,6 +45,8 @@ export interface Snapshot {
   forecasts: readonly SubjectForecast[]
   /** That of a quota's subject, `undefined` when it is not followed. */
   find(quota: string, subject: SubjectValues): SubjectForecast | undefined
+  /** What the subjects of a followed quota know of each other; `undefined` while it was not read. */
+  sharedOf(quota: string): Pick<QuotaSeries, 'peersOf' | 'delay'> | undefined
   /** Of subjects that other analyzers follow, as the store keeps them. */
   others: readonly SubjectForecast[]
   /** Subjects that are not followed because there are too many. */
@@ -90,6 +99,7 @@ export const EMPTY_SNAPSHOT: Snapshot = {
   newestCallAtMs: null,
   forecasts: [],
   find: () => undefined,
+  sharedOf: () => undefined,
   others: [],
   subjectsCut: 0,
   tickMs: 0,
@@ -148,6 +158,10 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
     asOfMs: nowMs,
     newestCallAtMs: calls.seen.newestAtMs === 0 ? null : calls.seen.newestAtMs,
     find: (quota, subject) => state.followed.get(quota)?.forecasts.get(keyOfSubject(subject)),
+    sharedOf: quota => {
+      const series = state.followed.get(quota)?.series
+      return series ? { peersOf: series.peersOf, delay: series.delay } : undefined
+    },
     others: await state.readOthers(policy.quotas.filter(isFollowed), nowMs),
     forecasts: all.flatMap(({ forecasts }) => [...forecasts.values()]),
     subjectsCut: all.reduce((sum, { series }) => sum + (series?.subjectsCut ?? 0), 0),

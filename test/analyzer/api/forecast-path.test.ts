@@ -2,7 +2,9 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createForecastPathRoutes } from '../../../analyzer/api/forecast-path.ts'
 import { createWhatIfRoutes } from '../../../analyzer/api/what-if.ts'
 import { createPolicy } from '../../../analyzer/policy/policy.ts'
-import { EMPTY_SNAPSHOT } from '../../../analyzer/tick/ticker.ts'
+import { openFitting } from '../../../analyzer/tick/fitting.ts'
+import { WHOLE } from '../../../analyzer/tick/shard.ts'
+import { createTicker, EMPTY_SNAPSHOT } from '../../../analyzer/tick/ticker.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
 import { resettingQuota, testQuota } from '../quotas.ts'
 import { storeCalls, storeDecisions } from '../store-calls.ts'
@@ -26,6 +28,7 @@ const quotas = [
 ]
 
 const policy = createPolicy(quotas)
+let snapshot = EMPTY_SNAPSHOT
 
 let testStore: TestStore
 let server: Awaited<ReturnType<typeof testServer>>
@@ -36,7 +39,7 @@ beforeAll(async () => {
     client: store.client,
     policy: () => policy,
     labelColumns: [],
-    snapshot: () => EMPTY_SNAPSHOT,
+    snapshot: () => snapshot,
     principalOf,
     now: () => nowMs,
   }
@@ -169,4 +172,26 @@ test('what cannot be is refused', async () => {
   ]) {
     expect((await whatIf({ quota: 'hourly', subject: app, ...wrong })).status, JSON.stringify(wrong)).toBe(400)
   }
+})
+
+test('one of which little is known is compared with the others, as in its forecast', async () => {
+  const minutes = (count: number) => Array.from({ length: count }, (_, index) => nowMs - (index + 0.5) * MINUTE_MS)
+  const calls = ['a', 'b', 'c', 'd', 'e', 'young'].flatMap(consumer =>
+    minutes(consumer === 'young' ? 2 : 130).map(atMs => ({
+      startedAtMs: atMs,
+      arrivedAtMs: atMs + MINUTE_MS / 2,
+      consumer,
+      tenant: 'crowd',
+    })),
+  )
+  await storeCalls(testStore.store, calls)
+  const deps = { client: testStore.store.client, policy: () => policy, subjectsMax: 100, now: () => nowMs }
+  const subject = { tenant: 'crowd', consumer: 'young' }
+  snapshot = await createTicker({ ...deps, fitting: openFitting(0), shard: WHOLE }).tick()
+  const followed = snapshot.find('hourly', ['crowd', 'young'])
+  expect(followed?.why).toContain('5 other subjects')
+  const { probability, why, usageAtReset } = followed ?? {}
+  const { body } = await path('quota=hourly&tenant=crowd&consumer=young')
+  expect(body.forecast).toMatchObject({ probability, why, usageAtReset })
+  expect((await whatIf({ quota: 'hourly', subject, limit: 5 })).body.whatIf.probability).toBeGreaterThan(0.5)
 })
