@@ -133,19 +133,22 @@ function expectedUse(totals: Float64Array, held: Float64Array, began: number, ho
 function spreadOf(errors: Float64Array, hour: number): number | null {
   const all: number[] = []
   const near: number[] = []
+  const same: number[] = []
   for (let at = Math.max(0, hour - DAYS_MAX * DAY_HOURS); at < hour; at++) {
     const error = Math.abs(errors[at] ?? Number.NaN)
     if (Number.isNaN(error)) continue
     all.push(error)
     const apart = (hour - at) % DAY_HOURS
     if (apart <= 1 || apart === DAY_HOURS - 1) near.push(error)
+    if (apart === 0) same.push(error)
   }
   if (all.length < ERRORS_MIN) return null
   const deviation = deviationOf(all)
   const squares = near.length * deviationOf(near) ** 2 + SPREAD_PRIOR_COUNT * deviation ** 2
   // Spikes that come again and again are this subject's nature, however quiet it is in between.
   const tail = quantileOf(all, TAIL) / normalQuantile((1 + TAIL) / 2)
-  return Math.max(SPREAD_MIN, tail, Math.sqrt(squares / (near.length + SPREAD_PRIOR_COUNT)))
+  // A job that runs at this hour errs here only, however well the quiet hours about it are known.
+  return Math.max(SPREAD_MIN, tail, deviationOf(same), Math.sqrt(squares / (near.length + SPREAD_PRIOR_COUNT)))
 }
 
 /** The standard deviation of what has these absolute values, by their median. */

@@ -6,9 +6,10 @@ import { toHistory } from '../../../analyzer/forecast/history.ts'
 const HOUR_MS = 3_600_000
 const HOURS = 28 * 24
 
-/** Busy days, quiet nights, and noise that is the same each time: a factor from 0.8 to 1.2. */
-const usual = (hour: number) =>
-  (hour % 24 < 8 ? 10 : 100) * (1 + 0.2 * Math.sin(hour * 12.9898) * Math.cos(hour * 78.233))
+/** The same each time: a factor from 0.8 to 1.2. */
+const noise = (hour: number) => 1 + 0.2 * Math.sin(hour * 12.9898) * Math.cos(hour * 78.233)
+/** Busy days, quiet nights. */
+const usual = (hour: number) => (hour % 24 < 8 ? 10 : 100) * noise(hour)
 const historyOf = (of: (hour: number) => number, count = HOURS) =>
   toHistory(
     Array.from({ length: count }, (_, hour) => of(hour)),
@@ -37,6 +38,13 @@ describe('what a day is like', () => {
   test('includes the spikes that it always has', () => {
     const spiky = historyOf(hour => (hour % 31 === 0 ? 20 : 1) * usual(hour))
     expect(unusualUse(spiky, 300 * HOUR_MS)).toEqual([])
+  })
+
+  test('is a job every night, as large as chance has it', () => {
+    const nightly = (factor: number) =>
+      historyOf(hour => (hour % 24 === 3 ? 100 * noise(hour) * (hour === 27 * 24 + 3 ? factor : 1) : 0))
+    expect(unusualUse(nightly(1), 0)).toEqual([])
+    expect(unusualUse(nightly(5), 0)).toMatchObject([{ fromMs: (27 * 24 + 3) * HOUR_MS }])
   })
 
   test('is what it has become, a day after it changed', () => {
