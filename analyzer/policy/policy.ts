@@ -44,7 +44,7 @@ export interface Policy {
   adjusted(quota: Quota, subject: string, nowMs: number): Adjusted
 }
 
-/** Changes of a limit that are looked ahead to; each asks the calibrator once more. */
+/** Changes of a limit that are looked ahead to, the first ones and the last; each asks the calibrator once more. */
 const CHANGES_MAX = 8
 
 /** What was adjusted for a subject and holds now. */
@@ -108,11 +108,15 @@ export function createPolicy(quotas: readonly Quota[], adjustments: Adjustments 
       const instants = new Set(grants.flatMap(grant => [grant.fromMs, grant.untilMs]))
       const later = [...instants].filter(atMs => atMs > fromMs && atMs < toMs).toSorted((a, b) => a - b)
       const steps: LimitStep[] = []
-      for (const atMs of [fromMs, ...later]) {
+      const add = (atMs: number) => {
         const limit = limitUnder(quota, adjustedNow(ofQuota, subject, atMs))
         if (limit !== null && limit !== steps.at(-1)?.limit) steps.push({ fromMs: atMs, limit })
-        if (steps.length > CHANGES_MAX) break
       }
+      for (const atMs of [fromMs, ...later]) {
+        add(atMs)
+        if (steps.length === CHANGES_MAX) break
+      }
+      add(later.at(-1) ?? fromMs)
       return steps
     },
     adjusted(quota, subject, nowMs) {

@@ -61,6 +61,21 @@ test('the limits to come are told in order, as often as they change, until the w
   expect(limits(quota, 'somebody else', { fromMs: 500, toMs: 1_500 })).toEqual([{ fromMs: 500, limit: 100 }])
 })
 
+test('of many changes to come the first are told, and the limit that the window ends with', () => {
+  const nights = Array.from({ length: 20 }, (_, night) => night * 1_000)
+  const grants = nights.map(atMs => ({ quota: 'q', subject, amount: 10, fromMs: atMs + 400, untilMs: atMs + 900 }))
+  for (const [fromMs, first] of [
+    [0, 100],
+    [500, 110],
+  ] as const) {
+    const steps = createPolicy([quota], { ...NO_ADJUSTMENTS, grants }).limits(quota, key, { fromMs, toMs: 30_000 })
+    expect(steps.length).toBeLessThanOrEqual(9)
+    expect(steps[7]?.fromMs).toBeLessThan(5_000)
+    expect(steps[0]).toEqual({ fromMs, limit: first })
+    expect(steps.at(-1)?.limit).toBe(100)
+  }
+})
+
 test('what is adjusted for nobody there is has no effect', () => {
   const { allowance } = createPolicy([quota], {
     ...NO_ADJUSTMENTS,
