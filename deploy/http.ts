@@ -147,14 +147,22 @@ function openApi({ role, version }: ServerDeps): FastifyDynamicSwaggerOptions {
 
 /** Every route may answer a problem; saying so at each of them would be the same lines again and again. */
 function withProblems({ body, querystring, headers, response, ...schema }: FastifySchema = {}): FastifySchema {
-  const answers = typeof response === 'object' ? response : {}
   const problem = {
     description: 'Anything else is a problem document (RFC 9457).',
     content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
   }
   const asked = { body, querystring, headers }
   const given = Object.entries(asked).flatMap(([part, found]) => (found === undefined ? [] : [[part, asAsked(found)]]))
-  return { ...schema, ...Object.fromEntries(given), response: { default: problem, ...answers } }
+  const answers = Object.entries(response ?? {}).map(([status, answer]) => {
+    if (Number(status) < 400) return [status, answer]
+    // What a route answers to a failure in its own words, the framework may answer before it.
+    const own = 'content' in answer ? answer.content : { 'application/json': { schema: answer } }
+    return [
+      status,
+      { description: answer.description ?? 'In words of its own.', content: { ...problem.content, ...own } },
+    ]
+  })
+  return { ...schema, ...Object.fromEntries(given), response: { ...Object.fromEntries(answers), default: problem } }
 }
 
 /** As whoever asks writes it: what has a default may be left out. */

@@ -3,6 +3,7 @@
  * with the caller's own token, so that the other role decides what they may see.
  */
 import type { FastifyReply, FastifyRequest } from 'fastify'
+import Type from 'typebox'
 import type { Routes } from '../collector/principal.ts'
 import type { Role } from './addresses.ts'
 import { tokenOf } from './http-access.ts'
@@ -52,6 +53,7 @@ export function createRelayRoutes({ role, url, paths }: RelayOptions): Routes {
     summary: `As the ${role} answers it`,
     description: `The ${role}'s own \`/openapi.json\` describes it. 503 with \`ROLE_UNAVAILABLE\` while it is away, 400 with \`ANSWER_TOO_LONG\` beyond ${BODY_BYTES_MAX / 2 ** 20} MiB.`,
     tags: ['relayed'],
+    response: { 200: Type.Unknown() },
   }
   return server => {
     for (const path of paths) server.get(path, { config: { access: 'read' }, schema }, relay)

@@ -131,7 +131,7 @@ const schema = {
     'Server-sent events: `tick` after each tick (`asOfMs`, `dataAgeMs`, `skipped`), `denials` when the denials of the ' +
     'last quarter of an hour have changed, as `GET /v1/denials` has them. A stream ends after five minutes: connect again.',
   tags: ['status'],
-  response: { 200: Type.String({ description: '`text/event-stream`.' }) },
+  response: { 200: { description: 'Events.', content: { 'text/event-stream': { schema: Type.String() } } } },
 }
 
 /** A quota whose subjects are nobody's is seen by those who see all. */

@@ -151,7 +151,7 @@ function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps
     `${path}/:key`,
     {
       schema: {
-        summary: `Make or change a ${singular}`,
+        summary: `Make or change one of the ${singular}s`,
         description: `${editable.description} 409 when \`version\` is not the present one.`,
         tags,
         params: Params,
@@ -174,7 +174,7 @@ function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps
     `${path}/:key`,
     {
       schema: {
-        summary: `Remove a ${singular}`,
+        summary: `Remove one of the ${singular}s`,
         description: '404 when there is none, 409 when `version` is not the present one.',
         tags,
         params: Params,

@@ -98,6 +98,14 @@ function send(reply: FastifyReply, { status, headers, decisionId, body }: DoorAn
 const NGINX = ' For nginx, a denial is 403, and `X-Quotacast-Status` says which status it stands for.'
 const ENVOY = " For Envoy's ext_authz over HTTP, the path of the call follows the prefix, and its method may be any."
 
+const Denial = Type.Object({
+  type: Type.String(),
+  title: Type.String(),
+  status: Type.Integer(),
+  detail: Type.String(),
+  'violated-policies': Type.Optional(Type.Array(Type.String())),
+})
+
 const routeOptions = (profile = '') =>
   ({
     schema: {
@@ -112,16 +120,10 @@ const routeOptions = (profile = '') =>
       tags: ['limits'],
       response: {
         200: Type.Null({ description: 'The call may pass; the decision id is in `X-Quotacast-Decision-Id`.' }),
-        429: Type.Object(
-          {
-            type: Type.String(),
-            title: Type.String(),
-            status: Type.Integer(),
-            detail: Type.String(),
-            'violated-policies': Type.Optional(Type.Array(Type.String())),
-          },
-          { description: 'The call must not pass.' },
-        ),
+        [profile === NGINX ? 403 : 429]: {
+          description: 'The call must not pass.',
+          content: { 'application/problem+json': { schema: Denial } },
+        },
       },
     },
     config: { access: 'check' },

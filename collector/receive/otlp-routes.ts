@@ -4,7 +4,7 @@
  * https://opentelemetry.io/docs/specs/otlp/#otlphttp
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
-import Type, { type Static } from 'typebox'
+import Type, { type Static, type TSchema } from 'typebox'
 import type { Routes } from '../principal.ts'
 import type { Rejected } from './accept.ts'
 import { ENCODINGS, parseBody } from './body.ts'
@@ -40,6 +40,23 @@ const Headers = Type.Object({
 })
 type Headers = Static<typeof Headers>
 
+const Binary = Type.String({ format: 'binary' })
+const oneOf = (schema: TSchema) => ({
+  description: 'As OTLP has it.',
+  content: { [TYPE_OF.json]: { schema }, [TYPE_OF.protobuf]: { schema: Binary } },
+})
+const Answer = Type.Object({
+  partialSuccess: Type.Optional(
+    Type.Record(Type.String(), Type.String(), { description: 'How many were not kept, and why.' }),
+  ),
+})
+const Status = Type.Object({ code: Type.Integer(), message: Type.String() }, { description: '`google.rpc.Status`.' })
+/** Bodies and answers are encoded here: this is documentation. */
+const exchange = {
+  body: oneOf(Type.Object({})),
+  response: { 200: oneOf(Answer), '4xx': oneOf(Status), '5xx': oneOf(Status) },
+}
+
 /** OTLP's routes; they read bodies in a way of their own, so they need a scope of their own. */
 export function createOtlpRoutes(deps: OtlpRoutesDeps): Routes {
   return server => {
@@ -66,6 +83,7 @@ function addRoute(server: FastifyInstance, deps: OtlpRoutesDeps, signal: CallSig
         `${ENCODINGS.join(', ')} or not. Spans and log records that are no calls are passed over. Answers when the calls ` +
         'would survive a crash; those that could not be read are kept as rejections and told of in `partialSuccess`.',
       tags: ['calls'],
+      ...exchange,
       ...(isNamed ? { params: SourceParams } : { headers: Headers }),
     },
     validatorCompiler: allButBody(server),
@@ -88,7 +106,9 @@ function addMetricsRoute(server: FastifyInstance): void {
       summary: 'Send metrics of OpenTelemetry, in vain',
       description: 'Answers OTLP that metrics are not kept: calls are counted from logs and spans.',
       tags: ['calls'],
+      ...exchange,
     },
+    validatorCompiler: allButBody(server),
     handler: (request, reply) => {
       const encoding = encodingOf(request)
       return send(reply, encoding, encodeAnswer('metrics', METRICS_ANSWER, encoding))

@@ -73,6 +73,7 @@ const schema = {
     'A call that is sent again is counted once. 404 names the sources that there are.',
   tags: ['calls'],
   params: SourceParams,
+  body: { content: { '*/*': { schema: Type.Unknown() } } },
   response: { 200: Type.Union([SourceVerdict, FirehoseAnswer]) },
 }
 

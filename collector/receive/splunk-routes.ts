@@ -31,6 +31,7 @@ const schema = {
     "takes them. The token may come as `Authorization: Splunk TOKEN`. Answers as Splunk's HTTP Event Collector does.",
   tags: ['calls'],
   querystring: Query,
+  body: { content: { '*/*': { schema: Type.Unknown() } } },
   response: { 200: Type.Object({ text: Type.String(), code: Type.Integer() }) },
 }
 

@@ -233,6 +233,11 @@ test('the API reference is OpenAPI 3.1 of the routes', async () => {
     $ref: '#/components/schemas/Problem',
   })
   expect(Object.keys(paths)).toEqual(expect.arrayContaining(['/v1/who', '/v1/count', '/v1/auth/{token}', '/healthz']))
+  expect(paths['/metrics'].get.responses['200'].content).toEqual({ 'text/plain': { schema: { type: 'string' } } })
+  expect(Object.keys(paths['/readyz'].get.responses['503'].content)).toEqual([
+    'application/problem+json',
+    'application/json',
+  ])
   expect(paths['/v1/count'].post.requestBody.content['application/json'].schema.properties.count).toEqual({
     type: 'integer',
   })
