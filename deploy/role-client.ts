@@ -53,7 +53,9 @@ async function ask(
   const answer = (await response.json().catch(() => null)) as { detail?: string } | null
   if (response.ok || (response.status === 503 && path === '/readyz')) return answer
   const { status, statusText } = response
-  throw new RoleError(`the ${role} answers ${status} to ${path}: ${answer?.detail ?? statusText}`, { status })
+  const hint =
+    status === 401 ? ` (it is that of ${tokenFile(config.dataDir)}: does the ${role} run with other --data?)` : ''
+  throw new RoleError(`the ${role} answers ${status} to ${path}: ${answer?.detail ?? statusText}${hint}`, { status })
 }
 
 function readToken(config: Config): string {

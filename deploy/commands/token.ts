@@ -45,6 +45,7 @@ const ACTIONS: Record<string, (invocation: Invocation, control: Control) => Prom
   async list(invocation, control) {
     const list = control.tokens().map(({ sha256: _digest, ...token }) => token)
     if (invocation.isJson) invocation.print(JSON.stringify(list, null, 2))
+    else if (list.length === 0) invocation.print('There is none but the admin token.')
     else
       for (const { name, scopes, tenant, createdAtMs } of list) {
         const made = new Date(createdAtMs).toISOString()

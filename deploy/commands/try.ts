@@ -40,11 +40,7 @@ export const command: Command = {
       description: 'Source of the config, gateway or mapping that reads it; without it, the shape is recognized.',
     },
   },
-  examples: [
-    'try access.log --source nginx',
-    'try sample.json',
-    'tail -n 100 kong.log | npm run -s quotacast -- try -',
-  ],
+  examples: ['try access.log --source nginx', 'try sample.json', 'try - --source kong < kong.log'],
   async run(invocation) {
     const [path, ...more] = invocation.positionals
     if (path === undefined || more.length > 0) throw new UsageError('one FILE is needed, or - for standard input')

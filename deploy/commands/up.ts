@@ -192,12 +192,17 @@ function toText(
     `  data            ${config.dataDir}`,
     `  admin token     ${token}`,
     '',
-    ...(isDemo ? [DEMO_TEXT, ''] : roles.includes('collector') ? first : []),
+    ...(isDemo ? [demoText(config), ''] : roles.includes('collector') ? first : []),
   ].join('\n')
 }
 
-const DEMO_TEXT =
-  'All calls here are synthetic: tenants, keys and models are invented. Delete the data folder to begin anew.'
+const demoText = ({ dataDir }: Config) =>
+  [
+    'All calls here are synthetic: tenants, keys and models are invented. Delete the data folder to begin anew.',
+    'Commands ask the demo when they are told its folder:',
+    '',
+    `  npm run -s quotacast -- forecast --data ${shellQuote(dataDir)}`,
+  ].join('\n')
 
 const clickHouseUrl = ({ store }: Config) => (store.kind === 'embedded' ? storeUrl(store) : store.url)
 

@@ -31,6 +31,7 @@ test('a token is made before anything runs, listed without its secret, and revok
   expect((await token('revoke', '--name', 'kong')).stdout).toBe('Revoked kong.\n')
   expect((await token('revoke', '--name', 'kong')).stderr).toContain('there is no token kong')
   expect(JSON.parse((await token('list', '--json')).stdout)).toEqual([])
+  expect((await token('list')).stdout).toBe('There is none but the admin token.\n')
 })
 
 test.each([
