@@ -83,7 +83,7 @@ export function guardRoutes(server: FastifyInstance, { verify, sessions }: Guard
     if (token === null || principal === null) {
       reply.header('www-authenticate', 'Bearer realm="quotacast"')
       return done(
-        new AccessError('TOKEN_INVALID', token === null ? 'a token is needed' : 'the token is unknown or revoked'),
+        new AccessError('TOKEN_INVALID', token === null ? noToken(request) : 'the token is unknown or revoked'),
       )
     }
     if (access !== undefined && !mayDo(principal, access)) {
@@ -99,6 +99,11 @@ export function guardRoutes(server: FastifyInstance, { verify, sessions }: Guard
     done()
   })
 }
+
+const noToken = ({ routeOptions }: FastifyRequest) =>
+  isForwardAuth(routeOptions.url)
+    ? 'a token is needed in X-Quotacast-Token: Authorization is that of the call'
+    : 'a token is needed, as Authorization: Bearer TOKEN or in X-Quotacast-Token'
 
 /** Who may use a route that is served before the framework; `null` for everybody else, whom the framework refuses. */
 export function authenticate(

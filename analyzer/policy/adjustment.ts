@@ -57,6 +57,7 @@ export const Block = Type.Object(
     what: Type.Enum(['consumer', 'tenant', 'address'], { description: 'What is blocked.' }),
     value: name('A consumer, a tenant, an address, or a range of them such as `203.0.113.0/24`.'),
     untilMs: Type.Union([instant('End.'), Type.Null()], {
+      default: null,
       description: 'End, Unix milliseconds; null: until it is removed.',
     }),
   },

@@ -109,7 +109,9 @@ describe('access', () => {
 
   test('to forward-auth never comes from Authorization, which is the credential of the caller', async () => {
     await open([routes])
-    expect((await get('/v1/auth', bearer('gateway'))).statusCode).toBe(401)
+    const refused = await get('/v1/auth?x=1', bearer('gateway'))
+    expect(refused.statusCode).toBe(401)
+    expect(refused.json().detail).toContain('needed in X-Quotacast-Token')
     expect(
       (await get('/v1/auth', { authorization: 'Bearer sk-caller', 'x-quotacast-token': 'gateway-token' })).body,
     ).toBe('gateway')

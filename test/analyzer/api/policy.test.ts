@@ -80,6 +80,7 @@ test.each([
   ['/v1/blocks/one', { what: 'tenant', value: 'acme', untilMs: 1.8e18 }, 400],
   ['/v1/grants/one', { quota: 'configured', subject: null, amount: 1, fromMs: 1, untilMs: 1.8e18 }, 400],
   ['/v1/blocks/one', { what: 'address', value: '203.0.113.0/24', untilMs: null }, 200],
+  ['/v1/blocks/one', { what: 'address', value: '203.0.113.0/24' }, 200],
   ['/v1/blocks/..%2Fone', { what: 'tenant', value: 'acme', untilMs: null }, 400],
 ])('%s %j: %s', async (path, value, status) => {
   expect((await put(path, value)).statusCode).toBe(status)
