@@ -160,6 +160,9 @@ function addReserve(server: FastifyInstance, deps: ReservationRoutesDeps): void 
           return prepared
         },
         async prepared => toReservationAnswer(await reservations.reserve(prepared), decisionIds),
+        async ({ id }) => {
+          if (id !== null) await reservations.release(reservations.parseId(id), null)
+        },
       ),
   )
 }
@@ -229,15 +232,24 @@ function toReservationAnswer(
   }
 }
 
-/** All are prepared before the first one is done, so that one that is wrong leaves nothing half done. */
+/**
+ * All are prepared before the first one is done, so that one that is wrong leaves nothing half done. When one fails later,
+ * nobody hears of those before it: they are undone, as far as that can be.
+ */
 async function forEach<Wanted, Prepared, Answer>(
   body: Wanted | Wanted[],
   prepare: (wanted: Wanted) => Prepared,
   act: (prepared: Prepared) => Promise<Answer>,
+  undo: (answer: Answer) => Promise<void> = async () => undefined,
 ): Promise<Answer | Answer[]> {
   if (!Array.isArray(body)) return act(prepare(body))
   const prepared = body.map(prepare)
   const answers: Answer[] = []
-  for (const one of prepared) answers.push(await act(one))
+  try {
+    for (const one of prepared) answers.push(await act(one))
+  } catch (error) {
+    await Promise.allSettled(answers.map(undo))
+    throw error
+  }
   return answers
 }

@@ -152,6 +152,18 @@ describe('several at once', () => {
     expect(await standings()).toEqual({ tokens: [7, 0] })
   })
 
+  test('of which one is held of more quotas than an id can name hold nothing', async () => {
+    const many = Array.from({ length: 300 }, (_, index) =>
+      quota({ name: `many-${index}`, unit: 'requests', limit: 10, match: { consumer: 'busy' } }),
+    )
+    opened = await openReserving([tokens, ...many])
+    const wanted = { ...web, cost: { total_tokens: 300 } }
+    const { status, body } = await opened.post(RESERVATIONS, [wanted, wanted, { ...web, consumer: 'busy' }, wanted])
+    expect([status, body.code]).toEqual([400, 'reservation_invalid'])
+    expect(await standings()).toEqual({ tokens: [0, 0] })
+    expect((await opened.get('/v1/reservations?tenant=acme')).body.reservations).toEqual([])
+  })
+
   test('of which one makes no sense leave nothing behind', async () => {
     opened = await openReserving([tokens])
     const wish = (total_tokens: number) => ({ ...web, cost: { total_tokens } })
