@@ -152,6 +152,8 @@ local function join(requestKey, charges)
   if #check - 5 + #charges > JOINED_CHARGES_MAX * 5 then return false end
   if bitsOf(epoch, made) ~= 0 then return false end
   for _, field in ipairs(charges) do check[#check + 1] = field end
+  -- None of them is held: in that place is the decision that took them, below nothing.
+  for at = #check - #charges + 5, #check, 5 do check[at] = -sequence end
   call('HSET', REQUESTS, requestKey, cmsgpack.pack(unpack(check)))
   return true
 end

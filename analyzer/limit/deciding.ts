@@ -80,12 +80,14 @@ function giveBack(counters: Counters, { series, subject, slots, cost }: Claim, g
 }
 
 /** A call may be checked first and say at its end what else it took, with one id: its record settles both. */
-function joinCheck({ ledger, settled }: Counters, key: string, charges: readonly Charge[]): boolean {
+function joinCheck(counters: Counters, key: string, charges: readonly Charge[]): boolean {
+  const { ledger, settled } = counters
   const check = findRequest(ledger, key)
   if (check === undefined) return false
   const { epoch, sequence } = check.reference
   const isOpen = epoch === settled.current.epoch && settled.stateOf(epoch, sequence) === 'open'
-  return isOpen && joinEntry(ledger, check, charges)
+  const joined = charges.map(charge => ({ ...charge, joinedSequence: counters.sequence }))
+  return isOpen && joinEntry(ledger, check, joined)
 }
 
 interface Looked {

@@ -83,6 +83,8 @@ export interface Charge {
   readonly amount: number
   /** Held, not spent. */
   readonly isHeld: boolean
+  /** Among those of a check, of what its call has spent since: the sequence of that decision. */
+  readonly joinedSequence?: number
 }
 
 /** A decision that spent: enough to undo it, wherever it comes back from. */

@@ -9,7 +9,8 @@ local function unlist(requestKey)
 end
 
 -- Entries are packed as epoch, sequence, whether anything is held, the instant, the request key, and the charges, each of
--- them window, bucket, share, amount, and 1 when it is held.
+-- them window, bucket, share, amount, and 1 when it is held; below 0 it is what the call of a check has spent since, by the
+-- decision of that sequence.
 local CHARGE_FIELDS = 5
 local function toReference(entry)
   return { epoch = entry[1], sequence = entry[2], isHeld = entry[3], charges = { unpack(entry, 6) } }
@@ -182,9 +183,10 @@ local function takeOut(reference, kept)
   local stillHeld = reference.isHeld and isHeld(reference)
   local charges = reference.charges
   for at = 1, #charges, CHARGE_FIELDS do
-    local wasHeld = charges[at + 4] == 1
-    -- What was held and has expired was given back already.
-    if stillHeld or not wasHeld then
+    local wasHeld, joined = charges[at + 4] == 1, -charges[at + 4]
+    -- What joined and was given back by itself is out already, as is what was held and has expired.
+    local isOut = joined > 0 and stateOf({ epoch = reference.epoch, sequence = joined }) ~= OPEN
+    if not isOut and (stillHeld or not wasHeld) then
       takeCharge(charges[at], charges[at + 1], charges[at + 2], charges[at + 3], wasHeld, kept)
     end
   end

@@ -92,12 +92,16 @@ function takeOut(counters: Counters, reference: DecisionReference, taking: Takin
   const stillHeld = isHeld(counters.ledger, reference)
   const draining: StoredBucket[] = []
   for (const charge of reference.charges) {
-    // What was held and has expired was given back already.
+    // What joined and was given back by itself is out already, as is what was held and has expired.
+    if (!isJoined(counters, reference.epoch, charge)) continue
     const bucket = !charge.isHeld || stillHeld ? takeCharge(counters, charge, taking) : undefined
     if (bucket !== undefined && isDraining(bucket)) draining.push(bucket)
   }
   return draining
 }
+
+const isJoined = ({ settled }: Counters, epoch: number, { joinedSequence }: Charge): boolean =>
+  joinedSequence === undefined || settled.stateOf(epoch, joinedSequence) === 'open'
 
 function takeCharge(counters: Counters, charge: Charge, { kept, nowMs }: Taking): StoredBucket | undefined {
   const window = counters.windows.byId(charge.window)

@@ -293,6 +293,20 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         expect(await used()).toBe(30)
       })
 
+      test('take out once what the call has spent since its check and was given back', async () => {
+        await spent([claim({ cost: 10 })], { requestId: 'r1' })
+        const [given] = [
+          await spent([claim({ cost: 30 })], { verb: 'record', requestId: 'r1' }),
+          await spent([claim({ cost: 15 })], { verb: 'record', requestId: 'r1' }),
+        ]
+        await spent([claim({ cost: 40 })])
+        await store.release(given)
+        expect(await used()).toBe(65)
+        await restart()
+        await apply([effect(5, { requestId: 'r1' })])
+        expect(await used()).toBe(45)
+      })
+
       test('of one decision spend once', async () => {
         const reference = await spent([claim({ cost: 50 })])
         await apply([effect(80, { reference })])
