@@ -4,7 +4,7 @@ import { AnalyzerOptions, analyzerProblems } from '../analyzer/analyzer.ts'
 import { descriptorProblems } from '../analyzer/limit/grpc/descriptors.ts'
 import { LimitsOptions } from '../analyzer/limit/limits-options.ts'
 import { LimiterOptions } from '../analyzer/limiter.ts'
-import { parseQuota, QUOTAS_MAX, QuotaError } from '../analyzer/policy/quota.ts'
+import { DIMENSIONS, parseQuota, QUOTAS_MAX, QuotaError } from '../analyzer/policy/quota.ts'
 import { QuotaOptions } from '../analyzer/policy/quota-options.ts'
 import { CollectorOptions } from '../collector/collector.ts'
 import { createIdentity, IdentityError, KeyOptions } from '../collector/identity.ts'
@@ -102,7 +102,8 @@ const ConfigOptions = closed({
     default: [],
     maxItems: LABEL_COLUMNS_MAX,
     uniqueItems: true,
-    description: 'Labels of call records that become columns, so that quotas and queries can use them.',
+    description:
+      'Labels of call records that become columns, so that quotas and queries can use them. None is named as a dimension.',
   }),
   mappings: MappingOptions,
   sources: SourceOptions,
@@ -157,6 +158,10 @@ export type Config = Readonly<Static<typeof ConfigOptions>>
 
 /** What the schemas cannot say: names that clash, ports that clash, quotas, mappings and keys that make no sense. */
 export function* contradictionsOf(config: Config): Iterable<string> {
+  for (const [index, label] of config.labels.entries()) {
+    if (DIMENSIONS.some(dimension => dimension === label))
+      yield `labels[${index}]: ${label} is a dimension of every call, which is what quotas and queries would find by that name`
+  }
   for (const [index, quota] of config.quotas.entries()) {
     yield* problemsOf(
       () => parseQuota(quota, config.labels),

@@ -106,6 +106,11 @@ describe('the config', () => {
     ['a file without end', { file: '/dev/zero' }, /is larger than 16 MiB/],
     ['a key that every object has', { overrides: ['__proto__.port=1'] }, /^__proto__: is unknown/],
     ['a value within itself', { overrides: ['quotas=&a [*a]'] }, /^--set quotas: is not a YAML value/],
+    [
+      'a label that nobody could ask for',
+      { overrides: ['labels=[team, tenant]'] },
+      /^labels\[1\]: tenant is a dimension/,
+    ],
     ['a port that is taken twice', { overrides: ['limiter.port=7411'] }, /two have the port 7411/],
     [
       'more limiters on one port than can count together',
