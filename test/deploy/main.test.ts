@@ -7,9 +7,11 @@ const REPOSITORY = new URL('../..', import.meta.url).pathname
 const MAIN = join(REPOSITORY, 'deploy/main.ts')
 const COMMANDS = readdirSync(join(REPOSITORY, 'deploy/commands')).map(file => file.replace('.ts', ''))
 
-const run = (...args: string[]) =>
+const run = (...args: string[]) => runNode([], args)
+const runNode = (nodeOptions: readonly string[], args: readonly string[]) =>
   new Promise<{ code: number; stdout: string; stderr: string }>(resolve => {
-    const child = execFile(process.execPath, [MAIN, ...args], { cwd: REPOSITORY }, (_error, stdout, stderr) =>
+    const all = [...nodeOptions, MAIN, ...args]
+    const child = execFile(process.execPath, all, { cwd: REPOSITORY }, (_error, stdout, stderr) =>
       resolve({ code: child.exitCode ?? -1, stdout, stderr }),
     )
   })
@@ -53,6 +55,20 @@ describe('the CLI', () => {
     expect(busted.code).toBe(1)
     expect(busted.stderr).toContain('4 problems')
     expect(busted.stderr).not.toContain('    at ')
+  })
+
+  test('a timeout that has passed, as kafkajs computes them, is nothing to warn the user of', async () => {
+    const source = `const { write } = process.stdout
+      process.stdout.write = function (...written) {
+        setTimeout(() => undefined, -5)
+        process.emitWarning('another')
+        return write.apply(this, written)
+      }`
+    const preload = `data:text/javascript,${encodeURIComponent(source)}`
+    const { stdout, stderr } = await runNode(['--import', preload], ['--help'])
+    expect(stdout).toContain('Commands:')
+    expect(stderr).toContain('another')
+    expect(stderr).not.toContain('TimeoutNegativeWarning')
   })
 
   test('status without a running Quotacast says so', async () => {
