@@ -17,9 +17,10 @@ import type { Stream } from './streams.ts'
 /** Of one message; ext_authz may carry the beginning of a body. */
 const MESSAGE_BYTES_MAX = 256 * 1024
 export const CONTENT_BYTES_MAX = HEAD_BYTES + MESSAGE_BYTES_MAX
-/** Of all messages that have not arrived whole yet. */
-const UNDERWAY_BYTES_MAX = 64 * 2 ** 20
-/** What keeping a part takes beside its bytes. */
+/** Of all calls whose messages have not arrived whole yet; those that need no token have a room of their own. */
+const UNDERWAY_BYTES_MAX = { check: 64 * 2 ** 20, open: 2 ** 20 } as const
+/** What keeping a call takes, and a part of its message beside its bytes. */
+const CALL_BYTES = 512
 const PART_BYTES = 256
 /** Of what is told of a failure: it may quote what was asked, and has to fit into one frame. */
 const REASON_CHARACTERS_MAX = 1_000
@@ -49,14 +50,20 @@ export interface CallDeps {
 }
 
 /** What is kept of a call while it is under way. */
-export interface Call {
+export interface Call extends Admitted {
   readonly connection: Connection<Call>
-  readonly handle: (message: Uint8Array) => Answering
   /** On the clock of `nowMs`. */
   readonly deadlineMs: number
   /** What of the message is there, where it comes in parts. */
   parts: Buffer[]
   bytes: number
+  /** What it takes of the room for all calls under way. */
+  roomBytes: number
+}
+
+interface Admitted {
+  readonly access: GrpcMethod['access']
+  readonly handle: (message: Uint8Array) => Answering
 }
 
 export interface Calls {
@@ -67,14 +74,8 @@ export interface Calls {
 }
 
 export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
-  let underwayBytes = 0
+  const { take, keep, leave } = createRoom()
   let logged = { failure: '', atMs: Number.NEGATIVE_INFINITY }
-  const leave = (call: Call | null) => {
-    if (call === null) return
-    underwayBytes -= call.bytes + call.parts.length * PART_BYTES
-    call.bytes = 0
-    call.parts = []
-  }
   const fail = (connection: Connection<Call>, stream: Stream<Call>, error: unknown) => {
     leave(stream.own)
     if (stream.isOver) return
@@ -97,21 +98,14 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
       (error: unknown) => fail(connection, stream, error),
     )
   }
-  const keep = (call: Call, part: Buffer) => {
-    // A copy, so that what came with it goes.
-    call.parts.push(Buffer.from(part))
-    call.bytes += part.length
-    underwayBytes += part.length + PART_BYTES
-    if (call.bytes > CONTENT_BYTES_MAX) throw tooMuch(`A message is at most ${MESSAGE_BYTES_MAX} bytes long.`)
-    if (underwayBytes > UNDERWAY_BYTES_MAX) throw tooMuch('Too many bytes are under way.')
-  }
   return {
     handlerOf: connection => ({
       opened(stream, headers) {
         try {
-          const handle = admit(deps, headers)
           const deadlineMs = deps.nowMs() + callMs(headers)
-          stream.own = { connection: connection(), handle, deadlineMs, parts: [], bytes: 0 }
+          const { access, handle } = admit(deps, headers)
+          stream.own = { access, handle, connection: connection(), deadlineMs, parts: [], bytes: 0, roomBytes: 0 }
+          take(stream.own, CALL_BYTES)
         } catch (error) {
           fail(connection(), stream, error)
         }
@@ -120,10 +114,9 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
         const call = stream.own
         if (call === null) return
         try {
-          if (isLast && call.bytes === 0) return make(stream, call, part)
-          keep(call, part)
+          if (!isLast || call.bytes > 0) keep(call, part)
           if (!isLast) return
-          const body = Buffer.concat(call.parts)
+          const body = call.bytes > 0 ? Buffer.concat(call.parts) : part
           leave(call)
           make(stream, call, body)
         } catch (error) {
@@ -143,6 +136,32 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
   }
 }
 
+/** What calls under way keep until their messages are whole. Throws `GrpcError` where there is no more room. */
+function createRoom() {
+  const takenBytes = { check: 0, open: 0 }
+  const take = (call: Call, bytes: number) => {
+    call.roomBytes += bytes
+    takenBytes[call.access] += bytes
+    if (takenBytes[call.access] > UNDERWAY_BYTES_MAX[call.access]) throw tooMuch('Too many bytes are under way.')
+  }
+  return {
+    take,
+    keep(call: Call, part: Buffer) {
+      // A copy, so that what came with it goes.
+      call.parts.push(Buffer.from(part))
+      call.bytes += part.length
+      if (call.bytes > CONTENT_BYTES_MAX) throw tooMuch(`A message is at most ${MESSAGE_BYTES_MAX} bytes long.`)
+      take(call, part.length + PART_BYTES)
+    },
+    leave(call: Call | null) {
+      if (call === null) return
+      takenBytes[call.access] -= call.roomBytes
+      call.roomBytes = 0
+      call.parts = []
+    },
+  }
+}
+
 const tooMuch = (message: string) => new GrpcError(GRPC.resourceExhausted, message)
 
 function callMs(headers: RequestHeaders): number {
@@ -151,16 +170,17 @@ function callMs(headers: RequestHeaders): number {
 }
 
 /** The method, for a caller who may use it. Throws `GrpcError`. */
-function admit({ methods, verify }: CallDeps, headers: RequestHeaders): (message: Uint8Array) => Answering {
+function admit({ methods, verify }: CallDeps, headers: RequestHeaders): Admitted {
   const path = headers.get(':path') ?? ''
   if (headers.get(':method') !== 'POST' || headers.get('content-type')?.startsWith('application/grpc') !== true) {
     throw new GrpcError(GRPC.internal, 'This port speaks gRPC only.')
   }
   const method = methods.get(path)
   if (method === undefined) throw new GrpcError(GRPC.unimplemented, `There is no method ${path}.`)
-  if (method.access === 'open') return message => method.handle(message)
+  const { access } = method
+  if (access === 'open') return { access, handle: message => method.handle(message) }
   const principal = principalOf(method, headers, verify)
-  return message => method.handle(message, principal)
+  return { access, handle: message => method.handle(message, principal) }
 }
 
 function principalOf(

@@ -50,3 +50,34 @@ test('failures in turns are logged once a second, not each', () => {
   nowMs += 1_000
   expect(failures()).toBe(2)
 })
+
+test('callers without a token cannot take the room of the others, not even with calls of which nothing comes', () => {
+  const handle = () => new Uint8Array()
+  const methods = new Map([
+    [PATH, { access: 'open', handle } as const],
+    ['/a.B/Check', { access: 'check', handle } as const],
+  ])
+  const gateway = { name: 'gateway', scopes: new Set(['check'] as const), tenant: null }
+  const calls = createCalls({ methods, verify: () => gateway, logger: silent, nowMs: () => 0 })
+  const refused = new Set<number>()
+  const connection = { refuse: ({ id }: Stream<Call>) => refused.add(id) } as unknown as Connection<Call>
+  const handler = calls.handlerOf(() => connection)
+  let id = -1
+  const begin = (path: string) => {
+    id += 2
+    const windows = { receiveWindow: 0, sendWindow: 0 }
+    const stream: Stream<Call> = { id, own: null, ...windows, isReceived: false, isOver: false, unsent: null }
+    const token = ['x-quotacast-token', 'a'] as const
+    handler.opened(stream, new Map([[':method', 'POST'], ...HEADERS, [':path', path], token]))
+    return stream
+  }
+  const open: Stream<Call>[] = []
+  while (refused.size === 0 && open.length < 20_000) open.push(begin(PATH))
+  expect(open.length).toBeLessThan(10_000)
+  const part = Buffer.alloc(100_000)
+  for (let count = 0; count < 500; count += 1) handler.received(begin('/a.B/Check'), part, false)
+  expect(refused.size).toBe(1)
+  for (const stream of open) handler.lost(stream)
+  begin(PATH)
+  expect(refused.size).toBe(1)
+})
