@@ -76,7 +76,7 @@ export interface LoadAsk {
   nowMs: number
   /** The most used subjects are followed, as many as this allows; it is charged for them. */
   budget: SubjectBudget
-  /** How far the decisions were seen: later ones are added by `addFreshDecisions`. */
+  /** How far the decisions were seen: later ones are added by `addQuotaDecision`. */
   decisionsSeen: Seen
   /** Whose subjects are followed; all when absent. */
   shard?: Shard
