@@ -11,7 +11,7 @@ import { freePorts } from '../free-ports.ts'
 
 const REPOSITORY = new URL('../..', import.meta.url).pathname
 const MAIN = join(REPOSITORY, 'deploy/main.ts')
-const START_DEADLINE_MS = 60_000
+const START_DEADLINE_MS = 120_000
 const STOP_DEADLINE_MS = 30_000
 const POLL_MS = 100
 

@@ -9,7 +9,7 @@ import { kongFixture } from '../fixtures/sources/kong.ts'
 import { type LossyProxy, startLossyProxy } from './lossy-proxy.ts'
 import { type Quotacast, startQuotacast } from './quotacast.ts'
 
-const TEST_MS = 60_000
+const TEST_MS = 120_000
 const SETUP_MS = 120_000
 const CALLS = 300
 const BATCH_MAX = 20

@@ -9,7 +9,7 @@ import { whatIsMissing } from './missing.ts'
 import { type ServerProcess, startProcess } from './process.ts'
 import { programCheck } from './program.ts'
 
-const START_DEADLINE_MS = 10_000
+const START_DEADLINE_MS = 60_000
 const POLL_MS = 25
 
 export const redisChecks = [programCheck('Redis', 'redis-server', ['--version'], 'apt-get install redis-server')]

@@ -4,7 +4,6 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createLimiterClient, type LimiterClient } from '../../../deploy/gateways/client.ts'
 import { prepareQuotacast, type Quotacast } from '../../e2e/quotacast.ts'
 
-const SETUP_MS = 90_000
 const LIMIT = 3
 const TOKENS = 1000
 /** Machines under test are slow now and then. */
@@ -25,11 +24,11 @@ beforeAll(async () => {
   limiter = await quotacast.serve('limiter')
   await quotacast.ready(['limiter'])
   client = createLimiterClient({ url: quotacast.urls.limiter, token: quotacast.token, deadlineMs: PATIENT_MS })
-}, SETUP_MS)
+})
 afterAll(async () => {
   await limiter?.stop()
   quotacast?.remove()
-}, SETUP_MS)
+})
 
 const used = async (consumer: string) => {
   const call = { tenant: 'other', consumer, cost: { total_tokens: 0 } }

@@ -8,7 +8,6 @@ import { prepareQuotacast, type Quotacast } from '../../e2e/quotacast.ts'
 import { freePorts } from '../../free-ports.ts'
 import { startGateway } from '../../servers/gateways/gateway.ts'
 
-const SETUP_MS = 90_000
 const LIMIT = 3
 const UNLIMITED = '/unlimited'
 const FASTIFY = import.meta.resolve('fastify')
@@ -24,11 +23,11 @@ beforeAll(async () => {
   quotacast = await prepareQuotacast({ quotas: [calls, { ...tokens, limit: 1000 }] })
   limiter = await quotacast.serve('limiter')
   await quotacast.ready(['limiter'])
-}, SETUP_MS)
+})
 afterAll(async () => {
   await limiter?.stop()
   quotacast?.remove()
-}, SETUP_MS)
+})
 
 /** The guide's own words within a server; a slow machine gets more than a tenth of a second. */
 const pasted = (title: string, source: string) => {
@@ -98,51 +97,43 @@ const startProgram = (port: number, server: string) =>
 test.each([
   ['the middleware', plainServer],
   ['the hook of Fastify', fastifyServer],
-] as const)(
-  '%s lets requests pass until the quota is used up',
-  async (_what, server) => {
-    const [port = 0] = await freePorts(1)
-    const program = await startProgram(port, server(port))
-    try {
-      const call = async (key: string) => {
-        const response = await fetch(`http://127.0.0.1:${port}/v1/chat?x=1`, { headers: { 'x-api-key': key } })
-        return { status: response.status, headers: response.headers, body: await response.text() }
-      }
-      for (let turn = 1; turn <= LIMIT; turn++) {
-        const { status, headers, body } = await call('key-one-1234567890')
-        expect([status, body]).toEqual([200, 'served'])
-        expect(headers.get('ratelimit')).toMatch(new RegExp(`^"calls";r=${LIMIT - turn};t=\\d+$`))
-      }
-      const denied = await call('key-one-1234567890')
-      expect(denied.status).toBe(429)
-      expect(Number(denied.headers.get('retry-after'))).toBeGreaterThan(0)
-      expect(denied.headers.get('x-quotacast-denied')).toBe('429')
-      expect(JSON.parse(denied.body)).toMatchObject({ status: 429, 'violated-policies': ['calls'] })
-      expect((await call('key-two-1234567890')).status).toBe(200)
-    } finally {
-      await program.stop()
+] as const)('%s lets requests pass until the quota is used up', async (_what, server) => {
+  const [port = 0] = await freePorts(1)
+  const program = await startProgram(port, server(port))
+  try {
+    const call = async (key: string) => {
+      const response = await fetch(`http://127.0.0.1:${port}/v1/chat?x=1`, { headers: { 'x-api-key': key } })
+      return { status: response.status, headers: response.headers, body: await response.text() }
     }
-  },
-  SETUP_MS,
-)
+    for (let turn = 1; turn <= LIMIT; turn++) {
+      const { status, headers, body } = await call('key-one-1234567890')
+      expect([status, body]).toEqual([200, 'served'])
+      expect(headers.get('ratelimit')).toMatch(new RegExp(`^"calls";r=${LIMIT - turn};t=\\d+$`))
+    }
+    const denied = await call('key-one-1234567890')
+    expect(denied.status).toBe(429)
+    expect(Number(denied.headers.get('retry-after'))).toBeGreaterThan(0)
+    expect(denied.headers.get('x-quotacast-denied')).toBe('429')
+    expect(JSON.parse(denied.body)).toMatchObject({ status: 429, 'violated-policies': ['calls'] })
+    expect((await call('key-two-1234567890')).status).toBe(200)
+  } finally {
+    await program.stop()
+  }
+})
 
-test(
-  'what a call took is what is used in the end, whatever was held',
-  async () => {
-    const [port = 0] = await freePorts(1)
-    const program = await startProgram(port, holdingServer(port))
-    try {
-      const response = await fetch(`http://127.0.0.1:${port}/seven!`)
-      expect([response.status, await response.text()]).toEqual([200, 'served'])
-      const look = { consumer: 'chat-app', cost: { total_tokens: 0 }, dryRun: true }
-      const { body } = await quotacast.post('limiter', '/v1/check', look)
-      expect(body.quotas).toContainEqual(expect.objectContaining({ quota: 'tokens', used: 7, reserved: 0 }))
-    } finally {
-      await program.stop()
-    }
-  },
-  SETUP_MS,
-)
+test('what a call took is what is used in the end, whatever was held', async () => {
+  const [port = 0] = await freePorts(1)
+  const program = await startProgram(port, holdingServer(port))
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}/seven!`)
+    expect([response.status, await response.text()]).toEqual([200, 'served'])
+    const look = { consumer: 'chat-app', cost: { total_tokens: 0 }, dryRun: true }
+    const { body } = await quotacast.post('limiter', '/v1/check', look)
+    expect(body.quotas).toContainEqual(expect.objectContaining({ quota: 'tokens', used: 7, reserved: 0 }))
+  } finally {
+    await program.stop()
+  }
+})
 
 test('clients are told of no limit that denies nothing: of one that is only watched, of one that nobody knows', () => {
   const nothing = { binding: null, retryAfterMs: null, blocked: null, allowed: true, isAway: false }

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 
 export const SLOW_MS = 300
 /** Clients go before; a gateway that does not see them go waits for it. */
-const LATE_MS = 500
+const LATE_MS = 1000
 const CHUNK_MS = 20
 /** More than what gateways keep before they send. */
 const CHUNK = Buffer.alloc(2 ** 16)
