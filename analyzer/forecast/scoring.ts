@@ -19,7 +19,7 @@ export interface ScoredForecast {
   usageAtReset: Quantiles | null
   /** When the limit was reached; `null` is "not before the reset". */
   exhaustedAtMs: number | null
-  /** Units that the whole window asked for. */
+  /** Units that were used in the window by then, and asked for from then on. */
   demand: number
 }
 

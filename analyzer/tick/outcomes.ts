@@ -18,6 +18,7 @@ import {
   readHours,
   readSteps,
   type UsageSeries,
+  usedInStep,
 } from '../usage/series.ts'
 import type { Grid } from '../usage/steps.ts'
 import { seriesStepMs, type Window } from '../usage/window.ts'
@@ -80,7 +81,7 @@ export async function readOutcomes(
     const [first] = ones
     if (!first || first.windowEndMs <= heldFromMs) continue
     const window = { startMs: first.windowStartMs, endMs: first.windowEndMs }
-    const demandOf = await readDemand(client, quota, { window, heldFromMs, sample, subjects })
+    const outcomeOf = await readDemand(client, quota, { window, heldFromMs, sample, subjects })
     for (const [subject, its] of Map.groupBy(ones, one => one.subject)) {
       const begin = beginOf(its, heldFromMs)
       for (const { subject: _subject, used: _used, limit, ...one } of its) {
@@ -88,7 +89,7 @@ export async function readOutcomes(
         // What comes after a reset is a window of its own; before, nobody could know of it, and demand is what it is.
         const since = resetMs === null ? begin : { atMs: resetMs, used: 0 }
         const windowKey = resetMs === null ? one.windowKey : `${one.windowKey} ${resetMs}`
-        if (since) forecasts.push({ ...one, windowKey, ...demandOf(subject, limit, since) })
+        if (since) forecasts.push({ ...one, windowKey, ...outcomeOf(subject, { limit, since, asOfMs: one.asOfMs }) })
       }
     }
   }
@@ -192,14 +193,17 @@ async function readKeptForecasts(client: ClickHouseClient, { sql, params }: Samp
   return kept
 }
 
-/** What a subject asked for in a window, and when that reached a limit. */
-type DemandOf = (subject: string, limit: number, since: Since) => Pick<ScoredForecast, 'demand' | 'exhaustedAtMs'>
+/** What a subject had used when it was forecast and asked for from then on, and when that reached a limit. */
+type OutcomeOf = (
+  subject: string,
+  asked: { limit: number; since: Since; asOfMs: number },
+) => Pick<ScoredForecast, 'demand' | 'exhaustedAtMs'>
 
 async function readDemand(
   client: ClickHouseClient,
   quota: ResettingQuota,
   ask: { window: Window; heldFromMs: number; sample: Sample; subjects: ReadonlySet<string> },
-): Promise<DemandOf> {
+): Promise<OutcomeOf> {
   const { window, heldFromMs, sample, subjects } = ask
   const fromMs = Math.max(window.startMs, heldFromMs)
   const isHourly = window.endMs - window.startMs >= HOURLY_WINDOW_MS_MIN
@@ -226,24 +230,33 @@ async function readDemand(
     if (one) addChecks(one, grid, sums.middleMs, sums)
   })
   const histories = new Map(
-    Array.from(series, ([subject, one]) => [subject, historyOf(one, quota, grid, window.endMs)]),
+    Array.from(series, ([subject, one]) => [subject, historiesOf(one, quota, grid, window.endMs)]),
   )
-  return (subject, limit, since) => {
+  return (subject, { limit, since, asOfMs }) => {
     const history = histories.get(subject)
+    if (!history) return { demand: since.used, exhaustedAtMs: null }
+    const fromMs = Math.max(since.atMs, asOfMs)
+    // What was refused before has used nothing.
+    const used = since.used + totalBetween(history.used, since.atMs, fromMs)
     // Hours that lie over two steps are shared out, which must not leave a limit reached but for a rounding.
-    const later = history ? Math.round(totalBetween(history, since.atMs, window.endMs)) : 0
-    const isReached = since.used + later >= limit
-    return {
-      demand: since.used + later,
-      exhaustedAtMs: history && isReached ? reachedMs(history, since.atMs, limit - since.used) : null,
-    }
+    const demand = Math.round(used + totalBetween(history.demand, fromMs, window.endMs))
+    return { demand, exhaustedAtMs: demand >= limit ? reachedMs(history.demand, fromMs, limit - used) : null }
   }
 }
 
-function historyOf(series: UsageSeries, { counts }: ResettingQuota, grid: Grid, endMs: number): History {
+function historiesOf(series: UsageSeries, { counts }: ResettingQuota, { startMs, stepMs, steps }: Grid, endMs: number) {
   const callUnits = meanCallUnits(series)
-  const steps = Array.from({ length: grid.steps }, (_, step) => demandInStep(series, counts, step, callUnits))
-  return toHistory(steps, grid.startMs, grid.stepMs, endMs)
+  const historyOf = (unitsIn: (step: number) => number): History =>
+    toHistory(
+      Array.from({ length: steps }, (_, step) => unitsIn(step)),
+      startMs,
+      stepMs,
+      endMs,
+    )
+  return {
+    used: historyOf(step => usedInStep(series, counts, step)),
+    demand: historyOf(step => demandInStep(series, counts, step, callUnits)),
+  }
 }
 
 /** The quota's calls of the sampled subjects. */

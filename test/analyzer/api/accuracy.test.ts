@@ -25,6 +25,7 @@ const daily = resettingQuota({
 })
 const yearly = resettingQuota({ name: 'yearly', limit: 1_000, window: { kind: 'fixed', everySeconds: 365 * 86_400 } })
 const asked = resettingQuota({ name: 'asked', limit: 10, counts: 'checks' })
+const refused = resettingQuota({ name: 'refused', limit: 10, match: { consumer: 'refused' } })
 const reset = resettingQuota({ name: 'reset', limit: 10, match: { consumer: 'forgiven' } })
 
 const ofTokens = { unit: 'total_tokens' } as const
@@ -53,7 +54,7 @@ beforeAll(async () => {
   const { store } = testStore
   const deps = {
     client: store.client,
-    quotas: () => [hourly, daily, asked, yearly, reset],
+    quotas: () => [hourly, daily, asked, yearly, reset, refused],
     principalOf,
     now: () => nowMs,
   }
@@ -73,6 +74,9 @@ beforeAll(async () => {
     ...Array.from({ length: 20 }, () => at(-1, 'calm')),
     ...Array.from({ length: 20 }, () => at(60, 'calm')),
     ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 31, 32, 33, 34, 35].map(minute => at(minute, 'forgiven')),
+    // Refused elsewhere or under another limit, which is over: what it used leaves enough for what comes.
+    ...[1, 2, 3, 4, 31, 32, 33].map(minute => at(minute, 'refused')),
+    ...[5, 6, 7, 8, 9, 10, 11].map(minute => at(minute, 'refused', { outcome: 'limited' })),
     // 99 tokens in the day's window, and one on either side of it.
     { startedAtMs: dayEndMs + 90_499, consumer: 'edge', total_tokens: 1 },
     { startedAtMs: dayEndMs + 90_500, consumer: 'edge', total_tokens: 1 },
@@ -102,6 +106,8 @@ beforeAll(async () => {
     format: 'JSONEachRow',
   })
   await writeKept(store.client, [
+    kept('refused', 'refused', hourEndMs, { probability: 0.1, used: 4 }),
+    kept('refused', 'refused', hourEndMs, { probability: 0.9, used: 0, asOfMs: fromMs }),
     kept('reset', 'forgiven', hourEndMs, { probability: 0.9, used: 9 }),
     kept('reset', 'forgiven', hourEndMs, {
       ...{ probability: 0.1, used: 1, asOfMs: fromMs + 31.5 * MINUTE_MS },
@@ -155,7 +161,7 @@ test('what was kept is scored against what came, by quota and time left', async 
   // The alert is the forecast that crossed the threshold; exhaustion came with the refused call.
   expect(one).toMatchObject({ lead: { early: 1 } })
   expect((one as unknown as { lead: { lead: number } }).lead.lead).toBeCloseTo(30.5 / 60, 1)
-  expect(body.all.scores).toMatchObject({ forecasts: 9, windows: 7 })
+  expect(body.all.scores).toMatchObject({ forecasts: 11, windows: 8 })
   expect(one).toMatchObject({ byHorizon: [{ leftMsMax: HOUR_MS, scores: { forecasts: 2 } }] })
 })
 
@@ -169,6 +175,12 @@ test('a window longer than calls are kept goes on from what was known of it', as
   const { body } = await get('quota=yearly')
   // Nothing can be said of one whose forecasts all were made before the oldest call.
   expect(body.quotas[0].scores).toMatchObject({ forecasts: 2, windows: 1, exhaustedShare: 1 })
+})
+
+test('what was refused before a forecast has used nothing, later it is demand', async () => {
+  const { body } = await get('quota=refused')
+  expect(quotaOf(body, 'refused')?.scores).toMatchObject({ forecasts: 2, windows: 1, exhaustedShare: 0.5 })
+  expect(quotaOf(body, 'refused')?.scores.brier).toBeCloseTo(0.01)
 })
 
 test('after a reset what it forgave does not count; before it nobody could know', async () => {
@@ -186,7 +198,7 @@ test('where only checks count, checks say what happened', async () => {
 
 test('a caller of one tenant sees no other', async () => {
   expect((await get('', 'other')).body).toMatchObject({ quotas: [], all: { scores: null, lead: null } })
-  expect((await get('', 'acme')).body.quotas).toHaveLength(5)
+  expect((await get('', 'acme')).body.quotas).toHaveLength(6)
   expect((await get('tenant=acme', 'other')).status).toBe(403)
 })
 
