@@ -84,12 +84,13 @@ export async function readOutcomes(
     const outcomeOf = await readDemand(client, quota, { window, heldFromMs, sample, subjects })
     for (const [subject, its] of Map.groupBy(ones, one => one.subject)) {
       const begin = beginOf(its, heldFromMs)
-      for (const { subject: _subject, used: _used, limit, ...one } of its) {
+      for (const { subject: _subject, used, limit, ...one } of its) {
         const resetMs = lastResetOf(subject, { startMs: window.startMs, endMs: one.asOfMs })
         // What comes after a reset is a window of its own; before, nobody could know of it, and demand is what it is.
         const since = resetMs === null ? begin : { atMs: resetMs, used: 0 }
         const windowKey = resetMs === null ? one.windowKey : `${one.windowKey} ${resetMs}`
-        if (since) forecasts.push({ ...one, windowKey, ...outcomeOf(subject, { limit, since, asOfMs: one.asOfMs }) })
+        if (since)
+          forecasts.push({ ...one, windowKey, ...outcomeOf(subject, { limit, since, asOfMs: one.asOfMs, used }) })
       }
     }
   }
@@ -196,7 +197,7 @@ async function readKeptForecasts(client: ClickHouseClient, { sql, params }: Samp
 /** What a subject had used when it was forecast and asked for from then on, and when that reached a limit. */
 type OutcomeOf = (
   subject: string,
-  asked: { limit: number; since: Since; asOfMs: number },
+  asked: { limit: number; since: Since; asOfMs: number; used: number },
 ) => Pick<ScoredForecast, 'demand' | 'exhaustedAtMs'>
 
 async function readDemand(
@@ -232,12 +233,13 @@ async function readDemand(
   const histories = new Map(
     Array.from(series, ([subject, one]) => [subject, historiesOf(one, quota, grid, window.endMs)]),
   )
-  return (subject, { limit, since, asOfMs }) => {
+  return (subject, { limit, since, asOfMs, used: usedThen }) => {
     const history = histories.get(subject)
     if (!history) return { demand: since.used, exhaustedAtMs: null }
     const fromMs = Math.max(since.atMs, asOfMs)
-    // What was refused before has used nothing.
-    const used = since.used + totalBetween(history.used, since.atMs, fromMs)
+    // What was refused before has used nothing; what was used elsewhere, by what the provider said, only the forecast knew.
+    const recorded = since.used + totalBetween(history.used, since.atMs, fromMs)
+    const used = quota.limit === null && asOfMs >= since.atMs ? Math.max(recorded, usedThen) : recorded
     // Hours that lie over two steps are shared out, which must not leave a limit reached but for a rounding.
     const demand = Math.round(used + totalBetween(history.demand, fromMs, window.endMs))
     return { demand, exhaustedAtMs: demand >= limit ? reachedMs(history.demand, fromMs, limit - used) : null }

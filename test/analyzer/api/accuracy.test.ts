@@ -26,6 +26,7 @@ const daily = resettingQuota({
 const yearly = resettingQuota({ name: 'yearly', limit: 1_000, window: { kind: 'fixed', everySeconds: 365 * 86_400 } })
 const asked = resettingQuota({ name: 'asked', limit: 10, counts: 'checks' })
 const refused = resettingQuota({ name: 'refused', limit: 10, match: { consumer: 'refused' } })
+const shared = resettingQuota({ name: 'shared', limit: 'upstream', match: { consumer: 'refused', providerKey: 'k' } })
 const reset = resettingQuota({ name: 'reset', limit: 10, match: { consumer: 'forgiven' } })
 
 const ofTokens = { unit: 'total_tokens' } as const
@@ -54,7 +55,7 @@ beforeAll(async () => {
   const { store } = testStore
   const deps = {
     client: store.client,
-    quotas: () => [hourly, daily, asked, yearly, reset, refused],
+    quotas: () => [hourly, daily, asked, yearly, reset, refused, shared],
     principalOf,
     now: () => nowMs,
   }
@@ -75,7 +76,7 @@ beforeAll(async () => {
     ...Array.from({ length: 20 }, () => at(60, 'calm')),
     ...[1, 2, 3, 4, 5, 6, 7, 8, 9, 31, 32, 33, 34, 35].map(minute => at(minute, 'forgiven')),
     // Refused elsewhere or under another limit, which is over: what it used leaves enough for what comes.
-    ...[1, 2, 3, 4, 31, 32, 33].map(minute => at(minute, 'refused')),
+    ...[1, 2, 3, 4, 31, 32, 33].map(minute => at(minute, 'refused', { provider_key: 'k' })),
     ...[5, 6, 7, 8, 9, 10, 11].map(minute => at(minute, 'refused', { outcome: 'limited' })),
     // 99 tokens in the day's window, and one on either side of it.
     { startedAtMs: dayEndMs + 90_499, consumer: 'edge', total_tokens: 1 },
@@ -108,6 +109,7 @@ beforeAll(async () => {
   await writeKept(store.client, [
     kept('refused', 'refused', hourEndMs, { probability: 0.1, used: 4 }),
     kept('refused', 'refused', hourEndMs, { probability: 0.9, used: 0, asOfMs: fromMs }),
+    kept('shared', 'refused', hourEndMs, { probability: 0.9, used: 8 }),
     kept('reset', 'forgiven', hourEndMs, { probability: 0.9, used: 9 }),
     kept('reset', 'forgiven', hourEndMs, {
       ...{ probability: 0.1, used: 1, asOfMs: fromMs + 31.5 * MINUTE_MS },
@@ -161,7 +163,7 @@ test('what was kept is scored against what came, by quota and time left', async 
   // The alert is the forecast that crossed the threshold; exhaustion came with the refused call.
   expect(one).toMatchObject({ lead: { early: 1 } })
   expect((one as unknown as { lead: { lead: number } }).lead.lead).toBeCloseTo(30.5 / 60, 1)
-  expect(body.all.scores).toMatchObject({ forecasts: 11, windows: 8 })
+  expect(body.all.scores).toMatchObject({ forecasts: 12, windows: 9 })
   expect(one).toMatchObject({ byHorizon: [{ leftMsMax: HOUR_MS, scores: { forecasts: 2 } }] })
 })
 
@@ -183,6 +185,11 @@ test('what was refused before a forecast has used nothing, later it is demand', 
   expect(quotaOf(body, 'refused')?.scores.brier).toBeCloseTo(0.01)
 })
 
+test('what was used elsewhere counts, as far as the forecast knew of it', async () => {
+  const { body } = await get('quota=shared')
+  expect(quotaOf(body, 'shared')?.scores).toMatchObject({ forecasts: 1, exhaustedShare: 1 })
+})
+
 test('after a reset what it forgave does not count; before it nobody could know', async () => {
   const { body } = await get('quota=reset')
   const scores = quotaOf(body, 'reset')?.scores
@@ -198,7 +205,7 @@ test('where only checks count, checks say what happened', async () => {
 
 test('a caller of one tenant sees no other', async () => {
   expect((await get('', 'other')).body).toMatchObject({ quotas: [], all: { scores: null, lead: null } })
-  expect((await get('', 'acme')).body.quotas).toHaveLength(6)
+  expect((await get('', 'acme')).body.quotas).toHaveLength(7)
   expect((await get('tenant=acme', 'other')).status).toBe(403)
 })
 
