@@ -33,7 +33,8 @@ export function createOthers(client: ClickHouseClient, shard: Shard): ReadOthers
   let others: readonly SubjectForecast[] = []
   let readAtMs = 0
   return async (following, nowMs) => {
-    if (shard.count > 1 && nowMs >= readAtMs + READ_EVERY_MS) {
+    // Also when the clock was set back.
+    if (shard.count > 1 && Math.abs(nowMs - readAtMs) >= READ_EVERY_MS) {
       const quotas = new Map(following.map(quota => [quota.name, quota]))
       const found: SubjectForecast[] = []
       await readRows<StoredRow>(client, storedSql, { nowMs, max: STORED_MAX }, row => {

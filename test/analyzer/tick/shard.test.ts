@@ -5,6 +5,7 @@ import { openFitting } from '../../../analyzer/tick/fitting.ts'
 import { type FollowedQuota, isFollowed } from '../../../analyzer/tick/followed-quota.ts'
 import { writeKept } from '../../../analyzer/tick/kept-forecasts.ts'
 import { isInShard, ofShard, parseShard } from '../../../analyzer/tick/shard.ts'
+import { createOthers } from '../../../analyzer/tick/stored-forecasts.ts'
 import { createTicker } from '../../../analyzer/tick/ticker.ts'
 import { readRows } from '../../../analyzer/usage/selection.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
@@ -129,4 +130,29 @@ test('two analyzers follow all subjects between them, and each answers what the 
     })
     expect(other.probability).toBeCloseTo(made?.probability ?? -1)
   }
+})
+
+test('what others stored is read again within a minute, also after the clock was set back', async () => {
+  const quota = followed({ name: 'set-back' })
+  const readOthers = createOthers(testStore.store.client, { index: 0, count: 2 })
+  const consumers = Array.from({ length: 8 }, (_, n) => `app-${n}`)
+  const store = (used: number) =>
+    writeKept(
+      testStore.store.client,
+      consumers.map(consumer => ({
+        mark: '3/12',
+        forecast: {
+          ...{ ...forecast('set-back', consumer, 0.5), used, asOfMs: middayMs + used },
+          ...{ windowStartMs: middayMs - HOUR_MS, windowEndMs: middayMs + HOUR_MS },
+        },
+      })),
+    )
+  const usedAt = async (nowMs: number) => (await readOthers([quota], nowMs))[0]?.used
+  await store(1)
+  expect(await usedAt(middayMs)).toBe(1)
+  await store(2)
+  expect(await usedAt(middayMs + MINUTE_MS - 1)).toBe(1)
+  expect(await usedAt(middayMs + MINUTE_MS)).toBe(2)
+  await store(3)
+  expect(await usedAt(middayMs - HOUR_MS / 2)).toBe(3)
 })
