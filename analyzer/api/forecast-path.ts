@@ -57,7 +57,7 @@ async function answer(deps: SubjectQueryDeps, query: Query, own: string | null):
   const { quota: name, ...named } = query
   const policy = deps.policy()
   const quota = quotaAsked(policy.quotas.filter(isFollowed), name)
-  const one = await subjectAsked(deps, quota, named, nowMs)
+  const one = await subjectAsked(deps, quota, named, { nowMs })
   const allowedOf = allowedBy(policy)
   const made = visibleForecast(quota, forecastOne(one, { nowMs, allowedOf }), own)
   const forecast = toForecastAnswer(made.forecast, { snapshot: deps.snapshot(), policy, nowMs, own })

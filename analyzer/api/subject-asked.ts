@@ -30,13 +30,14 @@ export interface SubjectQueryDeps extends Omit<QuotaQueryDeps, 'quotas'> {
 
 /**
  * Reads the subject, named by all dimensions of the quota's `per` and no others (an unknown one is an empty text).
- * Throws `RequestError`: 400 for other dimensions, 404 for a subject of which nothing is known.
+ * Throws `RequestError`: 400 for other dimensions, 404 for a subject of which nothing is known
+ * (unless `isKnown`).
  */
 export async function subjectAsked(
   { client, snapshot }: Pick<SubjectQueryDeps, 'client' | 'snapshot'>,
   quota: FollowedQuota,
   named: Readonly<Record<string, string>>,
-  nowMs: number,
+  ask: { nowMs: number; isKnown?: boolean },
 ): Promise<OneSubject> {
   const names = quota.per.map(({ name }) => name)
   const isSame = names.every(name => Object.hasOwn(named, name)) && Object.keys(named).length === names.length
@@ -48,7 +49,7 @@ export async function subjectAsked(
     client,
     quota,
     names.map(name => named[name] ?? ''),
-    nowMs,
+    ask,
   )
   if (!one) throw unknownSubject(quota)
   // Read alone, it has no others to be compared with.

@@ -77,10 +77,11 @@ async function answer(deps: SubjectQueryDeps, body: Body, own: string | null): P
   const policy = deps.policy()
   const quota = quotaAsked(policy.quotas.filter(isFollowed), body.quota)
   const changed = changedQuota(quota, body, deps.labelColumns)
-  const one = await subjectAsked(deps, quota, body.subject, nowMs)
+  const one = await subjectAsked(deps, quota, body.subject, { nowMs })
   const allowed = allowedBy(policy)
   const { forecast } = visibleForecast(quota, forecastOne(one, { nowMs, allowedOf: allowed }), own)
-  const other = body.window === undefined ? one : await subjectAsked(deps, changed, body.subject, nowMs)
+  const other =
+    body.window === undefined ? one : await subjectAsked(deps, changed, body.subject, { nowMs, isKnown: true })
   const { limit, growth = 1 } = body
   const allowedOf = limit === undefined ? allowed : underLimit(allowed, limit)
   const forecastUnder = (under: AllowedOf) =>

@@ -20,12 +20,12 @@ export interface OneSubject {
   key: string
 }
 
-/** Reads the subject's series; `null` when nothing is known of it. */
+/** Reads the subject's series; `null` when nothing is known of it. One that `isKnown` from elsewhere may have used nothing. */
 export async function readSubject(
   client: ClickHouseClient,
   quota: FollowedQuota,
   subject: SubjectValues,
-  nowMs: number,
+  { nowMs, isKnown = false }: { nowMs: number; isKnown?: boolean },
 ): Promise<OneSubject | null> {
   const alone = narrowedTo(
     quota,
@@ -36,6 +36,7 @@ export async function readSubject(
   const series = { ...(await loadQuotaSeries(client, alone, ask)), quota }
   const params = { oneSubject: JSON.stringify(subjectMap(quota, subject)) }
   await readChecks(client, series, { sql: 'subject = {oneSubject:String}', params })
+  if (isKnown) series.subjects.follow(subject)
   const key = keyOfSubject(subject)
   return series.subjects.has(key) ? { series, key } : null
 }

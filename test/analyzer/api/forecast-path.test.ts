@@ -195,3 +195,11 @@ test('one of which little is known is compared with the others, as in its foreca
   expect(body.forecast).toMatchObject({ probability, why, usageAtReset })
   expect((await whatIf({ quota: 'hourly', subject, limit: 5 })).body.whatIf.probability).toBeGreaterThan(0.5)
 })
+
+test('one that is idle is known in a shorter window, too', async () => {
+  await storeCalls(testStore.store, [{ startedAtMs: nowMs - 3 * HOUR_MS, consumer: 'idle' }])
+  const subject = { tenant: 'acme', consumer: 'idle' }
+  const { body } = await whatIf({ quota: 'hourly', subject, window: { kind: 'fixed', everySeconds: 60 }, limit: 5 })
+  expect(body.whatIf).toMatchObject({ used: 0, limit: 5 })
+  expect(body.whatIf.windowEndMs - body.whatIf.windowStartMs).toBe(MINUTE_MS)
+})
