@@ -33,8 +33,8 @@ export const command: Command = {
   },
   examples: ['forecast', 'forecast --quota tokens-per-hour --risk 0.5', 'forecast --json'],
   async run(invocation) {
-    const risk = parseNumber(invocation, 'risk', AT_RISK_DEFAULT, 1)
-    const rows = parseNumber(invocation, 'rows', ROWS_DEFAULT, ROWS_MAX)
+    const risk = parseNumber(invocation, 'risk', AT_RISK_DEFAULT, { least: 0, most: 1 })
+    const rows = parseNumber(invocation, 'rows', ROWS_DEFAULT, { least: 1, most: ROWS_MAX })
     const config = await invocation.config()
     const forecasts = (await readAtRisk(config, risk, invocation))
       .sort((a, b) => (b.probability ?? 0) - (a.probability ?? 0))
@@ -51,11 +51,16 @@ export const command: Command = {
   },
 }
 
-function parseNumber(invocation: Invocation, option: string, absent: number, most: number): number {
+function parseNumber(
+  invocation: Invocation,
+  option: string,
+  absent: number,
+  { least, most }: { least: number; most: number },
+): number {
   const text = invocation.text(option)
   const value = text === undefined ? absent : Number(text)
-  if (text?.trim() === '' || !(value >= 0 && value <= most)) {
-    throw new UsageError(`--${option} is a number from 0 to ${most}, not ${text}`)
+  if (text?.trim() === '' || !(value >= least && value <= most)) {
+    throw new UsageError(`--${option} is a number from ${least} to ${most}, not ${text}`)
   }
   return value
 }

@@ -97,8 +97,14 @@ test('nobody at risk is good news', async () => {
   )
 })
 
-test.each(['2', 'high', ''])('--risk %j is a mistake of the user', async risk => {
-  const { code, stderr } = await run('--risk', risk)
-  expect(stderr).toContain('--risk is a number from 0 to 1')
+test.each([
+  ['--risk', '2', 'from 0 to 1'],
+  ['--risk', 'high', 'from 0 to 1'],
+  ['--risk', '', 'from 0 to 1'],
+  // It showed nothing, as if nobody were at risk.
+  ['--rows', '0', 'from 1 to 1000'],
+])('%s %j is a mistake of the user', async (option, value, range) => {
+  const { code, stderr } = await run(option, value)
+  expect(stderr).toContain(`${option} is a number ${range}`)
   expect(code).toBe(2)
 })
