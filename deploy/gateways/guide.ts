@@ -57,10 +57,10 @@ export interface AskingSetup extends Setup {
 }
 
 export interface Guide {
-  /** As in `quotacast sources show NAME`, and the name of the source that needs no config. */
+  /** As in `quotacast sources show NAME`. */
   name: string
   title: string
-  /** The dialect that reads it. */
+  /** The dialect that reads it, whose name is that of the source that needs no config. */
   dialect: string
   /** Best first. */
   ways: readonly Way[]

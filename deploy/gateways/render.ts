@@ -36,6 +36,8 @@ export const fieldsOf = (dialect: string): readonly string[] =>
 export function renderGuide(guide: Guide, to: Destination, understood = fieldsOf(guide.dialect)): string {
   const { title, dialect, ways, notes } = guide
   const setups = guide.setups.flatMap(setup => renderSetup(setup, to))
+  // Of a guide without a dialect of its own there is no source of its name.
+  const source = to.source === guide.name ? dialect : to.source
   const asks = (guide.asks ?? []).flatMap(setup => renderSetup(setup, to, [renderRun(setup.run)]))
   return [
     `# ${title}`,
@@ -49,7 +51,7 @@ export function renderGuide(guide: Guide, to: Destination, understood = fieldsOf
       : ['## What is understood', `${understood.map(field => `\`${field}\``).join(', ')}.`]),
     '## Good to know',
     notes.map(note => `- ${note}`).join('\n'),
-    `Try it on a log of yours before anything is sent: \`npm run quotacast -- try --source ${to.source} FILE\`.`,
+    `Try it on a log of yours before anything is sent: \`npm run quotacast -- try --source ${source} FILE\`.`,
   ].join('\n\n')
 }
 

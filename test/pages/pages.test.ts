@@ -35,6 +35,12 @@ test('every dialect has a guide, and every guide a dialect', () => {
   expect([...guided].toSorted()).toEqual(dialects.toSorted())
 })
 
+test.each(GUIDES)('what $name is tried as is a source', ({ name }) => {
+  const page = pages.get(`${GATEWAYS_FOLDER}/${name}.md`)
+  const [, source] = /try --source (\S+) FILE/.exec(page ?? '') ?? []
+  expect(DIALECTS.map(dialect => dialect.name)).toContain(source)
+})
+
 test('no two guides have one name', () => {
   expect(new Set(GUIDES.map(({ name }) => name)).size).toBe(GUIDES.length)
 })
