@@ -3,6 +3,8 @@ import type { Logger } from 'pino'
 
 /** Longest clean stop; what is not done by then is cut off, as a kill would, and the next start recovers it. */
 export const STOP_DEADLINE_MS = 10_000
+/** npm hands on the Ctrl-C that the terminal has sent to all of its processes already: within so long, two are one. */
+const ECHO_MS = 1_000
 
 interface Closer {
   name: string
@@ -31,6 +33,7 @@ export function createLifecycle(options: { log: Logger; process: LifecycleProces
   const closers: Closer[] = []
   const { promise: stopped, resolve: finish } = Promise.withResolvers<number>()
   let isStopping = false
+  let interruptedAtMs = Number.NEGATIVE_INFINITY
 
   const closeOne = async ({ name, close }: Closer): Promise<boolean> => {
     try {
@@ -72,8 +75,10 @@ export function createLifecycle(options: { log: Logger; process: LifecycleProces
   // Ctrl-C reaches every process of a terminal; a supervised one is stopped by its supervisor, in order.
   own.on('SIGINT', () => {
     if (own.connected === true) return
-    if (isStopping) own.exit(1)
-    else stop('SIGINT')
+    const isEcho = performance.now() - interruptedAtMs < ECHO_MS
+    interruptedAtMs = performance.now()
+    if (!isStopping) stop('SIGINT')
+    else if (!isEcho) own.exit(1)
   })
   own.on('disconnect', () => stop('the supervisor is gone'))
   own.on('uncaughtException', die)

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
-import { beforeEach, describe, expect, test } from 'vitest'
+import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { createLifecycle } from '../../deploy/lifecycle.ts'
 
 class OwnProcess extends EventEmitter {
@@ -61,6 +61,23 @@ describe('the end of a process', () => {
     expect(own.exits).toEqual([])
     own.emit('SIGINT')
     expect(own.exits).toEqual([1])
+  })
+
+  test('is not cut off by one Ctrl-C that comes twice, from the terminal and from npm, but by the next', async () => {
+    vi.useFakeTimers({ toFake: ['performance'] })
+    try {
+      const lifecycle = open()
+      lifecycle.onStop('forever', () => new Promise(() => {}))
+      own.emit('SIGINT')
+      vi.advanceTimersByTime(100)
+      own.emit('SIGINT')
+      expect(own.exits).toEqual([])
+      vi.advanceTimersByTime(2_000)
+      own.emit('SIGINT')
+      expect(own.exits).toEqual([1])
+    } finally {
+      vi.useRealTimers()
+    }
   })
 
   test('closes at once what was opened while it was under way', async () => {
