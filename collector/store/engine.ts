@@ -28,6 +28,9 @@ export interface EngineFailure {
 setPriority(0, NICENESS)
 // Nothing that was acknowledged is lost by a kill, so the quickest end is the right one when nobody needs us any more.
 process.once('disconnect', () => process.kill(process.pid, 'SIGKILL'))
+// Ctrl-C reaches all processes of a terminal, and those who still write to the store end first. In a process group of its
+// own the engine would not hear it, but in a session of its own its niceness would count for nothing (sched(7), autogroup).
+process.on('SIGINT', () => undefined)
 const [dir = '', host = '', port = ''] = process.argv.slice(2)
 await runEngine()
 

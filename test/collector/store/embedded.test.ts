@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm, stat } from 'node:fs/promises'
 import { getPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from '@clickhouse/client'
 import pino from 'pino'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -79,6 +80,16 @@ describe('the embedded engine', () => {
     })
     // Node's own threads were there first; all of the engine's follow its main thread.
     expect(niceness.filter(nice => nice === Math.max(getPriority(), 10)).length).toBeGreaterThan(10)
+  })
+  test('lives on after a Ctrl-C: the collector still has to write when it comes', async () => {
+    const pid = opened.engine.pid()
+    const slow = opened.rows('SELECT sleep(1) AS slept')
+    for (let presses = 0; presses < 3; presses += 1) {
+      process.kill(pid ?? 0, 'SIGINT')
+      await sleep(200)
+    }
+    expect(await slow).toEqual([{ slept: 0 }])
+    expect(opened.engine.pid()).toBe(pid)
   })
   test('fails a query that wants more memory than there is, and lives on', async () => {
     const greedy = opened.rows('SELECT length(groupArray(number)) FROM numbers(1000000000)')
