@@ -13,6 +13,8 @@ const SEEDS = { habit: 0x9e3779b1, minute: 0x85ebca6b }
 const CALLS_MAX = 200
 /** How often a line of the demo cannot be read. */
 const BROKEN_SHARE = 0.0006
+/** And once in so many minutes for each consumer that calls then, one after the other, so that there is one on Sundays, too. */
+const BROKEN_MINUTES = { every: 360, apart: 37 }
 /** What the provider with the short quota says in the last minutes of every third hour. */
 const PROVIDER_QUOTA = { requests: 1_000, everyMs: 3 * 3_600_000, exhaustedMs: 4 * MINUTE_MS, share: 0.4 }
 
@@ -35,7 +37,10 @@ export function callsOfMinute(minuteMs: number, originMs: number): Planned[] {
     const minute = minuteMs / MINUTE_MS
     const random = uniform(Math.imul(index + 1, SEEDS.habit) ^ Math.imul(minute, SEEDS.minute))
     const count = poisson(habit.callsPerMinute(momentOf(minuteMs, originMs)), random)
-    return Array.from({ length: count }, (_, number) => planCall(habit, { minuteMs, originMs, number, random }))
+    const isBroken = (minute - index * BROKEN_MINUTES.apart) % BROKEN_MINUTES.every === 0
+    return Array.from({ length: count }, (_, number) =>
+      planCall(habit, { minuteMs, originMs, number, random, isBroken: isBroken && number === 0 }),
+    )
   })
   return planned.sort((one, other) => one.call.startedAtMs - other.call.startedAtMs)
 }
@@ -53,6 +58,7 @@ interface Draw {
   originMs: number
   number: number
   random: () => number
+  isBroken: boolean
 }
 
 function planCall(habit: Habit, draw: Draw): Planned {
@@ -84,7 +90,7 @@ function planCall(habit: Habit, draw: Draw): Planned {
     clientIp: `${network}.${1 + Math.floor(random() * 250)}`,
     labels: { team: `demo-${team}`, demo: 'synthetic' },
   }
-  return { habit, call, broken: random() < BROKEN_SHARE ? brokenOf(call, random()) : null }
+  return { habit, call, broken: random() < BROKEN_SHARE || draw.isBroken ? brokenOf(call, random()) : null }
 }
 
 const STATUSES: Record<Outcome, number> = {

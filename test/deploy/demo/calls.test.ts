@@ -31,6 +31,11 @@ describe('the calls of the demo', () => {
     expect(broken.length).toBeGreaterThan(3)
     expect(broken.length).toBeLessThan(planned.length / 200)
     expect(broken.filter(one => canonicalCall.Check(one.broken))).toEqual([])
+    const sundayMs = Date.UTC(2026, 10, 15)
+    for (let hour = 0; hour < 24; hour += 3) {
+      const calls = callsBetween(sundayMs + hour * 60 * MINUTE_MS, sundayMs + (hour + 6) * 60 * MINUTE_MS)
+      expect(calls.some(one => one.broken !== null)).toBe(true)
+    }
   })
 
   test('have ids of their own, and say that they are synthetic', () => {
