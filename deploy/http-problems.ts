@@ -8,6 +8,9 @@ import type { QuickAnswer } from '../collector/principal.ts'
 /** Most validation errors that an answer lists. */
 const PROBLEMS_MAX = 10
 const RETRY_AFTER_SECONDS = 1
+/** What the network says of a store that is away, or broke off: log and limits name what failed by codes of their own. */
+const STORE_AWAY: readonly (string | undefined)[] =
+  'ECONNREFUSED ECONNRESET EPIPE ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTFOUND EAI_AGAIN'.split(' ')
 
 /** One place in a request that is wrong. */
 export interface RequestProblem {
@@ -59,7 +62,7 @@ interface HttpError extends Error {
 function statusOf(error: HttpError): number {
   const { statusCode } = error
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 600) return statusCode
-  return error.retryable === true ? 503 : 500
+  return error.retryable === true || STORE_AWAY.includes(error.code) ? 503 : 500
 }
 
 /** Renders any error that a handler, a hook or the framework threw. */
@@ -86,7 +89,7 @@ export function toProblem(
     title: STATUS_CODES[status] ?? 'Error',
     status,
     detail: isOurs ? hidden : error.message,
-    ...(error.code === undefined ? {} : { code: error.code }),
+    ...(error.code === undefined ? {} : { code: STORE_AWAY.includes(error.code) ? 'STORE_UNAVAILABLE' : error.code }),
     ...(error.errors === undefined || isOurs ? {} : { errors: error.errors }),
   }
   const wait = retryAfterSeconds === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterSeconds)) }

@@ -69,6 +69,7 @@ const routes: Routes = scope => {
       bug: {},
       conflict: { statusCode: 409, code: 'VERSION_CONFLICT' },
       full: { code: 'LOG_FULL', retryable: true },
+      away: { code: 'ECONNREFUSED' },
       limited: { statusCode: 429, code: 'LIMITED', retryAfterSeconds: 2.5 },
     }
     throw Object.assign(new Error(`secret of ${request.params.kind}`), errors[request.params.kind])
@@ -191,15 +192,16 @@ describe('requests', () => {
 
 describe('problems', () => {
   test.each([
-    ['bug', 500, 'This is our fault; the log of the role says more.'],
-    ['full', 503, 'Not now: try again.'],
-    ['conflict', 409, 'secret of conflict'],
-    ['limited', 429, 'secret of limited'],
-  ])('%s is %d', async (kind, status, detail) => {
+    ['bug', 500, 'This is our fault; the log of the role says more.', undefined],
+    ['full', 503, 'Not now: try again.', 'LOG_FULL'],
+    ['away', 503, 'Not now: try again.', 'STORE_UNAVAILABLE'],
+    ['conflict', 409, 'secret of conflict', 'VERSION_CONFLICT'],
+    ['limited', 429, 'secret of limited', 'LIMITED'],
+  ])('%s is %d', async (kind, status, detail, code) => {
     await open([routes])
     const answer = await get(`/v1/fail/${kind}`, bearer('reader'))
     expect(answer.statusCode).toBe(status)
-    expect(answer.json()).toMatchObject({ status, detail })
+    expect(answer.json()).toMatchObject({ status, detail, ...(code && { code }) })
   })
 
   test('say when to come back, in whole seconds', async () => {
