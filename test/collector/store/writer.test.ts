@@ -211,24 +211,33 @@ test('names of any characters can be looked up', async () => {
   expect((await lookUpIds(opened.store, 'calls', keys)).size).toBe(calls.length)
 })
 
+/** Copies the log as it is now. What is answered goes back to that, and answers the losses that are told from then on. */
+async function copyLog(): Promise<() => Promise<LogLoss[]>> {
+  await log.close()
+  const restored = await mkdtemp(join(tmpdir(), 'quotacast-log-'))
+  await cp(logDir, restored, { recursive: true })
+  log = await openCallLog(LOG_OPTIONS, { dir: logDir, log: logger, onLoss: () => undefined })
+  return async () => {
+    await log.close()
+    await rm(logDir, { recursive: true })
+    logDir = restored
+    const losses: LogLoss[] = []
+    log = await openCallLog(LOG_OPTIONS, { dir: logDir, log: logger, onLoss: loss => losses.push(loss) })
+    return losses
+  }
+}
+
 test('a log that was restored to an earlier state loses nothing that comes after', async () => {
   startWriter()
   await append([makeCall(), makeCall()])
   await expectExactly(2)
   await stopWriter()
-  await log.close()
-  const restored = await mkdtemp(join(tmpdir(), 'quotacast-log-'))
-  await cp(logDir, restored, { recursive: true })
-  log = await openCallLog(LOG_OPTIONS, { dir: logDir, log: logger, onLoss: () => undefined })
+  const restore = await copyLog()
   startWriter()
   await append([makeCall(), makeCall(), makeCall()])
   await expectExactly(5)
   await stopWriter()
-  await log.close()
-  await rm(logDir, { recursive: true })
-  logDir = restored
-  const losses: LogLoss[] = []
-  log = await openCallLog(LOG_OPTIONS, { dir: logDir, log: logger, onLoss: loss => losses.push(loss) })
+  const losses = await restore()
   startWriter()
   await vi.waitFor(() => expect(losses[0]).toMatchObject({ topic: 'calls', reason: 'beyond_end' }), WAIT)
   await append([makeCall(), makeCall()])
@@ -237,19 +246,12 @@ test('a log that was restored to an earlier state loses nothing that comes after
 
 test('a log that was restored and has grown beyond what is stored loses nothing either', async () => {
   await append([makeCall()])
-  await log.close()
-  const restored = await mkdtemp(join(tmpdir(), 'quotacast-log-'))
-  await cp(logDir, restored, { recursive: true })
-  log = await openCallLog(LOG_OPTIONS, { dir: logDir, log: logger, onLoss: () => undefined })
+  const restore = await copyLog()
   startWriter()
   await append([makeCall(), makeCall()])
   await expectExactly(3)
   await stopWriter()
-  await log.close()
-  await rm(logDir, { recursive: true })
-  logDir = restored
-  const losses: LogLoss[] = []
-  log = await openCallLog(LOG_OPTIONS, { dir: logDir, log: logger, onLoss: loss => losses.push(loss) })
+  const losses = await restore()
   await append([makeCall(), makeCall(), makeCall()])
   startWriter()
   await expectExactly(6)

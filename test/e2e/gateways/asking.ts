@@ -107,7 +107,7 @@ const ENVOY_PATIENCE_MS = 20
 export interface AskingSubject extends Subject {
   /** What denials tell of the quota, where it is not the standard field. */
   denial?: Readonly<Record<string, RegExp>>
-  /** Within which a quarter of the calls that are sent one after the other have to be denied, on whatever machine. */
+  /** Within which half of the calls that are sent one after the other have to be denied. */
   deniedWithinMs?: number
 }
 
