@@ -93,15 +93,16 @@ function takeOut(counters: Counters, reference: DecisionReference, taking: Takin
   const draining: StoredBucket[] = []
   for (const charge of reference.charges) {
     // What joined and was given back by itself is out already, as is what was held and has expired.
-    if (!isJoined(counters, reference.epoch, charge)) continue
+    if (isOut(counters, reference.epoch, charge)) continue
     const bucket = !charge.isHeld || stillHeld ? takeCharge(counters, charge, taking) : undefined
     if (bucket !== undefined && isDraining(bucket)) draining.push(bucket)
   }
   return draining
 }
 
-const isJoined = ({ settled }: Counters, epoch: number, { joinedSequence }: Charge): boolean =>
-  joinedSequence === undefined || settled.stateOf(epoch, joinedSequence) === 'open'
+/** What the call spent after its check, where the decision that took it was given back or settled by itself. */
+const isOut = ({ settled }: Counters, epoch: number, { joinedSequence }: Charge): boolean =>
+  joinedSequence !== undefined && settled.stateOf(epoch, joinedSequence) !== 'open'
 
 function takeCharge(counters: Counters, charge: Charge, { kept, nowMs }: Taking): StoredBucket | undefined {
   const window = counters.windows.byId(charge.window)
