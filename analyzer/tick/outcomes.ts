@@ -74,10 +74,12 @@ export async function readOutcomes(
   const kept = await readKeptForecasts(client, sample)
   const heldFromMs = Math.ceil(ask.nowMs / HOUR_MS) * HOUR_MS - CALLS_RETENTION_DAYS * 24 * HOUR_MS
   const byWindow = Map.groupBy(kept, ({ windowStartMs, windowEndMs }) => `${windowStartMs} ${windowEndMs}`)
-  const startMs = Math.max(heldFromMs, Math.min(ask.toMs, ...kept.map(({ windowStartMs }) => windowStartMs)))
+  const windows = [...byWindow.values()].slice(0, ask.windowsMax)
+  const begins = windows.map(([first]) => first?.windowStartMs ?? ask.toMs)
+  const startMs = Math.max(heldFromMs, Math.min(ask.toMs, ...begins))
   const lastResetOf = await readPastResets(client, quota, { startMs, endMs: ask.toMs })
   const forecasts: ScoredForecast[] = []
-  for (const ones of [...byWindow.values()].slice(0, ask.windowsMax)) {
+  for (const ones of windows) {
     const [first] = ones
     if (!first || first.windowEndMs <= heldFromMs) continue
     const window = { startMs: first.windowStartMs, endMs: first.windowEndMs }
