@@ -147,8 +147,7 @@ describe.skipIf(missing !== null)('limits in redis', () => {
         const beganMs = performance.now()
         const asked = Array.from({ length: 50 }, () => store.decide(ask()))
         const answers = await Promise.allSettled(asked)
-        // Long before the connection is given up.
-        expect(performance.now() - beganMs).toBeLessThan(2_000)
+        expect(performance.now() - beganMs).toBeLessThan(500)
         expect(answers.every(({ status }) => status === 'rejected')).toBe(true)
       }
       await expect(store.decide(ask())).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
@@ -378,8 +377,12 @@ describe.skipIf(missing !== null)('limits in redis', () => {
 
   test("its clock is Redis'", async () => {
     const store = await open()
-    const [seconds, micros] = await admin.time()
-    expect(Math.abs(store.nowMs() - (Number(seconds) * 1_000 + Number(micros) / 1_000))).toBeLessThan(1_500)
+    const offMs = async () => {
+      const [seconds, micros] = await admin.time()
+      return Math.abs(store.nowMs() - (Number(seconds) * 1_000 + Number(micros) / 1_000))
+    }
+    // An answer that comes late on a busy machine is no clock that is wrong.
+    await expect.poll(offMs).toBeLessThan(50)
   })
 
   test('buckets expire in Redis with their window, also when nobody sweeps', async () => {
@@ -465,7 +468,7 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     await server.kill()
     const store = await open()
     expect(store.unavailable()).toMatch(/ECONNREFUSED/)
-    expect(Math.abs(store.nowMs() - Date.now())).toBeLessThan(1_500)
+    expect(Math.abs(store.nowMs() - Date.now())).toBeLessThan(50)
     await expect(store.decide(ask())).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
     await server.start()
     await untilUsable(store)
