@@ -1,7 +1,7 @@
 /** The analyzer role: what is used becomes a forecast for every subject of every quota, and both can be asked for. */
 import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
-import type { PrincipalOf, Routes } from '../collector/principal.ts'
+import type { PrincipalOf, Readiness, Routes } from '../collector/principal.ts'
 import type { Store } from '../collector/store/open.ts'
 import { createAccuracyRoutes } from './api/accuracy.ts'
 import { createAnomalyRoutes } from './api/anomalies.ts'
@@ -87,8 +87,8 @@ export interface AnalyzerDeps {
 
 export interface Analyzer {
   routes: Routes[]
-  /** Why forecasts are missing or old; empty when they are not. */
-  readiness(): Promise<string[]>
+  /** Ready from the first tick on. The reasons say why forecasts are missing or old. */
+  readiness(): Promise<Readiness>
   status(): AnalyzerStatus
   /** Resolves when the tick under way has ended. */
   close(): Promise<void>
@@ -142,7 +142,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
       const reasons = quotasFailed.map(({ quota, reason }) => `the quota ${quota} could not be read: ${reason}`)
       if (skipped !== null) reasons.push(`the last tick was skipped: ${skipped}`)
       else if (asOfMs === null) reasons.push('the first tick has not ended yet')
-      return reasons
+      return { isReady: asOfMs !== null, reasons }
     },
     status: () => toStatus({ snapshot: snapshot(), policy: policy(), nowMs: now(), own: null }),
     async close() {

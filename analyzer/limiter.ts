@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
 import type { Identity } from '../collector/identity.ts'
 import type { CallLog } from '../collector/log/call-log.ts'
-import type { Principal, PrincipalOf, QuickRoute, Routes } from '../collector/principal.ts'
+import type { Principal, PrincipalOf, QuickRoute, Readiness, Routes } from '../collector/principal.ts'
 import type { Store } from '../collector/store/open.ts'
 import type { Control } from './control/control.ts'
 import { CallerOptions, createCallerReader } from './limit/caller.ts'
@@ -119,8 +119,11 @@ export interface LimiterRole {
   quick: QuickRoute[]
   /** Where the gRPC doors listen. */
   grpcPort: number
-  /** Why decisions are not counted or not kept; empty when they are. The log and the store may be away. */
-  readiness(): Promise<string[]>
+  /**
+   * The reasons say why decisions are not counted or not kept. It is ready all the same once it has known its counters:
+   * it decides without them. The log and the store may be away.
+   */
+  readiness(): Promise<Readiness>
   status(): Promise<LimiterStatus>
   /** Hands on the sums of decisions and writes the counters. */
   close(): Promise<void>
@@ -142,7 +145,7 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
   const decisionIds = createDecisionIds(deps.decisionKeys)
   const { limiter, reservations, status: parts, stop } = startParts(deps, store, decisionIds)
   const recording = deps.isHelper ? null : deps.control.recordQuotas(deps.quotas.map(quota => quota.options))
-  const readiness = async () => [store.unavailable() ?? []].flat()
+  const readiness = async () => ({ isReady: store.isJoined(), reasons: [store.unavailable() ?? []].flat() })
   const quotaHeaders = createQuotaHeaders(policy, options.legacyHeaders)
   const door = { limiter, decisionIds, labelColumns, quotaHeaders, routeOf: deps.routeOf }
   const grpc = await openGrpc({

@@ -14,7 +14,7 @@ import type { MappingOptions } from './normalize/mapping.ts'
 import { createNormalizer } from './normalize/normalize.ts'
 import { RoutePatternOptions } from './normalize/route-patterns.ts'
 import { createPrices, type PriceEntry } from './prices.ts'
-import type { Principal, PrincipalOf, Routes } from './principal.ts'
+import type { Principal, PrincipalOf, Readiness, Routes } from './principal.ts'
 import { openReceiving, ReceivingOptions } from './receive/receiving.ts'
 import { createSources, type SourceOptions } from './receive/sources.ts'
 import { createRejectionRoutes } from './rejection-routes.ts'
@@ -94,8 +94,8 @@ type CollectorStatus = Static<typeof CollectorStatus>
 
 export interface Collector {
   routes: Routes[]
-  /** Why calls cannot be accepted, or are accepted and not stored; empty when all is well. */
-  readiness(): Promise<string[]>
+  /** Ready while calls are accepted. The reasons also say why some are not received, or not stored. */
+  readiness(): Promise<Readiness>
   status(): Promise<CollectorStatus>
   /** Stops what brings calls by itself, and storing between two batches. Requests must have ended before. */
   close(): Promise<void>
@@ -142,7 +142,10 @@ export async function openCollector(deps: CollectorDeps): Promise<Collector> {
       createRejectionRoutes({ log, store, normalizer, sources, principalOf, logger, now }),
       createQueryRoutes({ principalOf, status, audit: storing.audit }),
     ],
-    readiness: async () => [...[log.unavailable() ?? []].flat(), ...receiving.readiness(), ...storing.readiness()],
+    readiness: async () => {
+      const reasons = [...[log.unavailable() ?? []].flat(), ...receiving.readiness(), ...storing.readiness()]
+      return { isReady: log.unavailable('calls') === null, reasons }
+    },
     status,
     async close() {
       await receiving.close()

@@ -1,4 +1,4 @@
-/** Who calls us. Types only: `deploy/http.ts` finds out, every handler receives the answer. */
+/** Who calls us, and what we are to them. Types only: `deploy/http.ts` finds out, every handler receives the answer. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
 /** What a token may do. `admin` includes the others. */
@@ -18,6 +18,14 @@ export type PrincipalOf = (request: FastifyRequest) => Principal
 
 /** Adds one part's routes to a role's server; each route states its `config.access`. */
 export type Routes = (server: FastifyInstance) => void | Promise<void>
+
+/** How a role is. What is wrong with one need not keep it from its callers' work. */
+export interface Readiness {
+  /** False when its callers are better sent elsewhere. */
+  readonly isReady: boolean
+  /** What is wrong; empty when nothing is. */
+  readonly reasons: readonly string[]
+}
 
 /** What a quick route answers; `headers` without those of the message and the connection. */
 export interface QuickAnswer {

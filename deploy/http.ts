@@ -15,7 +15,7 @@ import type { Logger } from 'pino'
 import Type, { type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
-import type { QuickRoute, Routes } from '../collector/principal.ts'
+import type { QuickRoute, Readiness, Routes } from '../collector/principal.ts'
 import { urlOf } from './addresses.ts'
 import { type ValueProblem, valueProblems } from './config-problems.ts'
 import { fillDefaults, isObject, type Json } from './config-values.ts'
@@ -45,7 +45,7 @@ export interface ServerDeps extends GuardDeps {
   /** Of the routes those that are asked most. */
   quick?: readonly QuickRoute[]
   /** Why the role cannot do its work now; empty when it can. */
-  readiness: () => Promise<readonly string[]>
+  readiness: () => Promise<Readiness>
   serveMetrics: (request: IncomingMessage, response: ServerResponse) => void
   isTracing: boolean
 }
@@ -174,9 +174,9 @@ const asAsked = (schema: unknown): unknown =>
     return { ...value, required: required.filter(name => !hasDefault(name)) }
   })
 
-const Reasons = Type.Object({
+const ReadinessAnswer = Type.Object({
   isReady: Type.Boolean(),
-  reasons: Type.Array(Type.String(), { description: 'Why not; empty when ready.' }),
+  reasons: Type.Array(Type.String(), { description: 'What is wrong; empty when nothing is.' }),
 })
 
 function ownRoutes(server: FastifyInstance, { role, version, readiness, serveMetrics }: ServerDeps): void {
@@ -200,17 +200,19 @@ function ownRoutes(server: FastifyInstance, { role, version, readiness, serveMet
     {
       config: { access: 'open' },
       schema: {
-        summary: 'The role can do its work',
-        description: '200 when it can, 503 with the reasons when it cannot.',
+        summary: 'The role can do what its callers need',
+        description:
+          '503 when it cannot: the log takes no calls, the first tick has not ended yet, the counters were never reached. ' +
+          '200 when it can, also with reasons: a limiter decides while Redis is away, a collector accepts calls while the store is.',
         tags,
         security: [],
-        response: { 200: Reasons, 503: Reasons },
+        response: { 200: ReadinessAnswer, 503: ReadinessAnswer },
       },
     },
     async (_request, reply) => {
-      const reasons = await readiness()
-      reply.code(reasons.length === 0 ? 200 : 503)
-      return { isReady: reasons.length === 0, reasons }
+      const { isReady, reasons } = await readiness()
+      reply.code(isReady ? 200 : 503)
+      return { isReady, reasons }
     },
   )
   server.get(

@@ -13,7 +13,7 @@ import { createIdentity, type Identity } from '../collector/identity.ts'
 import type { CallLog } from '../collector/log/call-log.ts'
 import { routeOf } from '../collector/normalize/route.ts'
 import { createRoutePatterns } from '../collector/normalize/route-patterns.ts'
-import type { Principal, QuickRoute, Routes } from '../collector/principal.ts'
+import type { Principal, QuickRoute, Readiness, Routes } from '../collector/principal.ts'
 import { startEmbeddedStore } from '../collector/store/embedded.ts'
 import type { Store } from '../collector/store/open.ts'
 import packageJson from '../package.json' with { type: 'json' }
@@ -60,7 +60,7 @@ interface Part {
   /** Where browsers may log in. */
   sessions?: Sessions
   quick?: readonly QuickRoute[]
-  readiness(): Promise<readonly string[]>
+  readiness(): Promise<Readiness>
   close(): Promise<void>
 }
 
@@ -138,7 +138,10 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
     })
     return {
       routes: [],
-      readiness: async () => [store.readiness() ?? []].flat(),
+      readiness: async () => {
+        const reason = store.readiness()
+        return { isReady: reason === null, reasons: [reason ?? []].flat() }
+      },
       close: () => store.stop(),
     }
   },

@@ -49,13 +49,16 @@ function startShell(block: string, dir: string): () => Promise<void> {
   }
 }
 
-async function untilReady(): Promise<void> {
-  const ready = (port: number) =>
-    fetch(`http://127.0.0.1:${port}/readyz`).then(
-      response => response.ok,
-      () => false,
-    )
-  for (const port of [7411, 7412, 7414]) while (!(await ready(port))) await sleep(200)
+async function untilWell(): Promise<void> {
+  const isWell = async (port: number) => {
+    try {
+      const { isReady, reasons } = await (await fetch(`http://127.0.0.1:${port}/readyz`)).json()
+      return isReady && reasons.length === 0
+    } catch {
+      return false
+    }
+  }
+  for (const port of [7411, 7412, 7414]) while (!(await isWell(port))) await sleep(200)
 }
 
 let dir: string
@@ -74,7 +77,7 @@ describe('the first minute', () => {
   let stop: () => Promise<void>
   beforeAll(async () => {
     stop = startShell(start, dir)
-    await untilReady()
+    await untilWell()
   })
   afterAll(() => stop())
 
@@ -106,7 +109,7 @@ describeWith([...kafkaChecks, ...redisChecks], 'Kafka and Redis', () => {
   const stops: (() => Promise<void>)[] = []
   beforeAll(async () => {
     stops.push(startShell(servers, dir), startShell(start, dir))
-    await untilReady()
+    await untilWell()
   })
   afterAll(async () => {
     for (const stop of stops.toReversed()) await stop()

@@ -93,6 +93,7 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
     losses: () => losses,
     bucketCount: () => counters.windows.bucketCount(),
     unavailable: () => behind.takenOver() ?? behind.failure(),
+    isJoined: () => behind.takenOver() === null,
     close: async () => {
       await behind.close()
       await databases.root.close()

@@ -262,6 +262,8 @@ export interface LimitStore {
   bucketCount(): number
   /** Why decisions are not counted now, or `null`. */
   unavailable(): string | null
+  /** Whether it has known its counters, and they are still its own: what stands in for them begins with what they held. */
+  isJoined(): boolean
   close(): Promise<void>
 }
 

@@ -50,6 +50,8 @@ export interface RedisConnection {
   hashField(key: string, field: string): Promise<string | null>
   /** Why nothing can be asked, or `null`. */
   unavailable(): string | null
+  /** Whether an epoch was ever joined. */
+  isJoined(): boolean
   /** Why this server will not do, or `null`; it is looked at again all the same. */
   refusal(): string | null
   /** How often counters were found empty or behind what was seen. */
@@ -108,6 +110,7 @@ export function createRedisConnection(deps: RedisConnectionDeps): RedisConnectio
     rejoin: life.join,
     rejoinUnless: async epoch => void (epoch === life.epoch() || (await life.join())),
     unavailable: life.unavailable,
+    isJoined: () => life.epoch() > 0,
     refusal: life.refusal,
     losses: life.losses,
     connected: life.connected,

@@ -138,6 +138,7 @@ function createVerbs(
     losses: () => connection.losses() + forgotten,
     bucketCount: () => buckets.now,
     unavailable: () => connection.unavailable() ?? (deciding.isOverdue() ? 'Redis does not answer' : null),
+    isJoined: connection.isJoined,
   }
 }
 

@@ -1,5 +1,6 @@
 import { stringify } from 'yaml'
 import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
+import type { Readiness } from '../../collector/principal.ts'
 import { ROLES, type Role, rolesOf, roleUrl } from '../addresses.ts'
 import type { Command } from '../command.ts'
 import type { Config } from '../config-schema.ts'
@@ -9,10 +10,8 @@ import { getJson, RoleError } from '../role-client.ts'
 const ROLES_WITH_STATUS: readonly Role[] = ['collector', 'limiter', 'analyzer']
 const NAME_WIDTH = Math.max(...ROLES.map(role => role.length))
 
-interface RoleStatus {
+interface RoleStatus extends Readiness {
   url: string
-  /** Why the role cannot do its work; empty when it can. */
-  reasons: string[]
   /** What the role says of itself; `null` when it does not answer. */
   status: unknown
 }
@@ -21,7 +20,7 @@ export const command: Command = {
   usage: '',
   description:
     'Shows each role and whether it is ready, records in and out, rejections, lag and data age, and the subjects most ' +
-    'at risk. The exit code is 1 when a role is not ready.',
+    'at risk. The exit code is 1 when something is wrong with a role.',
   options: {},
   examples: ['status', 'status --json'],
   async run(invocation) {
@@ -36,17 +35,17 @@ export const command: Command = {
 async function askRole(role: Role, config: Config): Promise<RoleStatus> {
   const url = roleUrl(role, config)
   try {
-    const { reasons } = (await getJson(role, '/readyz', config)) as { reasons: string[] }
+    const readiness = (await getJson(role, '/readyz', config)) as Readiness
     const status = ROLES_WITH_STATUS.includes(role) ? await getJson(role, '/v1/status', config) : null
-    return { url, reasons, status }
+    return { url, ...readiness, status }
   } catch (error) {
-    if (error instanceof RoleError) return { url, reasons: [error.message], status: null }
+    if (error instanceof RoleError) return { url, isReady: false, reasons: [error.message], status: null }
     throw error
   }
 }
 
-function toText(role: Role, { url, reasons, status }: RoleStatus): string {
-  const head = `${role.padEnd(NAME_WIDTH)}  ${reasons.length === 0 ? 'ready' : 'NOT READY'}  ${url}`
+function toText(role: Role, { url, isReady, reasons, status }: RoleStatus): string {
+  const head = `${role.padEnd(NAME_WIDTH)}  ${isReady ? 'ready' : 'NOT READY'}  ${url}`
   const details = status === null ? '' : stringify(forPeople(status), { lineWidth: 0 })
   return [head, ...reasons.map(reason => `! ${reason}`), ...details.split('\n').filter(Boolean)].join('\n  ')
 }

@@ -154,9 +154,8 @@ async function rolesNotReady(config: Config, roles: readonly Role[]): Promise<Ma
 async function notReady(url: string): Promise<string | null> {
   try {
     const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
-    if (response.ok) return null
     const { reasons } = (await response.json()) as { reasons?: string[] }
-    return reasons?.join('; ') ?? `answers ${response.status}`
+    return reasons === undefined ? `answers ${response.status}` : reasons.join('; ') || null
   } catch {
     return 'does not answer'
   }

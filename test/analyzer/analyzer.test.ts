@@ -38,14 +38,16 @@ test('calls become forecasts by themselves, and the loss of the store is said an
     principalOf,
     logger: pino({ level: 'silent' }),
   })
-  expect(await analyzer.readiness()).toEqual(['the first tick has not ended yet'])
+  expect(await analyzer.readiness()).toEqual({ isReady: false, reasons: ['the first tick has not ended yet'] })
   const server = await testServer(analyzer.routes)
   const forecasts = async () => (await server.inject('/v1/forecasts')).json().forecasts as { used: number }[]
   await expect.poll(forecasts).toHaveLength(1)
-  expect(await analyzer.readiness()).toEqual([])
+  expect(await analyzer.readiness()).toEqual({ isReady: true, reasons: [] })
 
   await testStore.engine.stop()
-  await expect.poll(async () => (await analyzer.readiness()).join()).toContain('skipped')
+  await expect
+    .poll(() => analyzer.readiness())
+    .toEqual({ isReady: true, reasons: [expect.stringContaining('skipped')] })
   expect(await forecasts()).toHaveLength(1)
   expect(analyzer.status().skipped).not.toBeNull()
   await analyzer.close()

@@ -376,7 +376,7 @@ describe('the role', () => {
     await post({ ...web, cost: { total_tokens: 300 } })
     await close()
     await open([requests, quota({ name: 'tokens', unit: 'total_tokens', limit: 400, per: ['tenant'] })])
-    expect(await role.readiness()).toEqual([])
+    expect(await role.readiness()).toEqual({ isReady: true, reasons: [] })
     // A limit that was changed in the middle of a window acts on what was used.
     expect((await post({ ...web, cost: { total_tokens: 300 } })).body).toMatchObject({
       allowed: false,
@@ -470,9 +470,11 @@ describe('the role', () => {
     await open([requests, strict], log)
     await post(web)
     server = firstServer
-    await expect.poll(() => first.readiness()).toEqual([])
+    expect(await first.readiness()).toEqual({ isReady: true, reasons: [] })
     await post(web)
-    await expect.poll(() => first.readiness()).toEqual([expect.stringContaining('taken over')])
+    await expect
+      .poll(() => first.readiness())
+      .toEqual({ isReady: false, reasons: [expect.stringContaining('taken over')] })
     expect((await post(web)).body).toMatchObject({
       allowed: false,
       degraded: true,

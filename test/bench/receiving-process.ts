@@ -43,7 +43,7 @@ const server = await createServer({
   log: logger,
   routes: receiving.routes,
   verify: () => principal,
-  readiness: async () => receiving.readiness(),
+  readiness: async () => ({ isReady: true, reasons: receiving.readiness() }),
   serveMetrics: () => undefined,
   isTracing: false,
 })

@@ -103,7 +103,7 @@ const calls = (count: number, tenant: string) =>
 
 test('calls become rows once, and everything about them can be asked', async () => {
   const { collector, ask } = await open()
-  await expect.poll(() => collector.readiness()).toEqual([])
+  await expect.poll(() => collector.readiness()).toEqual({ isReady: true, reasons: [] })
   await ask('POST', '/v1/calls', { body: calls(100, 'once') })
   await ask('POST', '/v1/calls', { body: [...calls(100, 'once'), { tenant: 'once' }] })
   await expect.poll(async () => (await ask('GET', '/v1/status')).body.stored).toMatchObject({ duplicates: 100 })
@@ -181,7 +181,10 @@ test('without the store calls are accepted, and stored when it comes', async () 
   try {
     const { collector, ask } = await open(away)
     expect(await ask('POST', '/v1/calls', { body: calls(10, 'late') })).toMatchObject({ status: 200 })
-    expect(await collector.readiness()).toEqual([expect.stringContaining('calls are not being stored')])
+    expect(await collector.readiness()).toEqual({
+      isReady: true,
+      reasons: [expect.stringContaining('calls are not being stored')],
+    })
     expect(await ask('GET', '/v1/status')).toMatchObject({
       status: 200,
       body: { totals: null, received: { accepted: 10 } },

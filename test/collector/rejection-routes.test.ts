@@ -79,7 +79,7 @@ async function serve({ normalizer, sources }: Readers) {
     log: logger,
     routes: [createRejectionRoutes({ log, store, normalizer, sources, principalOf, logger, now: Date.now })],
     verify: (name): Principal => ({ name, tenant: name === 'all' ? null : name, scopes: new Set(['admin']) }),
-    readiness: async () => [],
+    readiness: async () => ({ isReady: true, reasons: [] }),
     serveMetrics: () => undefined,
     isTracing: false,
   })

@@ -13,7 +13,7 @@ const SCRIPT = `
   const { createServer } = await import(process.argv[1] + 'http.ts')
   const { pino } = await import('pino')
   const server = await createServer({
-    role: 'limiter', version: '1', log: pino({ level: 'silent' }), readiness: async () => [], isTracing: telemetry.isTracing,
+    role: 'limiter', version: '1', log: pino({ level: 'silent' }), readiness: async () => ({ isReady: true, reasons: [] }), isTracing: telemetry.isTracing,
     serveMetrics: telemetry.serveMetrics,
     verify: () => ({ name: 'gateway', scopes: new Set(['admin']), tenant: null }),
     routes: [scope => void scope.get('/v1/auth/:token', { config: { access: 'check' } }, () => 'yes')],

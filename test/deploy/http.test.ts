@@ -26,7 +26,7 @@ const open = async (routes: Routes[], deps: Partial<ServerDeps> = {}) => {
     log: pino({ level: 'silent' }),
     routes,
     verify: token => principals.get(token) ?? null,
-    readiness: async () => [],
+    readiness: async () => ({ isReady: true, reasons: [] }),
     serveMetrics: (_request, response) => void response.end('metrics'),
     isTracing: false,
     ...deps,
@@ -220,11 +220,15 @@ describe('problems', () => {
   })
 })
 
-test('readiness is 503 with its reasons', async () => {
-  await open([], { readiness: async () => ['the store does not answer'] })
+test.each([
+  [200, true],
+  [503, false],
+])('readiness is %i, with what is wrong', async (status, isReady) => {
+  const readiness = { isReady, reasons: ['the store does not answer'] }
+  await open([], { readiness: async () => readiness })
   const answer = await get('/readyz')
-  expect(answer.statusCode).toBe(503)
-  expect(answer.json()).toEqual({ isReady: false, reasons: ['the store does not answer'] })
+  expect(answer.statusCode).toBe(status)
+  expect(answer.json()).toEqual(readiness)
 })
 
 test('the API reference is OpenAPI 3.1 of the routes', async () => {

@@ -14,7 +14,7 @@ const serve = (role: string, routes: readonly Routes[], known: readonly string[]
   createServer({
     ...{ role, routes, version: '1.2.3', log: pino({ level: 'silent' }), isTracing: false },
     verify: token => (known.includes(token) ? (principals.get(token) ?? null) : null),
-    readiness: async () => [],
+    readiness: async () => ({ isReady: true, reasons: [] }),
     serveMetrics: () => undefined,
   })
 

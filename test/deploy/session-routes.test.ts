@@ -24,7 +24,7 @@ const open = async () => {
     ],
     verify,
     sessions,
-    readiness: async () => [],
+    readiness: async () => ({ isReady: true, reasons: [] }),
     serveMetrics: () => undefined,
     isTracing: false,
   })

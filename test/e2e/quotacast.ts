@@ -194,7 +194,8 @@ export async function prepareQuotacast(config: Record<string, unknown> = {}): Pr
         await until(
           async () => {
             try {
-              return (await fetch(`${health[role]}/readyz`)).ok
+              const { isReady, reasons } = await (await fetch(`${health[role]}/readyz`)).json()
+              return isReady && reasons.length === 0
             } catch {
               return false
             }

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
 import type { Identity } from '../../../collector/identity.ts'
-import type { Principal } from '../../../collector/principal.ts'
+import type { Principal, Readiness } from '../../../collector/principal.ts'
 import { UNITS } from '../../usage/units.ts'
 import { type CallerOptions, createCallerReader } from '../caller.ts'
 import type { DecisionIds } from '../decision-id.ts'
@@ -51,7 +51,7 @@ export interface GrpcDeps extends Omit<DescriptorReaderDeps, 'options' | 'who'> 
   /** Whose token it is, or `null`. */
   verify: (token: string) => Principal | null
   /** Why the limiter cannot do its work now; empty when it can. */
-  readiness: () => Promise<readonly string[]>
+  readiness: () => Promise<Readiness>
   logger: Logger
 }
 

@@ -40,7 +40,7 @@ describeWith(chromiumChecks, 'ten thousand subjects', () => {
     server = await createServer({
       ...{ role: 'analyzer', version: '1.2.3', log: pino({ level: 'silent' }), verify, sessions, isTracing: false },
       routes: [createConsoleRoutes(), createNextRoutes(deps), createSessionRoutes({ sessions, verify, principalOf })],
-      readiness: async () => [],
+      readiness: async () => ({ isReady: true, reasons: [] }),
       serveMetrics: () => undefined,
     })
     const [port = 0] = await freePorts(1)

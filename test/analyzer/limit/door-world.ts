@@ -54,21 +54,13 @@ export interface DoorWorldOptions {
   limiter?: Record<string, unknown>
   /** Stands before the store. */
   wrap?: (store: LimitStore) => LimitStore
-  readiness?: () => Promise<readonly string[]>
   /** False: every request goes through the framework. */
   hasQuick?: boolean
 }
 
 export async function openDoors(options: DoorWorldOptions): Promise<DoorWorld> {
-  const {
-    quotas,
-    adjustments,
-    keys = [],
-    labelColumns = [],
-    wrap = store => store,
-    readiness = async () => [],
-    hasQuick = true,
-  } = options
+  const { quotas, adjustments, keys = [], labelColumns = [], wrap = store => store, hasQuick = true } = options
+  const readiness = async () => ({ isReady: true, reasons: [] })
   const section = limiterOptions(options.limiter ?? {})
   const dir = await mkdtemp(join(tmpdir(), 'quotacast-doors-'))
   let nowMs = START_MS

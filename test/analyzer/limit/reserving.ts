@@ -64,7 +64,7 @@ export async function openReserving(quotas: readonly Quota[], adjustments?: Adju
       createExplainRoutes({ ...asking, limiter, policy, readDecisions: async () => [] }),
     ],
     verify: token => (isToken(token) ? principals[token] : null),
-    readiness: async () => [],
+    readiness: async () => ({ isReady: true, reasons: [] }),
     serveMetrics: () => undefined,
     isTracing: false,
   })

@@ -79,7 +79,7 @@ export async function openReceiver({
     log: logger,
     routes: receiving.routes,
     verify,
-    readiness: async () => receiving.readiness(),
+    readiness: async () => ({ isReady: true, reasons: receiving.readiness() }),
     serveMetrics: () => undefined,
     isTracing: false,
   })

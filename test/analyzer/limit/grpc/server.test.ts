@@ -397,8 +397,9 @@ describe('a peer', () => {
 })
 
 test('health answers for the port and for each service, without a token', async () => {
-  let reasons: string[] = []
-  await open(Object.fromEntries([createHealth(new Map([[ECHO, echo]]), async () => reasons)]))
+  let isReady = true
+  const readiness = async () => ({ isReady, reasons: ['counters cannot be written'] })
+  await open(Object.fromEntries([createHealth(new Map([[ECHO, echo]]), readiness)]))
   const health = async (service: string) => {
     const { code, message } = await client.call('health', { service }, { headers: {} })
     return [code, message?.status]
@@ -406,6 +407,6 @@ test('health answers for the port and for each service, without a token', async 
   expect(await health('')).toEqual([status.OK, 1])
   expect(await health('test.Echo')).toEqual([status.OK, 1])
   expect(await health('test.Other')).toEqual([status.NOT_FOUND, undefined])
-  reasons = ['counters cannot be written']
+  isReady = false
   expect(await health('')).toEqual([status.OK, 2])
 })
