@@ -26,6 +26,8 @@ const SPREAD_PRIOR_COUNT = 10
 const SPREAD_MIN = 0.05
 /** Of the sizes of errors: what lies beyond may be unusual use itself. */
 const TAIL = 0.975
+/** What was off twice at this hour of the day may be off by so many times as much. */
+const TWICE_RATIO = 1.2
 /** Median absolute deviation of a normal distribution with a standard deviation of 1. */
 const NORMAL_MAD = 0.6745
 
@@ -94,9 +96,12 @@ export function expectedHours(history: History, fromMs: number): ExpectedHour[] 
     const startMs = history.startMs + hour * HOUR_MS
     const spread = startMs >= fromMs ? spreadOf(errors, hour) : null
     if (spread !== null) {
-      const bound = (deviations: number) => Math.max(0, (expected + floor) * Math.exp(deviations * spread) - floor)
-      const score = error / spread
-      answers.push({ startMs, used, low: bound(-UNUSUAL_SCORE), high: bound(UNUSUAL_SCORE), score })
+      const bound = (logs: number) => Math.max(0, (expected + floor) * Math.exp(logs) - floor)
+      const low = bound(-UNUSUAL_SCORE * spread.below)
+      answers.push({
+        ...{ startMs, used, low, high: bound(UNUSUAL_SCORE * spread.above) },
+        score: error / (error < 0 ? spread.below : spread.above),
+      })
     }
     errors[hour] = error
     const most = LEVEL_HOUR_RATIO_MAX * (expected + floor)
@@ -129,17 +134,17 @@ function expectedUse(totals: Float64Array, held: Float64Array, began: number, ho
   return 0
 }
 
-/** The standard deviation of earlier errors about this hour of the day; `null` while too few are known. */
-function spreadOf(errors: Float64Array, hour: number): number | null {
+/** The standard deviation of earlier errors about this hour of the day, each way; `null` while too few are known. */
+function spreadOf(errors: Float64Array, hour: number): { below: number; above: number } | null {
   const all: number[] = []
   const near: number[] = []
   const same: number[] = []
   for (let at = Math.max(0, hour - DAYS_MAX * DAY_HOURS); at < hour; at++) {
-    const error = Math.abs(errors[at] ?? Number.NaN)
+    const error = errors[at] ?? Number.NaN
     if (Number.isNaN(error)) continue
-    all.push(error)
+    all.push(Math.abs(error))
     const apart = (hour - at) % DAY_HOURS
-    if (apart <= 1 || apart === DAY_HOURS - 1) near.push(error)
+    if (apart <= 1 || apart === DAY_HOURS - 1) near.push(Math.abs(error))
     if (apart === 0) same.push(error)
   }
   if (all.length < ERRORS_MIN) return null
@@ -148,7 +153,14 @@ function spreadOf(errors: Float64Array, hour: number): number | null {
   // Spikes that come again and again are this subject's nature, however quiet it is in between.
   const tail = quantileOf(all, TAIL) / normalQuantile((1 + TAIL) / 2)
   // A job that runs at this hour errs here only, however well the quiet hours about it are known.
-  return Math.max(SPREAD_MIN, tail, deviationOf(same), Math.sqrt(squares / (near.length + SPREAD_PRIOR_COUNT)))
+  const least = Math.max(
+    ...[SPREAD_MIN, tail, deviationOf(same.map(Math.abs))],
+    Math.sqrt(squares / (near.length + SPREAD_PRIOR_COUNT)),
+  )
+  // What came twice at this hour may come again: a job that runs once a week is unlike six of seven days.
+  same.sort((a, b) => a - b)
+  const usual = (twice: number) => Math.max(least, (TWICE_RATIO * twice) / UNUSUAL_SCORE)
+  return { below: usual(-(same[1] ?? 0)), above: usual(same.at(-2) ?? 0) }
 }
 
 /** The standard deviation of what has these absolute values, by their median. */

@@ -47,6 +47,23 @@ describe('what a day is like', () => {
     expect(unusualUse(nightly(5), 0)).toMatchObject([{ fromMs: (27 * 24 + 3) * HOUR_MS }])
   })
 
+  test.each([
+    ['on weekdays', (day: number) => day % 7 < 5],
+    ['on two days of seven', (day: number) => day % 7 === 1 || day % 7 === 4],
+    ['every third day', (day: number) => day % 3 === 0],
+    ['once a week', (day: number) => day % 7 === 3],
+  ])('is a job %s, after three weeks', (_, isDue) => {
+    const lastDay = [...Array(HOURS / 24).keys()].findLast(isDue) ?? Number.NaN
+    const last = lastDay * 24 + 3
+    const runs = (factor: number) =>
+      historyOf(hour => {
+        const isRunning = hour % 24 === 3 && isDue(Math.floor(hour / 24))
+        return isRunning ? 100 * noise(hour) * (hour === last ? factor : 1) : 0
+      })
+    expect(unusualUse(runs(1), 21 * 24 * HOUR_MS)).toEqual([])
+    expect(unusualUse(runs(100), 21 * 24 * HOUR_MS)).toMatchObject([{ fromMs: last * HOUR_MS }])
+  })
+
   test('is what it has become, a day after it changed', () => {
     const changed = historyOf(hour => (hour < 500 ? 1 : 3) * usual(hour))
     expect(unusualUse(changed, 550 * HOUR_MS)).toEqual([])
