@@ -66,9 +66,14 @@ interface Admitted {
   readonly handle: (message: Uint8Array) => Answering
 }
 
+interface CallHandler extends StreamHandler<Call> {
+  /** Whether a call came with a token that may. */
+  isTrusted(): boolean
+}
+
 export interface Calls {
   /** Serves the streams of one connection; all of them share one bound of memory. */
-  handlerOf(connection: () => Connection<Call>): StreamHandler<Call>
+  handlerOf(connection: () => Connection<Call>): CallHandler
   /** Ends the calls whose deadline has passed. */
   endLate(connection: Connection<Call>, nowMs: number): void
 }
@@ -98,12 +103,15 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
       (error: unknown) => fail(connection, stream, error),
     )
   }
-  return {
-    handlerOf: connection => ({
+  const handlerOf = (connection: () => Connection<Call>): CallHandler => {
+    let isTrusted = false
+    return {
+      isTrusted: () => isTrusted,
       opened(stream, headers) {
         try {
           const deadlineMs = deps.nowMs() + callMs(headers)
           const { access, handle } = admit(deps, headers)
+          isTrusted ||= access !== 'open'
           stream.own = { access, handle, connection: connection(), deadlineMs, parts: [], bytes: 0, roomBytes: 0 }
           take(stream.own, CALL_BYTES)
         } catch (error) {
@@ -124,7 +132,10 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
         }
       },
       lost: stream => leave(stream.own),
-    }),
+    }
+  }
+  return {
+    handlerOf,
     endLate(connection, nowMs) {
       for (const stream of connection.streams.values()) {
         if (stream.own === null || stream.own.deadlineMs > nowMs) continue

@@ -34,6 +34,7 @@ interface Address {
 interface Peer {
   readonly socket: Socket
   readonly connection: Connection<Call>
+  readonly isTrusted: () => boolean
 }
 
 /** Listens; rejects when it cannot. */
@@ -42,11 +43,14 @@ export async function openGrpcServer(address: Address, deps: CallDeps): Promise<
   const calls = createCalls({ ...deps, nowMs })
   const peers = new Set<Peer>()
   const server = createServer({ noDelay: true }, socket => {
+    if (peers.size >= CONNECTIONS_MAX && !makeRoom(peers)) {
+      socket.destroy()
+      return
+    }
     const peer = serve(socket, calls, nowMs)
     peers.add(peer)
     socket.once('close', () => peers.delete(peer))
   })
-  server.maxConnections = CONNECTIONS_MAX
   await listen(server, address)
   // A connection that could not be taken; the others go on.
   server.on('error', error => deps.logger.error({ err: error }, 'the gRPC port has a problem'))
@@ -88,8 +92,9 @@ function serve(socket: Socket, calls: Calls, nowMs: () => number): Peer {
     if (bytes !== null && socket.writable && !socket.write(bytes)) socket.pause()
     if (isCutOff || connection.isDone()) socket.destroySoon()
   }
+  const handler = calls.handlerOf(() => connection)
   const connection: Connection<Call> = createConnection({
-    handler: calls.handlerOf(() => connection),
+    handler,
     contentBytesMax: CONTENT_BYTES_MAX,
     nowMs,
     wantsFlush: () => setImmediate(flush),
@@ -107,7 +112,18 @@ function serve(socket: Socket, calls: Calls, nowMs: () => number): Peer {
   // A peer that breaks off is none of our failures.
   socket.on('error', () => undefined)
   socket.once('close', () => connection.lost())
-  return { socket, connection }
+  return { socket, connection, isTrusted: handler.isTrusted }
+}
+
+/** Breaks off the oldest peer that never showed a token, if there is one. */
+function makeRoom(peers: Set<Peer>): boolean {
+  for (const peer of peers) {
+    if (peer.isTrusted()) continue
+    peers.delete(peer)
+    peer.socket.destroy()
+    return true
+  }
+  return false
 }
 
 /** Pings every peer and breaks off those who did not answer the last one. */

@@ -310,6 +310,22 @@ describe('a peer', () => {
     socket.destroy()
   })
 
+  test('without a token makes way for whoever comes, where there is no more room; one with a token stays', async () => {
+    await open()
+    expect((await client.raw(ECHO, hello)).code).toBe(status.OK)
+    const strangers = Array.from({ length: 1_000 }, () => tcp().resume())
+    try {
+      await Promise.all(strangers.map(socket => once(socket, 'connect')))
+      const late = openClient(server.port)
+      expect((await late.raw(ECHO, hello, { deadlineMs: 5_000 })).code).toBe(status.OK)
+      late.close()
+      await expect.poll(() => strangers.filter(({ closed }) => closed).length).toBe(2)
+      expect((await client.raw(ECHO, hello)).code).toBe(status.OK)
+    } finally {
+      for (const socket of strangers) socket.destroy()
+    }
+  })
+
   test('that says very much at once is read by and by: others are, in between', async () => {
     let bytes = 0
     let bytesInTurnMax = 0
