@@ -35,10 +35,13 @@ export function tickFinished(log: Logger, tick: { tickMs: number; forecastsMade:
   log.debug({ tickMs, forecastsMade, subjectsCut }, 'tick finished')
 }
 
+/** What the store says of a statement, without the statement. */
+const briefOf = (reason: string): string => (reason.split(' in scope ')[0] ?? '').slice(0, REASON_CHARACTERS_MAX)
+
 /** A tick could not be done. Logged when the reason changes, counted each time. */
 export function tickSkipped(log: Logger, reason: string, isNew: boolean): void {
   ticksSkipped.add(1)
-  if (isNew) log.warn({ reason }, 'ticks are skipped')
+  if (isNew) log.warn({ reason: briefOf(reason) }, 'ticks are skipped')
 }
 
 /** Ticks are done again. */
@@ -216,9 +219,6 @@ export function usageReconciled(
   else log.debug(corrections, 'usage is what the store holds')
 }
 
-/** What the store says of a statement, without the statement. */
-const briefOf = (reason: string): string => (reason.split(' in scope ')[0] ?? '').slice(0, REASON_CHARACTERS_MAX)
-
 /** Counters could not be compared with the store; tried again later. */
 export function reconcilingSkipped(log: Logger, reason: string, isNew: boolean): void {
   if (isNew) log.info({ reason: briefOf(reason) }, 'usage is not compared with the store yet')
@@ -230,9 +230,11 @@ export function settlerGapFound(log: Logger, gap: { logId: string; fromOffset: n
   log.error(gap, 'call records are gone from the log before they were applied; usage is rebuilt from the store')
 }
 
-/** What checks had spent of counters that were lost was looked up. */
+/** What checks had spent of counters that were lost was looked up; of new ones, mostly, nothing. */
 export function checksRebuilt(log: Logger, buckets: number): void {
-  log.info({ buckets }, 'counters are new or were lost: what checks had spent is looked up in the sums of decisions')
+  const text = 'counters are new or were lost: what checks had spent was looked up in the sums of decisions'
+  if (buckets > 0) log.info({ buckets }, text)
+  else log.debug({ buckets }, text)
 }
 
 /** It could not be looked up; tried again. Logged when the reason changes: at the first start the store needs a moment. */
