@@ -23,6 +23,8 @@ const PING_MS_MAX = 2_000
 /** How often a running engine has to prove that it still answers queries, and how long an answer may take. */
 const PROBE_EVERY_MS = 2_000
 const PROBE_MS_MAX = 4_000
+/** One that missed so many in turn, which takes one to two minutes, is killed: it comes back as after any kill -9. */
+const PROBES_MISSED_MAX = 30
 /** After SIGTERM an engine is gone in 20 ms; one that is not is killed. */
 const STOP_MS_MAX = 10_000
 const BACKOFF_MS_MIN = 200
@@ -53,9 +55,9 @@ interface Engine {
  */
 export const startEmbeddedStore = async (
   options: EmbeddedStoreOptions,
-  deps: { dir: string; log: Logger },
+  deps: { dir: string; log: Logger; probesMissedMax?: number },
 ): Promise<EmbeddedStore> => {
-  const { dir, log } = deps
+  const { dir, log, probesMissedMax = PROBES_MISSED_MAX } = deps
   const credentials = await writeConfiguration(options, dir)
   const url = storeUrl(options)
   let engine = await startEngine(options, url, dir, credentials)
@@ -88,7 +90,11 @@ export const startEmbeddedStore = async (
     }
   }
   const watching = watch()
-  const probing = startProbing(url, credentials)
+  const probing = startProbing(url, credentials, missed => {
+    if (missed % probesMissedMax !== 0 || !isRunning(engine.child)) return
+    log.error({ missed }, 'the engine hangs and is killed')
+    engine.child.kill('SIGKILL')
+  })
   return {
     url,
     readiness: () => reason ?? probing.silence(),
@@ -203,8 +209,9 @@ const isRunning = (child: ChildProcess) =>
   child.pid !== undefined && child.exitCode === null && child.signalCode === null
 
 /** An engine that hangs does not die: it is asked for an answer again and again. */
-const startProbing = (url: string, credentials: StoreCredentials) => {
+const startProbing = (url: string, credentials: StoreCredentials, onMissed: (inTurn: number) => void) => {
   let silence: string | null = null
+  let missed = 0
   let isAsking = false
   const probe = async (): Promise<void> => {
     if (isAsking) return
@@ -212,8 +219,11 @@ const startProbing = (url: string, credentials: StoreCredentials) => {
     try {
       await ask(url, 'SELECT 1', credentials.quotacast, PROBE_MS_MAX)
       silence = null
+      missed = 0
     } catch (error) {
       silence = `the engine does not answer: ${messageOf(error)}`
+      missed += 1
+      onMissed(missed)
     }
     isAsking = false
   }

@@ -118,6 +118,17 @@ describe('the embedded engine', () => {
     }
     await vi.waitFor(() => expect(opened.engine.readiness()).toBeNull(), WAIT)
   })
+  test('is killed when it hangs for long, and comes back by itself', async () => {
+    const dir = await mkdtemp(join(tmpdir(), 'quotacast-store-'))
+    const [port = 0] = await freePorts(1)
+    const engine = await startEmbeddedStore({ ...opened.options, port }, { dir, log, probesMissedMax: 2 })
+    const pid = engine.pid() ?? 0
+    process.kill(pid, 'SIGSTOP')
+    await vi.waitFor(() => expect(engine.pid()).not.toBe(pid), WAIT)
+    await vi.waitFor(() => expect(engine.readiness()).toBeNull(), WAIT)
+    await engine.stop()
+    await rm(dir, { recursive: true, force: true })
+  })
   test('refuses a folder that another engine uses, instead of crashing both', async () => {
     const [port = 0] = await freePorts(1)
     const second = startEmbeddedStore({ ...opened.options, port }, { dir: opened.dir, log })
