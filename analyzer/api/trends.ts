@@ -14,6 +14,8 @@ import { type QuotaQueryDeps, SubjectsQuery, visibleQuota } from './subject-aske
 import { ChangeAnswer, factorChangesOf, GrowthAnswer } from './trend-schema.ts'
 
 const DAY_MS = 86_400_000
+/** What is taken for growth that is not known yet. */
+const NO_GROWTH = { factor: 1, low: 1, high: 1 }
 
 export interface TrendsDeps extends QuotaQueryDeps {
   policy: () => Policy
@@ -22,6 +24,8 @@ export interface TrendsDeps extends QuotaQueryDeps {
 const Outgrown = Type.Object({
   usage: Type.Number({ description: 'Units that such a window takes now.' }),
   atMs: orNull(Type.Integer(), 'When that reaches the limit, Unix milliseconds; null is not within two years.'),
+  earliestMs: orNull(Type.Integer(), 'The same by the most growth that is likely, the `high` of `growth`.'),
+  latestMs: orNull(Type.Integer(), 'The same by the least growth that is likely, the `low` of `growth`.'),
 })
 
 const Answer = Type.Object({
@@ -124,6 +128,6 @@ function trendOf({ subject, history }: SubjectHours, windowMs: number, limit: nu
     growth,
     changes: factorChangesOf(days, knownFromMs),
     season: seasonProfile(known),
-    outgrown: limit === null ? null : outgrownBy(known, { windowMs, limit, growth: growth?.factor ?? 1 }),
+    outgrown: limit === null ? null : outgrownBy(known, { windowMs, limit, growth: growth ?? NO_GROWTH }),
   }
 }

@@ -210,7 +210,11 @@ export function seasonProfile(history: History): number[] | null {
 /** What windows take now, and when that will be more than the limit, Unix milliseconds; `null`: not within two years. */
 export interface Outgrown {
   usage: number
+  /** By the growth that is seen. */
   atMs: number | null
+  /** By the most and by the least growth that is likely. */
+  earliestMs: number | null
+  latestMs: number | null
 }
 
 /**
@@ -220,7 +224,7 @@ export interface Outgrown {
  */
 export function outgrownBy(
   history: History,
-  { windowMs, limit, growth }: { windowMs: number; limit: number; growth: number },
+  { windowMs, limit, growth }: { windowMs: number; limit: number; growth: Growth },
 ): { typical: Outgrown; busy: Outgrown } | null {
   const { startMs, endMs } = history
   const knownMs = Math.min(endMs - startMs, 4 * WEEK_MS)
@@ -231,13 +235,16 @@ export function outgrownBy(
   for (let toMs = endMs; toMs - lengthMs >= endMs - knownMs; toMs -= everyMs) {
     const weeksAgo = (endMs - toMs + lengthMs / 2) / WEEK_MS
     const perWindow = (totalBetween(history, toMs - lengthMs, toMs) * windowMs) / lengthMs
-    totals.push(perWindow * growth ** weeksAgo)
+    totals.push(perWindow * growth.factor ** weeksAgo)
   }
   totals.sort(ascending)
   const whenAbove = (usage: number): Outgrown => {
-    if (usage >= limit) return { usage, atMs: endMs }
-    const weeks = growth > 1 && usage > 0 ? Math.log(limit / usage) / Math.log(growth) : Number.POSITIVE_INFINITY
-    return { usage, atMs: weeks <= OUTLOOK_WEEKS_MAX ? Math.round(endMs + weeks * WEEK_MS) : null }
+    const by = (factor: number): number | null => {
+      if (usage >= limit) return endMs
+      const weeks = factor > 1 && usage > 0 ? Math.log(limit / usage) / Math.log(factor) : Number.POSITIVE_INFINITY
+      return weeks <= OUTLOOK_WEEKS_MAX ? Math.round(endMs + weeks * WEEK_MS) : null
+    }
+    return { usage, atMs: by(growth.factor), earliestMs: by(growth.high), latestMs: by(growth.low) }
   }
   const busiest = totals[Math.min(totals.length - 1, Math.floor(0.9 * totals.length))] ?? 0
   return { typical: whenAbove(median(totals)), busy: whenAbove(busiest) }

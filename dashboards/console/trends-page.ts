@@ -63,7 +63,6 @@ function Growth({ quota }: { quota: string }) {
 
 function Trend({ trend, of: { quota, unit, asOfMs } }: { trend: TrendsAnswer['subjects'][number]; of: TrendsAnswer }) {
   const { subject, days, growth, outgrown } = trend
-  const tooSmall = outgrown?.busy.atMs ?? null
   const label = `Use by day, ${days.length} days, at most ${formatAmount(Math.max(0, ...days), unit)} ${formatUnit(unit)}`
   return html`<tr>
     <td><a href=${subjectLink(quota, subject)}>${formatSubject(subject)}</a></td>
@@ -71,6 +70,16 @@ function Trend({ trend, of: { quota, unit, asOfMs } }: { trend: TrendsAnswer['su
     <td class="number">${growth === null ? 'not known yet' : formatGrowth(growth.factor)}</td>
     <td class="number">${growth === null ? '–' : `${formatGrowth(growth.low)} to ${formatGrowth(growth.high)}`}</td>
     <td class="number">${formatAmount(outgrown?.typical.usage ?? null, unit)}</td>
-    <td>${outgrown === null ? 'not known yet' : tooSmall === null ? 'not within two years' : tooSmall <= asOfMs ? html`<span class="chip bad">now, in busy windows</span>` : formatInstant(tooSmall, asOfMs)}</td>
+    <td>${outgrown === null ? 'not known yet' : html`<${TooSmall} outgrown=${outgrown.busy} asOfMs=${asOfMs} />`}</td>
   </tr>`
+}
+
+type Outgrown = NonNullable<TrendsAnswer['subjects'][number]['outgrown']>['busy']
+
+function TooSmall({ outgrown: { atMs, earliestMs, latestMs }, asOfMs }: { outgrown: Outgrown; asOfMs: number }) {
+  const when = (ms: number | null) => (ms === null ? 'not within two years' : formatInstant(ms, asOfMs))
+  if (earliestMs === null) return when(null)
+  if (earliestMs <= asOfMs) return html`<span class="chip bad">now, in busy windows</span>`
+  const range = latestMs === null ? `${when(earliestMs)} or later` : `${when(earliestMs)} to ${when(latestMs)}`
+  return html`${when(atMs)} <small>${range}</small>`
 }

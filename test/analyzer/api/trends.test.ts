@@ -79,10 +79,13 @@ test('growth, its date, and the week are told of the most used first', async () 
   const weeks = (growing.outgrown.typical.atMs - body.asOfMs) / (7 * DAY_MS)
   expect(weeks).toBeGreaterThan(3.3)
   expect(weeks).toBeLessThan(4.7)
+  const { earliestMs, atMs, latestMs } = growing.outgrown.typical
+  expect(earliestMs).toBeLessThanOrEqual(atMs)
+  expect(latestMs).toBeGreaterThanOrEqual(atMs)
   expect(steady).toMatchObject({
     growth: { factor: 1 },
     changes: [],
-    outgrown: { typical: { usage: 240, atMs: null } },
+    outgrown: { typical: { usage: 240, atMs: null, earliestMs: null, latestMs: null } },
   })
   expect(steady.season.every((share: number) => Math.abs(share - 1) < 1e-9)).toBe(true)
 })

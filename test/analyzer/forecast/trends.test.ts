@@ -115,24 +115,33 @@ test('the season is the shape of the week, from Monday on, whatever its size', (
 })
 
 describe('a quota is outgrown', () => {
+  const grows = (factor: number, low = factor, high = factor) => ({ factor, low, high })
   const growing = hoursOf(28, hour => 100 * 1.1 ** (hour / 168))
 
   test('when growth has made up what the limit leaves', () => {
     const endMs = growing.endMs
-    const outgrown = outgrownBy(growing, { windowMs: DAY_MS, limit: 2 * 2400 * 1.1 ** 4, growth: 1.1 })
+    const outgrown = outgrownBy(growing, { windowMs: DAY_MS, limit: 2 * 2400 * 1.1 ** 4, growth: grows(1.1) })
     expect(outgrown?.typical.usage).toBeCloseTo(2400 * 1.1 ** 4, -2)
     expect(((outgrown?.typical.atMs ?? 0) - endMs) / (7 * DAY_MS)).toBeCloseTo(Math.log(2) / Math.log(1.1), 1)
   })
 
   test('now where it is too small already, and never without growth', () => {
-    const ask = { windowMs: DAY_MS, limit: 100, growth: 1 }
+    const ask = { windowMs: DAY_MS, limit: 100, growth: grows(1) }
     expect(outgrownBy(growing, ask)?.typical.atMs).toBe(growing.endMs)
     expect(outgrownBy(growing, { ...ask, limit: 1e9 })?.typical.atMs).toBeNull()
-    expect(outgrownBy(growing, { ...ask, limit: 1e9, growth: 1.001 })?.busy.atMs).toBeNull()
+    expect(outgrownBy(growing, { ...ask, limit: 1e9, growth: grows(1.001) })?.busy.atMs).toBeNull()
+  })
+
+  test('sooner or later, or never, as sure as its growth is', () => {
+    const growth = grows(1.1, 0.98, 1.2)
+    const outgrown = outgrownBy(growing, { windowMs: DAY_MS, limit: 2 * 2400 * 1.1 ** 4, growth })
+    const weeks = ((outgrown?.typical.earliestMs ?? 0) - growing.endMs) / (7 * DAY_MS)
+    expect(weeks).toBeCloseTo(Math.log(2) / Math.log(1.2), 1)
+    expect(outgrown?.typical.latestMs).toBeNull()
   })
 
   test('also where its windows are longer than what is known', () => {
-    const month = { windowMs: 30 * DAY_MS, limit: 1e9, growth: 1.1 }
+    const month = { windowMs: 30 * DAY_MS, limit: 1e9, growth: grows(1.1) }
     // As large as 30 days would be about now.
     expect(outgrownBy(growing, month)?.typical.usage).toBeCloseTo(30 * 2400 * 1.1 ** 4, -4)
     expect(
@@ -151,7 +160,7 @@ describe('a quota is outgrown', () => {
 
   test('by its busy windows before its typical ones', () => {
     const weekly = hoursOf(28, hour => (Math.floor(hour / 24) % 7 === 0 ? 1000 : 100))
-    const outgrown = outgrownBy(weekly, { windowMs: DAY_MS, limit: 5000, growth: 1.1 })
+    const outgrown = outgrownBy(weekly, { windowMs: DAY_MS, limit: 5000, growth: grows(1.1) })
     expect(outgrown?.busy.atMs).toBe(weekly.endMs)
     expect(outgrown?.typical.atMs).toBeGreaterThan(weekly.endMs)
   })
