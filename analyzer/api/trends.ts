@@ -23,7 +23,10 @@ export interface TrendsDeps extends QuotaQueryDeps {
 
 const Outgrown = Type.Object({
   usage: Type.Number({ description: 'Units that such a window takes now.' }),
-  atMs: orNull(Type.Integer(), 'When that reaches the limit, Unix milliseconds; null is not within two years.'),
+  atMs: orNull(
+    Type.Integer(),
+    'When that reaches the limit, Unix milliseconds; null is not within two years, or not known, as `growth` is.',
+  ),
   earliestMs: orNull(Type.Integer(), 'The same by the most growth that is likely, the `high` of `growth`.'),
   latestMs: orNull(Type.Integer(), 'The same by the least growth that is likely, the `low` of `growth`.'),
 })

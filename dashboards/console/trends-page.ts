@@ -70,16 +70,18 @@ function Trend({ trend, of: { quota, unit, asOfMs } }: { trend: TrendsAnswer['su
     <td class="number">${growth === null ? 'not known yet' : formatGrowth(growth.factor)}</td>
     <td class="number">${growth === null ? '–' : `${formatGrowth(growth.low)} to ${formatGrowth(growth.high)}`}</td>
     <td class="number">${formatAmount(outgrown?.typical.usage ?? null, unit)}</td>
-    <td>${outgrown === null ? 'not known yet' : html`<${TooSmall} outgrown=${outgrown.busy} asOfMs=${asOfMs} />`}</td>
+    <td>${outgrown === null ? 'not known yet' : html`<${TooSmall} outgrown=${outgrown.busy} asOfMs=${asOfMs} otherwise=${growth === null ? 'not known yet' : BEYOND} />`}</td>
   </tr>`
 }
 
 type Outgrown = NonNullable<TrendsAnswer['subjects'][number]['outgrown']>['busy']
 
-function TooSmall({ outgrown: { atMs, earliestMs, latestMs }, asOfMs }: { outgrown: Outgrown; asOfMs: number }) {
-  const when = (ms: number | null) => (ms === null ? 'not within two years' : formatInstant(ms, asOfMs))
-  if (earliestMs === null) return when(null)
+const BEYOND = 'not within two years'
+
+function TooSmall({ outgrown, asOfMs, otherwise }: { outgrown: Outgrown; asOfMs: number; otherwise: string }) {
+  const { atMs, earliestMs, latestMs } = outgrown
+  if (earliestMs === null) return otherwise
   if (earliestMs <= asOfMs) return html`<span class="chip bad">now, in busy windows</span>`
-  const range = latestMs === null ? `${when(earliestMs)} or later` : `${when(earliestMs)} to ${when(latestMs)}`
-  return html`${when(atMs)} <small>${range}</small>`
+  const [when, earliest] = [atMs === null ? BEYOND : formatInstant(atMs, asOfMs), formatInstant(earliestMs, asOfMs)]
+  return html`${when} <small>${latestMs === null ? `${earliest} or later` : `${earliest} to ${formatInstant(latestMs, asOfMs)}`}</small>`
 }

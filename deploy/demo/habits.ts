@@ -3,8 +3,8 @@
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
 
-/** How long before the first start the calls of the demo begin. */
-export const DEMO_DAYS = 14
+/** How long before the first start the calls of the demo begin: two weeks of whole days, which trends need. */
+export const DEMO_DAYS = 15
 /** How long before the first start the key leaked. */
 const LEAKED_BEFORE_MS = 30 * HOUR_MS
 const GROWTH_A_DAY = 1.09
@@ -14,7 +14,8 @@ interface Moment {
   /** Hour of the day, with its fraction. */
   hour: number
   isWeekend: boolean
-  daysSinceBegin: number
+  /** Negative before the demo's first start. */
+  daysSinceStart: number
   hasLeaked: boolean
 }
 
@@ -152,8 +153,8 @@ export const HABITS: readonly Habit[] = [
     latencyMs: 1_600,
     asks: 'check',
     networks: HOME,
-    callsPerMinute: ({ hour, daysSinceBegin }) =>
-      0.5 * GROWTH_A_DAY ** Math.min(daysSinceBegin, DEMO_DAYS) * (0.6 + 0.8 * bell(hour, 5, 23)),
+    callsPerMinute: ({ hour, daysSinceStart }) =>
+      1.7 * GROWTH_A_DAY ** Math.min(daysSinceStart, 0) * (0.6 + 0.8 * bell(hour, 5, 23)),
   },
   {
     ...CHAT,
@@ -176,7 +177,7 @@ export function momentOf(atMs: number, originMs: number): Moment {
   return {
     hour: (atMs % DAY_MS) / HOUR_MS,
     isWeekend: date.getUTCDay() % 6 === 0,
-    daysSinceBegin: (atMs - originMs) / DAY_MS + DEMO_DAYS,
+    daysSinceStart: (atMs - originMs) / DAY_MS,
     hasLeaked: atMs >= originMs - LEAKED_BEFORE_MS,
   }
 }

@@ -18,7 +18,7 @@ describe('the folder of the demo', () => {
   test('is taken when it is empty or missing, and remembers how far it is filled', async () => {
     const config = await configOf(join(dir, 'new'))
     const begun = openDemoFolder(config, NOW_MS)
-    expect(begun.filledToMs).toBe(Date.UTC(2026, 10, 7, 18, 30))
+    expect(begun.filledToMs).toBe(Date.UTC(2026, 10, 6, 18, 30))
     saveDemoState(config.dataDir, { ...begun, filledToMs: NOW_MS })
     expect(openDemoFolder(config, NOW_MS + 1)).toEqual({ originMs: NOW_MS, filledToMs: NOW_MS })
   })
