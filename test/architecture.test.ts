@@ -171,7 +171,7 @@ const FOLDERS: Record<string, readonly string[]> = {
   analyzer: [...['usage', 'forecast', 'policy', 'control', 'tick', 'limit', 'limit/grpc', 'alert', 'api'], 'console'],
   dashboards: ['json', 'pictures', 'console', 'console/pictures'],
   deploy: [
-    ...['commands', 'demo', 'gateways', 'kubernetes', 'grafana'],
+    ...['commands', 'demo', 'gateways', 'grafana', 'kubernetes', 'kubernetes/embedded', 'kubernetes/distributed'],
     ...['grafana/provisioning/alerting', 'grafana/provisioning/dashboards', 'grafana/provisioning/datasources'],
   ],
 }
