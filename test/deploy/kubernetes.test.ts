@@ -115,9 +115,11 @@ describe.for(workloads)('$kind: $name', ({ kind, workload }) => {
     for (const [name, { host }] of own) expect(host, name).toBe('0.0.0.0')
   })
 
-  test('is asked whether it lives at a port of its own, and never whether others do', () => {
-    for (const probe of [container.startupProbe, container.readinessProbe, container.livenessProbe]) {
-      expect(probe.httpGet).toEqual({ path: '/healthz', port: role ?? 'limiter' })
+  test('is asked at a port of its own whether it lives, and a limiter whether it knows its counters', () => {
+    const { startupProbe, readinessProbe, livenessProbe } = container
+    for (const probe of [startupProbe, readinessProbe, livenessProbe]) {
+      const asksReadiness = probe === readinessProbe && (role ?? 'limiter') === 'limiter'
+      expect(probe.httpGet).toEqual({ path: asksReadiness ? '/readyz' : '/healthz', port: role ?? 'limiter' })
       expect(container.ports.map(({ name }: Manifest) => name)).toContain(probe.httpGet.port)
     }
   })
