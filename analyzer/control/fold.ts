@@ -95,7 +95,9 @@ export async function startFold({ log, logger, onChange }: FoldDeps): Promise<Fo
       offset = batch.nextOffset
     }
   }
+  let isClosed = false
   const attempt = async () => {
+    if (isClosed) return
     try {
       await readAll()
       failure = null
@@ -103,11 +105,16 @@ export async function startFold({ log, logger, onChange }: FoldDeps): Promise<Fo
       failure = error instanceof Error ? error.message : String(error)
     }
   }
-  // One reading at a time: two would fold an entry twice.
+  // One reading at a time: two would fold an entry twice. The next one is that of all who ask meanwhile.
   let reading = Promise.resolve()
+  let next: Promise<void> | null = null
   const refresh = () => {
-    reading = reading.then(attempt)
-    return reading
+    next ??= reading.then(() => {
+      next = null
+      reading = attempt()
+      return reading
+    })
+    return next
   }
   await refresh()
   const timer = setInterval(refresh, POLL_MS)
@@ -120,6 +127,7 @@ export async function startFold({ log, logger, onChange }: FoldDeps): Promise<Fo
     refresh,
     async close() {
       clearInterval(timer)
+      isClosed = true
       await reading
     },
   }
