@@ -3,7 +3,7 @@
  * and OpenLLMetry. By the conventions input tokens include what came from a cache.
  */
 import type { Draft } from './draft.ts'
-import { countOf, type Fields, firstText, numberOf } from './fields.ts'
+import { countOf, type Fields, firstText, numberOf, textOf } from './fields.ts'
 import { providerName } from './provider-name.ts'
 import { inputWithCached } from './token-usage.ts'
 
@@ -63,6 +63,7 @@ export function genAiOf(attributes: Fields): GenAi | null {
       ),
     ),
     model: firstText(
+      litellmModel(attributes),
       attributes['gen_ai.response.model'],
       attributes['gen_ai.request.model'],
       attributes['llm.response.model'],
@@ -79,6 +80,13 @@ export function genAiOf(attributes: Fields): GenAi | null {
   const { provider, model, inputTokens, outputTokens, totalTokens } = genAi
   const isAi = provider !== null || model !== null || inputTokens !== null || outputTokens !== null
   return isAi || totalTokens !== null ? genAi : null
+}
+
+/** LiteLLM gives clients the name that they asked for as that of the model which answered. */
+function litellmModel(attributes: Fields): string | null {
+  const model = textOf(attributes['litellm.provider.model'])
+  const provider = `${textOf(attributes['gen_ai.system'])}/`
+  return model?.startsWith(provider) === true ? model.slice(provider.length) : model
 }
 
 /** Fills what a draft does not know yet. */

@@ -86,6 +86,7 @@ export function attributesDraft(attributes: Fields, resource: Fields): Draft {
   const draft = emptyDraft()
   const header = headersIn(attributes, 'http.request.header.')
   draft.requestId = first(attributes, REQUEST_ID)
+  addLitellm(draft, attributes)
   addCaller(draft, attributes)
   draft.tenant ??= first(resource, TENANT)
   draft.credential = credentialOf(header, first(attributes, QUERY))
@@ -93,7 +94,7 @@ export function attributesDraft(attributes: Fields, resource: Fields): Draft {
   draft.gateway = gatewayOf(resource)
   draft.method = first(attributes, METHOD)
   draft.host = hostOf(first(attributes, HOST))
-  draft.service = first(attributes, SERVICE)
+  draft.service ??= first(attributes, SERVICE)
   draft.clientIp = first(attributes, CLIENT_IP)
   draft.requestBytes = countOf(first(attributes, REQUEST_BYTES))
   draft.responseBytes = countOf(first(attributes, RESPONSE_BYTES))
@@ -115,6 +116,12 @@ export function addCaller(draft: Draft, attributes: Fields): void {
   draft.credentialId ??= first(attributes, CREDENTIAL_ID)
 }
 
+/** What LiteLLM's hooks know of a call, too: its id, and the model that was asked for, which is the service. */
+export function addLitellm(draft: Draft, attributes: Fields): void {
+  draft.requestId ??= textOf(attributes['litellm.call_id'])
+  draft.service ??= textOf(attributes['litellm.model_group'])
+}
+
 /** https://cloud.google.com/apis/design/errors: what a status of gRPC is in HTTP. */
 const STATUS_OF_GRPC: readonly number[] = [
   200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401,
@@ -131,10 +138,16 @@ function statusOf(attributes: Fields): number | null {
 
 const ERROR_CODES = new Set<unknown>([2, '2', 'STATUS_CODE_ERROR'])
 
-/** Status, outcome and limits of an item; `upstream`: attributes of the call's CLIENT span, where there is one. */
-export function addEnding(draft: Draft, item: Fields, attributes: Fields, upstream: Fields | null): void {
+interface Below {
+  /** Attributes of the call's CLIENT span, where there is one. */
+  upstream: Fields | null
+  /** Of its AI span. */
+  ai: Fields
+}
+
+/** Status, outcome and limits of an item. */
+export function addEnding(draft: Draft, item: Fields, attributes: Fields, { upstream, ai }: Below): void {
   const flags = textOf(attributes.response_flags)
-  const error = first(attributes, ['error.type', 'response_flags'])
   const { type: exceptionType = null, message = null } = isFields(item.exception) ? item.exception : {}
   const { code, message: statusMessage } = fieldsAt(item, 'status')
   const isAi = draft.provider !== null || draft.model !== null
@@ -142,6 +155,7 @@ export function addEnding(draft: Draft, item: Fields, attributes: Fields, upstre
   draft.status = status
   const isError = ERROR_CODES.has(code)
   const isFailed = isError || (status !== null && status >= 400)
+  const error = first(attributes, ['error.type', 'response_flags']) ?? (isFailed ? textOf(ai['error.type']) : null)
   const isFromUpstream = isAnswerOf(upstream, status)
   const words = [error, exceptionType, message, statusMessage].map(textOf)
   if (isFailed && (isAi || isFromUpstream) && isQuotaGone(...words)) draft.outcome = 'exhausted'

@@ -26,7 +26,7 @@ interface OtlpItem {
   /** Type and message of the last exception that the span recorded. */
   exception: { type: string | null; message: string | null } | null
   upstream: Upstream | null
-  /** Attributes of the last of the topmost AI spans below the call, with the usage of all of them. */
+  /** Attributes of the last of the topmost AI spans below the call, with the usage of all of them; of the first, if none has any. */
   ai: Fields | null
 }
 
@@ -253,17 +253,22 @@ const isHttp = (attributes: Fields) => HTTP_NAMES.some(name => attributes[name] 
 function aiBelow(span: Span): Fields | null {
   const parts: GenAi[] = []
   let attributes: Fields = {}
+  /** A call that failed used nothing. */
+  let unused: Fields | null = null
   const visit = (at: Span, depth: number) => {
     for (const child of at.children) {
       const { genAi } = child
       if (genAi !== null && parts.length < DESCENDANTS_MAX && hasUsage(genAi)) {
         parts.push(genAi)
         attributes = child.item.attributes
-      } else if (depth < DEPTH_MAX && !isOfAnother(child, span)) visit(child, depth + 1)
+      } else if (depth < DEPTH_MAX && !isOfAnother(child, span)) {
+        if (genAi !== null) unused ??= child.item.attributes
+        visit(child, depth + 1)
+      }
     }
   }
   visit(span, 0)
-  return parts.length < 2 ? (parts.length === 0 ? null : attributes) : { ...attributes, ...summedUsage(parts) }
+  return parts.length < 2 ? (parts.length === 0 ? unused : attributes) : { ...attributes, ...summedUsage(parts) }
 }
 
 const hasUsage = ({ inputTokens, outputTokens, totalTokens }: GenAi) =>

@@ -6,7 +6,7 @@ import { type Decode, type Decoded, type Dialect, NO_CONTEXT, refusal, SKIP } fr
 import { envoy } from './envoy.ts'
 import { durationOf, type Fields, fieldsAt, firstText, instantOfNanos, isFields, textOf } from './fields.ts'
 import { addGenAi, genAiOf } from './gen-ai.ts'
-import { addCaller, addEnding, attributesDraft, gatewayOf, hasCall } from './otlp-draft.ts'
+import { addCaller, addEnding, addLitellm, attributesDraft, gatewayOf, hasCall } from './otlp-draft.ts'
 import { otlpItemsOf } from './otlp-items.ts'
 import { instantOfIso } from './time.ts'
 import { traefik } from './traefik.ts'
@@ -40,6 +40,8 @@ const notOtlp = (message: string) => ({ ...refusal('unreadable', message), isInp
 function spanDraft(raw: Fields): Decoded {
   const attributes = fieldsAt(raw, 'attributes')
   const draft = attributesDraft(attributes, fieldsAt(raw, 'resource'))
+  const ai = fieldsAt(raw, 'ai')
+  addLitellm(draft, ai)
   draft.requestId ??= spanIdOf(raw)
   draft.startedAtMs = instantOfNanos(raw.startTimeUnixNano)
   draft.endedAtMs = instantOfNanos(raw.endTimeUnixNano)
@@ -50,11 +52,10 @@ function spanDraft(raw: Fields): Decoded {
     draft.upstreamLatencyMs = nanosBetween(upstream.startTimeUnixNano, upstream.endTimeUnixNano)
     draft.service ??= firstText(service, host)
   }
-  const ai = fieldsAt(raw, 'ai')
   const genAi = genAiOf(ai)
   if (genAi !== null) addGenAi(draft, genAi)
   addCaller(draft, ai)
-  addEnding(draft, raw, attributes, upstream === null ? null : fieldsAt(upstream, 'attributes'))
+  addEnding(draft, raw, attributes, { upstream: upstream === null ? null : fieldsAt(upstream, 'attributes'), ai })
   return draft
 }
 
@@ -96,7 +97,7 @@ function logDraft(raw: Fields): Decoded {
   if (resource.log_name !== undefined) draft.startedAtMs ??= writtenAtMs
   else draft.endedAtMs = writtenAtMs
   draft.upstreamLatencyMs = durationOf(attributes['upstream.duration_ms'], 1)
-  addEnding(draft, raw, attributes, null)
+  addEnding(draft, raw, attributes, { upstream: null, ai: {} })
   return draft
 }
 
