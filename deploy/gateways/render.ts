@@ -39,10 +39,13 @@ export function renderGuide(guide: Guide, to: Destination, understood = fieldsOf
   // Of a guide without a dialect of its own there is no source of its name.
   const source = to.source === guide.name ? dialect : to.source
   const asks = (guide.asks ?? []).flatMap(setup => renderSetup(setup, to, [renderRun(setup.run)]))
+  const pasted = [...setups, ...asks].join()
   return [
     `# ${title}`,
     `Dialect \`${dialect}\`; ways in: ${ways.map(way => WAY_TITLES[way]).join(', ')}.`,
-    ...([...setups, ...asks].some(text => text.includes(to.token)) ? [tokenHint(guide, to)] : []),
+    ...(to.token === EXAMPLE_DESTINATION.token && pasted.includes(to.token) ? [tokenHint(guide, to)] : []),
+    ...(understood.includes('tenant') ? [] : [tenantHint(guide, source)]),
+    ...addressHints(pasted, to),
     '## Shipping its log',
     ...setups,
     ...(asks.length === 0 ? [] : ['## Asking before each call', ASKING, ...asks]),
@@ -62,6 +65,33 @@ function tokenHint({ asks }: Guide, { source, token }: Destination): string {
   const scopes = asks === undefined ? 'ingest' : 'ingest,check'
   const named = asks === undefined ? 'the scope `ingest`' : 'the scopes `ingest` (its log) and `check` (asking)'
   return `\`${token}\` stands for a token of ${named}: \`npm run -s quotacast -- token create --name ${source} --scopes ${scopes}\`.`
+}
+
+/** A record without the tenant that its question had would spend from other quotas, and what the question spent come back. */
+function tenantHint({ asks }: Guide, source: string): string {
+  const inConfig = `\`tenant: acme\` to the source \`${source}\` of the config`
+  const both = asks === undefined ? inConfig : `${inConfig}, and \`--tenant acme\` where the token is made`
+  return `Its log does not say whose the calls are. For quotas of a tenant add ${both}; or let \`keys\` say the tenant of each consumer.`
+}
+
+/** Where Quotacast has to listen for what is pasted, unless the gateway runs beside it. */
+function addressHints(
+  pasted: string,
+  { host, port, grpcPort, limiterHost, limiterPort, limiterGrpcPort }: Destination,
+) {
+  const example = EXAMPLE_DESTINATION.host
+  if (host !== example && limiterHost !== example) return []
+  const listens = (part: string, http: number, grpc: number) => {
+    const keys = [[http, 'host: 0.0.0.0'] as const, [grpc, 'grpc: { host: 0.0.0.0 }'] as const].flatMap(([at, key]) =>
+      pasted.includes(String(at)) ? [key] : [],
+    )
+    return keys.length === 0 ? [] : [`\`${part}: { ${keys.join(', ')} }\``]
+  }
+  const parts = [...listens('collector', port, grpcPort), ...listens('limiter', limiterPort, limiterGrpcPort)]
+  if (parts.length === 0) return []
+  return [
+    `\`${example}\` stands for the machine of Quotacast: \`127.0.0.1\` where the gateway runs on it. To be reached from others, its config has to say ${parts.join(' and ')}.`,
+  ]
 }
 
 /** `more` stands before the steps. */
