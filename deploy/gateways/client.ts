@@ -12,9 +12,9 @@ export interface Call {
   /** A name, an id of a gateway, or a fingerprint; else `credential`. */
   consumer?: string
   /** The raw key, of which the limiter keeps the fingerprint only. */
-  credential?: string
+  credential?: string | undefined
   /** `gateway`, `route`, `service`, `provider`, `model`, `providerKey`, or configured labels. */
-  dimensions?: Readonly<Record<string, string>>
+  dimensions?: Readonly<Record<string, string | undefined>>
   /** What the call takes; `requests` is 1 where it is absent. */
   cost?: Cost
   clientIp?: string

@@ -1,6 +1,9 @@
-/** Asks before each request of a server in Node: for Express and whatever has its middleware, and as a hook of Fastify. */
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { Answer, Call, LimiterClient } from './client.ts'
+/**
+ * Asks before each request of a server in Node: for Express and whatever has its middleware, and as a hook of Fastify. What
+ * joins the record of a request to its question is then in the header `x-quotacast-decision-id` of the request.
+ */
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { Answer, Call, CheckAnswer, LimiterClient } from './client.ts'
 
 export interface LimitOptions<Request> {
   client: Pick<LimiterClient, 'check'>
@@ -13,18 +16,25 @@ type Next = (error?: unknown) => void
 /** `app.use(limitRequests({ client, callOf }))`. What the client throws goes to `next`. */
 export function limitRequests<Request extends IncomingMessage>({ client, callOf }: LimitOptions<Request>) {
   return (request: Request, response: ServerResponse, next: Next): void => {
-    const call = callOf(request)
+    const call = joinable(request, callOf)
     if (call === null) {
       next()
       return
     }
     client.check(call).then(answer => {
+      join(request, answer)
       const { status, headers, body } = responseTo(answer)
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
       if (status === 200) next()
       else response.writeHead(status).end(body)
     }, next)
   }
+}
+
+/** What the hook needs of a request of Fastify. */
+interface HookRequest {
+  url: string
+  headers: IncomingHttpHeaders
 }
 
 /** What the hook needs of a reply of Fastify. */
@@ -34,14 +44,31 @@ interface Reply {
 }
 
 /** `app.addHook('preHandler', limitHook({ client, callOf }))`. Rejects with what the client throws. */
-export function limitHook<Request>({ client, callOf }: LimitOptions<Request>) {
+export function limitHook<Request extends HookRequest>({ client, callOf }: LimitOptions<Request>) {
   return async (request: Request, reply: Reply): Promise<unknown> => {
-    const call = callOf(request)
+    const call = joinable(request, callOf)
     if (call === null) return undefined
-    const { status, headers, body } = responseTo(await client.check(call))
+    const answer = await client.check(call)
+    join(request, answer)
+    const { status, headers, body } = responseTo(answer)
     reply.headers(headers)
     return status === 200 ? undefined : reply.code(status).send(body)
   }
+}
+
+const DECISION_ID = 'x-quotacast-decision-id'
+
+/** The call of a request, without what its client says it was asked with. */
+function joinable<Request extends { headers: IncomingHttpHeaders }>(
+  request: Request,
+  callOf: (request: Request) => Call | null,
+): Call | null {
+  delete request.headers[DECISION_ID]
+  return callOf(request)
+}
+
+function join({ headers }: { headers: IncomingHttpHeaders }, { decisionId }: CheckAnswer): void {
+  if (decisionId !== null) headers[DECISION_ID] = decisionId
 }
 
 const PROBLEM = 'https://iana.org/assignments/http-problem-types#quota-exceeded'

@@ -1,5 +1,10 @@
 /** Programs with what the page of Node tells to paste, in front of a real limiter. */
-import { readFileSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { responseTo } from '../../../deploy/gateways/middleware.ts'
 import { EXAMPLE_DESTINATION } from '../../../deploy/gateways/render.ts'
@@ -10,11 +15,13 @@ import { startGateway } from '../../servers/gateways/gateway.ts'
 
 const LIMIT = 3
 const UNLIMITED = '/unlimited'
+const LINKED_MS = 30_000
 const FASTIFY = import.meta.resolve('fastify')
 const read = (name: string) => readFileSync(new URL(`../../../deploy/gateways/${name}`, import.meta.url), 'utf8')
 
 let quotacast: Quotacast
 let limiter: { stop(): Promise<void> }
+let collector: { stop(): Promise<void> }
 
 beforeAll(async () => {
   const window = { kind: 'calendar', every: 'year', timezone: 'UTC' }
@@ -22,42 +29,53 @@ beforeAll(async () => {
   const tokens = { name: 'tokens', match: { consumer: 'chat-app' }, per: ['consumer'], unit: 'total_tokens', window }
   quotacast = await prepareQuotacast({ quotas: [calls, { ...tokens, limit: 1000 }] })
   limiter = await quotacast.serve('limiter')
+  collector = await quotacast.serve('collector')
   await quotacast.ready(['limiter'])
 })
 afterAll(async () => {
-  await limiter?.stop()
+  await Promise.all([limiter?.stop(), collector?.stop()])
   quotacast?.remove()
 })
 
 /** The guide's own words within a server; a slow machine gets more than a tenth of a second. */
 const pasted = (title: string, source: string) => {
-  const to = { ...EXAMPLE_DESTINATION, source, limiterUrl: quotacast.urls.limiter, token: quotacast.token }
+  const { collector: url, limiter: limiterUrl } = quotacast.urls
+  const to = { ...EXAMPLE_DESTINATION, source, url, limiterUrl, token: quotacast.token }
   const [client = '', asking = client] = guided('node', [title], to, null).snippets
   return { client: client.replace('deadlineMs: 100', 'deadlineMs: 10_000'), asking }
 }
 
-/** As Express calls it. */
-const plainServer = (port: number) => {
-  const { client, asking } = pasted('Express', 'plain')
+/** As Express calls it; `records` before all else. */
+const plainServer = (port: number, records = '', source = 'plain') => {
+  const { client, asking } = pasted('Express', source)
   return `import { createServer } from 'node:http'
 ${client}
 const used = []
 const app = { use: handler => used.push(handler) }
+${records}
 ${asking}
 createServer((request, response) => {
-  const fail = error => response.writeHead(500).end(String(error))
-  used[0](request, response, error => (error === undefined ? response.end('served') : fail(error)))
+  const next = (index, error) => {
+    if (error !== undefined) response.writeHead(500).end(String(error))
+    else if (index < used.length) used[index](request, response, problem => next(index + 1, problem))
+    else response.setHeader('x-joined-by', request.headers['x-quotacast-decision-id'] ?? '').end('served')
+  }
+  next(0)
 }).listen(${port}, '127.0.0.1')`
 }
 
-const fastifyServer = (port: number) => {
-  const { client, asking } = pasted('Fastify', 'fastify')
+const fastifyServer = (port: number, records = '', source = 'fastify') => {
+  const { client, asking } = pasted('Fastify', source)
   return `import Fastify from '${FASTIFY}'
 ${client}
 const app = Fastify()
+${records}
 app.register(async app => {
   ${asking.replaceAll(/^import .*$/gm, '')}
-  app.get('/*', async () => 'served')
+  app.get('/*', async (request, reply) => {
+    reply.header('x-joined-by', request.headers['x-quotacast-decision-id'] ?? '')
+    return 'served'
+  })
 })
 app.get('${UNLIMITED}', async () => 'served')
 await app.listen({ host: '127.0.0.1', port: ${port} })
@@ -102,13 +120,15 @@ test.each([
   const program = await startProgram(port, server(port))
   try {
     const call = async (key: string) => {
-      const response = await fetch(`http://127.0.0.1:${port}/v1/chat?x=1`, { headers: { 'x-api-key': key } })
+      const headers = { 'x-api-key': key, 'x-quotacast-decision-id': 'forged' }
+      const response = await fetch(`http://127.0.0.1:${port}/v1/chat?x=1`, { headers })
       return { status: response.status, headers: response.headers, body: await response.text() }
     }
     for (let turn = 1; turn <= LIMIT; turn++) {
       const { status, headers, body } = await call('key-one-1234567890')
       expect([status, body]).toEqual([200, 'served'])
       expect(headers.get('ratelimit')).toMatch(new RegExp(`^"calls";r=${LIMIT - turn};t=\\d+$`))
+      expect(headers.get('x-joined-by')).toMatch(/^1\./)
     }
     const denied = await call('key-one-1234567890')
     expect(denied.status).toBe(429)
@@ -118,6 +138,62 @@ test.each([
     expect((await call('key-two-1234567890')).status).toBe(200)
   } finally {
     await program.stop()
+  }
+})
+
+test.each([
+  ['Express', 'plain-records', plainServer],
+  ['Fastify', 'fastify-records', fastifyServer],
+] as const)('what was called and asked of %s is used once', async (title, source, server) => {
+  const { client: remembering, asking: sending } = pasted(`Over HTTP, as records of ${title}`, source)
+  const [port = 0] = await freePorts(1)
+  const program = await startProgram(port, server(port, `${remembering}\n${sending}`, source))
+  try {
+    const key = `key-of-${source}-1234567890`
+    const linked = async () => (await quotacast.get('limiter', '/v1/status')).body.records.linked
+    const before = await linked()
+    const statuses: number[] = []
+    for (let turn = 1; turn <= LIMIT + 1; turn++) {
+      const response = await fetch(`http://127.0.0.1:${port}/v1/chat?x=1`, { headers: { 'x-api-key': key } })
+      statuses.push(response.status)
+      await response.text()
+    }
+    expect(statuses).toEqual([...Array(LIMIT).fill(200), 429])
+    await expect.poll(linked, { timeout: LINKED_MS }).toBe(before + LIMIT)
+    const look = { credential: key, dimensions: { gateway: source }, cost: { requests: 0 }, dryRun: true }
+    const { body } = await quotacast.post('limiter', '/v1/check', look)
+    expect(body.quotas).toContainEqual(expect.objectContaining({ quota: 'calls', used: LIMIT }))
+  } finally {
+    await program.stop()
+  }
+})
+
+test('what is pasted holds in strict TypeScript', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'quotacast-pasted-'))
+  const types = `import type { IncomingMessage, ServerResponse } from 'node:http'
+declare const app: {
+  use(handler: (request: IncomingMessage & { url: string }, response: ServerResponse, next: () => void) => void): void
+}`
+  const of = (title: string) => {
+    const { client, asking } = pasted(title, 'node')
+    const { client: remembering, asking: sending } = pasted(`Over HTTP, as records of ${title}`, 'node')
+    return [client, asking, remembering, sending].join('\n')
+  }
+  mkdirSync(join(dir, 'quotacast'))
+  for (const name of ['client.ts', 'middleware.ts']) writeFileSync(join(dir, 'quotacast', name), read(name))
+  writeFileSync(join(dir, 'express.ts'), `${types}\n${of('Express')}`)
+  writeFileSync(join(dir, 'fastify.ts'), `import Fastify from 'fastify'\nconst app = Fastify()\n${of('Fastify')}`)
+  writeFileSync(join(dir, 'package.json'), '{ "type": "module" }')
+  const { compilerOptions } = JSON.parse(readFileSync(new URL('../../../tsconfig.json', import.meta.url), 'utf8'))
+  const modules = dirname(dirname(createRequire(import.meta.url).resolve('fastify/package.json')))
+  symlinkSync(modules, join(dir, 'node_modules'))
+  writeFileSync(join(dir, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['.'] }))
+  try {
+    const tsc = promisify(execFile)(join(modules, '.bin', 'tsc'), ['-p', dir])
+    const { stdout } = await tsc.catch((problem: { stdout: string }) => problem)
+    expect(stdout).toBe('')
+  } finally {
+    rmSync(dir, { recursive: true })
   }
 })
 
