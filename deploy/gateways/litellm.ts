@@ -38,7 +38,7 @@ callback_settings:
       title: 'With OpenTelemetry',
       steps: [
         {
-          text: 'OpenTelemetry sends again what could not be sent, which generic_api does not. `pip install opentelemetry-api opentelemetry-sdk opentelemetry-exporter-otlp`, then in `config.yaml`:',
+          text: 'OpenTelemetry sends again for a minute what could not be sent, which generic_api does not. A call whose spans come in two batches counts twice: where that matters let a Collector with `groupbytrace` stand between, as `quotacast sources show otlp` has it. `pip install opentelemetry-api opentelemetry-sdk opentelemetry-exporter-otlp`, then in `config.yaml`:',
           snippet: {
             language: 'yaml',
             of: () => `litellm_settings:
@@ -52,7 +52,7 @@ callback_settings:
             language: 'sh',
             of: ({ url, source, token }) => `OTEL_EXPORTER_OTLP_ENDPOINT=${url}/v1/sources/${source}
 OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
-OTEL_EXPORTER_OTLP_HEADERS=Authorization=Bearer%20${token}
+OTEL_EXPORTER_OTLP_HEADERS=x-quotacast-token=${token}
 OTEL_SERVICE_NAME=litellm`,
           },
         },

@@ -19,7 +19,7 @@ export const otlpGuide: Guide = {
             language: 'sh',
             of: to => `OTEL_EXPORTER_OTLP_ENDPOINT=${endpoint(to)}
 OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf
-OTEL_EXPORTER_OTLP_HEADERS=Authorization=Bearer%20${to.token}
+OTEL_EXPORTER_OTLP_HEADERS=x-quotacast-token=${to.token}
 OTEL_TRACES_SAMPLER=always_on`,
           },
         },
@@ -29,7 +29,7 @@ OTEL_TRACES_SAMPLER=always_on`,
             language: 'sh',
             of: ({ host, grpcPort, source, token }) => `OTEL_EXPORTER_OTLP_ENDPOINT=http://${host}:${grpcPort}
 OTEL_EXPORTER_OTLP_PROTOCOL=grpc
-OTEL_EXPORTER_OTLP_HEADERS=authorization=Bearer%20${token},x-quotacast-source=${source}
+OTEL_EXPORTER_OTLP_HEADERS=x-quotacast-token=${token},x-quotacast-source=${source}
 OTEL_TRACES_SAMPLER=always_on`,
           },
         },
@@ -39,10 +39,12 @@ OTEL_TRACES_SAMPLER=always_on`,
       title: 'Through an OpenTelemetry Collector',
       steps: [
         {
-          text: 'Keep the spans of your gateways and drop those of the services behind them, which are calls too, but not of the gateway. `groupbytrace` sends the spans of a call together, so that tokens on a child are those of its call.',
+          text: 'The contrib distribution. Keep the spans of your gateways and drop those of the services behind them, which are calls too, but not of the gateway. `groupbytrace` sends the spans of a call together, so that tokens on a child are those of its call.',
           snippet: {
             language: 'yaml',
-            of: to => `processors:
+            of: to => `receivers:
+  otlp: { protocols: { grpc: { endpoint: '0.0.0.0:4317' }, http: { endpoint: '0.0.0.0:4318' } } }
+processors:
   filter/gateways:
     error_mode: ignore
     traces:

@@ -16,7 +16,7 @@ export const portkeyGuide: Guide = {
             language: 'sh',
             of: ({ url, source, token }) => `EXPERIMENTAL_OTEL_TRACES_ENABLED=true
 EXPERIMENTAL_OTEL_EXPORTER_OTLP_ENDPOINT=${url}/v1/sources/${source}
-EXPERIMENTAL_OTEL_EXPORTER_OTLP_HEADERS=Authorization=Bearer ${token}`,
+EXPERIMENTAL_OTEL_EXPORTER_OTLP_HEADERS=x-quotacast-token=${token}`,
           },
         },
       ],

@@ -41,6 +41,13 @@ test.each(GUIDES)('what $name is tried as is a source', ({ name }) => {
   expect(DIALECTS.map(dialect => dialect.name)).toContain(source)
 })
 
+/** Some who read these variables decode them, as the specification says, and some do not, such as LiteLLM. */
+test('headers in variables of the environment are the same decoded and as they are', () => {
+  const variables = [...pages.values()].flatMap(page => page.match(/^\w+_HEADERS=.*$/gm) ?? [])
+  expect(variables.length).toBeGreaterThan(0)
+  for (const line of variables) expect(line).toMatch(/^\w+_HEADERS=[\w-]+=[\w-]+(,[\w-]+=[\w-]+)*$/)
+})
+
 test('no two guides have one name', () => {
   expect(new Set(GUIDES.map(({ name }) => name)).size).toBe(GUIDES.length)
 })
