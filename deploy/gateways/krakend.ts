@@ -29,7 +29,7 @@ export const krakendGuide: Guide = {
           },
         },
         {
-          text: 'The Collector.',
+          text: 'The Collector, of the contrib distribution, which keeps in a folder what is not sent yet.',
           snippet: {
             language: 'yaml',
             of: to => `receivers:

@@ -78,7 +78,12 @@ export const collectorPipeline = (
   otlphttp/quotacast:
     endpoint: ${url}/v1/sources/${source}
     headers: { Authorization: 'Bearer ${token}' }
+    retry_on_failure: { max_elapsed_time: 0 }
+    sending_queue: { storage: file_storage }
+extensions:
+  file_storage: { directory: /var/lib/otelcol/quotacast, create_directory: true }
 service:
+  extensions: [file_storage]
   pipelines:
     ${signal}: { receivers: [${receiver}], exporters: [otlphttp/quotacast] }`
 
@@ -87,13 +92,15 @@ export const shipperSetup = (path: string): Setup => ({
   title: 'From another machine: an OpenTelemetry Collector',
   steps: [
     {
-      text: 'Any shipper that puts each line into the body of a log record will do; this is the contrib distribution of the Collector. In Kubernetes add the operator `container` to the receiver, which removes what the runtime puts before each line.',
+      text: 'Any shipper that puts each line into the body of a log record will do; this is the contrib distribution of the Collector. It remembers in a folder how far it has come and what is not sent yet: without that it would begin again at each start, and calls without an id would be counted again. In Kubernetes add the operator `container` to the receiver, which removes what the runtime puts before each line.',
       snippet: {
         language: 'yaml',
         of: to => `receivers:
   filelog:
     include: ['${path}']
     start_at: beginning
+    storage: file_storage
+    retry_on_failure: { enabled: true, max_elapsed_time: 0 }
 ${collectorPipeline(to, 'logs', 'filelog')}`,
       },
     },

@@ -48,6 +48,13 @@ test('headers in variables of the environment are the same decoded and as they a
   for (const line of variables) expect(line).toMatch(/^\w+_HEADERS=[\w-]+=[\w-]+(,[\w-]+=[\w-]+)*$/)
 })
 
+test('a Collector that follows files goes on where it was: it would begin again at each start', () => {
+  const configs = [...pages.values()].flatMap(page => page.match(/^receivers:\n {2}filelog:\n[\s\S]*?^```/gm) ?? [])
+  expect(configs.length).toBeGreaterThan(0)
+  for (const config of configs)
+    expect(config).toMatch(/ {4}storage: file_storage\n[\s\S]* {2}extensions: \[file_storage\]/)
+})
+
 test('no two guides have one name', () => {
   expect(new Set(GUIDES.map(({ name }) => name)).size).toBe(GUIDES.length)
 })
