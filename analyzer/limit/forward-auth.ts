@@ -14,13 +14,16 @@ import type { PrincipalOf, Routes } from '../../collector/principal.ts'
 import { answerTo, answerToRefusal, DECISION_ID_HEADER, type DoorAnswer, type DoorAnswerDeps } from './door-answer.ts'
 import { DoorError } from './door-error.ts'
 import { type ForwardAskDeps, forwardAsk } from './forward-ask.ts'
-import type { Limiter } from './limiter.ts'
+import type { Ask, Decision, Limiter } from './limiter.ts'
 
 /** Gateways that hand the call's method on use these. */
 const COMMON_METHODS: HTTPMethods[] = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']
 export const AUTH_PATH = '/v1/auth'
 export const NGINX_PATH = '/v1/auth/nginx'
 const ENVOY_PATH = '/v1/auth/envoy'
+/** Who was asked about: a gateway that logs it has records that spend where their questions did. */
+const CONSUMER_HEADER = 'x-quotacast-consumer'
+const PRINTABLE_ASCII = /^[\x20-\x7e]*$/
 /** What the answer would have been, had nginx let it through. */
 const STATUS_HEADER = 'x-quotacast-status'
 
@@ -34,7 +37,7 @@ export function createForwardAuthRoutes(deps: ForwardAuthDeps): Routes {
     const ask = forwardAsk(deps, { headers: request.headers, uri }, deps.principalOf(request).tenant)
     if (ask === 'other_tenant') throw new DoorError(403, 'tenant_forbidden', 'this token is for another tenant')
     if (ask === 'unknown_key') return answerToRefusal(ask)
-    return answerTo(await deps.limiter.check(deps.limiter.prepare(ask)), deps)
+    return forwardAnswer(await deps.limiter.check(deps.limiter.prepare(ask)), ask, deps)
   }
   const plain = async (request: FastifyRequest, reply: FastifyReply) => send(reply, await answer(request, null))
   const nginx = async (request: FastifyRequest, reply: FastifyReply) =>
@@ -58,6 +61,13 @@ export function createForwardAuthRoutes(deps: ForwardAuthDeps): Routes {
       })
     })
   }
+}
+
+/** Of calls that pass it tells the consumer: other answers go to whoever called. Headers cannot hold every name. */
+export function forwardAnswer(decision: Decision, { dims: { consumer } }: Ask, deps: DoorAnswerDeps): DoorAnswer {
+  const answer = answerTo(decision, deps)
+  if (answer.status !== 200 || consumer === null || !PRINTABLE_ASCII.test(consumer)) return answer
+  return { ...answer, headers: { ...answer.headers, [CONSUMER_HEADER]: consumer } }
 }
 
 /** nginx makes 500 of anything but 401 and 403. */
@@ -119,7 +129,10 @@ const routeOptions = (profile = '') =>
         `that its key is unknown.${profile}`,
       tags: ['limits'],
       response: {
-        200: Type.Null({ description: 'The call may pass; the decision id is in `X-Quotacast-Decision-Id`.' }),
+        200: Type.Null({
+          description:
+            'The call may pass; the decision id is in `X-Quotacast-Decision-Id`, who calls in `X-Quotacast-Consumer`.',
+        }),
         [profile === NGINX ? 403 : 429]: {
           description: 'The call must not pass.',
           content: { 'application/problem+json': { schema: Denial } },

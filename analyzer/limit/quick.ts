@@ -1,10 +1,10 @@
 /** What gateways ask most, before the framework: one check as JSON, and forward-auth. Anything unusual is left to the routes. */
 import { Compile } from 'typebox/compile'
 import type { Principal, QuickAnswer, QuickRoute } from '../../collector/principal.ts'
-import { answerTo, answerToRefusal, DECISION_ID_HEADER, type DoorAnswer } from './door-answer.ts'
+import { answerToRefusal, DECISION_ID_HEADER, type DoorAnswer } from './door-answer.ts'
 import { DoorError } from './door-error.ts'
 import { forwardAsk } from './forward-ask.ts'
-import { AUTH_PATH, type ForwardAuthDeps, NGINX_PATH, toNginx } from './forward-auth.ts'
+import { AUTH_PATH, type ForwardAuthDeps, forwardAnswer, NGINX_PATH, toNginx } from './forward-auth.ts'
 import { askOf, type CheckDeps, CheckRequest, toAnswer } from './http.ts'
 import type { Decision, Prepared } from './limiter.ts'
 
@@ -53,7 +53,8 @@ export function createQuickForwardAuth(deps: ForwardAuthDeps): QuickRoute[] {
         const ask = unlessWrong(() => forwardAsk(deps, { headers, uri: null }, tenant))
         if (ask === null || ask === 'other_tenant') return null
         if (ask === 'unknown_key') return render(answerToRefusal(ask))
-        return withDecision(deps.limiter.check(deps.limiter.prepare(ask)), decision => render(answerTo(decision, deps)))
+        const asked = deps.limiter.check(deps.limiter.prepare(ask))
+        return withDecision(asked, decision => render(forwardAnswer(decision, ask, deps)))
       },
     }
   })

@@ -69,6 +69,7 @@ function draftOf(entry: Fields, request: Fields): Draft {
   draft.clientIp = firstText(request.client_ip, request.remote_ip)
   putOwnFields(draft, entry)
   draft.decisionId = answer('x-quotacast-decision-id')
+  draft.consumer ??= answer('x-quotacast-consumer')
   putDenial(draft, answer)
   return draft
 }

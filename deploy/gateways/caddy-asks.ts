@@ -7,7 +7,7 @@ const asking = ({ limiterHost, limiterPort, source, token }: Destination) => `ro
     header_up X-Quotacast-Token "${token}"
     header_up X-Quotacast-Gateway "${source}"
     header_up X-Quotacast-Client-Ip {http.request.remote.host}
-    copy_headers X-Quotacast-Decision-Id
+    copy_headers X-Quotacast-Decision-Id X-Quotacast-Consumer
     transport http {
       dial_timeout 100ms
       response_header_timeout 500ms
@@ -16,6 +16,7 @@ const asking = ({ limiterHost, limiterPort, source, token }: Destination) => `ro
 }
 header {
   X-Quotacast-Decision-Id {http.request.header.X-Quotacast-Decision-Id}
+  X-Quotacast-Consumer {http.request.header.X-Quotacast-Consumer}
   defer
 }`
 
@@ -25,11 +26,11 @@ export const caddyAsks: readonly AskingSetup[] = [
     run: { by: 'tests', version: 'Caddy 2.6' },
     steps: [
       {
-        text: 'Put this into the block of the site. The answer of a call carries the id of its decision into the log, which joins the two.',
+        text: 'Put this into the block of the site. The answer of a call carries the id of its decision and its consumer into the log: the id joins the two, and both spend from one quota.',
         snippet: { language: 'caddyfile', of: asking },
       },
       {
-        text: 'Callers are known by their keys (`Authorization`, `X-Api-Key`), whose fingerprints `keys` gives names. Where a `map` names them, say it: `header_up X-Quotacast-Consumer {quotacast_consumer}` within `forward_auth`.',
+        text: 'Callers are known by their keys (`Authorization`, `X-Api-Key`), whose fingerprints `keys` gives names. Where the `map` of the log names them, let the question say the same: `header_up X-Quotacast-Consumer {quotacast_consumer}` within `forward_auth`.',
       },
       {
         text: 'While the limiter is away, calls get 502. To let them pass, add this to the site, with the address of your upstream. It also takes over where the upstream itself cannot be reached.',

@@ -27,6 +27,9 @@ core.register_action("quotacast", { "http-req" }, function(txn)
 
   local answer = core.httpclient():get{ url = "${limiterUrl}/v1/auth", timeout = TIMEOUT_MS, headers = headers }
   local isAway = not answer or answer.status == 0 or answer.status >= 500
+  -- For the log, where no name was found for the key.
+  local consumer = not isAway and answer.headers["x-quotacast-consumer"]
+  if consumer then txn:set_var("txn.quotacast_consumer", consumer[0]) end
   if isAway and PASSES_WHEN_AWAY or not isAway and answer.status == 200 then return end
   local reply = txn:reply{ status = isAway and 503 or answer.status, body = not isAway and answer.body or "" }
   for _, name in ipairs(PASSED_ON) do

@@ -44,6 +44,7 @@ location @quotacast_denied {
 
 const asking = `auth_request /_quotacast;
 auth_request_set $quotacast_status $upstream_http_x_quotacast_status;
+auth_request_set $quotacast_asked $upstream_http_x_quotacast_consumer;
 auth_request_set $quotacast_denied $upstream_http_x_quotacast_denied;
 auth_request_set $quotacast_retry_after $upstream_http_retry_after;
 auth_request_set $quotacast_limit $upstream_http_ratelimit;

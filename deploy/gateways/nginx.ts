@@ -12,9 +12,12 @@ const LOG_FORMAT = `# The path that the client asked for, without the query, whe
 map $request_uri $quotacast_route { "~^(?<quotacast_path>[^?]*)" $quotacast_path; }
 # Who calls: a name for each key. Where auth_basic checks users, they are names too: default $remote_user;
 map $http_x_api_key $quotacast_consumer { default ""; "the key of acme" acme; }
+# Whom it names not, the limiter does, where it is asked.
+map "" $quotacast_asked { default ""; }
+map $quotacast_consumer $quotacast_caller { default $quotacast_consumer; "" $quotacast_asked; }
 
 log_format quotacast escape=json '{"msec":$msec,"request_id":"$request_id","remote_addr":"$remote_addr",'
-  '"consumer":"$quotacast_consumer","request_method":"$request_method","host":"$host","route":"$quotacast_route",'
+  '"consumer":"$quotacast_caller","request_method":"$request_method","host":"$host","route":"$quotacast_route",'
   '"status":"$status","request_completion":"$request_completion","request_time":$request_time,"request_length":$request_length,"bytes_sent":$bytes_sent,'
   '"proxy_host":"$proxy_host","upstream_status":"$upstream_status","upstream_response_time":"$upstream_response_time",'
   '"upstream_cache_status":"$upstream_cache_status","limit_req_status":"$limit_req_status",'

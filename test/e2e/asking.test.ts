@@ -163,8 +163,9 @@ async function usedOf(name: string): Promise<number> {
 }
 
 const rowsOf = async (name: string) => {
-  const [row] = await quotacast.query<{ calls: number; counted: number }>(
-    `SELECT count() AS calls, countIf(outcome != 'limited') AS counted FROM calls WHERE gateway = '${name}'`,
+  const [row] = await quotacast.query<{ calls: number; counted: number; unnamed: number }>(
+    `SELECT count() AS calls, countIf(outcome != 'limited') AS counted,
+       countIf(outcome != 'limited' AND consumer = '') AS unnamed FROM calls WHERE gateway = '${name}'`,
   )
   return row
 }
@@ -174,7 +175,12 @@ for (const subject of ASKING) {
     test('calls pass until the quota is used up, or nobody can be asked, and each counts once', {
       timeout: TEST_MS,
     }, async () => {
-      const { name, deniedWithinMs, denial = { ratelimit: new RegExp(`^"${name}";r=0;t=\\d+$`) } } = subject
+      const {
+        name,
+        isAnonymous = false,
+        deniedWithinMs,
+        denial = { ratelimit: new RegExp(`^"${name}";r=0;t=\\d+$`) },
+      } = subject
       const { snippets } = instructions(subject, quotacast.urls)
       const { port } = portsOf(subject)
       const place = { dir: dirOf(subject), port, backendPort: backend.port, deadPort: 0, snippets }
@@ -206,7 +212,9 @@ for (const subject of ASKING) {
         await quotacast.ready(['limiter'])
         await expect
           .poll(() => rowsOf(name), { timeout: STORED_MS })
-          .toEqual({ calls: served + EXCESS + IN_TURN, counted: served })
+          .toMatchObject({ calls: served + EXCESS + IN_TURN, counted: served })
+        // Who was asked about is who is logged, or the record would take back from one quota and spend from another.
+        if (!isAnonymous) expect((await rowsOf(name))?.unnamed).toBeLessThanOrEqual(2 * UNASKED)
         await expect.poll(() => usedOf(name), { timeout: STORED_MS }).toBe(served)
       } finally {
         await gateway.stop()

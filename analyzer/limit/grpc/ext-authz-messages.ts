@@ -3,6 +3,7 @@
  * https://github.com/envoyproxy/envoy/blob/main/api/envoy/service/auth/v3/external_auth.proto and
  * https://github.com/envoyproxy/envoy/blob/main/api/envoy/service/auth/v3/attribute_context.proto
  */
+import { type Caller, writeCaller } from './caller-metadata.ts'
 import { writeHeader, writeWithin } from './envoy-headers.ts'
 import { createWriter, delimited, type Reader, readFields, readWithin, varint, type Writer } from './protobuf.ts'
 
@@ -84,19 +85,26 @@ function readHeader(reader: Reader, into: Map<string, string>): void {
 
 type Headers = Readonly<Record<string, string>>
 
-/** The call may pass: `headers` go on to the upstream, `responseHeaders` to the client. */
-export function encodeOk(headers: Headers, responseHeaders: Headers): Uint8Array {
+/** The call may pass: `headers` go on to the upstream, `responseHeaders` to the client, the caller to Envoy's log. */
+export function encodeOk(headers: Headers, responseHeaders: Headers, caller: Caller): Uint8Array {
   const writer = createWriter()
   writeStatus(writer, 0)
   writeWithin(writer, 3, () => {
     writeHeaderOptions(writer, 2, headers)
     writeHeaderOptions(writer, 6, responseHeaders)
   })
+  writeCaller(writer, 4, caller)
   return writer.finish()
 }
 
+interface Denied {
+  status: number
+  headers: Headers
+  body: string
+}
+
 /** The client gets this answer. `code` is gRPC's name for it. */
-export function encodeDenied(code: number, denied: { status: number; headers: Headers; body: string }): Uint8Array {
+export function encodeDenied(code: number, denied: Denied, caller: Caller): Uint8Array {
   const writer = createWriter()
   writeStatus(writer, code)
   writeWithin(writer, 2, () => {
@@ -104,6 +112,7 @@ export function encodeDenied(code: number, denied: { status: number; headers: He
     writeHeaderOptions(writer, 2, denied.headers)
     if (denied.body !== '') writer.uint32(delimited(3)).string(denied.body)
   })
+  writeCaller(writer, 4, caller)
   return writer.finish()
 }
 

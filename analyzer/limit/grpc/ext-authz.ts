@@ -9,6 +9,7 @@ import { findInRequest, type ReadCaller, type Source } from '../caller.ts'
 import { answerTo, answerToRefusal, DECISION_ID_HEADER, type DoorAnswer, type DoorAnswerDeps } from '../door-answer.ts'
 import { noDimensions } from '../http.ts'
 import type { Ask, Limiter } from '../limiter.ts'
+import { type Caller, NOBODY } from './caller-metadata.ts'
 import { type CheckRequest, decodeCheckRequest, encodeDenied, encodeOk } from './ext-authz-messages.ts'
 import { GRPC, type GrpcMethod } from './rpc.ts'
 
@@ -30,9 +31,10 @@ export function createExtAuthzMethod(deps: ExtAuthzDeps): [string, GrpcMethod] {
       async handle(message, principal) {
         const request = decodeCheckRequest(message)
         const { tenant, consumer, refusal } = readCaller(source => find(request, source), principal.tenant)
-        if (refusal !== null) return encode(answerToRefusal(refusal))
-        const decision = await limiter.check(limiter.prepare(toAsk(deps, request, { tenant, consumer })))
-        return encode(answerTo(decision, deps))
+        if (refusal !== null) return encode(answerToRefusal(refusal), NOBODY)
+        const caller = { tenant, consumer }
+        const decision = await limiter.check(limiter.prepare(toAsk(deps, request, caller)))
+        return encode(answerTo(decision, deps), caller)
       },
     },
   ]
@@ -46,7 +48,7 @@ const find = ({ headers, contextExtensions, path }: CheckRequest, source: Source
 function toAsk(
   { labelColumns, routeOf }: ExtAuthzDeps,
   { address, path, headers, contextExtensions }: CheckRequest,
-  caller: Pick<Ask['dims'], 'tenant' | 'consumer'>,
+  caller: Caller,
 ): Ask {
   const dims = noDimensions()
   for (const [name, value] of contextExtensions) {
@@ -61,7 +63,7 @@ function toAsk(
 /** gRPC's names of what a denial is. */
 const CODES = { 401: GRPC.unauthenticated, 403: GRPC.permissionDenied, 429: GRPC.resourceExhausted } as const
 
-function encode({ status, headers, decisionId, body }: DoorAnswer): Uint8Array {
-  if (status !== 200) return encodeDenied(CODES[status], { status, headers, body })
-  return encodeOk(decisionId === null ? {} : { [DECISION_ID_HEADER]: decisionId }, headers)
+function encode({ status, headers, decisionId, body }: DoorAnswer, caller: Caller): Uint8Array {
+  if (status !== 200) return encodeDenied(CODES[status], { status, headers, body }, caller)
+  return encodeOk(decisionId === null ? {} : { [DECISION_ID_HEADER]: decisionId }, headers, caller)
 }

@@ -15,6 +15,7 @@ import type { Unit } from '../../usage/units.ts'
 import type { ReadCaller } from '../caller.ts'
 import { answerTo, answerToRefusal, DECISION_ID_HEADER, type DoorAnswer, type DoorAnswerDeps } from '../door-answer.ts'
 import type { Decision, Limiter, Prepared } from '../limiter.ts'
+import { type Caller, NOBODY } from './caller-metadata.ts'
 import {
   createDescriptorReader,
   type DescriptorReaderDeps,
@@ -71,6 +72,7 @@ function answer(
     return respond(
       answerToRefusal(refusal),
       each.map(() => REFUSED),
+      NOBODY,
     )
   }
   dims.tenant = tenant
@@ -83,6 +85,7 @@ function answer(
     respond(
       answerTo(decided, deps),
       statusesOf(deps, prepared, statements, () => decided),
+      dims,
     )
   return decision instanceof Promise ? decision.then(tell) : tell(decision)
 }
@@ -100,7 +103,7 @@ async function answerToRecords(
   const recorded = await limiter.record(withCosts(prepared, records, stated))
   const decision = checks.length === 0 ? recorded : await limiter.check(withCosts(prepared, checks, stated))
   const statuses = statusesOf(deps, prepared, statements, ({ isRecord }) => (isRecord ? recorded : decision))
-  return respond(answerTo(decision, deps), statuses)
+  return respond(answerTo(decision, deps), statuses, statements.dims)
 }
 
 function statusesOf(
@@ -118,12 +121,17 @@ function statusesOf(
 
 const REFUSED: DescriptorStatus = { code: CODE.overLimit, limit: null }
 
-function respond({ status, headers, decisionId, body }: DoorAnswer, statuses: readonly DescriptorStatus[]): Uint8Array {
+function respond(
+  { status, headers, decisionId, body }: DoorAnswer,
+  statuses: readonly DescriptorStatus[],
+  { tenant, consumer }: Caller,
+): Uint8Array {
   return encodeRateLimitResponse({
     code: status === 200 ? CODE.ok : CODE.overLimit,
     statuses,
     responseHeaders: headers,
     requestHeaders: decisionId === null ? {} : { [DECISION_ID_HEADER]: decisionId },
     body,
+    caller: { tenant, consumer },
   })
 }

@@ -4,6 +4,7 @@
  * https://github.com/envoyproxy/envoy/blob/main/api/envoy/extensions/common/ratelimit/v3/ratelimit.proto. An override
  * of the limit in a descriptor is stepped over: limits are those of the quotas.
  */
+import { type Caller, writeCaller } from './caller-metadata.ts'
 import { writeHeaders, writeWithin } from './envoy-headers.ts'
 import { createWriter, delimited, type Reader, readFields, readWithin, varint, type Writer } from './protobuf.ts'
 import { GRPC, GrpcError } from './rpc.ts'
@@ -45,6 +46,7 @@ export interface RateLimitResponse {
   responseHeaders: Readonly<Record<string, string>>
   requestHeaders: Readonly<Record<string, string>>
   body: string
+  caller: Caller
 }
 
 /** Throws `GrpcError`. */
@@ -122,6 +124,7 @@ export function encodeRateLimitResponse(response: RateLimitResponse): Uint8Array
   writeHeaders(writer, 3, response.responseHeaders)
   writeHeaders(writer, 4, response.requestHeaders)
   if (response.body !== '') writer.uint32(delimited(5)).string(response.body)
+  writeCaller(writer, 6, response.caller)
   return writer.finish()
 }
 

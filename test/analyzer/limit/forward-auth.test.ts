@@ -18,6 +18,30 @@ const ask = async (path: string, init: RequestInit = {}, headers: Record<string,
   return { status: response.status, headers: Object.fromEntries(response.headers), body: await response.text() }
 }
 
+test.each(['/v1/auth', '/v1/auth/nginx', '/v1/auth/envoy/any'])(
+  '%s says who calls, for the log of the gateway, and tells callers who are denied nothing of it',
+  async path => {
+    await open({ quotas: [requests], keys: [{ ids: ['a-user'], consumer: 'web', tenant: 'acme' }] })
+    const named = { 'x-quotacast-token': 'gateway', 'x-quotacast-consumer': 'a-user' }
+    expect((await ask(path, {}, named)).headers['x-quotacast-consumer']).toBe('web')
+    const denied = await ask(path, {}, named)
+    expect([denied.status, denied.headers['x-quotacast-consumer']]).toEqual([
+      path.endsWith('nginx') ? 403 : 429,
+      undefined,
+    ])
+    const byKey = { 'x-quotacast-token': 'gateway', 'x-api-key': 'sk-12345678901234567890' }
+    expect((await ask(path, {}, byKey)).headers['x-quotacast-consumer']).toMatch(/^key:[0-9a-f]{24}$/)
+  },
+)
+
+test('a consumer whose name no header can hold is let pass, and not told', async () => {
+  await open({ quotas: [testQuota({ name: 'requests', limit: 4 })] })
+  for (const method of ['GET', 'POST']) {
+    const passed = await ask('/v1/auth', { method }, { ...web, 'x-quotacast-consumer': 'gr\u00f6\u00dfe' })
+    expect([passed.status, passed.headers['x-quotacast-consumer']]).toEqual([200, undefined])
+  }
+})
+
 describe('the profile of nginx', () => {
   test('says 403 for a denial, beside the status that it means', async () => {
     await open({ quotas: [requests] })

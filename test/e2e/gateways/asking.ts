@@ -107,6 +107,8 @@ const ENVOY_PATIENCE_MS = 20
 export interface AskingSubject extends Subject {
   /** What denials tell of the quota, where it is not the standard field. */
   denial?: Readonly<Record<string, RegExp>>
+  /** Its log cannot tell who called. */
+  isAnonymous?: boolean
   /** Within which half of the calls that are sent one after the other have to be denied. */
   deniedWithinMs?: number
 }
@@ -159,5 +161,6 @@ export const ASKING: readonly AskingSubject[] = [
     folder: '/var/log/gateway',
     checks: springChecks,
     start: startAskingSpring,
+    isAnonymous: true,
   },
 ]

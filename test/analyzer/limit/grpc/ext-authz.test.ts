@@ -51,6 +51,14 @@ describe('Check', () => {
     expect(JSON.parse(deniedResponse.body)).toMatchObject({ status: 429, 'violated-policies': ['requests'] })
   })
 
+  test("tells Envoy's log who calls, whether or not the call may pass", async () => {
+    await open({ quotas: [testQuota({ name: 'requests', limit: 1 })] })
+    const context = { tenant: 'acme', consumer: 'w\u00e9b' }
+    const fields = { tenant: { stringValue: 'acme' }, consumer: { stringValue: 'w\u00e9b' } }
+    for (const code of [status.OK, status.RESOURCE_EXHAUSTED])
+      expect(await check({}, context)).toMatchObject({ status: { code }, dynamicMetadata: { fields } })
+  })
+
   test("takes the caller's credential from its headers, however Envoy writes them, and no name", async () => {
     await open({ quotas: [requests] })
     const consumer = createIdentity({ fingerprintKeys: ['f'.repeat(32)], keys: [] }).fingerprint(SECRET)

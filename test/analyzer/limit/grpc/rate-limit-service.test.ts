@@ -52,6 +52,7 @@ describe('ShouldRateLimit', () => {
           },
         ],
         responseHeadersToAdd: [],
+        dynamicMetadata: { fields: { tenant: { stringValue: 'acme' }, consumer: { stringValue: 'web' } } },
       })
       const [id] = answer.requestHeadersToAdd
       expect(id.key).toBe('x-quotacast-decision-id')
