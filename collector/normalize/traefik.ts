@@ -12,6 +12,7 @@ import {
   type Fields,
   firstText,
   goDurationMs,
+  instantOfNanos,
   isFields,
   numberOf,
   positiveOf,
@@ -69,9 +70,10 @@ function draftOfEntry(entry: Fields): Draft {
   return draft
 }
 
+/** Text in its own log, nanoseconds over OTLP. */
 function startedAtMsOf({ StartUTC: utc, StartLocal: local }: Fields): number | null {
   const text = firstText(utc, local)
-  return text === null ? null : parseIso(text)
+  return text === null ? null : (parseIso(text) ?? instantOfNanos(text))
 }
 
 /** With tracing on, the span of the call at the entry point is its id; a header of the client is nobody's. */
