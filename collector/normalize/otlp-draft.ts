@@ -92,7 +92,7 @@ export function attributesDraft(attributes: Fields, resource: Fields): Draft {
   draft.credential = credentialOf(header, first(attributes, QUERY))
   draft.decisionId = textOf(attributes['quotacast.decision_id']) ?? header('x-quotacast-decision-id')
   draft.gateway = gatewayOf(resource)
-  draft.method = first(attributes, METHOD)
+  draft.method = first(attributes, METHOD) ?? textOf(attributes.method)
   draft.host = hostOf(first(attributes, HOST))
   draft.service ??= first(attributes, SERVICE)
   draft.clientIp = first(attributes, CLIENT_IP)
@@ -128,13 +128,17 @@ const STATUS_OF_GRPC: readonly number[] = [
 ]
 
 function statusOf(attributes: Fields): number | null {
-  const status = countOf(first(attributes, STATUS))
+  const status = countOf(first(attributes, STATUS)) ?? micrometerStatusOf(attributes)
   if (status !== null) return status
   const grpc = countOf(attributes['rpc.grpc.status_code'])
   if (grpc !== null) return STATUS_OF_GRPC[grpc] ?? null
   const errorType = textOf(attributes['error.type'])
   return errorType !== null && /^[45]\d\d$/.test(errorType) ? Number(errorType) : null
 }
+
+/** Micrometer's names of a call are words that others use, too: they make no call of what is none. */
+const micrometerStatusOf = ({ status }: Fields) =>
+  typeof status === 'string' && /^[1-5]\d\d$/.test(status) ? Number(status) : null
 
 const ERROR_CODES = new Set<unknown>([2, '2', 'STATUS_CODE_ERROR'])
 

@@ -48,18 +48,23 @@ export const springGuide: Guide = {
       title: 'By OTLP: spans of Micrometer',
       steps: [
         {
-          text: 'Spans have the route and the upstream’s latency. With `micrometer-tracing-bridge-otel` and `opentelemetry-exporter-otlp` on the class path, all of them have to be sampled, since each is a call.',
+          text: 'Spans have the route and the upstream’s latency. With `spring-boot-starter-opentelemetry` on the class path (before Spring Boot 4 it was `micrometer-tracing-bridge-otel` and `opentelemetry-exporter-otlp`, and `management.otlp.tracing` instead of `management.opentelemetry.tracing.export.otlp`). All of them have to be sampled, since each is a call. `spring.application.name` is the gateway that they name: let the question below name it, too.',
           snippet: {
             language: 'yaml',
             of: ({ url, source, token }) => `management:
   tracing:
     sampling:
       probability: 1.0
-  otlp:
+  opentelemetry:
     tracing:
-      endpoint: ${url}/v1/sources/${source}/v1/traces
-      headers:
-        Authorization: Bearer ${token}`,
+      export:
+        otlp:
+          endpoint: ${url}/v1/sources/${source}/v1/traces
+          headers:
+            Authorization: Bearer ${token}
+spring:
+  application:
+    name: ${source}`,
           },
         },
         { text: 'Use either the spans or the access log: both at once count each call twice.' },
