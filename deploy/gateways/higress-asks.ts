@@ -48,7 +48,7 @@ export const higressAsks: readonly AskingSetup[] = [
     run: { by: 'nobody' },
     steps: [
       {
-        text: 'Make a service source of the kind DNS for the limiter, and apply this. A consumer that key-auth found is in `x-mse-consumer`: say so in the config of Quotacast (`limiter.callers.forwardAuth.consumer: ["header:x-quotacast-consumer", "header:x-mse-consumer"]`); else callers are known by their keys.',
+        text: 'Make a service source of the kind DNS for the limiter, and apply this. A consumer that key-auth found is in `x-mse-consumer`: say so in the config of Quotacast (`limiter.callers.forwardAuth.consumer: ["header:x-quotacast-consumer", "header:x-mse-consumer"]`); without it leave `x-api-key` out: the log does not tell callers by their keys, and its record would take back from the quota of a key what the question spent, and spend it as nobody’s.',
         snippet: { language: 'yaml', of: wasmPlugin },
       },
       { text: 'The format of the log above tells the id of the decision, which joins a call to its question.' },
