@@ -73,8 +73,8 @@ function toQuotaStanding(quota: Quota, judged: Judged): QuotaStanding {
   const { claim, standing, allowance } = judged
   const { limit } = allowance
   const { used, reserved } = standing
-  // Of a window that resets, what was forgiven is in the claim's limit; of a sliding one, in what is used.
-  const forgiven = isResetting(window) ? allowance.forgiven : 0
+  // It is in the claim's limit.
+  const elsewhere = isResetting(window) ? allowance.elsewhere : 0
   // A pace has room for a large call, but not at any time.
   const most = paceOf === null ? claim.limit : (limit ?? 0)
   return {
@@ -82,7 +82,7 @@ function toQuotaStanding(quota: Quota, judged: Judged): QuotaStanding {
     unit: quota.unit,
     limit,
     // A level is a fraction: what is left of a unit is no unit.
-    used: Math.ceil(Math.max(0, used - forgiven)),
+    used: Math.ceil(used + elsewhere),
     reserved,
     remaining: limit === null ? null : Math.floor(Math.max(0, most - used - reserved)),
     resetAtMs: resetAt(quota, judged),

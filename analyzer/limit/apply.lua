@@ -2,13 +2,13 @@
 -- ARGV: clock; the places and the effects; series whose charges stay; name of the partition; position it has to be at,
 -- as it was written, `-` for none, empty for any; position it is at afterwards; most buckets. An effect is gateway, its request keys,
 -- epoch, sequence, whether anything may be held, its charges (epoch 0: none), then its costs, each of them number of the
--- place, subject, end of the window, amount, whether only records count, what drains.
+-- place, subject, end of the window, amount, whether only records count, what drains, last reset, when the call began.
 -- Answers linked, unlinked, repeated, buckets; an empty text when the position is another one.
 
 local partition, expected, bucketsMax = ARGV[4], ARGV[5], tonumber(ARGV[7])
 if expected ~= '' and (call('HGET', POSITIONS, partition) or '-') ~= expected then return '' end
 
-local EFFECT_FIELDS, SPEND_FIELDS = 6, 6
+local EFFECT_FIELDS, SPEND_FIELDS = 6, 8
 local LINKED, UNLINKED_RECORD, REPEATED = 1, 2, 3
 local places, effects = unpack(cjson.decode(ARGV[2]))
 local kept = {}
@@ -31,17 +31,18 @@ end
 local function spendRecord(effect, isLinked, isNoted)
   for at = EFFECT_FIELDS + 1, #effect, SPEND_FIELDS do
     local place, subject, endMs = places[effect[at]], effect[at + 1], effect[at + 2]
-    local amount, isRecordsOnly, drains = effect[at + 3], effect[at + 4], effect[at + 5]
+    local amount, isRecordsOnly, drains, sinceMs, startedAtMs = unpack(effect, at + 3, at + 7)
     if isOpen(place, endMs, subject, drains, bucketsMax) then
-      local entry = obtainBucket(place, endMs, subject, false, drains)
+      local entry = obtainBucket(place, endMs, subject, false, drains, sinceMs)
       local values = entry.values
+      local units = isForgiven(entry, startedAtMs) and 0 or amount
       cut(values)
       local share = shareOf(values, isRecordsOnly and '' or effect[1])
-      values[share + RECORDED] = values[share + RECORDED] + amount
+      values[share + RECORDED] = values[share + RECORDED] + units
       if isRecordsOnly or isLinked then
-        values[SETTLED] = values[SETTLED] + amount
+        values[SETTLED] = values[SETTLED] + units
       elseif not isNoted then
-        values[share + UNLINKED] = values[share + UNLINKED] + amount
+        values[share + UNLINKED] = values[share + UNLINKED] + units
       end
       touch(entry)
     end

@@ -1,8 +1,9 @@
 /** A bucket as the embedded limit store writes it. */
-import { type DrainRate, furtherOf, nextOf, type Share, shareOf } from './bucket.ts'
-import type { StoredBucket } from './open-windows.ts'
+import { furtherOf, nextOf, type Share, shareOf } from './bucket.ts'
+import type { Drain } from './limit-store.ts'
+import type { Forgetting, StoredBucket } from './open-windows.ts'
 
-interface LevelRow extends DrainRate {
+interface LevelRow extends Drain {
   rest: number
   atMs: number
 }
@@ -14,21 +15,22 @@ export type BucketRow = [
   settled: number,
   reserved: number,
   level: LevelRow | null,
-  ...shares: ShareRow[],
+  ...parts: (ShareRow | Forgetting)[],
 ]
 
 export function toRow(bucket: StoredBucket): BucketRow {
   const { subject, settled, reserved, rate, rest, drainedMs, window } = bucket
   const atMs = window.startMs + drainedMs
   const level = rate && { rest, atMs, amount: rate.amount, periodMs: rate.periodMs, keptMs: rate.keptMs }
-  return [subject, settled, reserved, level, ...shareRows(bucket)]
+  const forgetting = window.forgettings.get(bucket.index)
+  return [subject, settled, reserved, level, ...shareRows(bucket), ...(forgetting === undefined ? [] : [forgetting])]
 }
 
 /** Puts what was written into a bucket of which nobody has spent. `rateOf` answers one object for equal rates. */
 export function fromRow(
-  [, settled, reserved, level, ...rows]: BucketRow,
+  [, settled, reserved, level, ...parts]: BucketRow,
   bucket: StoredBucket,
-  rateOf: (rate: DrainRate) => DrainRate,
+  rateOf: (rate: Drain) => Drain,
 ): void {
   bucket.settled = settled
   bucket.reserved = reserved
@@ -37,7 +39,12 @@ export function fromRow(
     bucket.rest = level.rest
     bucket.drainedMs = level.atMs - bucket.window.startMs
   }
-  for (const [gateway, pending, unlinked, recorded, compared] of rows) {
+  for (const part of parts) {
+    if ('sinceMs' in part) {
+      bucket.window.forgettings.set(bucket.index, part)
+      continue
+    }
+    const [gateway, pending, unlinked, recorded, compared] = part
     const share = shareOf(bucket, gateway)
     share.pending = pending
     if (unlinked !== 0 || recorded !== 0 || compared !== 0)
@@ -56,8 +63,8 @@ function shareRows(bucket: Share): ShareRow[] {
 }
 
 /** Answers the rate that was asked for before where it is equal. */
-export function createRates(): (rate: DrainRate) => DrainRate {
-  const known = new Map<string, DrainRate>()
+export function createRates(): (rate: Drain) => Drain {
+  const known = new Map<string, Drain>()
   return ({ amount, periodMs, keptMs }) => {
     const key = `${amount}/${periodMs}/${keptMs}`
     const rate = known.get(key) ?? { amount, periodMs, keptMs }

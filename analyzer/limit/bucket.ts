@@ -12,6 +12,8 @@
  * belong to any record. A call is counted once either way: never less than the larger side, never more than the sum.
  */
 
+import type { Drain } from './limit-store.ts'
+
 /** Gateways that one bucket keeps apart; later ones count as nobody in particular. */
 export const GATEWAYS_MAX = 16
 
@@ -39,21 +41,14 @@ export interface Further {
   next: Share | null
 }
 
-/** How fast a bucket drains. The same object for many buckets. */
-export interface DrainRate {
-  readonly amount: number
-  readonly periodMs: number
-  readonly keptMs: number
-}
-
 /** The share of its first gateway, and what is common to all of them. */
 export interface Bucket extends Share {
   /** Known true costs. What has drained is taken from it, so it may be negative where `rate` is not null. */
   settled: number
   /** Estimates that are held for calls under way. */
   reserved: number
-  /** As last told; null where nothing drains. */
-  rate: DrainRate | null
+  /** As last told, the same object for many buckets; null where nothing drains. */
+  rate: Drain | null
   /** What drained beyond the whole units that were taken from `settled`, in units times milliseconds of the period. */
   rest: number
   /** When that was reckoned, in milliseconds since the window's start: small numbers take less room. */
@@ -125,6 +120,17 @@ export function shareOf(bucket: Bucket, gateway: string): Share {
   const share = shareAt(bucket, shareIndex(bucket, gateway))
   if (share === null) throw new RangeError('a share has just been made')
   return share
+}
+
+/** Forgets all that is taken. Shares stay where they are, so that indexes stay true. */
+export function forgetTaken(bucket: Bucket): void {
+  bucket.settled = 0
+  bucket.reserved = 0
+  bucket.rest = 0
+  for (let share: Share | null = bucket; share !== null; share = nextOf(share)) {
+    share.pending = 0
+    if (share.further !== null) Object.assign(share.further, { unlinked: 0, recorded: 0, compared: 0, cut: 0 })
+  }
 }
 
 /** Spends the cost of a record that no check foretold; where only records count, it is simply the true cost. */

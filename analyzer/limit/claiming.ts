@@ -7,7 +7,7 @@ import type { Claim, Drain, Slots } from './limit-store.ts'
 /** By the window of the quota: only saves making the same again, and decides nothing. */
 const LAST_DRAINS = new WeakMap<RateWindow, Drain>()
 /** A call under way is one, whatever it costs. */
-const HELD_SLOTS: Slots = { everyMs: HELD_MS_MAX, lengthMs: HELD_MS_MAX, sinceMs: 0, forgiven: 0 }
+const HELD_SLOTS: Slots = { everyMs: HELD_MS_MAX, lengthMs: HELD_MS_MAX }
 
 interface Wanted {
   readonly subject: string
@@ -26,15 +26,15 @@ export function claimOf(
   { cost, allowance, nowMs }: { cost: number; allowance: Allowance; nowMs: number },
 ): Claim {
   const { window } = quota
-  const { forgiven } = allowance
+  const { elsewhere } = allowance
   const limit = allowance.limit ?? LIMIT_UNKNOWN
   const wanted = { subject, cost, allowance, bucket: bucketAt(window, nowMs) }
   switch (window.kind) {
     case 'fixed':
     case 'calendar':
-      return toClaim(quota, wanted, limit + forgiven, null, null)
+      return toClaim(quota, wanted, limit - elsewhere, null, null)
     case 'sliding':
-      return toClaim(quota, wanted, limit, slotsOf(window, allowance), null)
+      return toClaim(quota, wanted, limit, slotsOf(window), null)
     case 'rate':
       return toClaim(quota, wanted, roomFor(quota, burstOf(window, limit), cost), null, drainOf(window, allowance))
     case 'held':
@@ -54,6 +54,7 @@ const toClaim = (
   subject,
   startMs: bucket.startMs,
   endMs: bucket.endMs,
+  sinceMs: allowance.sinceMs,
   limit,
   cost,
   isSpent: counts !== 'records',
@@ -69,20 +70,15 @@ export function drainOfQuota({ window }: Quota, allowance: Allowance): Drain | n
   return window.kind === 'rate' ? drainOf(window, allowance) : null
 }
 
-const slotsOf = ({ slotMs, lengthMs }: SlidingWindow, { sinceMs, forgiven }: Allowance): Slots => ({
-  everyMs: slotMs,
-  lengthMs,
-  sinceMs,
-  forgiven,
-})
+const slotsOf = ({ slotMs, lengthMs }: SlidingWindow): Slots => ({ everyMs: slotMs, lengthMs })
 
 /** Mostly the one that the quota had before: it is kept by every bucket that drains so. */
-function drainOf(window: RateWindow, { limit, sinceMs }: Allowance): Drain {
+function drainOf(window: RateWindow, { limit }: Allowance): Drain {
   const amount = limit ?? LIMIT_UNKNOWN
   const last = LAST_DRAINS.get(window)
-  if (last !== undefined && last.amount === amount && last.sinceMs === sinceMs) return last
+  if (last?.amount === amount) return last
   const { periodMs, keptMs } = window
-  const drain = { amount, periodMs, sinceMs, keptMs }
+  const drain = { amount, periodMs, keptMs }
   LAST_DRAINS.set(window, drain)
   return drain
 }

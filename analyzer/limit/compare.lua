@@ -2,12 +2,12 @@
 -- change since, so that it begins in one step however many buckets there are. ARGV: clock; what to do; then
 --   forget
 --   begin    answers the number of the comparison, the positions, the windows, and up to where each was compared
---   correct  number; place, end of the window, whether it is whole, may lower, is of records only; costs, each of them
+--   correct  number; place, end of the window, whether it is whole, may lower, is of records only, last resets; costs, each of them
 --            subject and a list of gateways and amounts; the bucket to go on from; the subjects there is room for;
---            1 when more was applied than there is, in a step before
+--            1 when the whole window has to be compared next time, by a step before
 -- A window is corrected in steps: its costs, some at a time, which go on from no bucket (-1), then every bucket that
--- had none. Answers buckets, added, removed, the bucket to go on from (-1: done), 1 when more was applied
--- than there is, and buckets in all; empty when overtaken.
+-- had none. Answers buckets, added, removed, the bucket to go on from (-1: done), 1 when the whole window has to be
+-- compared next time, and buckets in all; empty when overtaken.
 
 local verb = ARGV[2]
 
@@ -26,19 +26,33 @@ end
 
 local number = tonumber(ARGV[3])
 if number ~= comparison then return '' end
-local place, endMs, isWhole, mayLower, isRecordsOnly = unpack(cjson.decode(ARGV[4]))
+local place, endMs, isWhole, mayLower, isRecordsOnly, resets = unpack(cjson.decode(ARGV[4]))
 local costs, from, bucketsMax = cjson.decode(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 if endMs <= nowMs then return toDoubles({ 0, 0, 0, -1, 0, bucketCount }) end
 
 local window = windowOf(place, endMs)
 local corrected, added, removed = 0, 0, 0
-local hasTooMuch = ARGV[8] == '1'
+local isDoubtful = ARGV[8] == '1'
 
 local function correctShare(values, share, difference)
   values[share + RECORDED] = values[share + RECORDED] + difference
   local ofUnlinked = isRecordsOnly and 0 or math.max(difference, -values[share + UNLINKED])
   values[share + UNLINKED] = values[share + UNLINKED] + ofUnlinked
   values[SETTLED] = math.max(0, values[SETTLED] + difference - ofUnlinked)
+end
+
+-- False where the bucket has forgotten more than the truth knows of.
+local function isComparable(entry)
+  local sinceMs = resets[entry.subject] or 0
+  if forgetBefore(entry, sinceMs) then
+    touch(entry)
+    -- What was compared of it before is forgotten, too.
+    if not isWhole then isDoubtful = true end
+  end
+  local forgetting = entry.values[FORGETTING]
+  if not forgetting or forgetting[SINCE] <= sinceMs then return true end
+  isDoubtful = true
+  return false
 end
 
 -- `expected` by where a share begins.
@@ -49,7 +63,8 @@ local function correctBucket(entry, expected)
     local cutAt = values[share + CUT]
     local applied = isWhole and cutAt or cutAt - values[share + COMPARED_TO]
     local difference = (expected[share] or 0) - applied
-    if difference < 0 then hasTooMuch = true end
+    -- Too much within a part may be a row that is on its way.
+    if difference < 0 and not isWhole then isDoubtful = true end
     local applies = difference > 0 or (difference < 0 and mayLower)
     local isNews = values[share + COMPARED_TO] ~= cutAt
     if applies then
@@ -65,7 +80,7 @@ end
 
 local function answer(next)
   finish()
-  return toDoubles({ corrected, added, removed, next, hasTooMuch and 1 or 0, bucketCount })
+  return toDoubles({ corrected, added, removed, next, isDoubtful and 1 or 0, bucketCount })
 end
 
 if from < 0 then
@@ -84,7 +99,7 @@ if from < 0 then
           local share = shareOf(values, isRecordsOnly and '' or amounts[of])
           expected[share] = (expected[share] or 0) + amounts[of + 1]
         end
-        correctBucket(entry, expected)
+        if isComparable(entry) then correctBucket(entry, expected) end
         values[CORRECTED_BY] = comparison
         touch(entry)
       end
@@ -98,9 +113,8 @@ local to = math.min(size, from + CORRECTED_MAX)
 for index = from, to - 1 do
   local entry = find(place, call('HGET', NAMES .. place, index))
   cut(entry.values)
-  if entry.values[CORRECTED_BY] ~= comparison then correctBucket(entry, {}) end
+  if entry.values[CORRECTED_BY] ~= comparison and isComparable(entry) then correctBucket(entry, {}) end
 end
 if to < size then return answer(to) end
--- Too much within a part may be a row that is on its way: the whole window decides, next time.
-if isWhole or not hasTooMuch then call('HSET', COMPARED, window, call('GET', POSITIONS_CUT)) end
+if not isDoubtful then call('HSET', COMPARED, window, call('GET', POSITIONS_CUT)) end
 return answer(-1)

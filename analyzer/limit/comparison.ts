@@ -6,6 +6,7 @@ import { correct, type Further, furtherOf, shareOf } from './bucket.ts'
 import { type Counters, touch, touchWindow } from './counters.ts'
 import type { AppliedPosition, ComparedWindow, Corrections, WindowTruth } from './limit-store.ts'
 import type { OpenWindow } from './open-windows.ts'
+import { forgetBefore } from './standing.ts'
 
 /** Marks what every bucket has recorded up to now, and answers the windows there are. */
 export function cutAll({ windows }: Counters): ComparedWindow[] {
@@ -42,24 +43,33 @@ export function correctAll(
   for (const truth of truths) {
     if (truth.endMs <= nowMs) continue
     const window = counters.windows.obtainWindow(truth.series, truth.startMs, truth.endMs)
-    const hasTooMuch = correctWindow(counters, window, truth, corrections)
-    // Too much within a part may be a row that is on its way: the whole window decides, next time.
-    window.comparedTo = hasTooMuch && !truth.isWhole ? null : cut
+    window.comparedTo = correctWindow(counters, window, truth, corrections) ? cut : null
     touchWindow(counters, window)
   }
   return corrections
 }
 
-/** True when more was applied than the store holds. */
+/** False when the whole window has to be compared next time. */
 function correctWindow(counters: Counters, window: OpenWindow, truth: WindowTruth, corrections: Corrections): boolean {
-  let hasTooMuch = false
+  let isDoubtful = false
   const expected = expectedShares(counters, window, truth)
   for (const bucket of window.buckets.values()) {
+    const sinceMs = truth.resets.get(bucket.subject)?.sinceMs ?? 0
+    if (forgetBefore(counters, bucket, sinceMs)) {
+      touch(counters, bucket)
+      // What was compared of it before is forgotten, too.
+      if (!truth.isWhole) isDoubtful = true
+    }
+    if ((window.forgettings.get(bucket.index)?.sinceMs ?? 0) > sinceMs) {
+      isDoubtful = true
+      continue
+    }
     let isCorrected = false
     for (const share of recordedFrom(bucket.further)) {
       const applied = truth.isWhole ? share.cut : share.cut - share.compared
       const difference = (expected.get(share) ?? 0) - applied
-      if (difference < 0) hasTooMuch = true
+      // Too much within a part may be a row that is on its way.
+      if (difference < 0 && !truth.isWhole) isDoubtful = true
       const applies = difference > 0 || (difference < 0 && truth.mayLower)
       const isNews = share.compared !== share.cut
       if (applies) {
@@ -73,7 +83,7 @@ function correctWindow(counters: Counters, window: OpenWindow, truth: WindowTrut
     }
     if (isCorrected) corrections.buckets += 1
   }
-  return hasTooMuch
+  return !isDoubtful
 }
 
 /** Of this share and those that came next; shares without it have never been recorded, compared or cut. */

@@ -1,7 +1,7 @@
 -- Decides requests one after the other, each of them whole or not at all.
 -- ARGV: clock; the kinds of claims, the manners of requests, and the requests; the instant after which nobody waits for the
 -- answer; subjects, and requests, that there is room for. A kind is place, end of the window, limit, whether it is spent,
--- whether it is enforced, whether a check holds it, slots, what drains; a manner is verb, gateway, whether it is dry. A
+-- whether it is enforced, whether a check holds it, slots, what drains, last reset; a manner is verb, gateway, whether it is dry. A
 -- request is number of its manner, request key, expiry, note; then for each claim number of its kind, subject, cost.
 -- Answers epoch, buckets; then for each request its result and sequence, and for each claim used, reserved, whether it
 -- fitted, when it will, and the window, bucket and share that were charged. An empty answer: it came too late, and nothing was spent.
@@ -61,7 +61,7 @@ local function standingAt(number, subject, cost)
   local limit = kind[3]
   if ofPlace then
     local entry, used, reserved = ofPlace[subject], 0, 0
-    if entry then
+    if entry and not isOutdated(entry, kind[9]) then
       local values = entry.values
       used, reserved = usedOf(values), values[RESERVED]
     end
@@ -69,16 +69,16 @@ local function standingAt(number, subject, cost)
   end
   local place, slots, drains = kind[1], kind[7], kind[8]
   local isThere = find(addressAt(place, kind[2], slots, drains), subject)
-  local used, reserved, fits, fitsAtMs = standingOf(place, subject, cost, limit, slots, drains)
+  local used, reserved, fits, fitsAtMs = standingOf(place, subject, cost, limit, slots, drains, kind[9])
   return used, reserved, fits, fitsAtMs, isThere
 end
 
 -- Takes out of the slots what the gateway has spent in them, the latest first.
-local function giveBack(place, subject, amount, gateway, slots)
-  local everyMs, lengthMs, sinceMs = unpack(slots)
-  for startMs = startAt(nowMs, everyMs), math.max(startAt(nowMs - lengthMs, everyMs), sinceMs), -everyMs do
+local function giveBack(place, subject, amount, gateway, slots, sinceMs)
+  local everyMs, lengthMs = unpack(slots)
+  for startMs = startAt(nowMs, everyMs), startAt(nowMs - lengthMs, everyMs), -everyMs do
     local entry = find(placeAt(place, startMs), subject)
-    local values = entry and entry.values or {}
+    local values = entry and not isOutdated(entry, sinceMs) and entry.values or {}
     for share = SHARES, #values, SHARE_FIELDS do
       local given = values[share + GATEWAY] == gateway and math.min(amount, values[share + PENDING]) or 0
       if given > 0 then
@@ -93,14 +93,15 @@ end
 -- Takes the claim, and says so in its standing, which begins after `standing`. Answers window, bucket and share.
 local function take(number, subject, cost, isHeld, gateway, standing, expiresAtMs)
   local kind, ofPlace = kinds[number], found[number]
-  local entry = ofPlace and ofPlace[subject] or obtainBucket(kind[1], kind[2], subject, kind[7], kind[8])
+  local entry = ofPlace and ofPlace[subject]
+  if entry then forgetBefore(entry, kind[9]) else entry = obtainBucket(kind[1], kind[2], subject, kind[7], kind[8], kind[9]) end
   local values = entry.values
   local share = shareOf(values, gateway)
   local usedBefore = kind[7] and usedOf(values)
   if isHeld then
     values[RESERVED] = values[RESERVED] + cost
   elseif cost < 0 and kind[7] then
-    giveBack(kind[1], subject, -cost, gateway, kind[7])
+    giveBack(kind[1], subject, -cost, gateway, kind[7], kind[9])
   else
     local pending = values[share + PENDING] + cost
     values[share + PENDING] = pending > 0 and pending or 0
@@ -206,10 +207,10 @@ local function decide(request)
     elseif holds and call('HLEN', HELD) >= RESERVATIONS_MAX then
       result = NO_ROOM_FOR_RESERVATIONS
     else
-      sequence = sequence + 1
       hasNews = true
       local remembered = holds or request[2] ~= ''
       local charges = charge(request, manner, head + 2, remembered)
+      sequence = sequence + 1
       if remembered then remember(request, verb, charges, holds) end
       answer[head + 2] = sequence
     end

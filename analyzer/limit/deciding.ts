@@ -12,7 +12,7 @@ import {
   type StoreDecision,
 } from './limit-store.ts'
 import type { StoredBucket } from './open-windows.ts'
-import { findBucket, isTakenAlong, obtainBucket, standingOf } from './standing.ts'
+import { findBucket, isOutdated, isTakenAlong, obtainBucket, standingOf } from './standing.ts'
 
 /** How a decision takes what is claimed; null when it takes nothing. */
 export function chargeOf(verb: DecideRequest['verb'], { isSpent, isHeld, cost }: Claim): 'spent' | 'held' | null {
@@ -46,8 +46,8 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
   }
   if (holds && ledger.held.size >= RESERVATIONS_MAX)
     throw new LimitStoreError('LIMITS_FULL', 'no room for more reservations')
-  counters.sequence += 1
   const charges = chargeAll(counters, request, { buckets, standings }, nowMs)
+  counters.sequence += 1
   const reference = { epoch: counters.settled.current.epoch, sequence: counters.sequence, charges }
   const isJoined =
     verb === 'record' && requestId !== null && joinCheck(counters, requestKey(gateway, requestId), charges)
@@ -64,11 +64,11 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
 }
 
 /** Takes out of the slots what the gateway has spent in them, the latest first: most calls end soon after their check. */
-function giveBack(counters: Counters, { series, subject, slots, cost }: Claim, gateway: string, nowMs: number): void {
+function giveBack(counters: Counters, { series, subject, sinceMs, cost }: Claim, gateway: string, nowMs: number): void {
   let left = -cost
   for (const bucket of counters.windows.ofSubject(series, subject).toReversed()) {
     const { startMs, endMs } = bucket.window
-    if (endMs <= nowMs || startMs > nowMs || startMs < (slots?.sinceMs ?? 0)) continue
+    if (endMs <= nowMs || startMs > nowMs || isOutdated(bucket, sinceMs)) continue
     for (let share: Share | null = bucket; share !== null; share = nextOf(share)) {
       if (share.gateway !== gateway) continue
       const given = Math.min(left, share.pending)
@@ -109,7 +109,7 @@ function chargeAll(
     const standing = standings[index]
     const how = claim === undefined ? null : chargeOf(verb, claim)
     if (claim === undefined || standing === undefined || how === null) continue
-    const bucket = obtainBucket(windows, claim, nowMs, buckets[index])
+    const bucket = obtainBucket(counters, claim, nowMs, buckets[index])
     const share = shareIndex(bucket, gateway)
     const usedBefore = usedOf(bucket)
     const isHeld = how === 'held'

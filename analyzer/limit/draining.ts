@@ -3,29 +3,24 @@
  * by `amount` units in each period, never below nothing. It is reckoned in units times milliseconds of the period, which
  * are whole numbers for whole units: no instant is ever rounded, so a wait that was told is exact.
  */
-import { type Bucket, type DrainRate, usedOf } from './bucket.ts'
+import { type Bucket, usedOf } from './bucket.ts'
 import type { Drain } from './limit-store.ts'
 
 /** A bucket that drains. */
-export type Draining = Bucket & { rate: DrainRate }
+export type Draining = Bucket & { rate: Drain }
 
 export const isDraining = (bucket: Bucket): bucket is Draining => bucket.rate !== null
 
 /** Makes the bucket one of which nothing has drained yet. */
-export function beginDraining(bucket: Bucket, rate: DrainRate, nowMs: number): asserts bucket is Draining {
+export function beginDraining(bucket: Bucket, rate: Drain, nowMs: number): asserts bucket is Draining {
   bucket.rate = rate
   bucket.rest = 0
   bucket.drainedMs = small(nowMs - bucket.window.startMs)
 }
 
 /** The level now, in units times milliseconds. The rate that holds now is taken for all of the time since it was reckoned. */
-export function levelAt(
-  bucket: Draining,
-  { amount, sinceMs }: Pick<Drain, 'amount' | 'sinceMs'>,
-  nowMs: number,
-): number {
+export function levelAt(bucket: Draining, { amount }: Pick<Drain, 'amount'>, nowMs: number): number {
   const atMs = bucket.window.startMs + bucket.drainedMs
-  if (atMs <= sinceMs) return 0
   const drained = Math.max(0, nowMs - atMs) * amount
   return Math.max(0, usedOf(bucket) * bucket.rate.periodMs - bucket.rest - drained)
 }
@@ -36,25 +31,20 @@ export function levelAt(
  */
 export function drain(bucket: Draining, by: Drain, nowMs: number): void {
   bucket.rate = by
-  drainSince(bucket, by, nowMs)
+  drainOn(bucket, nowMs)
 }
 
 /** The same at the rate that was told last. */
-export const drainOn = (bucket: Draining, nowMs: number): void =>
-  drainSince(bucket, { amount: bucket.rate.amount, sinceMs: 0 }, nowMs)
-
-function drainSince(bucket: Draining, by: Pick<Drain, 'amount' | 'sinceMs'>, nowMs: number): void {
+export function drainOn(bucket: Draining, nowMs: number): void {
   const { startMs } = bucket.window
-  const atMs = startMs + bucket.drainedMs
   // An estimate that was taken out a moment ago may have drained: the true cost comes before the floor.
-  if (atMs >= nowMs && atMs > by.sinceMs) return
+  if (startMs + bucket.drainedMs >= nowMs) return
   const { periodMs } = bucket.rate
-  const gone = usedOf(bucket) * periodMs - levelAt(bucket, by, nowMs)
+  const gone = usedOf(bucket) * periodMs - levelAt(bucket, bucket.rate, nowMs)
   const whole = Math.floor(gone / periodMs)
   bucket.settled -= whole
   bucket.rest = small(gone - whole * periodMs)
-  // What is spent in the same millisecond, after the reset, counts.
-  bucket.drainedMs = small(Math.max(atMs, nowMs, by.sinceMs + 1) - startMs)
+  bucket.drainedMs = small(nowMs - startMs)
 }
 
 /** The same number. A difference of large ones is kept in 16 bytes of its own, even where it would fit into its field. */

@@ -61,8 +61,13 @@ export function createLastKnown(halfMax = HALF_MAX): LastKnown {
 }
 
 /** Of what drains, how much still counts follows from its instant. */
-function counts({ startMs, atMs }: Known, { slots, drain, startMs: nowStartMs }: Claim, nowMs: number): boolean {
-  if (drain !== null) return atMs > drain.sinceMs
+function counts(
+  { startMs, atMs }: Known,
+  { slots, drain, sinceMs, startMs: nowStartMs }: Claim,
+  nowMs: number,
+): boolean {
+  if (atMs <= sinceMs) return false
+  if (drain !== null) return true
   if (slots === null) return startMs === nowStartMs
-  return atMs >= slots.sinceMs && atMs + slots.everyMs + slots.lengthMs > nowMs
+  return atMs + slots.everyMs + slots.lengthMs > nowMs
 }

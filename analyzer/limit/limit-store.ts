@@ -13,6 +13,12 @@ export interface BucketAddress {
   readonly endMs: number
 }
 
+/** A bucket as whoever knows the quota asks for it. */
+export interface AskedBucket extends BucketAddress {
+  /** The subject's last reset; 0 without one. Told first, all that is taken of a bucket that began before is forgotten. */
+  readonly sinceMs: number
+}
+
 /**
  * A sliding window: on the store's clock, what was taken in a slot counts until `lengthMs` after the slot's end. Slots
  * begin at multiples of their length.
@@ -20,23 +26,18 @@ export interface BucketAddress {
 export interface Slots {
   readonly everyMs: number
   readonly lengthMs: number
-  /** What was used in slots before this one counts no more, and of what was used in it, so much does not either. */
-  readonly sinceMs: number
-  readonly forgiven: number
 }
 
 /** A rate: on the store's clock, `amount` units drain in each period, as long as there are any. */
 export interface Drain {
   readonly amount: number
   readonly periodMs: number
-  /** What was used before counts no more. */
-  readonly sinceMs: number
   /** A bucket is forgotten when nothing was spent in it for so long, at the earliest. */
   readonly keptMs: number
 }
 
 /** What a decision wants of one bucket. */
-export interface Claim extends BucketAddress {
+export interface Claim extends AskedBucket {
   readonly limit: number
   readonly cost: number
   /** False where only call records spend: the claim is compared and nothing more. */
@@ -121,14 +122,19 @@ export interface StoreDecision {
   readonly isApproximate?: boolean
 }
 
-/** True cost for one bucket. Buckets of windows that have ended are passed over. */
-export interface Spend extends BucketAddress {
+/** Cost for one bucket. Buckets of windows that have ended are passed over. */
+export interface Spend extends AskedBucket {
   readonly amount: number
   /** As of a claim: it is spent now, whatever the bounds. */
   readonly drain: Drain | null
 }
 
-export interface RecordSpend extends Spend {
+/** True cost of a call. Passed over, too, where the bucket has been told of a reset since it began. */
+export interface CallSpend extends Spend {
+  readonly startedAtMs: number
+}
+
+export interface RecordSpend extends CallSpend {
   /** The quota counts records only: no check can stand for this cost. */
   readonly isRecordsOnly: boolean
 }
@@ -213,6 +219,8 @@ export interface WindowTruth {
   /** Whether differences may lower what was used; not where the store no longer holds all of the window. */
   readonly mayLower: boolean
   readonly isRecordsOnly: boolean
+  /** Last resets, by subject: costs are of calls that began later. */
+  readonly resets: ReadonlyMap<string, Pick<AskedBucket, 'sinceMs'>>
   readonly costs: readonly { readonly subject: string; readonly gateway: string; readonly amount: number }[]
 }
 
@@ -231,7 +239,7 @@ export interface LimitStore {
   /** The same without a promise, where the counters are in this process; null elsewhere. */
   readonly decideAtOnce: ((request: DecideRequest) => StoreDecision) | null
   /** Replaces what a decision took by the true costs, once. */
-  settle(reference: DecisionReference, spends: readonly Spend[]): Promise<SettleOutcome>
+  settle(reference: DecisionReference, spends: readonly CallSpend[]): Promise<SettleOutcome>
   /** Gives back what a decision took, once. */
   release(reference: DecisionReference): Promise<SettleOutcome>
   /** What a reservation was for; `unknown` when it was lost, or forgotten after `NOTE_HORIZON_MS`. */
@@ -253,7 +261,7 @@ export interface LimitStore {
   correct(comparisonId: number, truths: readonly WindowTruth[]): Promise<Corrections>
   /**
    * Has each bucket hold at least its amount: what is missing of it is spent as by checks of nobody in particular. For
-   * counters that were lost and of which somebody else knows what they held.
+   * counters that were lost and of which somebody else knows what they held; with an amount of 0, to tell of a reset.
    */
   raise(floors: readonly Spend[]): Promise<void>
   /** How often counters were found to lack something: empty or older than they had been, opening included. */

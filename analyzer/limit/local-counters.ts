@@ -116,7 +116,7 @@ function begin(counters: Counters, claim: Claim, lastKnown: LastKnown, nowMs: nu
   const known = lastKnown.find(claim, nowMs)
   if (known === null || hasBegun(counters, claim, nowMs)) return known
   const { used, reserved, atMs, heldUntilMs } = known
-  const bucket = obtainBucket(counters.windows, claim, atMs)
+  const bucket = obtainBucket(counters, claim, atMs)
   bucket.settled += Math.ceil(used)
   if (reserved <= 0 || heldUntilMs <= nowMs) return known
   bucket.reserved += reserved
@@ -173,10 +173,10 @@ const wasTakenAlong = (windows: OpenWindows, bucket: StoredBucket, nowMs: number
 function toAddition(bucket: StoredBucket, gateway: string, pending: number, nowMs: number): Addition | null {
   const { subject, window } = bucket
   const { series, startMs, endMs } = window
-  const place = { series, subject, startMs, endMs, gateway }
+  const sinceMs = window.forgettings.get(bucket.index)?.sinceMs ?? 0
+  const place = { series, subject, startMs, endMs, sinceMs, gateway }
   if (!isDraining(bucket)) return { ...place, amount: pending, drain: null }
-  const { amount, periodMs, keptMs } = bucket.rate
-  const drain = { amount, periodMs, keptMs, sinceMs: 0 }
-  const left = Math.ceil(levelAt(bucket, drain, nowMs) / periodMs)
-  return left <= 0 ? null : { ...place, amount: Math.min(pending, left), drain }
+  const { rate } = bucket
+  const left = Math.ceil(levelAt(bucket, rate, nowMs) / rate.periodMs)
+  return left <= 0 ? null : { ...place, amount: Math.min(pending, left), drain: rate }
 }

@@ -16,6 +16,14 @@ export interface StoredBucket extends Bucket {
   isDirty: boolean
 }
 
+/** When a bucket forgot what was taken of it: decisions up to this one are not in it any more. */
+export interface Forgetting {
+  /** The reset. */
+  readonly sinceMs: number
+  readonly epoch: number
+  readonly sequence: number
+}
+
 export interface OpenWindow {
   /** Never given twice. */
   readonly id: number
@@ -26,6 +34,8 @@ export interface OpenWindow {
   readonly buckets: Map<string, StoredBucket>
   /** By their index. */
   readonly list: StoredBucket[]
+  /** Of the few buckets that have, by their index. */
+  readonly forgettings: Map<number, Forgetting>
   /** Positions up to which it has been compared with the store of call records; null before the first time. */
   comparedTo: readonly AppliedPosition[] | null
   /** Changed, or made, since it was last written. */
@@ -48,12 +58,14 @@ export interface OpenWindows {
   bucketCount(): number
   nextId(): number
   /** Puts back what was written. */
-  restore(window: Omit<OpenWindow, 'buckets' | 'list'>): OpenWindow
+  restore(window: WindowFields): OpenWindow
   /** An empty bucket in its old place. */
   restoreBucket(window: OpenWindow, index: number, subject: string): StoredBucket
   /** Drops windows that ended before the instant; answers them. */
   dropEnded(beforeMs: number): OpenWindow[]
 }
+
+type WindowFields = Omit<OpenWindow, 'buckets' | 'list' | 'forgettings'>
 
 /** `firstId` is greater than every number given before. */
 export function createOpenWindows(firstId: number): OpenWindows {
@@ -64,8 +76,8 @@ export function createOpenWindows(firstId: number): OpenWindows {
   let nextId = firstId
   let bucketCount = 0
 
-  const add = (fields: Omit<OpenWindow, 'buckets' | 'list'>): OpenWindow => {
-    const window = { ...fields, buckets: new Map<string, StoredBucket>(), list: [] }
+  const add = (fields: WindowFields): OpenWindow => {
+    const window = { ...fields, buckets: new Map<string, StoredBucket>(), list: [], forgettings: new Map() }
     bySeries.set(window.series, [...(bySeries.get(window.series) ?? []), window])
     byId.set(window.id, window)
     return window

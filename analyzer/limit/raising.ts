@@ -10,7 +10,7 @@ import { obtainBucket } from './standing.ts'
 export function raise(counters: Counters, floors: readonly Spend[], nowMs: number): void {
   for (const spend of floors) {
     if (!isOpen(counters, spend, nowMs)) continue
-    const bucket = obtainBucket(counters.windows, spend, nowMs)
+    const bucket = obtainBucket(counters, spend, nowMs)
     const share = shareIndex(bucket, '')
     // Twice, as what nobody's checks lack of nobody's records is not counted.
     for (let turn = 0; turn < 2; turn += 1) addPending(bucket, share, Math.max(0, spend.amount - usedOf(bucket)))

@@ -102,13 +102,15 @@ async function floorsOf(quota: Quota, deps: RebuilderDeps, nowMs: number): Promi
   if (!isResetting(window) && window.kind !== 'sliding') return []
   // What of a minute's sum was asked in it, nobody knows.
   if (lengthAt(window, nowMs) < MINUTE_MS) return []
-  const asked = await checksOf(quota, window, deps, nowMs)
-  const recorded = counts === 'checks' ? null : await recordsOf(quota, unit, window, deps, nowMs)
+  const resets = deps.policy().resets(quota, nowMs)
+  const asked = await checksOf(quota, window, deps, { resets, nowMs })
+  const recorded = counts === 'checks' ? null : await recordsOf(quota, unit, window, deps, { resets, nowMs })
   return [...asked].flatMap(([key, { subject, startMs, allowed, spent }]) => {
     const { calls, used } = recorded?.get(key) ?? { calls: 0, used: 0 }
     // Nothing says which check became which record, but their numbers tell how many did not.
     const amount = recorded === null ? spent : used + (spent * Math.max(0, allowed - calls)) / allowed
-    return { series, subject, startMs, endMs: bucketAt(window, startMs).endMs, amount, drain: null }
+    const sinceMs = resets.get(subject)?.sinceMs ?? 0
+    return { series, subject, startMs, endMs: bucketAt(window, startMs).endMs, sinceMs, amount, drain: null }
   })
 }
 
@@ -124,12 +126,24 @@ const keyAt = (startMs: number, subject: string) => `${startMs} ${subject}`
 const firstStartMs = (window: CountedWindow, nowMs: number) =>
   bucketAt(window, window.kind === 'sliding' ? nowMs - window.lengthMs : nowMs).startMs
 
-async function checksOf(quota: Quota, window: CountedWindow, { readDecisions }: RebuilderDeps, nowMs: number) {
+interface Since {
+  readonly resets: ReturnType<Policy['resets']>
+  readonly nowMs: number
+}
+
+async function checksOf(
+  quota: Quota,
+  window: CountedWindow,
+  { readDecisions }: RebuilderDeps,
+  { resets, nowMs }: Since,
+) {
   const found = new Map<string, Checks>()
   const ask = { quota: quota.name, fromMs: firstStartMs(window, nowMs), condition: { sql: '1', params: {} } }
   await readDecisions(ask, sums => {
     const subject = keyOf(quota, JSON.parse(sums.subject))
     if (subject === null || sums.unit !== quota.unit || sums.allowed === 0) return
+    // What of a reset's own minute was asked after it, nobody knows.
+    if (sums.middleMs - MINUTE_MS / 2 < (resets.get(subject)?.sinceMs ?? 0)) return
     // A minute over the edge of two slots is counted in the one that counts longer.
     const { startMs } = bucketAt(window, Math.min(nowMs, sums.middleMs + MINUTE_MS / 2 - 1))
     const key = keyAt(startMs, subject)
@@ -146,13 +160,14 @@ async function recordsOf(
   unit: Unit,
   window: CountedWindow,
   { recorded }: RebuilderDeps,
-  nowMs: number,
+  { resets, nowMs }: Since,
 ): Promise<Map<string, { calls: number; used: number }>> {
   const found = new Map<string, { calls: number; used: number }>()
   const startMs = firstStartMs(window, nowMs)
   const stepMs = window.kind === 'sliding' ? window.slotMs : bucketAt(window, nowMs).endMs - startMs
   const columns = quota.per.map(({ field }) => DIMENSION_COLUMNS[field])
-  const query = { match: matchSql(quota), columns, startMs, endMs: nowMs + stepMs, stepMs, ranges: [], isWhole: true }
+  const within = { startMs, endMs: nowMs + stepMs, stepMs, ranges: [], isWhole: true }
+  const query = { ...within, match: matchSql(quota), columns, resets: [...resets.values()] }
   const add = async (of: Unit, name: 'calls' | 'used') => {
     for (const cost of await recorded.costs({ ...query, unit: of })) {
       const key = keyAt(cost.startMs, subjectKey(cost.subject))

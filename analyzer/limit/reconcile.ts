@@ -125,7 +125,7 @@ async function compare(
   const truths: WindowTruth[] = []
   for (const one of chosen) {
     const isFirst = !isKnown(one.quota, lastTurns)
-    truths.push(...(await truthsOf({ ...one, cut, isFirst, recorded, nowMs })))
+    truths.push(...(await truthsOf({ ...one, cut, isFirst, deps, nowMs })))
   }
   const corrections = await store.correct(comparison.id, truths)
   for (const { quota } of chosen) lastTurns.set(quota.series, { turn, covered: coveredBy(quota) })
@@ -236,15 +236,17 @@ async function truthsOf(
     cut: readonly AppliedPosition[]
     /** This life of the limiter has not compared the quota yet, or not since it covers these calls. */
     isFirst: boolean
-    recorded: RecordedCalls
+    deps: ReconcilerDeps
     nowMs: number
   },
 ): Promise<WindowTruth[]> {
-  const { quota, windows, coveredMs, cut, isFirst, recorded, nowMs } = question
+  const { quota, windows, coveredMs, cut, isFirst, deps, nowMs } = question
   const { series, unit, counts } = quota
   const [first] = windows
   const last = windows.at(-1)
   if (first === undefined || last === undefined || unit === 'concurrent_requests') return []
+  const { recorded, policy } = deps
+  const resets = policy().resets(quota, nowMs)
   const since = isFirst ? null : rangesSince(first.comparedTo, cut)
   const isWhole = since === null
   const costs = await recorded.costs({
@@ -255,16 +257,14 @@ async function truthsOf(
     endMs: last.startMs + coveredMs,
     stepMs: coveredMs,
     ranges: since ?? cut.map(position => toRange(position, -1)),
-    isWhole,
+    ...{ isWhole, resets: [...resets.values()] },
   })
   const byWindow = Map.groupBy(costs, ({ startMs }) => startMs)
   return windows.map(({ startMs, endMs }) => ({
-    ...{ series, startMs, endMs, isWhole },
+    ...{ series, startMs, endMs, isWhole, resets },
     mayLower: isWhole && startMs >= recorded.keptSinceMs(nowMs),
     isRecordsOnly: counts === 'records',
-    costs: (byWindow.get(startMs) ?? []).map(({ subject, gateway, amount }) => ({
-      ...{ subject: subjectKey(subject), gateway, amount },
-    })),
+    costs: (byWindow.get(startMs) ?? []).map(one => ({ ...one, subject: subjectKey(one.subject) })),
   }))
 }
 

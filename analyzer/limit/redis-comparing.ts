@@ -29,17 +29,17 @@ export async function correctInSteps(
 ): Promise<Corrections> {
   const sum: Corrections = { buckets: 0, added: 0, removed: 0 }
   for (const truth of truths) {
-    let hasTooMuch = false
+    let isDoubtful = false
     /** Answers the bucket to go on from, or `null` when overtaken. */
     const step = async (costs: string, from: number): Promise<number | null> => {
       const where = [encodeTruth(truth), costs, String(from)]
-      const answer = await run([String(comparisonId), ...where, String(bucketsMax), hasTooMuch ? '1' : ''])
+      const answer = await run([String(comparisonId), ...where, String(bucketsMax), isDoubtful ? '1' : ''])
       if (answer.length === 0) return null
-      const [buckets = 0, added = 0, removed = 0, next = 0, tooMuch = 0, count = 0] = toNumbers(answer)
+      const [buckets = 0, added = 0, removed = 0, next = 0, doubtful = 0, count = 0] = toNumbers(answer)
       sum.buckets += buckets
       sum.added += added
       sum.removed += removed
-      hasTooMuch = tooMuch === 1
+      isDoubtful = doubtful === 1
       onBucketCount(count)
       return next
     }

@@ -7,6 +7,7 @@ import { requestKey } from './ledger.ts'
 import {
   type AppliedPosition,
   type BucketAddress,
+  type CallSpend,
   type Charge,
   type Claim,
   type DecideRequest,
@@ -16,7 +17,6 @@ import {
   type RecordBatch,
   type RecordEffect,
   type Slots,
-  type Spend,
   type Standing,
   type StoreDecision,
   type WindowTruth,
@@ -93,6 +93,7 @@ function isAlike(one: Claim, other: Claim | undefined): boolean {
   return (
     one.startMs === other?.startMs &&
     one.endMs === other.endMs &&
+    one.sinceMs === other.sinceMs &&
     one.limit === other.limit &&
     one.isSpent === other.isSpent &&
     one.isEnforced === other.isEnforced &&
@@ -107,17 +108,16 @@ const isSame = (one: Slots | Drain | null, other: Slots | Drain | null) =>
   one === other || (one !== null && other !== null && Object.values(one).join() === Object.values(other).join())
 
 function encodeKind(claim: Claim): Json {
-  const { endMs, limit, isSpent, isEnforced, isHeld, slots, drain } = claim
-  return [toPlace(claim), endMs, limit, isSpent, isEnforced, isHeld, encodeSlots(slots), encodeDrain(drain)]
+  const { endMs, limit, isSpent, isEnforced, isHeld, slots, drain, sinceMs } = claim
+  const rolling = [encodeSlots(slots), encodeDrain(drain)]
+  return [toPlace(claim), endMs, limit, isSpent, isEnforced, isHeld, ...rolling, sinceMs]
 }
 
 const encodeManner = ({ verb, gateway, isDryRun }: DecideRequest): Json => [verb, toText(gateway), isDryRun]
 
-const encodeSlots = (slots: Slots | null): Json =>
-  slots !== null && [slots.everyMs, slots.lengthMs, slots.sinceMs, slots.forgiven]
+const encodeSlots = (slots: Slots | null): Json => slots !== null && [slots.everyMs, slots.lengthMs]
 
-const encodeDrain = (drain: Drain | null): Json =>
-  drain !== null && [drain.amount, drain.periodMs, drain.sinceMs, drain.keptMs]
+const encodeDrain = (drain: Drain | null): Json => drain !== null && [drain.amount, drain.periodMs, drain.keptMs]
 
 /** The doubles of an answer. */
 export function toNumbers(answer: Buffer): number[] {
@@ -190,10 +190,11 @@ const referenceFields = ({ epoch, sequence, charges }: DecisionReference): Json[
 const flatten = (charges: readonly Charge[]) =>
   charges.flatMap(({ window, bucket, share, amount, isHeld }) => [window, bucket, share, amount, isHeld ? 1 : 0])
 
-export function encodeSpends(spends: readonly Spend[]): string {
+export function encodeSpends(spends: readonly CallSpend[]): string {
   const fields: Json[] = []
   for (const spend of spends) {
-    fields.push(toPlace(spend), toText(spend.subject), spend.endMs, spend.amount, encodeDrain(spend.drain))
+    const { subject, endMs, amount, drain, sinceMs, startedAtMs } = spend
+    fields.push(toPlace(spend), toText(subject), endMs, amount, encodeDrain(drain), sinceMs, startedAtMs)
   }
   return JSON.stringify(fields)
 }
@@ -203,8 +204,8 @@ export function encodeAdditions(additions: readonly Addition[]): string {
   const places = createPlaces()
   const fields: Json[] = []
   for (const addition of additions) {
-    const { subject, endMs, amount, gateway, drain } = addition
-    fields.push(places.numberOf(addition), toText(subject), endMs, amount, toText(gateway), encodeDrain(drain))
+    const { subject, endMs, amount, gateway, drain, sinceMs } = addition
+    fields.push(places.numberOf(addition), toText(subject), endMs, amount, toText(gateway), encodeDrain(drain), sinceMs)
   }
   return JSON.stringify([places.list(), fields])
 }
@@ -222,8 +223,9 @@ function encodeEffect({ gateway, requestId, reference, spends }: RecordEffect, p
   const known = reference ?? { epoch: 0, sequence: 0, charges: [] }
   const fields: Json[] = [toText(gateway), keys, ...referenceFields(known)]
   for (const spend of spends) {
-    const { subject, endMs, amount, isRecordsOnly, drain } = spend
-    fields.push(places.numberOf(spend), toText(subject), endMs, amount, isRecordsOnly, encodeDrain(drain))
+    const { subject, endMs, amount, isRecordsOnly, drain, sinceMs, startedAtMs } = spend
+    fields.push(places.numberOf(spend), toText(subject), endMs, amount, isRecordsOnly)
+    fields.push(encodeDrain(drain), sinceMs, startedAtMs)
   }
   return fields
 }
@@ -238,7 +240,8 @@ export const parsePositions = (text: string): AppliedPosition[] => JSON.parse(te
 
 /** What one step of a correction is told of its window. */
 export function encodeTruth(truth: WindowTruth): string {
-  return JSON.stringify([toPlace(truth), truth.endMs, truth.isWhole, truth.mayLower, truth.isRecordsOnly])
+  const resets = Object.fromEntries([...truth.resets].map(([subject, { sinceMs }]) => [toText(subject), sinceMs]))
+  return JSON.stringify([toPlace(truth), truth.endMs, truth.isWhole, truth.mayLower, truth.isRecordsOnly, resets])
 }
 
 /** The costs by subject, as many subjects a step as `subjectsMax`; one step at least. */

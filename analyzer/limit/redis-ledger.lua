@@ -144,8 +144,15 @@ local function floorTaken()
   end
 end
 
--- Takes a charge out of its bucket; of the series that are `kept` it stays, and what was held is spent.
-local function takeCharge(window, index, share, amount, wasHeld, kept)
+-- True for what a decision took before the bucket forgot: it is out already.
+local function isForgotten(values, ofEpoch, ofSequence)
+  local forgetting = values[FORGETTING]
+  if not forgetting or ofEpoch > forgetting[LAST_EPOCH] then return false end
+  return ofEpoch < forgetting[LAST_EPOCH] or ofSequence <= forgetting[LAST_SEQUENCE]
+end
+
+-- Takes a charge of a decision out of its bucket; of the series that are `kept` it stays, and what was held is spent.
+local function takeCharge(ofEpoch, ofSequence, window, index, share, amount, wasHeld, kept)
   local ended = call('HGET', PLACES, window)
   if not ended then return end
   local endMs, place, series = ended:match('^(%S+) (%S+ (.*))$')
@@ -156,23 +163,25 @@ local function takeCharge(window, index, share, amount, wasHeld, kept)
   local level = entry.values[LEVEL]
   if not level and tonumber(endMs) <= nowMs then return end
   if level then entry = findDraining(place, subject, level[KEPT]) end
-  if not entry then return end
+  if not entry or isForgotten(entry.values, ofEpoch, ofSequence) then return end
   local values = entry.values
   local isKept = kept[series] or false
   if wasHeld then values[RESERVED] = math.max(0, values[RESERVED] - amount) end
   if wasHeld == isKept then
-    if values[LEVEL] then drain(values, values[LEVEL][AMOUNT], 0) end
+    if values[LEVEL] then drain(values, values[LEVEL][AMOUNT]) end
     addPending(values, share, isKept and amount or -amount)
   end
   touch(entry)
   if values[LEVEL] then taken[#taken + 1] = values end
 end
 
--- Gives back what is held of the charges.
-local function takeHeld(charges)
+-- Gives back what is held of the decision's charges.
+local function takeHeld(reference)
+  local charges = reference.charges
   for at = 1, #charges, CHARGE_FIELDS do
     if charges[at + 4] == 1 then
-      takeCharge(charges[at], charges[at + 1], charges[at + 2], charges[at + 3], true, {})
+      local window, index, share, amount = unpack(charges, at, at + 3)
+      takeCharge(reference.epoch, reference.sequence, window, index, share, amount, true, {})
     end
   end
 end
@@ -187,7 +196,9 @@ local function takeOut(reference, kept)
     -- What joined and was given back by itself is out already, as is what was held and has expired.
     local isOut = joined > 0 and stateOf({ epoch = reference.epoch, sequence = joined }) ~= OPEN
     if not isOut and (stillHeld or not wasHeld) then
-      takeCharge(charges[at], charges[at + 1], charges[at + 2], charges[at + 3], wasHeld, kept)
+      local made = joined > 0 and joined or reference.sequence
+      local window, index, share, amount = unpack(charges, at, at + 3)
+      takeCharge(reference.epoch, made, window, index, share, amount, wasHeld, kept)
     end
   end
 end

@@ -26,7 +26,7 @@ export const DECIDED = { denied: 0, allowed: 1, noRoomForBuckets: 2, noRoomForRe
 /** Subjects that one step of a correction takes: about two milliseconds. */
 export const CORRECTED_MAX = 250
 /** Written beside the counters; another one is not read. */
-const FORMAT = '2'
+const FORMAT = '3'
 
 const KEYS = {
   HEAD: 'head',

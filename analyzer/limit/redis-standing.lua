@@ -1,8 +1,5 @@
--- Which buckets a claim is about (standing.ts), and what drains (draining.ts). Slots are a list of every, length, since
--- and what is forgiven; what drains, of amount, period, since and kept. Both are false where there are none.
-
--- Of a level.
-local REST, REST_AT, AMOUNT, PERIOD, KEPT = 1, 2, 3, 4, 5
+-- Which buckets a claim is about (standing.ts), and what drains (draining.ts). Slots are a list of every and length; what
+-- drains, of amount, period and kept. Both are false where there are none.
 
 local function startAt(atMs, everyMs)
   return math.floor(atMs / everyMs) * everyMs
@@ -16,7 +13,7 @@ end
 -- Where is spent now: the place, and the end of its window.
 local function addressAt(place, endMs, slots, drains)
   if not slots and not drains then return place, endMs end
-  local everyMs = slots and slots[1] or drains[4]
+  local everyMs = slots and slots[1] or drains[3]
   local startMs = startAt(nowMs, everyMs)
   return placeAt(place, startMs), startMs + everyMs + (slots and slots[2] or everyMs)
 end
@@ -28,23 +25,22 @@ local function findDraining(place, subject, keptMs)
 end
 
 -- The level now, in units times milliseconds.
-local function levelAt(values, amount, sinceMs)
+local function levelAt(values, amount)
   local level = values[LEVEL]
-  if level[REST_AT] <= sinceMs then return 0 end
   local drained = math.max(0, nowMs - level[REST_AT]) * amount
   return math.max(0, usedOf(values) * level[PERIOD] - level[REST] - drained)
 end
 
 -- Takes what has drained out of the bucket. When something is taken out of it and spent in it, `floor` is due at the end.
-local function drain(values, amount, sinceMs)
+local function drain(values, amount)
   local level = values[LEVEL]
   level[AMOUNT] = amount
-  if level[REST_AT] >= nowMs and level[REST_AT] > sinceMs then return end
-  local gone = usedOf(values) * level[PERIOD] - levelAt(values, amount, sinceMs)
+  if level[REST_AT] >= nowMs then return end
+  local gone = usedOf(values) * level[PERIOD] - levelAt(values, amount)
   local whole = math.floor(gone / level[PERIOD])
   values[SETTLED] = values[SETTLED] - whole
   level[REST] = gone - whole * level[PERIOD]
-  level[REST_AT] = math.max(level[REST_AT], nowMs, sinceMs + 1)
+  level[REST_AT] = nowMs
 end
 
 -- What was taken out and had drained already makes no room for others.
@@ -57,20 +53,23 @@ local function floor(values)
   level[REST] = 0
 end
 
--- The bucket to spend in, made if need be; what drains has done so.
-local function obtainBucket(place, endMs, subject, slots, drains)
+-- The bucket to spend in, made if need be; what drains has done so, and what a reset forgets is forgotten.
+local function obtainBucket(place, endMs, subject, slots, drains, sinceMs)
   local address, addressEndMs = addressAt(place, endMs, slots, drains)
-  if not drains then return obtain(address, addressEndMs, subject) end
-  local before = findDraining(place, subject, drains[4])
+  local before = drains and findDraining(place, subject, drains[3])
+  if before then forgetBefore(before, sinceMs) end
   local entry = obtain(address, addressEndMs, subject)
+  forgetBefore(entry, sinceMs)
+  if not drains then return entry end
   local values = entry.values
   if before and before ~= entry then
     values[SETTLED], values[RESERVED] = before.values[SETTLED], before.values[RESERVED]
     values[LEVEL] = before.values[LEVEL] and { unpack(before.values[LEVEL]) }
+    values[FORGETTING] = before.values[FORGETTING]
     for at = SHARES, #before.values do values[at] = before.values[at] end
   end
-  values[LEVEL] = values[LEVEL] or { 0, nowMs, drains[1], drains[2], drains[4] }
-  drain(values, drains[1], drains[3])
+  values[LEVEL] = values[LEVEL] or { 0, nowMs, drains[1], drains[2], drains[3] }
+  drain(values, drains[1])
   return entry
 end
 
@@ -80,15 +79,15 @@ local function isOpen(place, endMs, subject, drains, bucketsMax)
   return addressEndMs > nowMs and (bucketCount < bucketsMax or find(address, subject))
 end
 
-local function slidingStanding(place, subject, cost, limit, slots)
-  local everyMs, lengthMs, sinceMs, forgiven = unpack(slots)
+local function slidingStanding(place, subject, cost, limit, slots, sinceMs)
+  local everyMs, lengthMs = unpack(slots)
   local used, reserved = 0, 0
   local taken = {}
-  for startMs = startAt(nowMs - lengthMs, everyMs), startAt(nowMs, everyMs), everyMs do
-    local entry = startMs >= sinceMs and find(placeAt(place, startMs), subject)
-    if entry then
+  local fromMs = math.max(startAt(nowMs - lengthMs, everyMs), startAt(sinceMs, everyMs))
+  for startMs = fromMs, startAt(nowMs, everyMs), everyMs do
+    local entry = find(placeAt(place, startMs), subject)
+    if entry and not isOutdated(entry, sinceMs) then
       local usedHere = usedOf(entry.values)
-      if startMs == sinceMs then usedHere = math.max(0, usedHere - forgiven) end
       used, reserved = used + usedHere, reserved + entry.values[RESERVED]
       taken[#taken + 1] = { startMs + everyMs + lengthMs, usedHere + entry.values[RESERVED] }
     end
@@ -102,10 +101,11 @@ local function slidingStanding(place, subject, cost, limit, slots)
   return used, reserved, 0, 0
 end
 
-local function drainingStanding(place, subject, cost, limit, drains)
-  local amount, periodMs, sinceMs, keptMs = unpack(drains)
+local function drainingStanding(place, subject, cost, limit, drains, sinceMs)
+  local amount, periodMs, keptMs = unpack(drains)
   local entry = findDraining(place, subject, keptMs)
-  local level = entry and entry.values[LEVEL] and levelAt(entry.values, amount, sinceMs) or 0
+  if entry and isOutdated(entry, sinceMs) then entry = nil end
+  local level = entry and entry.values[LEVEL] and levelAt(entry.values, amount) or 0
   local reserved = entry and entry.values[RESERVED] or 0
   local over = level + (reserved + cost - limit) * periodMs
   local fits, mayFit, waitMs
@@ -118,12 +118,8 @@ local function drainingStanding(place, subject, cost, limit, drains)
   return level / periodMs, reserved, fits and 1 or 0, fitsAtMs
 end
 
--- What is taken of a claim: used, reserved, 1 when it fits beside that, and when it will (0: its window tells, or never).
-local function standingOf(place, subject, cost, limit, slots, drains)
-  if slots then return slidingStanding(place, subject, cost, limit, slots) end
-  if drains then return drainingStanding(place, subject, cost, limit, drains) end
-  local entry = find(place, subject)
-  local used, reserved = 0, 0
-  if entry then used, reserved = usedOf(entry.values), entry.values[RESERVED] end
-  return used, reserved, fitsLimit(used + reserved, cost, limit) and 1 or 0, 0
+-- What is taken of a claim that slides or drains: used, reserved, 1 when it fits beside that, and when it will (0: never).
+local function standingOf(place, subject, cost, limit, slots, drains, sinceMs)
+  if slots then return slidingStanding(place, subject, cost, limit, slots, sinceMs) end
+  return drainingStanding(place, subject, cost, limit, drains, sinceMs)
 end

@@ -18,8 +18,12 @@ local nowMs = math.floor(clockMs)
 if nowMs < latestMs and latestMs - nowMs <= STEP_BACK_MS_MAX then nowMs = latestMs end
 
 -- A bucket: window, index, settled, reserved, the comparison in which `cut` was taken, the one that corrected it last,
--- the level (false where nothing drains); then for each gateway its name, pending, unlinked, recorded, compared, cut.
-local WINDOW, INDEX, SETTLED, RESERVED, CUT_BY, CORRECTED_BY, LEVEL, SHARES = 1, 2, 3, 4, 5, 6, 7, 8
+-- the level (false where nothing drains), when it forgot what was taken of it (false where it never did); then for each
+-- gateway its name, pending, unlinked, recorded, compared, cut.
+local WINDOW, INDEX, SETTLED, RESERVED, CUT_BY, CORRECTED_BY, LEVEL, FORGETTING, SHARES = 1, 2, 3, 4, 5, 6, 7, 8, 9
+local REST, REST_AT, AMOUNT, PERIOD, KEPT = 1, 2, 3, 4, 5
+-- The reset, and the last decision before.
+local SINCE, LAST_EPOCH, LAST_SEQUENCE = 1, 2, 3
 local GATEWAY, PENDING, UNLINKED, RECORDED, COMPARED_TO, CUT, SHARE_FIELDS = 0, 1, 2, 3, 4, 5, 6
 
 -- By place, then subject.
@@ -85,10 +89,37 @@ local function obtain(place, endMs, subject)
   if index == 0 then call('PEXPIRE', NAMES .. place, endMs - nowMs + EXPIRY_MS) end
   bucketCount = bucketCount + 1
   hasNews = true
-  entry = { place = place, subject = subject, values = { window, index, 0, 0, comparison, 0, false }, endMs = endMs }
+  local values = { window, index, 0, 0, comparison, 0, false, false }
+  entry = { place = place, subject = subject, values = values, endMs = endMs }
   entries[place][subject] = entry
   touch(entry)
   return entry
+end
+
+-- True while the bucket has not forgotten what was taken of it before the reset.
+local function isOutdated(entry, sinceMs)
+  if sinceMs == 0 or tonumber(entry.place:match('^%S+')) > sinceMs then return false end
+  local forgetting = entry.values[FORGETTING]
+  return not forgetting or forgetting[SINCE] < sinceMs
+end
+
+-- True for a call that began before a reset that the bucket was told of.
+local function isForgiven(entry, startedAtMs)
+  local forgetting = entry.values[FORGETTING]
+  return forgetting and startedAtMs < forgetting[SINCE]
+end
+
+-- Forgets what was taken of the bucket before the reset, unless it has. Answers whether it was to be done.
+local function forgetBefore(entry, sinceMs)
+  if not isOutdated(entry, sinceMs) then return false end
+  local values = entry.values
+  values[SETTLED], values[RESERVED] = 0, 0
+  if values[LEVEL] then values[LEVEL][REST] = 0 end
+  for at = SHARES, #values, SHARE_FIELDS do
+    for field = PENDING, CUT do values[at + field] = 0 end
+  end
+  values[FORGETTING] = { sinceMs, epoch, sequence }
+  return true
 end
 
 -- What is held in the window of an entry that has changed is found by its number until then.

@@ -7,11 +7,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { reservationsExpired } from '../events.ts'
 import {
+  type CallSpend,
   type DecisionReference,
   type LimitStoreDeps,
   LimitStoreError,
   type SettleOutcome,
-  type Spend,
 } from './limit-store.ts'
 import { type Adding, createAdding } from './redis-adding.ts'
 import { createRedisClock, type RedisClock } from './redis-clock.ts'
@@ -97,7 +97,7 @@ function createVerbs(
 ): Omit<SharedLimitStore, keyof Positions | keyof Adding | 'close'> {
   const settle = async (
     reference: DecisionReference,
-    spends: readonly Spend[],
+    spends: readonly CallSpend[],
     isForNobody: boolean,
   ): Promise<SettleOutcome> => {
     const args = [encodeReference(reference), encodeSpends(spends), isForNobody ? '1' : '', String(bucketsMax)]

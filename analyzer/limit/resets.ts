@@ -1,6 +1,7 @@
 /**
- * `POST /v1/resets`: what one subject has used counts no more for the rest of the window. It is a change like others, so
- * all limiters forget the same, also those that start later; what was used stays known.
+ * `POST /v1/resets`: what calls of one subject took that began until now counts no more for the rest of the window,
+ * whenever it comes to be known. It is a change like others, so all limiters forget the same, also those that start later
+ * or lose their counters.
  */
 import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
@@ -10,10 +11,11 @@ import type { Reset } from '../policy/adjustment.ts'
 import { keyOf, type Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import { VALUE_CHARACTERS_MAX } from '../policy/quota-options.ts'
-import { bucketAt } from '../usage/window.ts'
+import { bucketAt, isResetting } from '../usage/window.ts'
 import { claimOf } from './claiming.ts'
 import { DoorError } from './door-error.ts'
-import type { LimitStore } from './limit-store.ts'
+import { type Claim, type LimitStore, LimitStoreError } from './limit-store.ts'
+import { addressAt } from './standing.ts'
 
 const ResetRequest = Type.Object(
   {
@@ -49,8 +51,8 @@ export function createResetRoutes({ store, control, policy, principalOf }: Reset
         schema: {
           summary: 'Forget what a subject has used',
           description:
-            'For the window that is open, or all that was used until now where there is none; estimates that are held stay ' +
-            'held. Acts on all limiters within a second.',
+            'For the window that is open, or all that was used until now where there is none. Calls under way are forgotten ' +
+            'with what they will have cost; what was held for them is held no more. Acts on all limiters within a second.',
           tags: ['policy'],
           body: ResetRequest,
           response: { 200: ResetAnswer },
@@ -71,34 +73,41 @@ export function createResetRoutes({ store, control, policy, principalOf }: Reset
         if (quota.window.kind === 'held') {
           throw new DoorError(400, 'reset_invalid', 'calls under way are counted until they end: release them instead')
         }
-        const nowMs = store.nowMs()
-        const { used, ofReset } = await usedBy(store, quota, subjectKey, nowMs, policy())
-        const { startMs, endMs } = bucketAt(quota.window, nowMs)
-        const fromMs = quota.window.kind === 'rate' ? nowMs : startMs
-        const value: Reset = { quota: name, subject, used: ofReset, fromMs, untilMs: endMs }
-        const key = subjectEntryKey(name, subjectKey)
-        const { version } = control.current('reset', key)
-        await control.change({ kind: 'reset', key, version, value, by: principal.name, reason })
-        return { used, untilMs: endMs }
+        return forget({ store, control, policy }, { quota, subject, subjectKey }, { by: principal.name, reason })
       },
     )
   }
 }
 
-/** What the subject has used, and what of it the reset has to name: of a sliding window, the present slot's part. */
-async function usedBy(
-  store: LimitStore,
-  quota: Quota,
-  subjectKey: string,
-  nowMs: number,
-  policy: Policy,
-): Promise<{ used: number; ofReset: number }> {
-  const allowance = { ...policy.allowance(quota, subjectKey, nowMs), limit: Number.MAX_SAFE_INTEGER }
-  const claim = { ...claimOf(quota, subjectKey, { cost: 0, allowance, nowMs }), isEnforced: false }
-  const claims = [claim]
-  if (claim.slots !== null) claims.push({ ...claim, slots: { ...claim.slots, sinceMs: claim.startMs, forgiven: 0 } })
+async function forget(
+  { store, control, policy }: Pick<ResetDeps, 'store' | 'control' | 'policy'>,
+  { quota, subject, subjectKey }: { quota: Quota; subject: Record<string, string>; subjectKey: string },
+  who: { by: string; reason: string | null },
+): Promise<Static<typeof ResetAnswer>> {
+  const nowMs = store.nowMs()
+  const allowance = policy().allowance(quota, subjectKey, nowMs)
+  const claim = claimOf(quota, subjectKey, { cost: 0, allowance, nowMs })
+  const used = await usedOf(store, claim)
+  const { endMs: untilMs } = bucketAt(quota.window, nowMs)
+  const before = isResetting(quota.window) ? policy().adjusted(quota, subjectKey, nowMs).reset : null
+  const forgiven = used + (before?.used ?? 0)
+  const value: Reset = { quota: quota.name, subject, used: forgiven, fromMs: nowMs, untilMs }
+  const key = subjectEntryKey(quota.name, subjectKey)
+  const { version } = control.current('reset', key)
+  await control.change({ kind: 'reset', key, version, value, ...who })
+  const told = { ...addressAt(claim, nowMs), sinceMs: nowMs, amount: 0, drain: claim.drain }
+  // For limiters that share the counters and have not heard of it yet; should they be away, the next decision tells.
+  await store.raise([told]).catch(ignoreAway)
+  return { used, untilMs }
+}
+
+/** What the subject has used. */
+async function usedOf(store: LimitStore, claim: Claim): Promise<number> {
   const rest = { verb: 'check', gateway: '', requestId: null, isDryRun: true, expiresAtMs: null, note: null } as const
-  const { standings } = await store.decide({ ...rest, claims })
-  const used = standings[0]?.used ?? 0
-  return { used, ofReset: standings.at(-1)?.used ?? 0 }
+  const { standings } = await store.decide({ ...rest, claims: [{ ...claim, isEnforced: false }] })
+  return standings[0]?.used ?? 0
+}
+
+function ignoreAway(error: unknown): void {
+  if (!(error instanceof LimitStoreError)) throw error
 }

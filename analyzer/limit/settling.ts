@@ -13,7 +13,9 @@ import {
   withJoined,
 } from './ledger.ts'
 import type {
+  CallSpend,
   Charge,
+  DecisionOrder,
   DecisionReference,
   RecordBatch,
   RecordCounts,
@@ -23,7 +25,7 @@ import type {
   Spend,
 } from './limit-store.ts'
 import type { StoredBucket } from './open-windows.ts'
-import { addressAt, findDraining, obtainBucket } from './standing.ts'
+import { addressAt, findDraining, isForgiven, obtainBucket } from './standing.ts'
 
 const NO_SERIES: ReadonlySet<string> = new Set()
 
@@ -31,7 +33,7 @@ const NO_SERIES: ReadonlySet<string> = new Set()
 export function settle(
   counters: Counters,
   reference: DecisionReference,
-  spends: readonly Spend[],
+  spends: readonly CallSpend[],
   nowMs: number,
 ): SettleOutcome {
   const { epoch, sequence } = reference
@@ -39,8 +41,8 @@ export function settle(
   const taken = takeOut(counters, reference, { kept: NO_SERIES, nowMs })
   for (const spend of spends) {
     if (spend.amount === 0 || !isOpen(counters, spend, nowMs)) continue
-    const bucket = obtainBucket(counters.windows, spend, nowMs)
-    bucket.settled += spend.amount
+    const bucket = obtainBucket(counters, spend, nowMs)
+    if (!isForgiven(bucket, spend.startedAtMs)) bucket.settled += spend.amount
     touch(counters, bucket)
   }
   taken.forEach(floor)
@@ -75,7 +77,8 @@ export function applyRecords(counters: Counters, batch: RecordBatch, nowMs: numb
 export function expireReservations(counters: Counters, nowMs: number): number {
   const expired = takeExpired(counters.ledger, nowMs)
   for (const { reference } of expired) {
-    for (const charge of reference.charges) if (charge.isHeld) takeCharge(counters, charge, { kept: NO_SERIES, nowMs })
+    for (const charge of reference.charges)
+      if (charge.isHeld) takeCharge(counters, reference, charge, { kept: NO_SERIES, nowMs })
   }
   return expired.length
 }
@@ -94,7 +97,7 @@ function takeOut(counters: Counters, reference: DecisionReference, taking: Takin
   for (const charge of reference.charges) {
     // What joined and was given back by itself is out already, as is what was held and has expired.
     if (isOut(counters, reference.epoch, charge)) continue
-    const bucket = !charge.isHeld || stillHeld ? takeCharge(counters, charge, taking) : undefined
+    const bucket = !charge.isHeld || stillHeld ? takeCharge(counters, reference, charge, taking) : undefined
     if (bucket !== undefined && isDraining(bucket)) draining.push(bucket)
   }
   return draining
@@ -104,7 +107,19 @@ function takeOut(counters: Counters, reference: DecisionReference, taking: Takin
 const isOut = ({ settled }: Counters, epoch: number, { joinedSequence }: Charge): boolean =>
   joinedSequence !== undefined && settled.stateOf(epoch, joinedSequence) !== 'open'
 
-function takeCharge(counters: Counters, charge: Charge, { kept, nowMs }: Taking): StoredBucket | undefined {
+/** True for what was taken before the bucket forgot: it is out already. */
+function isForgotten({ window, index }: StoredBucket, { epoch, sequence }: DecisionOrder): boolean {
+  const forgetting = window.forgettings.get(index)
+  if (forgetting === undefined || epoch > forgetting.epoch) return false
+  return epoch < forgetting.epoch || sequence <= forgetting.sequence
+}
+
+function takeCharge(
+  counters: Counters,
+  { epoch, sequence }: DecisionOrder,
+  charge: Charge,
+  { kept, nowMs }: Taking,
+): StoredBucket | undefined {
   const window = counters.windows.byId(charge.window)
   const charged = window?.list[charge.bucket]
   if (window === undefined || charged === undefined) return undefined
@@ -115,7 +130,8 @@ function takeCharge(counters: Counters, charge: Charge, { kept, nowMs }: Taking)
     charged.rate === null
       ? charged
       : findDraining(counters.windows, { series, subject: charged.subject }, charged.rate.keptMs, nowMs)
-  if (bucket === undefined) return undefined
+  if (bucket === undefined || isForgotten(bucket, { epoch, sequence: charge.joinedSequence ?? sequence }))
+    return undefined
   const isKept = kept.has(series)
   if (charge.isHeld) bucket.reserved = Math.max(0, bucket.reserved - charge.amount)
   // What is kept is held no longer, but spent.
@@ -175,11 +191,12 @@ function spendRecord(
 ): void {
   for (const spend of effect.spends) {
     if (!isOpen(counters, spend, nowMs)) continue
-    const bucket = obtainBucket(counters.windows, spend, nowMs)
-    if (spend.isRecordsOnly) spendUnlinked(bucket, '', spend.amount, true)
-    else if (how === 'unlinked') spendUnlinked(bucket, effect.gateway, spend.amount, false)
-    else if (how === 'linked') spendLinked(bucket, effect.gateway, spend.amount)
-    else furtherOf(shareOf(bucket, effect.gateway)).recorded += spend.amount
+    const bucket = obtainBucket(counters, spend, nowMs)
+    const amount = isForgiven(bucket, spend.startedAtMs) ? 0 : spend.amount
+    if (spend.isRecordsOnly) spendUnlinked(bucket, '', amount, true)
+    else if (how === 'unlinked') spendUnlinked(bucket, effect.gateway, amount, false)
+    else if (how === 'linked') spendLinked(bucket, effect.gateway, amount)
+    else furtherOf(shareOf(bucket, effect.gateway)).recorded += amount
     touch(counters, bucket)
   }
 }

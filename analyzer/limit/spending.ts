@@ -19,7 +19,10 @@ export interface MadeCall {
   costIn(unit: Unit): number
 }
 
-/** One for each quota that covers the call and that `isCounted` says counts it so. */
+/**
+ * One for each quota that covers the call and that `isCounted` says counts it so. What began before a reset of its subject
+ * spends nothing, as what began in a window that has ended.
+ */
 export function spendsOf(
   call: MadeCall,
   policy: Policy,
@@ -35,10 +38,14 @@ export function spendsOf(
     const { series } = quota
     const subject = subjectKeyOf(quota, dims)
     const allowance = policy.allowance(quota, subject, nowMs)
-    if (quota.paceOf !== null && allowance.limit === null) continue
+    const { sinceMs } = allowance
+    if (startedAtMs < sinceMs || (quota.paceOf !== null && allowance.limit === null)) continue
     const drain = drainOfQuota(quota, allowance)
     const isRecordsOnly = quota.counts === 'records'
-    found.push({ quota, spend: { ...{ series, subject, ...window }, amount, isRecordsOnly, drain } })
+    found.push({
+      quota,
+      spend: { ...{ series, subject, ...window, sinceMs }, amount, startedAtMs, isRecordsOnly, drain },
+    })
   }
   return found
 }

@@ -3,12 +3,13 @@
  * slot, which are added up. What drains is one bucket too, but it has no end: its windows are stretches of time, and
  * whoever spends takes it along into the present one, so that those where nothing was spent end with their stretch.
  */
-import { fitsLimit, type Share, usedOf } from './bucket.ts'
+import { fitsLimit, forgetTaken, type Share, usedOf } from './bucket.ts'
+import type { Counters } from './counters.ts'
 import { beginDraining, drain, drainMs, isDraining, levelAt } from './draining.ts'
-import type { BucketAddress, Claim, Drain, Slots, Standing } from './limit-store.ts'
+import type { AskedBucket, BucketAddress, Claim, Drain, Slots, Standing } from './limit-store.ts'
 import type { OpenWindows, StoredBucket } from './open-windows.ts'
 
-type Target = BucketAddress & { readonly slots?: Slots | null; readonly drain: Drain | null }
+type Target = AskedBucket & { readonly slots?: Slots | null; readonly drain: Drain | null }
 
 /** Where the target spends now. */
 export function addressAt(target: Target, nowMs: number): BucketAddress {
@@ -30,18 +31,52 @@ export function findDraining(
   return windows.findAt(series, subject, startMs) ?? windows.findAt(series, subject, startMs - keptMs)
 }
 
-/** The bucket to spend in, made if need be; what drains has done so. `found` is what `findBucket` has just answered. */
-export function obtainBucket(windows: OpenWindows, target: Target, nowMs: number, found?: StoredBucket): StoredBucket {
-  if (target.drain === null) return found ?? windows.obtain(addressAt(target, nowMs))
-  const { keptMs } = target.drain
+/** True while the bucket has not forgotten what was taken of it before the reset. */
+export const isOutdated = ({ window, index }: StoredBucket, sinceMs: number): boolean =>
+  window.startMs <= sinceMs && (window.forgettings.get(index)?.sinceMs ?? 0) < sinceMs
+
+/** True for a call that began before a reset that the bucket was told of. */
+export const isForgiven = ({ window, index }: StoredBucket, startedAtMs: number): boolean =>
+  startedAtMs < (window.forgettings.get(index)?.sinceMs ?? 0)
+
+/** Forgets what was taken of the bucket before the reset, unless it has. Answers whether it was to be done. */
+export function forgetBefore({ settled, sequence }: Counters, bucket: StoredBucket, sinceMs: number): boolean {
+  if (!isOutdated(bucket, sinceMs)) return false
+  forgetTaken(bucket)
+  bucket.window.forgettings.set(bucket.index, { sinceMs, epoch: settled.current.epoch, sequence })
+  return true
+}
+
+/**
+ * The bucket to spend in, made if need be; what drains has done so, and what a reset forgets is forgotten. `found` is what
+ * `findBucket` has just answered.
+ */
+export function obtainBucket(counters: Counters, target: Target, nowMs: number, found?: StoredBucket): StoredBucket {
+  if (target.drain !== null) return obtainDraining(counters, target, target.drain, nowMs, found)
+  const bucket = found ?? counters.windows.obtain(addressAt(target, nowMs))
+  forgetBefore(counters, bucket, target.sinceMs)
+  return bucket
+}
+
+function obtainDraining(
+  counters: Counters,
+  target: Target,
+  drains: Drain,
+  nowMs: number,
+  found: StoredBucket | undefined,
+): StoredBucket {
+  const { windows } = counters
+  const { keptMs } = drains
   // One that is to be taken along may have been, since it was found.
   const isFound = found !== undefined && !isTakenAlong(found, keptMs, nowMs)
   const before = isFound ? found : findDraining(windows, target, keptMs, nowMs)
   const isThere = before !== undefined && !isTakenAlong(before, keptMs, nowMs)
+  if (before !== undefined) forgetBefore(counters, before, target.sinceMs)
   const bucket = isThere ? before : windows.obtain(addressAt(target, nowMs))
   if (before !== undefined && before !== bucket) takeAlong(before, bucket)
-  if (!isDraining(bucket)) beginDraining(bucket, target.drain, nowMs)
-  drain(bucket, target.drain, nowMs)
+  forgetBefore(counters, bucket, target.sinceMs)
+  if (!isDraining(bucket)) beginDraining(bucket, drains, nowMs)
+  drain(bucket, drains, nowMs)
   return bucket
 }
 
@@ -52,6 +87,8 @@ export const isTakenAlong = ({ window }: StoredBucket, keptMs: number, nowMs: nu
 /** The old bucket keeps what it has until its stretch of time ends. */
 function takeAlong(before: StoredBucket, bucket: StoredBucket): void {
   const { settled, reserved, rate, rest, drainedMs, window } = before
+  const forgetting = window.forgettings.get(before.index)
+  if (forgetting !== undefined) bucket.window.forgettings.set(bucket.index, forgetting)
   Object.assign(bucket, { settled, reserved, rate, rest }, copyOf(before))
   bucket.drainedMs = drainedMs + window.startMs - bucket.window.startMs
 }
@@ -61,13 +98,14 @@ function copyOf({ gateway, pending, further }: Share): Share {
   return { gateway, pending, further: further && { ...further, next: next && copyOf(next) } }
 }
 
-/** What is taken of the claim, and whether it fits beside that. `bucket` is what `findBucket` answers to it. */
+/** What is taken of the claim, and whether it fits beside that. `found` is what `findBucket` answers to it. */
 export function standingOf(
   windows: OpenWindows,
   claim: Claim,
-  bucket: StoredBucket | undefined,
+  found: StoredBucket | undefined,
   nowMs: number,
 ): Standing {
+  const bucket = found !== undefined && isOutdated(found, claim.sinceMs) ? undefined : found
   if (claim.slots !== null) return slidingStanding(windows, claim, claim.slots, nowMs)
   if (claim.drain !== null) return drainingStanding(claim, claim.drain, bucket, nowMs)
   const used = bucket === undefined ? 0 : usedOf(bucket)
@@ -82,18 +120,18 @@ export function findBucket(windows: OpenWindows, target: Target, nowMs: number):
 }
 
 function slidingStanding(windows: OpenWindows, claim: Claim, slots: Slots, nowMs: number): Standing {
-  const { series, subject, cost, limit } = claim
-  const { everyMs, lengthMs, sinceMs } = slots
+  const { series, subject, cost, limit, sinceMs } = claim
+  const { everyMs, lengthMs } = slots
   const slotAt = (atMs: number) => Math.floor(atMs / everyMs) * everyMs
-  const fromMs = Math.max(slotAt(nowMs - lengthMs), sinceMs)
+  const fromMs = Math.max(slotAt(nowMs - lengthMs), slotAt(sinceMs))
   const toMs = slotAt(nowMs)
   const timeline = windows.ofSubject(series, subject)
   let used = 0
   let reserved = 0
   for (const bucket of timeline) {
     const { startMs } = bucket.window
-    if (startMs < fromMs || startMs > toMs) continue
-    used += usedInSlot(bucket, slots)
+    if (startMs < fromMs || startMs > toMs || isOutdated(bucket, sinceMs)) continue
+    used += usedOf(bucket)
     reserved += bucket.reserved
   }
   const fits = fitsLimit(used + reserved, cost, limit)
@@ -101,15 +139,12 @@ function slidingStanding(windows: OpenWindows, claim: Claim, slots: Slots, nowMs
   let left = used + reserved
   for (const bucket of timeline) {
     const { startMs } = bucket.window
-    if (startMs < fromMs || startMs > toMs) continue
-    left -= usedInSlot(bucket, slots) + bucket.reserved
+    if (startMs < fromMs || startMs > toMs || isOutdated(bucket, sinceMs)) continue
+    left -= usedOf(bucket) + bucket.reserved
     if (fitsLimit(left, cost, limit)) return { used, reserved, fits, fitsAtMs: startMs + everyMs + lengthMs }
   }
   return { used, reserved, fits, fitsAtMs: null }
 }
-
-const usedInSlot = (bucket: StoredBucket, { sinceMs, forgiven }: Slots): number =>
-  bucket.window.startMs === sinceMs ? Math.max(0, usedOf(bucket) - forgiven) : usedOf(bucket)
 
 function drainingStanding(
   { cost, limit }: Claim,

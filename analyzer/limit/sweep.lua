@@ -10,7 +10,7 @@ local expired = call('ZRANGEBYSCORE', HELD_ENDS, '-inf', nowMs, 'LIMIT', 0, SWEP
 table.sort(expired, function(one, other) return tonumber(one) < tonumber(other) end)
 for _, made in ipairs(expired) do
   local reference = toReference({ cmsgpack.unpack(call('HGET', HELD, made)) })
-  takeHeld(reference.charges)
+  takeHeld(reference)
   unhold(reference)
   if noteOf(reference) then call('ZADD', EXPIRED, made, made) end
 end

@@ -60,8 +60,8 @@ function fitsUnderLimitAt(quota: Quota, judged: Judged): number {
 /** Whether it fits beside what is taken now. */
 function fitsBeside({ window }: Quota, { claim, standing, allowance }: Judged, limit: number): boolean {
   const room = window.kind === 'rate' ? burstOf(window, limit) : limit
-  const forgiven = isResetting(window) ? allowance.forgiven : 0
-  return limit > 0 && fitsLimit(standing.used + standing.reserved - forgiven, claim.cost, room)
+  const elsewhere = isResetting(window) ? allowance.elsewhere : 0
+  return limit > 0 && fitsLimit(standing.used + standing.reserved + elsewhere, claim.cost, room)
 }
 
 /** When nothing of what is taken now counts any more; `Infinity` for a cost that does not fit then either. */

@@ -35,16 +35,13 @@ export const Grant = Type.Object(
 )
 export type Grant = Static<typeof Grant>
 
-/**
- * What one subject had used counts as unused for the rest of the window. Of a sliding window, `used` is what the slot
- * that begins at `fromMs` held, and earlier ones count no more either; of a rate, the level at `fromMs`.
- */
+/** What calls of one subject used that began before `fromMs` counts as unused for the rest of the window. */
 export const Reset = Type.Object(
   {
     quota: name('Name of the quota.'),
     subject: Subject,
-    used: Type.Number({ minimum: 0, description: 'Units that count no more.' }),
-    fromMs: instant('Begin of the window, or of the slot; of a rate, the instant of the reset.'),
+    used: Type.Number({ minimum: 0, description: 'Units of the window that were used until then and count no more.' }),
+    fromMs: instant('The instant of the reset.'),
     untilMs: instant('End of the window; afterwards nothing from before counts anyway.'),
   },
   { additionalProperties: false },

@@ -7,7 +7,7 @@ import type { Block, Grant, Learned, Override, Pace, Reset } from './adjustment.
 import { paceQuotaOf } from './pace.ts'
 import type { Quota } from './quota.ts'
 import { indexQuotas } from './quota-index.ts'
-import { subjectKey } from './subject.ts'
+import { type Subject, subjectKey } from './subject.ts'
 
 /** What somebody may use. */
 export interface Allowance {
@@ -15,12 +15,15 @@ export interface Allowance {
   readonly limit: number | null
   /** Not null: the limit is 0 until then, as the provider refuses. */
   readonly deniedUntilMs: number | null
-  /**
-   * Of what was used in the window, or in the slot of a sliding one that begins at `sinceMs`: so much counts no more.
-   * Negative: so much was used elsewhere.
-   */
-  readonly forgiven: number
-  /** Of a sliding window and a rate: what was used before counts no more. */
+  /** Units of the window that were used elsewhere, not through these gateways. */
+  readonly elsewhere: number
+  /** The last reset by hand: calls that began before count no more. 0 without one. */
+  readonly sinceMs: number
+}
+
+/** From when on calls of a subject count. */
+interface SubjectReset {
+  readonly subject: Subject
   readonly sinceMs: number
 }
 
@@ -40,6 +43,8 @@ export interface Policy {
    * Empty where nobody has said it yet.
    */
   limits(quota: Quota, subject: string, range: { fromMs: number; toMs: number }): readonly LimitStep[]
+  /** The resets by hand that hold now, by the keys of the quota's subjects. */
+  resets(quota: Quota, nowMs: number): ReadonlyMap<string, SubjectReset>
   /** Why that is not the quota's limit. */
   adjusted(quota: Quota, subject: string, nowMs: number): Adjusted
 }
@@ -98,7 +103,7 @@ export function createPolicy(quotas: readonly Quota[], adjustments: Adjustments 
     blocks: adjustments.blocks,
     allowance(quota, subject, nowMs) {
       const ofQuota = adjusted.get(quota.name)
-      if (ofQuota === undefined) return { limit: quota.limit, deniedUntilMs: null, forgiven: 0, sinceMs: 0 }
+      if (ofQuota === undefined) return { limit: quota.limit, deniedUntilMs: null, elsewhere: 0, sinceMs: 0 }
       return allowanceUnder(quota, adjustedNow(ofQuota, subject, nowMs), nowMs)
     },
     limits(quota, subject, { fromMs, toMs }) {
@@ -119,6 +124,15 @@ export function createPolicy(quotas: readonly Quota[], adjustments: Adjustments 
       add(later.at(-1) ?? fromMs)
       return steps
     },
+    resets(quota, nowMs) {
+      const found = new Map<string, SubjectReset>()
+      for (const [key, { resets }] of adjusted.get(quota.name)?.bySubject ?? []) {
+        const reset = lastReset(resets, nowMs)
+        if (reset === null) continue
+        found.set(key, { subject: quota.per.map(({ name }) => reset.subject[name] ?? ''), sinceMs: reset.fromMs })
+      }
+      return found
+    },
     adjusted(quota, subject, nowMs) {
       const ofQuota = adjusted.get(quota.name)
       return ofQuota === undefined ? NOTHING : adjustedNow(ofQuota, subject, nowMs)
@@ -137,23 +151,28 @@ function allowanceUnder(quota: Quota, now: Adjusted, nowMs: number): Allowance {
   const { reset, learned } = now
   const untilMs = learned?.deniedUntilMs ?? null
   const deniedUntilMs = untilMs !== null && nowMs < untilMs ? untilMs : null
-  const elsewhere = learned !== null && nowMs < learned.untilMs ? learned.elsewhere : 0
   return {
     limit: deniedUntilMs === null ? limitUnder(quota, now) : 0,
     deniedUntilMs,
-    forgiven: (reset?.used ?? 0) - elsewhere,
+    elsewhere: learned !== null && nowMs < learned.untilMs ? learned.elsewhere : 0,
     sinceMs: reset?.fromMs ?? 0,
   }
 }
 
+const isActiveAt =
+  (nowMs: number) =>
+  ({ fromMs, untilMs }: { fromMs: number; untilMs: number }): boolean =>
+    fromMs <= nowMs && nowMs < untilMs
+
+const lastReset = (resets: readonly Reset[], nowMs: number): Reset | null => resets.findLast(isActiveAt(nowMs)) ?? null
+
 function adjustedNow({ bySubject, grants }: OfQuota, subject: string, nowMs: number): Adjusted {
   const own = bySubject.get(subject)
-  const isActive = ({ fromMs, untilMs }: { fromMs: number; untilMs: number }) => fromMs <= nowMs && nowMs < untilMs
   return {
     override: own?.limit ?? null,
-    grants: [...grants, ...(own?.grants ?? [])].filter(isActive),
-    // Its bounds are those of the window that was open, so that it does not reach into the next one.
-    reset: own?.resets.findLast(isActive) ?? null,
+    grants: [...grants, ...(own?.grants ?? [])].filter(isActiveAt(nowMs)),
+    // It ends with the window that was open, so that it does not reach into the next one.
+    reset: own === undefined ? null : lastReset(own.resets, nowMs),
     learned: own?.learned ?? null,
     pace: own?.pace && nowMs < own.pace.untilMs ? own.pace : null,
   }

@@ -8,10 +8,12 @@ import type { SubjectValues } from '../usage/selection.ts'
 export interface Allowed {
   /** Ascending; the first one holds now. Empty while nobody has said it. */
   steps: readonly LimitStep[]
-  /** As of an allowance: what counts no more after a reset by hand or was used elsewhere, and until when the provider refuses. */
-  forgiven: number
+  /** As of an allowance: the last reset by hand, what was used elsewhere, and until when the provider refuses. */
   sinceMs: number
+  elsewhere: number
   deniedUntilMs: number | null
+  /** What the limiter had counted when the reset came. */
+  forgiven: number
 }
 
 /** True when both allow the same, whenever they were asked: the first limit holds. */
@@ -19,6 +21,7 @@ export function isSameAllowed(one: Allowed, other: Allowed): boolean {
   const isSame = ({ fromMs, limit }: LimitStep, index: number) =>
     limit === other.steps[index]?.limit && (index === 0 || fromMs === other.steps[index]?.fromMs)
   return (
+    one.elsewhere === other.elsewhere &&
     one.forgiven === other.forgiven &&
     one.deniedUntilMs === other.deniedUntilMs &&
     one.sinceMs === other.sinceMs &&
@@ -36,7 +39,8 @@ export const allowedBy =
   (quota, subject, { nowMs, endMs }) => {
     const key = subjectKey(subject)
     const { limit: _limit, ...allowance } = policy.allowance(quota, key, nowMs)
-    return { ...allowance, steps: policy.limits(quota, key, { fromMs: nowMs, toMs: endMs }) }
+    const forgiven = policy.adjusted(quota, key, nowMs).reset?.used ?? 0
+    return { ...allowance, forgiven, steps: policy.limits(quota, key, { fromMs: nowMs, toMs: endMs }) }
   }
 
 /** The same with other limits. */

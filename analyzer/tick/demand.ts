@@ -25,6 +25,23 @@ export function usedInWindow(series: QuotaSeries, key: string, one: UsageSeries,
 }
 
 /**
+ * Units that were used from `fromMs` until a reset by hand, in the steps before its own and in that. Which part of its own
+ * step came before is told by what the reset found to be `forgiven`; what of it came to be known later counts.
+ */
+export function usedBeforeReset(
+  { grid, quota }: QuotaSeries,
+  one: UsageSeries,
+  { fromMs, sinceMs, forgiven }: { fromMs: number; sinceMs: number; forgiven: number },
+): { before: number; ofStep: number } {
+  if (sinceMs <= fromMs) return { before: 0, ofStep: 0 }
+  const stepAt = (atMs: number) => Math.max(0, Math.floor((atMs - grid.startMs) / grid.stepMs))
+  const last = stepAt(sinceMs)
+  let before = 0
+  for (let step = stepAt(fromMs); step < last; step++) before += usedInStep(one, quota.counts, step)
+  return { before, ofStep: Math.max(0, Math.min(forgiven - before, usedInStep(one, quota.counts, last))) }
+}
+
+/**
  * The subject's demand up to `nowMs`, and how much of the window's is not recorded yet. The totals are written into `into`
  * (at least as long as the grid, plus 1) and hold until that is used again.
  */

@@ -75,7 +75,7 @@ class FollowedRow implements FollowedOne {
   readonly #subject: SubjectValues
   readonly #numbers: Float64Array
   readonly #at: number
-  #allowed: Allowed = { steps: [], forgiven: 0, sinceMs: 0, deniedUntilMs: null }
+  #allowed: Allowed = { steps: [], sinceMs: 0, elsewhere: 0, deniedUntilMs: null, forgiven: 0 }
   #crossing: Crossing | 'at the end' | null = null
   upstream: UpstreamReading | null = null
   confidence: Forecast['confidence'] = 'none'

@@ -2,6 +2,7 @@
 import { type UsageSeries, usedInStep } from '../usage/series.ts'
 import type { RateWindow, SlidingWindow } from '../usage/window.ts'
 import type { Allowed } from './allowed.ts'
+import { usedBeforeReset } from './demand.ts'
 import type { QuotaSeries } from './quota-series.ts'
 
 /** Units that count in a sliding window now and at later instants. */
@@ -13,13 +14,16 @@ export interface SlidingUse {
 
 /** By the limiter's slots. The first step that counts does so whole: at most a step's use is too much. */
 export function slidingUse(
-  { grid, quota }: QuotaSeries,
+  series: QuotaSeries,
   one: UsageSeries,
   { slotMs, lengthMs }: SlidingWindow,
   { nowMs, sinceMs, forgiven }: Pick<Allowed, 'sinceMs' | 'forgiven'> & { nowMs: number },
 ): SlidingUse {
+  const { grid, quota } = series
   const stepAt = (atMs: number) => Math.floor((atMs - grid.startMs) / grid.stepMs)
-  const countsFromMs = (atMs: number) => Math.max(sinceMs, Math.floor((atMs - lengthMs) / slotMs) * slotMs)
+  const slotsFromMs = (atMs: number) => Math.floor((atMs - lengthMs) / slotMs) * slotMs
+  const countsFromMs = (atMs: number) => Math.max(sinceMs, slotsFromMs(atMs))
+  const { ofStep } = usedBeforeReset(series, one, { fromMs: slotsFromMs(sinceMs), sinceMs, forgiven })
   const first = Math.max(0, stepAt(countsFromMs(nowMs)))
   const last = Math.min(grid.steps, Math.ceil((nowMs - grid.startMs) / grid.stepMs))
   // What the steps from each one on have used.
@@ -30,8 +34,7 @@ export function slidingUse(
   const counts = (atMs: number) => {
     const fromMs = countsFromMs(atMs)
     const units = since[Math.max(0, stepAt(fromMs) - first)] ?? 0
-    // A reset forgives a part of the slot in which it came, for as long as that slot counts.
-    return Math.max(0, units - (fromMs === sinceMs ? forgiven : 0))
+    return Math.max(0, units - (fromMs === sinceMs ? ofStep : 0))
   }
   return { used: Math.round(counts(nowMs)), counts }
 }

@@ -5,7 +5,7 @@ import { type FitAsk, type ForecastState, fitDue, isGood, passingFitDue } from '
 import type { UsageSeries } from '../usage/series.ts'
 import { isResetting, lengthAt, type ResettingWindow, windowAt } from '../usage/window.ts'
 import type { Allowed, AllowedOf } from './allowed.ts'
-import { demandOf, usedInWindow } from './demand.ts'
+import { demandOf, usedBeforeReset, usedInWindow } from './demand.ts'
 import { passingAskOf } from './passing-ask.ts'
 import type { QuotaSeries } from './quota-series.ts'
 
@@ -26,7 +26,13 @@ export interface SubjectAsk {
 
 /** The question, with what of its answer is known before. */
 export type Asked = { allowed: Allowed; used: number; windowEndMs: number } & (
-  | { isPassing: false; ask: ForecastAsk }
+  | {
+      isPassing: false
+      /** What was forgiven is in what was used, and allowed on top. */
+      ask: ForecastAsk
+      /** By a reset by hand, less what was used elsewhere. */
+      forgiven: number
+    }
   | { isPassing: true; ask: PassingAsk }
 )
 
@@ -59,10 +65,11 @@ function untilReset(
 ): Asked {
   const window = windowAt(spec, nowMs)
   const { startMs: windowStartMs, endMs: windowEndMs } = window
-  const { history, missing } = demandOf(series, one, { nowMs, sinceMs: windowStartMs }, scratch)
   const allowed = allowedOf(series.quota, one.subject, { nowMs, endMs: windowEndMs })
-  // What a reset forgave is allowed on top while the window is forecast, and taken from what is told of it.
-  const { forgiven } = allowed
+  const sinceMs = Math.max(windowStartMs, allowed.sinceMs)
+  const { history, missing } = demandOf(series, one, { nowMs, sinceMs }, scratch)
+  const { before, ofStep } = usedBeforeReset(series, one, { fromMs: windowStartMs, ...allowed })
+  const forgiven = before + ofStep - allowed.elsewhere
   // Demand is forecast under a limit that is not known, too: as one that cannot be reached.
   const [{ limit } = { limit: UNSAID_LIMIT }, ...changes] = allowed.steps.map(step => ({
     ...step,
@@ -73,8 +80,7 @@ function untilReset(
   const begun = Math.max(used, Math.min(used + missing, (1 - LEAST_NEED) * limit))
   const peers = series.peersOf(one.subject)
   const ask = { history, nowMs, windowStartMs, windowEndMs, used: begun, limit, changes, peers }
-  // What was used elsewhere was forgiven less than nothing.
-  return { isPassing: false, ask, allowed, used: Math.max(0, used - forgiven), windowEndMs }
+  return { isPassing: false, ask, allowed, forgiven, used: Math.max(0, Math.round(used - forgiven)), windowEndMs }
 }
 
 /** A number in [0, 1) that is the subject's own, by FNV-1a. */

@@ -1,7 +1,7 @@
 /** The forecast of one subject under one quota, as the API answers it and the store keeps it. */
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
 import { CALIBRATOR } from '../forecast/calibrator.ts'
-import { burnRateOf, type Forecast, type ForecastAsk, headroomOf, NEVER, REACHED } from '../forecast/forecaster.ts'
+import { burnRateOf, type Forecast, headroomOf, NEVER, REACHED } from '../forecast/forecaster.ts'
 import type { LimitStep } from '../forecast/limit-steps.ts'
 import { type ForecastState, forecastNext, passingNext } from '../forecast/refit.ts'
 import { type DimensionField, onlyValue, type Quota } from '../policy/quota.ts'
@@ -101,23 +101,25 @@ export function forecastSubject(series: QuotaSeries, key: string, asking: Subjec
 function makeForecast(asked: Asked, state: ForecastState | null, phase: number) {
   if (asked.isPassing) return passingNext(asked.ask, state, phase)
   const made = forecastNext(asked.ask, state, { forest: CALIBRATOR, phase })
-  return { ...made, forecast: lessForgiven(made.forecast, asked.ask, asked.allowed) }
+  return { ...made, forecast: lessForgiven(made.forecast, asked) }
 }
 
 /** What was forgiven was allowed on top: it is taken from the use, and the limits are again what they are. */
-function lessForgiven(made: Forecast, ask: ForecastAsk, { steps, forgiven }: Allowed): Forecast {
+function lessForgiven(made: Forecast, { ask, forgiven, allowed }: Extract<Asked, { isPassing: false }>): Forecast {
+  const { steps, elsewhere } = allowed
   const limit = steps[0]?.limit
   if (forgiven === 0 || limit === undefined) return made
   const less = (units: number) => Math.max(0, units - forgiven)
   const usage = made.usageAtReset
   const usageAtReset = usage && { p10: less(usage.p10), p50: less(usage.p50), p90: less(usage.p90) }
   const limitAtReset = steps.at(-1)?.limit ?? limit
+  const isReachedElsewhere = elsewhere > 0 && limit > ask.used - forgiven - elsewhere
   return {
     ...made,
     usageAtReset,
     headroom: usageAtReset && headroomOf(usageAtReset, limitAtReset),
     burnRate: burnRateOf({ ...ask, limit }),
-    ...(forgiven < 0 && limit > ask.used && made.crossing === REACHED && reachedElsewhere(-forgiven, ask.nowMs)),
+    ...(isReachedElsewhere && made.crossing === REACHED && reachedElsewhere(elsewhere, ask.nowMs)),
   }
 }
 

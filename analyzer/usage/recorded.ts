@@ -23,6 +23,8 @@ export interface RecordedQuery extends Selection {
   readonly ranges: readonly RecordedRange[]
   /** Rows of other lives of the log too. */
   readonly isWhole: boolean
+  /** Calls of these subjects that began before are left out. */
+  readonly resets: readonly { readonly subject: SubjectValues; readonly sinceMs: number }[]
 }
 
 export interface RecordedCost {
@@ -42,6 +44,7 @@ export const recordedSinceMs = (nowMs: number): number => nowMs - (CALLS_RETENTI
 export async function readRecorded(client: ClickHouseClient, query: RecordedQuery): Promise<RecordedCost[]> {
   const { columns, match, startMs, endMs, stepMs } = query
   const within = rangesSql(query)
+  const later = resetsSql(query)
   const costs: RecordedCost[] = []
   await readRows<[...string[], number, number]>(
     client,
@@ -52,9 +55,9 @@ export async function readRecorded(client: ClickHouseClient, query: RecordedQuer
      WHERE started_at >= fromUnixTimestamp64Milli({startMs:Int64})
        AND started_at < fromUnixTimestamp64Milli({endMs:Int64})
        AND ${spends(query)}
-       AND (${within.sql})
+       AND (${within.sql})${later.sql}
      GROUP BY ${listed(columns)}gateway, step`,
-    { ...match.params, ...within.params, startMs, endMs, stepMs },
+    { ...match.params, ...within.params, ...later.params, startMs, endMs, stepMs },
     row => {
       const gateway = String(row[columns.length])
       const stepStartMs = startMs + Number(row.at(-2)) * stepMs
@@ -82,6 +85,20 @@ export async function isRecordedUpTo(
     },
   )
   return isThere
+}
+
+/** A subject without a reset is at no place in the list, where the instant is 0. */
+function resetsSql({ resets, columns }: RecordedQuery): { sql: string; params: QueryParams } {
+  if (resets.length === 0) return { sql: '', params: {} }
+  return {
+    sql: `
+       AND toUnixTimestamp64Milli(started_at) >= {resetsMs:Array(Int64)}[
+         indexOf({resetSubjects:Array(Array(String))}, CAST([${columns.join(', ')}], 'Array(String)'))]`,
+    params: {
+      resetSubjects: resets.map(({ subject }) => [...subject]),
+      resetsMs: resets.map(({ sinceMs }) => sinceMs),
+    },
+  }
 }
 
 function rangesSql({ ranges, isWhole }: RecordedQuery): { sql: string; params: QueryParams } {

@@ -49,7 +49,7 @@ const quoted = (outcomes: readonly string[]): string => outcomes.map(outcome => 
 /** `columns` as the beginning of a list, with the comma that joins it to what follows. */
 export const listed = (columns: readonly string[]): string => columns.map(column => `${column}, `).join('')
 
-export type QueryParams = Record<string, string | number | string[]>
+export type QueryParams = Record<string, string | number | string[] | number[] | string[][]>
 
 /** Reads a statement's rows as they come, without ever holding all of them. */
 export async function readRows<Row>(

@@ -20,9 +20,10 @@ const WINDOWS_MAX = 12
 /** In the demo's past nobody changed a limit. */
 const allowedOf: AllowedOf = ({ limit }, _subject, { nowMs }) => ({
   steps: limit === null ? [] : [{ fromMs: nowMs, limit }],
-  forgiven: 0,
   sinceMs: 0,
+  elsewhere: 0,
   deniedUntilMs: null,
+  forgiven: 0,
 })
 
 export interface HistoryRange {

@@ -548,6 +548,32 @@ describe('what changes at run time', () => {
     expect((await post({ ...web, dryRun: true })).body.quotas[0]).toMatchObject({ used: 0, limit: 3, remaining: 3 })
   })
 
+  test('a reset forgets what calls of before will have cost, and leaves no room for what they did not take', async () => {
+    await open([quota({ name: 'tokens', limit: 100 })])
+    const costs = (units: number) => ({ ...web, cost: { total_tokens: units } })
+    const { decisionId } = (await post(costs(60))).body
+    const reservations = async (path: string, payload: object) => {
+      const headers = { authorization: 'Bearer gateway' }
+      return (await server.inject({ method: 'POST', url: `/v1/reservations${path}`, headers, payload })).json()
+    }
+    const { id } = await reservations('', costs(30))
+    nowMs += 1_000
+    const reset = { quota: 'tokens', subject: { consumer: 'web' } }
+    const headers = { authorization: 'Bearer admin' }
+    expect((await server.inject({ method: 'POST', url: '/v1/resets', headers, payload: reset })).json().used).toBe(60)
+    expect((await post(costs(1))).body.quotas[0]).toMatchObject({ used: 1, reserved: 0, limit: 100, remaining: 99 })
+    nowMs += 1_000
+    await appendCalls(log, [
+      callRecord({ decisionId, totalTokens: 10, startedAtMs: START_MS }),
+      callRecord({ totalTokens: 25, startedAtMs: START_MS }),
+      callRecord({ totalTokens: 3, startedAtMs: nowMs }),
+    ])
+    expect(await reservations('/settle', { id, cost: { total_tokens: 50 } })).toMatchObject({ outcome: 'settled' })
+    const now = async () => (await post({ ...costs(0), dryRun: true })).body.quotas[0]
+    await expect.poll(now, { timeout: 5_000 }).toMatchObject({ used: 3, reserved: 0, remaining: 97 })
+    expect((await post(costs(98))).body.allowed).toBe(false)
+  })
+
   test('whoever is blocked does not pass, by any door, until then', async () => {
     await open([requests])
     await change('block', 'thief', { what: 'consumer', value: 'web', untilMs: nowMs + 1_000 })

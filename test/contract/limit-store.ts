@@ -35,6 +35,7 @@ export const claim = (fields: Partial<Claim> = {}): Claim => ({
   isEnforced: true,
   isDeniedWhenAway: false,
   isHeld: false,
+  sinceMs: 0,
   slots: null,
   drain: null,
   ...fields,
@@ -54,6 +55,8 @@ export const request = (claims: Claim[], fields: Partial<DecideRequest> = {}): D
 export const spend = (amount: number, fields: Partial<RecordSpend> = {}): RecordSpend => ({
   ...address(),
   amount,
+  sinceMs: 0,
+  startedAtMs: START_MS,
   isRecordsOnly: false,
   drain: null,
   ...fields,
@@ -429,6 +432,7 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         isWhole,
         mayLower: isWhole,
         isRecordsOnly: false,
+        resets: new Map(),
         costs: Object.entries(amounts).map(([gateway, amount]) => ({ subject: 'a', gateway, amount })),
         ...fields,
       })

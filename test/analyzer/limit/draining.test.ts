@@ -9,7 +9,7 @@ const rates = fc.record({ amount: whole(1_000), periodMs: fc.integer({ min: 1, m
 
 function filled(settled: number, rate: { amount: number; periodMs: number }) {
   const bucket: Bucket = { ...emptyBucket(-7), settled }
-  const by = { ...rate, sinceMs: 0, keptMs: 3_600_000 }
+  const by = { ...rate, keptMs: 3_600_000 }
   beginDraining(bucket, by, 1)
   return { bucket, by }
 }

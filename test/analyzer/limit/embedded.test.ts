@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
 import { claim, describeLimitStore, effect, request, spend } from '../../contract/limit-store.ts'
+import { describeLimitStoreResets } from '../../contract/limit-store-resets.ts'
 import { describeLimitStoreWindows } from '../../contract/limit-store-windows.ts'
 
 const log = pino({ level: 'silent' })
@@ -20,6 +21,7 @@ const prepare = async () => {
   }
 }
 describeLimitStore('embedded limit store', prepare)
+describeLimitStoreResets('embedded limit store, resets by hand', prepare)
 describeLimitStoreWindows('embedded limit store, without a reset', prepare)
 
 let dirs: string[]
@@ -79,6 +81,22 @@ test('counters of an older copy: what was charged after it spends its true cost 
   expect(await used(restored)).toBe(16)
   await apply(restored, [effect(9, { reference: lost })])
   expect(await used(restored)).toBe(16)
+})
+
+test('a reset that an older copy does not know of is told again, and forgets what the copy has', async () => {
+  const [dir, copy] = [await newDir(), await newDir()]
+  const store = await open(dir)
+  const before = (await store.decide(request([claim({ cost: 50 })]))).reference
+  await untilWritten(dir, 50)
+  await cp(dir, copy, { recursive: true })
+  const reset = { sinceMs: now() + 1 }
+  const after = (await store.decide(request([claim({ ...reset, cost: 5 })]))).reference
+  const restored = await open(copy)
+  const later = { ...reset, startedAtMs: now() + 1 }
+  await apply(restored, [effect(0, { reference: after, spends: [spend(6, later)] })])
+  expect(await used(restored)).toBe(6)
+  await apply(restored, [effect(0, { reference: before, spends: [spend(70, { ...later, startedAtMs: now() })] })])
+  expect(await used(restored)).toBe(6)
 })
 
 test('counters that were lost altogether: earlier decisions spend their true cost', async () => {

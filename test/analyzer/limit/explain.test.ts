@@ -68,7 +68,7 @@ test('tells of overrides, grants, resets and blocks by their numbers', async () 
   expect(summary).toBe(
     'This call is refused, whatever the quotas say: the consumer web is blocked until 2026-11-21T13:10:00.000Z.',
   )
-  expect(quotas).toMatchObject([{ override: 50, grants: [{ amount: 7, untilMs }], forgiven: 30, limit: 57, used: 10 }])
+  expect(quotas).toMatchObject([{ override: 50, grants: [{ amount: 7, untilMs }], forgiven: 30, limit: 57, used: 40 }])
   expect(quotas[0].words).toContain('An override gives this one 50 instead of 1,000.')
   expect(quotas[0].words).toContain('A grant for everybody adds 7 until 2026-11-21T13:10:00.000Z.')
   expect(quotas[0].words).toContain('A reset forgave what was used before (30)')

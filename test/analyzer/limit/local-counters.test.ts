@@ -8,8 +8,8 @@ import { claim, request } from '../../contract/limit-store.ts'
 const HOUR_MS = 3_600_000
 const NOW_MS = Date.UTC(2026, 10, 21, 12, 10)
 const LIMIT = 1_000
-const slots = { everyMs: 60_000, lengthMs: 32 * 60_000, sinceMs: 0, forgiven: 0 }
-const drain = { amount: LIMIT, periodMs: HOUR_MS, sinceMs: 0, keptMs: 2 * HOUR_MS }
+const slots = { everyMs: 60_000, lengthMs: 32 * 60_000 }
+const drain = { amount: LIMIT, periodMs: HOUR_MS, keptMs: 2 * HOUR_MS }
 const startMs = Math.floor(NOW_MS / HOUR_MS) * HOUR_MS
 const KINDS: Record<string, Partial<Claim>> = {
   window: {},

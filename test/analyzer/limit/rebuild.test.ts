@@ -1,6 +1,7 @@
 import { copyFile, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { claimOf } from '../../../analyzer/limit/claiming.ts'
@@ -12,7 +13,7 @@ import { openLimitStore } from '../../../analyzer/limit/open.ts'
 import { startRebuilder } from '../../../analyzer/limit/rebuild.ts'
 import { startReconciler } from '../../../analyzer/limit/reconcile.ts'
 import { type Settler, startSettler } from '../../../analyzer/limit/settler.ts'
-import { createPolicy } from '../../../analyzer/policy/policy.ts'
+import { createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { readDecisions } from '../../../analyzer/usage/decisions.ts'
 import { isRecordedUpTo, type RecordedQuery, readRecorded, recordedSinceMs } from '../../../analyzer/usage/recorded.ts'
@@ -66,11 +67,44 @@ test('of a window that is shorter than a minute nothing is said by the sums of m
     logger: silent,
   })
   const used = async (one: Quota) => {
-    const allowance = { limit: 1e9, forgiven: 0, sinceMs: 0, deniedUntilMs: null }
+    const allowance = { limit: 1e9, elsewhere: 0, sinceMs: 0, deniedUntilMs: null }
     const asking = claimOf(one, 'web', { cost: 0, allowance, nowMs })
     return (await store.decide(request([asking], { isDryRun: true }))).standings[0]?.used
   }
   await expect.poll(() => Promise.all(quotas.map(used))).toEqual([0, 0, 60])
+  await rebuilder.close()
+  await store.close()
+  await rm(dir, { recursive: true, force: true })
+})
+
+test('of a subject that was reset, only the minutes that began later are said', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  const sinceMs = Date.UTC(2026, 10, 21, 12, 10) + 20_000
+  const nowMs = sinceMs + 10 * 60_000
+  const options = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
+  const store = await openLimitStore(options, { dir, log: silent, now: () => nowMs })
+  const one = quota({ unit: 'requests', counts: 'checks', window: { kind: 'fixed', everySeconds: 3_600 } })
+  const reset = { quota: 'q', subject: { consumer: 'web' }, used: 0, fromMs: sinceMs, untilMs: nowMs + 60_000 }
+  const rebuilder = startRebuilder({
+    store,
+    policy: () => createPolicy([one], { ...NO_ADJUSTMENTS, resets: [reset] }),
+    recorded: { costs: async () => [] },
+    readDecisions: async (_ask, handle) => {
+      for (const [minutes, spent] of Object.entries({ 0: 1, 1: 10, 2: 100 })) {
+        const sums = { middleMs: sinceMs + 10_000 + (Number(minutes) - 1) * 60_000, allowed: 1, spent, deniedCost: 0 }
+        for (const consumer of ['web', 'app'])
+          handle({ quota: 'q', subject: JSON.stringify({ consumer }), unit: 'requests', ...sums })
+      }
+    },
+    handOn: async () => undefined,
+    logger: silent,
+  })
+  const used = async (consumer: string) => {
+    const allowance = { limit: 1e9, elsewhere: 0, sinceMs: consumer === 'web' ? sinceMs : 0, deniedUntilMs: null }
+    const asking = claimOf(one, consumer, { cost: 0, allowance, nowMs })
+    return (await store.decide(request([asking], { isDryRun: true }))).standings[0]?.used
+  }
+  await expect.poll(() => Promise.all([used('web'), used('app')])).toEqual([100, 111])
   await rebuilder.close()
   await store.close()
   await rm(dir, { recursive: true, force: true })
@@ -84,6 +118,7 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
   let writer: Writer
   let world: Awaited<ReturnType<typeof openWorld>>
   let prefixes = 0
+  let adjustments = NO_ADJUSTMENTS
 
   beforeAll(async () => {
     server = await startRedis('snapshots')
@@ -100,6 +135,7 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
     dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
     log = await openLog(join(dir, 'log'))
     writer = createWriter({ log, store: opened.store, logger: silent, labelColumns: [], flushMs: 10 })
+    adjustments = NO_ADJUSTMENTS
     world = await openWorld()
   })
   afterEach(async () => {
@@ -118,7 +154,7 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
     )
     const { client } = opened.store
     const decisionIds = createDecisionIds(['k'.repeat(32)])
-    const policy = () => createPolicy(QUOTAS)
+    const policy = () => createPolicy(QUOTAS, adjustments)
     const settler = startSettler({
       ...{ log, store, policy, decisionIds, labelColumns: [], callIdBytesMax: 2 ** 22, logger: silent, now: Date.now },
       onRecordWithoutId: () => undefined,
@@ -184,6 +220,36 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
     await expect.poll(used).toEqual([6, 6, 400, 200])
     await call(2, 2)
     expect(await used()).toEqual([8, 8, 500, 300])
+  })
+
+  test('with what a reset forgot, before a snapshot and after it: that does not come back', async () => {
+    const untilMs = Date.now() + DAY_MS
+    const reset = () => {
+      const fromMs = Date.now()
+      const resets = QUOTAS.map(({ name }) => ({ quota: name, subject: { consumer: 'web' }, used: 0, fromMs, untilMs }))
+      adjustments = { ...NO_ADJUSTMENTS, resets }
+    }
+    await call(5, 3)
+    reset()
+    await sleep(2)
+    await call(2, 1)
+    expect(await used()).toEqual([2, 2, 150, 50])
+    const admin = new Redis(server.url)
+    await admin.save()
+    await copyFile(join(server.dir, 'dump.rdb'), join(dir, 'older.rdb'))
+    reset()
+    await sleep(2)
+    await call(4, 4)
+    expect(await used()).toEqual([4, 4, 200, 200])
+    await server.kill()
+    await copyFile(join(dir, 'older.rdb'), join(server.dir, 'dump.rdb'))
+    await server.start()
+    // What checks alone spent in the minute of a reset is said by no sum.
+    const records = async () => (await used()).slice(2)
+    await expect.poll(records).toEqual([200, 200])
+    await admin.flushall()
+    admin.disconnect()
+    await expect.poll(records).toEqual([200, 200])
   })
 
   test('since a snapshot that was put in place of what there was', async () => {

@@ -8,7 +8,7 @@ import type { LimitStore, RecordBatch } from '../../../analyzer/limit/limit-stor
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
 import { type RecordedCalls, startReconciler } from '../../../analyzer/limit/reconcile.ts'
 import { type Settler, startSettler } from '../../../analyzer/limit/settler.ts'
-import { createPolicy } from '../../../analyzer/policy/policy.ts'
+import { createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { subjectKey } from '../../../analyzer/policy/subject.ts'
 import { isRecordedUpTo, readRecorded, recordedSinceMs } from '../../../analyzer/usage/recorded.ts'
@@ -62,13 +62,18 @@ afterEach(async () => {
 })
 
 /** A limiter's counting half, with a fault planted between the settler and its store if a test wants one. */
-async function openCounting(name: string, plant: (batch: RecordBatch) => RecordBatch = batch => batch, of = quotas) {
+async function openCounting(
+  name: string,
+  plant: (batch: RecordBatch) => RecordBatch = batch => batch,
+  of = quotas,
+  adjustments = NO_ADJUSTMENTS,
+) {
   const options = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
   const store = await openLimitStore(options, { dir: join(dir, name), log: silent })
   const settler = startSettler({
     log,
     store: { ...store, applyRecords: batch => store.applyRecords(plant(batch)) },
-    policy: () => createPolicy(of),
+    policy: () => createPolicy(of, adjustments),
     labelColumns: [],
     decisionIds: createDecisionIds(['k'.repeat(32)]),
     callIdBytesMax: 2 ** 22,
@@ -80,7 +85,7 @@ async function openCounting(name: string, plant: (batch: RecordBatch) => RecordB
   const deps = {
     log,
     store,
-    policy: () => createPolicy(of),
+    policy: () => createPolicy(of, adjustments),
     recorded,
     everyMs: 3_600_000,
     logger: silent,
@@ -153,6 +158,38 @@ test('what the settler dropped and doubled is corrected, exactly that, in the fi
   expect(await reconciler.reconcile()).toMatchObject({ buckets: 0, added: 0, removed: 0 })
 })
 
+test('of a subject that was reset, what was missed counts as far as it began later; of others all of it', async () => {
+  const sinceMs = Date.now() - 10 * 60_000
+  const all = quota({ name: 'all', window, per: [] })
+  const sliding = quota({ name: 'sliding', window: { kind: 'sliding', everySeconds: 86_400 } })
+  const untilMs = sinceMs + DAY_MS
+  const resets = [
+    { quota: 'both', subject: { consumer: 'web' } },
+    { quota: 'records', subject: { consumer: 'web', tenant: 'acme' } },
+    { quota: 'all', subject: {} },
+    { quota: 'sliding', subject: { consumer: 'web' } },
+  ].map(reset => ({ ...reset, used: 0, fromMs: sinceMs, untilMs }))
+  const adjustments = { ...NO_ADJUSTMENTS, resets }
+  const dropped = (batch: RecordBatch) => ({ ...batch, effects: [] })
+  const counting = await openCounting('limits', dropped, [both, records, all, sliding], adjustments)
+  closing.push(counting.close)
+  await appendCalls(log, [
+    ...[1, 2].map(ms => callRecord({ startedAtMs: sinceMs - ms, totalTokens: 10, consumer: 'web' })),
+    callRecord({ startedAtMs: sinceMs - 3, totalTokens: 100, consumer: 'app' }),
+    ...[0, 1].map(ms => callRecord({ startedAtMs: sinceMs + ms, totalTokens: 3, consumer: 'web' })),
+  ])
+  await isStored(counting.settler)
+  await compared(counting.deps)
+  const usedIn = async (one: Quota, consumer: string) => {
+    const allowance = { limit: 1e9, elsewhere: 0, sinceMs: consumer === 'web' ? sinceMs : 0, deniedUntilMs: null }
+    const asking = claimOf(one, consumer, { cost: 0, allowance, nowMs: Date.now() })
+    return (await counting.store.decide(request([asking], { isDryRun: true }))).standings[0]?.used
+  }
+  expect([await usedIn(both, 'web'), await usedIn(both, 'app')]).toEqual([6, 100])
+  expect([await used(counting.store, records, ['acme', 'web']), await used(counting.store, all, [])]).toEqual([6, 6])
+  expect([await usedIn(sliding, 'web'), await usedIn(sliding, 'app')]).toEqual([6, 100])
+})
+
 test('slots of a sliding window are compared by the calls that began in them, what drains is not', async () => {
   const sliding = quota({ name: 'sliding', window: { kind: 'sliding', everySeconds: 3600 } })
   const rate = quota({ name: 'rate', window: { kind: 'rate', everySeconds: 3600 } })
@@ -179,7 +216,7 @@ test('slots of a sliding window are compared by the calls that began in them, wh
   const usedOf = async (one: Quota) => {
     const asking = claimOf(one, 'web', {
       cost: 0,
-      allowance: { limit: 1e9, forgiven: 0, sinceMs: 0, deniedUntilMs: null },
+      allowance: { limit: 1e9, elsewhere: 0, sinceMs: 0, deniedUntilMs: null },
       nowMs: Date.now(),
     })
     return (await counting.store.decide(request([asking], { isDryRun: true }))).standings[0]?.used

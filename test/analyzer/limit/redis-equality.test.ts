@@ -54,6 +54,10 @@ const requestId = fc.constantFrom(null, null, 'r1', 'r2', 'r3', 'r4')
 /** Which decision made before is meant; none for a number beyond. */
 const earlier = fc.nat({ max: 12 })
 
+/** Told in any order: a limiter may not know yet of one that another has told of. */
+const began = fc.constantFrom(START_MS + 150, START_MS + 400)
+const lastReset = mostly(0, fc.constantFrom(START_MS + 100, START_MS + 200, START_MS + 300))
+
 const claims = fc.array(
   fc
     .record({
@@ -64,13 +68,14 @@ const claims = fc.array(
       isEnforced: fc.boolean(),
       isDeniedWhenAway: fc.constant(false),
       isHeld: mostly(false, fc.constant(true)),
+      sinceMs: lastReset,
     })
     .map(({ address: where, ...rest }) => ({ ...where, ...rest, slots: null, drain: null })),
   { maxLength: 3 },
 )
 const spends = fc.array(
   fc
-    .record({ address, amount, isRecordsOnly: fc.boolean() })
+    .record({ address, amount, isRecordsOnly: fc.boolean(), sinceMs: lastReset, startedAtMs: began })
     .map(({ address: where, ...rest }) => ({ ...where, ...rest, drain: null })),
   { maxLength: 3 },
 )
@@ -98,6 +103,13 @@ const compareStep = fc.record({
       isWhole: fc.boolean(),
       mayLower: fc.boolean(),
       isRecordsOnly: fc.boolean(),
+      resets: fc.array(
+        fc.tuple(
+          fc.constantFrom('a', 'b'),
+          lastReset.map(sinceMs => ({ sinceMs })),
+        ),
+        { maxLength: 2 },
+      ),
       costs: fc.array(fc.record({ subject: fc.constantFrom('a', 'b', 'c'), gateway, amount: fc.nat({ max: 90 }) }), {
         maxLength: 4,
       }),
@@ -112,7 +124,7 @@ const crowdStep = fc.tuple(amount, address, fc.subarray(gateways)).map(([cost, w
     earlier: 99,
     gateway: one,
     requestId: null,
-    spends: [{ ...where, amount: cost, isRecordsOnly: false, drain: null }],
+    spends: [{ ...where, amount: cost, isRecordsOnly: false, sinceMs: 0, startedAtMs: START_MS, drain: null }],
   })),
   checksOnly: [],
 }))
@@ -137,7 +149,7 @@ const compareNothing: Step = {
   truths: [
     {
       address: { series: 'tokens', subject: 'a', startMs: START_MS, endMs: START_MS + HOUR_MS },
-      ...{ isWhole: false, mayLower: false, isRecordsOnly: false },
+      ...{ isWhole: false, mayLower: false, isRecordsOnly: false, resets: [] },
       costs: [{ subject: 'a', gateway: '', amount: 0 }],
     },
   ],
@@ -187,9 +199,10 @@ async function live(store: LimitStore, sequence: readonly Step[]): Promise<unkno
         const { id, cut, windows } = await store.beginComparison()
         const applied = await applyRecords(step.between)
         if (step.isOvertaken) await store.forgetComparisons()
-        const truths = step.truths.map(({ address: { series, startMs, endMs }, ...rest }) => ({
+        const truths = step.truths.map(({ address: { series, startMs, endMs }, resets, ...rest }) => ({
           ...{ series, startMs, endMs },
           ...rest,
+          resets: new Map(resets),
         }))
         return { cut, windows, applied, corrections: summed(await store.correct(id, truths)) }
       }
@@ -220,6 +233,7 @@ async function standings(store: LimitStore, starts: readonly number[] = STARTS_M
           isEnforced: false,
           isDeniedWhenAway: false,
           isHeld: false,
+          sinceMs: 0,
           slots: null,
           drain: null,
         }
@@ -239,7 +253,7 @@ const refund = fc.nat({ max: 9 }).map(given => -given)
 const rollingSubject = fc.constantFrom('a', 'b')
 const sinceMs = mostly(
   0,
-  fc.nat({ max: 20 }).map(slot => START_MS + slot * SLIDING.everyMs),
+  fc.nat({ max: 40 }).map(half => START_MS + (half * SLIDING.everyMs) / 2),
 )
 const slidingClaim = fc.record({
   series: fc.constant('sliding'),
@@ -251,9 +265,10 @@ const slidingClaim = fc.record({
     isDeniedWhenAway: fc.constant(false),
   },
   ...{ isSpent: fc.constant(true), isHeld: mostly(false, fc.constant(true)), drain: fc.constant(null) },
-  slots: fc.record({ sinceMs, forgiven: units }).map(reset => ({ ...SLIDING, ...reset })),
+  slots: fc.constant(SLIDING),
+  sinceMs,
 })
-const drain = fc.record({ amount: units, sinceMs }).map(one => ({ ...RATE, ...one }))
+const drain = fc.record({ amount: units }).map(one => ({ ...RATE, ...one }))
 const rateClaim = fc.record({
   series: fc.constant('rate'),
   ...{
@@ -262,13 +277,21 @@ const rateClaim = fc.record({
     cost: units,
     isEnforced: fc.boolean(),
     isDeniedWhenAway: fc.constant(false),
+    sinceMs,
     drain,
   },
   ...{ isSpent: fc.constant(true), isHeld: fc.constant(false), slots: fc.constant(null) },
 })
+const rollingCost = {
+  subject: rollingSubject,
+  amount: units,
+  isRecordsOnly: fc.boolean(),
+  sinceMs,
+  startedAtMs: sinceMs,
+}
 const rollingSpend = fc.oneof(
-  fc.record({ subject: rollingSubject, amount: units, isRecordsOnly: fc.boolean(), agoSlots: fc.nat({ max: 7 }) }),
-  fc.record({ subject: rollingSubject, amount: units, isRecordsOnly: fc.boolean(), drain }),
+  fc.record({ ...rollingCost, agoSlots: fc.nat({ max: 7 }) }),
+  fc.record({ ...rollingCost, drain }),
 )
 const rollingStep = fc.record({
   waitMs: fc.oneof(fc.nat({ max: 900 }), fc.constantFrom(0, 1, 4_999, 11_000)),

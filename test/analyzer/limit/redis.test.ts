@@ -12,6 +12,7 @@ import { openRedisLimits } from '../../../analyzer/limit/redis.ts'
 import type { RedisLimitsOptions } from '../../../analyzer/limit/redis-options.ts'
 import type { SharedLimitStore } from '../../../analyzer/limit/shared-limit-store.ts'
 import { claim, describeLimitStore, effect, request, spend } from '../../contract/limit-store.ts'
+import { describeLimitStoreResets } from '../../contract/limit-store-resets.ts'
 import { describeLimitStoreWindows } from '../../contract/limit-store-windows.ts'
 import { freePorts } from '../../free-ports.ts'
 import { whatIsMissing } from '../../servers/missing.ts'
@@ -98,6 +99,7 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     }
   }
   describeLimitStore('contract', prepare)
+  describeLimitStoreResets('contract, resets by hand', prepare)
   describeLimitStoreWindows('contract, without a reset', prepare)
 
   test('two limiters, 64 callers at once: never over the limit, and nobody is refused while there is room', async () => {
@@ -271,7 +273,14 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     const { epoch } = await spent(store, 5)
     await apply(store, [effect(5)], 1)
     const { id } = await store.beginComparison()
-    const truth = { ...current(), series: 'quota', isWhole: true, mayLower: true, isRecordsOnly: false }
+    const truth = {
+      ...current(),
+      series: 'quota',
+      isWhole: true,
+      mayLower: true,
+      isRecordsOnly: false,
+      resets: new Map(),
+    }
     await store.correct(id, [{ ...truth, costs: [{ subject: 'a', gateway: 'kong', amount: 5 }] }])
     const copy = await copyOf(admin, keyPrefix)
     await apply(store, [effect(5)], 2)
@@ -360,7 +369,8 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     const { id } = await store.beginComparison()
     await apply(store, [effect(100, { spends: [spend(100, { subject: 'subject 599' })] })], 601)
     const costs = [...subjects.slice(0, 300), 'one more'].map(subject => ({ subject, gateway: 'kong', amount: 3 }))
-    const truth = { ...current(), series: 'quota', isWhole: true, mayLower: true, isRecordsOnly: false, costs }
+    const how = { isWhole: true, mayLower: true, isRecordsOnly: false, resets: new Map() }
+    const truth = { ...current(), ...how, series: 'quota', costs }
     expect(await store.correct(id, [truth])).toEqual({ buckets: 601, added: 303, removed: 600 })
     const standing = async (subject: string) =>
       (await store.decide({ ...ask({ cost: 0, subject }), isDryRun: true })).standings[0]?.used

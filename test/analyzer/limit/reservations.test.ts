@@ -29,7 +29,7 @@ const release = async (id: string) => (await opened.post(RELEASE, { id })).body.
 async function applyRecord(id: string, amount: number) {
   const startMs = Math.floor(START_MS / 3_600_000) * 3_600_000
   const spend = { series: tokens.series, subject: 'web', startMs, endMs: startMs + 3_600_000 }
-  const spends = [{ ...spend, amount, isRecordsOnly: false, drain: null }]
+  const spends = [{ ...spend, amount, startedAtMs: START_MS, isRecordsOnly: false, drain: null, sinceMs: 0 }]
   return opened.store.applyRecords({
     effects: [{ reference: opened.decisionIds.decode(id), gateway: '', requestId: null, spends }],
     checksOnly: new Set(),

@@ -141,7 +141,7 @@ test('without a reset, records spend in the slot they started in, or now; what i
   ])
   await isSettled()
   const standingOf = async (one: Quota) => {
-    const allowance = { limit: one.limit, forgiven: 0, sinceMs: 0, deniedUntilMs: null }
+    const allowance = { limit: one.limit, elsewhere: 0, sinceMs: 0, deniedUntilMs: null }
     const asking = claimOf(one, 'web', { cost: 0, allowance, nowMs: store.nowMs() })
     return (await store.decide(request([asking], { isDryRun: true }))).standings[0]
   }
@@ -208,7 +208,7 @@ test('records that were trimmed before they were applied have every window compa
   await isSettled()
   const { id } = await store.beginComparison()
   const { startMs, endMs, series } = bucket(quotas[0] ?? yearly(), [])
-  const truth = { series, startMs, endMs, isWhole: true, mayLower: true, isRecordsOnly: false }
+  const truth = { series, startMs, endMs, isWhole: true, mayLower: true, isRecordsOnly: false, resets: new Map() }
   await store.correct(id, [{ ...truth, costs: [{ subject: 'web', gateway: 'kong', amount: 5 }] }])
   expect((await store.beginComparison()).windows[0]?.comparedTo).not.toBeNull()
   await settler.close()

@@ -55,10 +55,10 @@ test('a quota whose limit is to be learned has none before, and denies while the
   const learned = { quota: 'quota', subject, ...known, deniedUntilMs: NOW_MS, elsewhere: 70 }
   const at = (nowMs: number, adjustments = {}) =>
     createPolicy([quota], { ...NO_ADJUSTMENTS, ...adjustments }).allowance(quota, 'k', nowMs)
-  expect(at(NOW_MS)).toEqual({ limit: null, deniedUntilMs: null, forgiven: 0, sinceMs: 0 })
+  expect(at(NOW_MS)).toEqual({ limit: null, deniedUntilMs: null, elsewhere: 0, sinceMs: 0 })
   expect(at(NOW_MS - 1, { learned: [learned] })).toMatchObject({ limit: 0, deniedUntilMs: NOW_MS })
-  expect(at(NOW_MS, { learned: [learned] })).toMatchObject({ limit: 1_000, deniedUntilMs: null, forgiven: -70 })
-  expect(at(known.untilMs, { learned: [learned] })).toMatchObject({ limit: 1_000, forgiven: 0 })
+  expect(at(NOW_MS, { learned: [learned] })).toMatchObject({ limit: 1_000, deniedUntilMs: null, elsewhere: 70 })
+  expect(at(known.untilMs, { learned: [learned] })).toMatchObject({ limit: 1_000, elsewhere: 0 })
   const own = testQuota({ per: ['providerKey'], limit: 5 })
   expect(createPolicy([own], { ...NO_ADJUSTMENTS, learned: [learned] }).allowance(own, 'k', 0).limit).toBe(5)
 })

@@ -28,15 +28,20 @@ test('an override replaces the limit, grants that are in force add to it, and a 
       { ...grant, subject },
       { ...grant, subject: null, amount: 1 },
     ],
-    resets: [{ quota: 'q', subject, used: 7, fromMs: 0, untilMs: 3_600_000 }],
+    resets: [{ quota: 'q', subject, used: 7, fromMs: 500, untilMs: 3_600_000 }],
   })
-  expect(allowance(quota, key, 999)).toEqual({ limit: 50, forgiven: 7, sinceMs: 0, deniedUntilMs: null })
-  expect(allowance(quota, key, 1_000)).toEqual({ limit: 61, forgiven: 7, sinceMs: 0, deniedUntilMs: null })
-  expect(allowance(quota, key, 3_600_000)).toEqual({ limit: 50, forgiven: 0, sinceMs: 0, deniedUntilMs: null })
-  expect(allowance(quota, 'somebody else', 1_000)).toEqual({ limit: 101, forgiven: 0, sinceMs: 0, deniedUntilMs: null })
+  expect(allowance(quota, key, 999)).toEqual({ limit: 50, elsewhere: 0, sinceMs: 500, deniedUntilMs: null })
+  expect(allowance(quota, key, 1_000)).toEqual({ limit: 61, elsewhere: 0, sinceMs: 500, deniedUntilMs: null })
+  expect(allowance(quota, key, 3_600_000)).toEqual({ limit: 50, elsewhere: 0, sinceMs: 0, deniedUntilMs: null })
+  expect(allowance(quota, 'somebody else', 1_000)).toEqual({
+    limit: 101,
+    elsewhere: 0,
+    sinceMs: 0,
+    deniedUntilMs: null,
+  })
   expect(allowance(testQuota({ name: 'other', limit: 3 }), key, 1_000)).toEqual({
     limit: 3,
-    forgiven: 0,
+    elsewhere: 0,
     sinceMs: 0,
     deniedUntilMs: null,
   })
@@ -84,5 +89,5 @@ test('what is adjusted for nobody there is has no effect', () => {
       { quota: 'q', subject: { tenant: 'acme' }, limit: 1 },
     ],
   })
-  expect(allowance(quota, key, 0)).toEqual({ limit: 100, forgiven: 0, sinceMs: 0, deniedUntilMs: null })
+  expect(allowance(quota, key, 0)).toEqual({ limit: 100, elsewhere: 0, sinceMs: 0, deniedUntilMs: null })
 })

@@ -6,7 +6,13 @@ import { resettingQuota } from '../quotas.ts'
 
 const quota = resettingQuota({ name: 'daily', unit: 'total_tokens' })
 const limits = (...steps: [fromMs: number, limit: number][]): Allowed => ({
-  ...{ steps: steps.map(([fromMs, limit]) => ({ fromMs, limit })), forgiven: 0, sinceMs: 0, deniedUntilMs: null },
+  ...{
+    steps: steps.map(([fromMs, limit]) => ({ fromMs, limit })),
+    forgiven: 0,
+    elsewhere: 0,
+    sinceMs: 0,
+    deniedUntilMs: null,
+  },
 })
 
 const known: SubjectForecast = {

@@ -150,7 +150,8 @@ describe('ShouldRateLimit', () => {
     expect(await ask(hits(1, true))).toMatchObject({ requestHeadersToAdd: [], statuses: [{ limitRemaining: 1 }] })
     const { startMs, endMs } = bucketAt(requests.window, START_MS)
     const subject = subjectKey(['acme', 'web'])
-    const spend = { series: requests.series, subject, startMs, endMs, amount: 2, isRecordsOnly: false, drain: null }
+    const place = { series: requests.series, subject, startMs, endMs, sinceMs: 0 }
+    const spend = { ...place, amount: 2, startedAtMs: startMs, isRecordsOnly: false, drain: null }
     await doors.store.applyRecords({
       effects: [{ reference: null, gateway: 'edge', requestId: 'r-1', spends: [spend] }],
       checksOnly: new Set(),
