@@ -310,6 +310,21 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         await spent(reset)
         expect((await look(reset)).used).toBe(4)
       })
+
+      test('forget it also when they are told of the reset a stretch later, and go on without it', async () => {
+        const idle = { limit: 100, drain: { ...drain, amount: 0 } }
+        const [first, second] = [await spent(rate({ ...idle, cost: 5 })), await spent(rate({ ...idle, cost: 6 }))]
+        const later = { ...idle, sinceMs: nowMs + 1 }
+        nowMs += drain.keptMs
+        expect((await look(rate(later))).used).toBe(0)
+        await spent(rate({ ...later, cost: 4 }))
+        await store.release(first)
+        nowMs += drain.keptMs
+        await spent(rate({ ...later, cost: 3 }))
+        await restart()
+        await store.release(second)
+        expect((await look(rate(later))).used).toBe(7)
+      })
     })
 
     describe('what is held', () => {
