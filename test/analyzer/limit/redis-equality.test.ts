@@ -54,8 +54,8 @@ const requestId = fc.constantFrom(null, null, 'r1', 'r2', 'r3', 'r4')
 /** Which decision made before is meant; none for a number beyond. */
 const earlier = fc.nat({ max: 12 })
 
-/** Told in any order: a limiter may not know yet of one that another has told of. */
 const began = fc.constantFrom(START_MS + 150, START_MS + 400)
+/** Told in any order: a limiter may not know yet of one that another has told of. */
 const lastReset = mostly(0, fc.constantFrom(START_MS + 100, START_MS + 200, START_MS + 300))
 
 const claims = fc.array(
