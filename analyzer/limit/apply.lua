@@ -1,18 +1,48 @@
 -- Applies call records, and moves the settler's position with them.
--- ARGV: clock; the places and the effects; series whose charges stay; name of the partition; position it has to be at,
+-- ARGV: clock; the places and the effects; series whose charges stay, and those of calls under way; name of the partition; position it has to be at,
 -- as it was written, `-` for none, empty for any; position it is at afterwards; most buckets. An effect is gateway, its request keys,
--- epoch, sequence, whether anything may be held, its charges (epoch 0: none), then its costs, each of them number of the
--- place, subject, end of the window, amount, whether only records count, what drains, last reset, when the call began.
+-- epoch, sequence, whether anything may be held, its charges (epoch 0: none), whether it is nameless, then its costs, each of
+-- them number of the place, subject, end of the window, amount, whether only records count, what drains, last reset, when the call began.
 -- Answers linked, unlinked, repeated, buckets; an empty text when the position is another one.
 
 local partition, expected, bucketsMax = ARGV[4], ARGV[5], tonumber(ARGV[7])
 if expected ~= '' and (call('HGET', POSITIONS, partition) or '-') ~= expected then return '' end
 
-local EFFECT_FIELDS, SPEND_FIELDS = 6, 8
+local EFFECT_FIELDS, SPEND_FIELDS = 7, 8
 local LINKED, UNLINKED_RECORD, REPEATED = 1, 2, 3
 local places, effects = unpack(cjson.decode(ARGV[2]))
-local kept = {}
-for _, series in ipairs(cjson.decode(ARGV[3])) do kept[series] = true end
+local function toSet(list)
+  local set = {}
+  for _, member in ipairs(list) do set[member] = true end
+  return set
+end
+local seriesLists = cjson.decode(ARGV[3])
+local kept, held = toSet(seriesLists[1]), toSet(seriesLists[2])
+
+local function seriesAt(place) return place:match('^%S+ (.*)$') end
+
+local function keptOf(series, _, amount) return kept[series] and amount or nil end
+
+-- What stays of a check's charges when a nameless record comes: the check knew whose call it was (staying.ts). Answers
+-- what `takeOut` asks, and the series of which the record then spends nothing.
+local function stayingOf(effect)
+  local spends, stayed = {}, {}
+  for at = EFFECT_FIELDS + 1, #effect, SPEND_FIELDS do
+    local series = seriesAt(places[effect[at]])
+    spends[series] = spends[series] or at
+  end
+  local function staysOf(series, subject, amount)
+    if kept[series] then return amount end
+    if held[series] then return nil end
+    local at = spends[series]
+    if not at then return amount end
+    if effect[at + 1] == subject then return nil end
+    local isFirst = not stayed[series]
+    stayed[series] = true
+    return isFirst and effect[at + 3] or 0
+  end
+  return staysOf, stayed
+end
 
 -- The check that carried the record's request id.
 local function findByRequest(requestKeys)
@@ -28,11 +58,12 @@ local function findByRequest(requestKeys)
 end
 
 -- Of a record that belongs to a check whose cost is counted already, only that it exists is new: `isNoted`.
-local function spendRecord(effect, isLinked, isNoted)
+local function spendRecord(effect, isLinked, isNoted, stayed)
   for at = EFFECT_FIELDS + 1, #effect, SPEND_FIELDS do
     local place, subject, endMs = places[effect[at]], effect[at + 1], effect[at + 2]
     local amount, isRecordsOnly, drains, sinceMs, startedAtMs = unpack(effect, at + 3, at + 7)
-    if isOpen(place, endMs, subject, drains, bucketsMax) then
+    local isLeft = not stayed or not stayed[seriesAt(place)]
+    if isLeft and isOpen(place, endMs, subject, drains, bucketsMax) then
       local entry = obtainBucket(place, endMs, subject, false, drains, sinceMs)
       local values = entry.values
       local units = isForgiven(entry, startedAtMs) and 0 or amount
@@ -60,8 +91,10 @@ local function applyRecord(effect)
   local state = stateOf(reference)
   if state == RECORD then return REPEATED end
   if state == OPEN then
-    takeOut(reference, kept)
-    spendRecord(effect, true, false)
+    local staysOf, stayed = keptOf, nil
+    if effect[7] then staysOf, stayed = stayingOf(effect) end
+    takeOut(reference, staysOf)
+    spendRecord(effect, true, false, stayed)
     floorTaken()
   else
     spendRecord(effect, false, true)

@@ -145,6 +145,8 @@ export interface RecordEffect {
   readonly reference: DecisionReference | null
   readonly gateway: string
   readonly requestId: string | null
+  /** The log does not say who called: the tenant or the consumer is unknown. */
+  readonly isNameless: boolean
   readonly spends: readonly RecordSpend[]
 }
 
@@ -164,6 +166,8 @@ export interface RecordBatch {
   readonly position: AppliedPosition
   /** Series whose quotas count checks only: a record leaves their charges as they are. */
   readonly checksOnly: ReadonlySet<string>
+  /** Series of calls under way: a record gives back what they took, whosever it is. */
+  readonly held: ReadonlySet<string>
 }
 
 /** What became of the effects of a batch. */

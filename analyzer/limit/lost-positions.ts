@@ -26,7 +26,7 @@ export function createLostPositions({ store, logger }: { store: LimitStore; logg
         positionLost(logger, { logId, partition, toOffset: nextOffset })
         // In this order: a position that had moved would not tell of the loss any more.
         await store.forgetComparisons()
-        await store.applyRecords({ effects: [], checksOnly: new Set(), position })
+        await store.applyRecords({ effects: [], checksOnly: new Set(), held: new Set(), position })
       }
     },
   }

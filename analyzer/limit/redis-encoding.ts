@@ -217,11 +217,11 @@ export function encodeEffects({ effects }: RecordBatch): string {
   return JSON.stringify([places.list(), encoded])
 }
 
-function encodeEffect({ gateway, requestId, reference, spends }: RecordEffect, places: Places): Json {
+function encodeEffect({ gateway, requestId, reference, isNameless, spends }: RecordEffect, places: Places): Json {
   const keys = requestId === null ? [] : [toText(requestKey(gateway, requestId))]
   if (requestId !== null && gateway !== '') keys.push(toText(requestKey('', requestId)))
   const known = reference ?? { epoch: 0, sequence: 0, charges: [] }
-  const fields: Json[] = [toText(gateway), keys, ...referenceFields(known)]
+  const fields: Json[] = [toText(gateway), keys, ...referenceFields(known), isNameless]
   for (const spend of spends) {
     const { subject, endMs, amount, isRecordsOnly, drain, sinceMs, startedAtMs } = spend
     fields.push(places.numberOf(spend), toText(subject), endMs, amount, isRecordsOnly)

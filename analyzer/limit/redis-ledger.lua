@@ -151,8 +151,8 @@ local function isForgotten(values, ofEpoch, ofSequence)
   return ofEpoch < forgetting[LAST_EPOCH] or ofSequence <= forgetting[LAST_SEQUENCE]
 end
 
--- Takes a charge of a decision out of its bucket; of the series that are `kept` it stays, and what was held is spent.
-local function takeCharge(ofEpoch, ofSequence, window, index, share, amount, wasHeld, kept)
+-- Takes a charge of a decision out of its bucket, but for the units that `staysOf` says, if it is given: those are spent.
+local function takeCharge(ofEpoch, ofSequence, window, index, share, amount, wasHeld, staysOf)
   local ended = call('HGET', PLACES, window)
   if not ended then return end
   local endMs, place, series = ended:match('^(%S+) (%S+ (.*))$')
@@ -165,11 +165,12 @@ local function takeCharge(ofEpoch, ofSequence, window, index, share, amount, was
   if level then entry = findDraining(place, subject, level[KEPT]) end
   if not entry or isForgotten(entry.values, ofEpoch, ofSequence) then return end
   local values = entry.values
-  local isKept = kept[series] or false
   if wasHeld then values[RESERVED] = math.max(0, values[RESERVED] - amount) end
-  if wasHeld == isKept then
+  local stays = staysOf and staysOf(series, subject, amount) or 0
+  local change = wasHeld and stays or stays - amount
+  if change ~= 0 then
     if values[LEVEL] then drain(values, values[LEVEL][AMOUNT]) end
-    addPending(values, share, isKept and amount or -amount)
+    addPending(values, share, change)
   end
   touch(entry)
   if values[LEVEL] then taken[#taken + 1] = values end
@@ -181,13 +182,13 @@ local function takeHeld(reference)
   for at = 1, #charges, CHARGE_FIELDS do
     if charges[at + 4] == 1 then
       local window, index, share, amount = unpack(charges, at, at + 3)
-      takeCharge(reference.epoch, reference.sequence, window, index, share, amount, true, {})
+      takeCharge(reference.epoch, reference.sequence, window, index, share, amount, true)
     end
   end
 end
 
 -- Takes out what the decision took, as far as it is in the counters. When the true cost is spent, `floorTaken` is due.
-local function takeOut(reference, kept)
+local function takeOut(reference, staysOf)
   if not isCharged(reference) then return end
   local stillHeld = reference.isHeld and isHeld(reference)
   local charges = reference.charges
@@ -198,7 +199,7 @@ local function takeOut(reference, kept)
     if not isOut and (stillHeld or not wasHeld) then
       local made = joined > 0 and joined or reference.sequence
       local window, index, share, amount = unpack(charges, at, at + 3)
-      takeCharge(reference.epoch, made, window, index, share, amount, wasHeld, kept)
+      takeCharge(reference.epoch, made, window, index, share, amount, wasHeld, staysOf)
     end
   end
 end

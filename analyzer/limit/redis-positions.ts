@@ -50,7 +50,7 @@ export function createPositions(deps: PositionsDeps): Positions {
       const { logId, partition, nextOffset } = batch.position
       const field = positionKey(logId, partition)
       const text = encodePosition(batch.position)
-      const kept = JSON.stringify([...batch.checksOnly])
+      const kept = JSON.stringify([[...batch.checksOnly], [...batch.held]])
       const args = [encodeEffects(batch), kept, field, seen.get(field) ?? '', text, String(bucketsMax)]
       const answer = await connection.runForBytes('apply', args, CALL_MS_MAX)
       if (answer.length === 0) {

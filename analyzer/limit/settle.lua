@@ -7,7 +7,7 @@
 local packed = cjson.decode(ARGV[2])
 local reference = { epoch = packed[1], sequence = packed[2], isHeld = packed[3], charges = packed[4] }
 if stateOf(reference) ~= OPEN then return toDoubles({ 0, bucketCount }) end
-takeOut(reference, {})
+takeOut(reference)
 local spends, bucketsMax = cjson.decode(ARGV[3]), tonumber(ARGV[5])
 for at = 1, #spends, 7 do
   local place, subject, endMs, amount, drains, sinceMs, startedAtMs = unpack(spends, at, at + 6)

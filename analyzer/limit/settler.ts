@@ -14,7 +14,7 @@ import type { Dimensions, Quota } from '../policy/quota.ts'
 import { type Unit, unitCost } from '../usage/units.ts'
 import type { DecisionIds } from './decision-id.ts'
 import { type Freshness, startFreshness } from './freshness.ts'
-import type { AppliedPosition, LimitStore, RecordCounts, RecordEffect } from './limit-store.ts'
+import type { AppliedPosition, LimitStore, RecordBatch, RecordCounts, RecordEffect } from './limit-store.ts'
 import { createLostPositions } from './lost-positions.ts'
 import { spendsOf } from './spending.ts'
 
@@ -104,7 +104,7 @@ function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogR
       if (effect !== null) effects.push(effect)
     }
     const position = { ...from, nextOffset: Math.max(nextOffset, from.nextOffset), appliedOffset }
-    const applied = await store.applyRecords({ effects, checksOnly: toEffect.checksOnly(), position })
+    const applied = await store.applyRecords({ effects, ...toEffect.settlingOf(), position })
     // Only now: had the store refused, the records would come again, and must not look like duplicates.
     for (const record of fresh.values()) {
       ids.add(record.callId, record.startedAtMs)
@@ -120,7 +120,7 @@ function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogR
     // In this order: a position that had moved would not tell of the gap any more.
     await store.forgetComparisons()
     const position = { logId, partition, nextOffset: beginOffset, appliedOffset: beginOffset - 1 }
-    await store.applyRecords({ effects: [], checksOnly: toEffect.checksOnly(), position })
+    await store.applyRecords({ effects: [], ...toEffect.settlingOf(), position })
   }
 
   return {
@@ -173,10 +173,12 @@ async function remember(
 
 /** What a record does to which buckets; null when it does nothing. */
 function createEffects({ policy, labelColumns, decisionIds, onRecordWithoutId }: SettlerDeps) {
-  const checksOnly = rememberLast((quotas: readonly Quota[]) => {
+  const settlingOf = rememberLast((quotas: readonly Quota[]): Pick<RecordBatch, 'checksOnly' | 'held'> => {
+    const seriesOf = (some: readonly Quota[]) => new Set(some.map(({ series }) => series))
     // What is held is given back by the record, whatever counts.
-    const kept = quotas.filter(({ counts, window }) => counts === 'checks' && window.kind !== 'held')
-    return new Set(kept.map(({ series }) => series))
+    const isHeld = ({ window }: Quota) => window.kind === 'held'
+    const checksOnly = quotas.filter(quota => quota.counts === 'checks' && !isHeld(quota))
+    return { checksOnly: seriesOf(checksOnly), held: seriesOf(quotas.filter(isHeld)) }
   })
   const of = (record: CallRecord, nowMs: number): RecordEffect | null => {
     const { startedAtMs } = record
@@ -187,9 +189,10 @@ function createEffects({ policy, labelColumns, decisionIds, onRecordWithoutId }:
     const { requestId, gateway } = record
     if (reference === null && requestId === null) onRecordWithoutId(gateway ?? '')
     if (spends.length === 0 && reference === null && requestId === null) return null
-    return { reference, gateway: gateway ?? '', requestId, spends }
+    const isNameless = dims.tenant === null || dims.consumer === null
+    return { reference, gateway: gateway ?? '', requestId, isNameless, spends }
   }
-  return { of, checksOnly: () => checksOnly(policy().enforced) }
+  return { of, settlingOf: () => settlingOf(policy().enforced) }
 }
 
 const countsRecords = ({ counts }: Quota) => counts !== 'checks'

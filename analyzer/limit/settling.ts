@@ -26,8 +26,7 @@ import type {
 } from './limit-store.ts'
 import type { StoredBucket } from './open-windows.ts'
 import { addressAt, findDraining, isForgiven, obtainBucket } from './standing.ts'
-
-const NO_SERIES: ReadonlySet<string> = new Set()
+import { NOTHING_STAYS, type Staying, stayingOf } from './staying.ts'
 
 /** Replaces what the decision took by the true costs, unless that has happened. */
 export function settle(
@@ -38,7 +37,7 @@ export function settle(
 ): SettleOutcome {
   const { epoch, sequence } = reference
   if (counters.settled.stateOf(epoch, sequence) !== 'open') return 'already_settled'
-  const taken = takeOut(counters, reference, { kept: NO_SERIES, nowMs })
+  const taken = takeOut(counters, reference, { staying: NOTHING_STAYS, nowMs })
   for (const spend of spends) {
     if (spend.amount === 0 || !isOpen(counters, spend, nowMs)) continue
     const bucket = obtainBucket(counters, spend, nowMs)
@@ -78,14 +77,13 @@ export function expireReservations(counters: Counters, nowMs: number): number {
   const expired = takeExpired(counters.ledger, nowMs)
   for (const { reference } of expired) {
     for (const charge of reference.charges)
-      if (charge.isHeld) takeCharge(counters, reference, charge, { kept: NO_SERIES, nowMs })
+      if (charge.isHeld) takeCharge(counters, reference, charge, { staying: NOTHING_STAYS, nowMs })
   }
   return expired.length
 }
 
 interface Taking {
-  /** Series whose charges stay. */
-  readonly kept: ReadonlySet<string>
+  readonly staying: Staying
   readonly nowMs: number
 }
 
@@ -118,7 +116,7 @@ function takeCharge(
   counters: Counters,
   { epoch, sequence }: DecisionOrder,
   charge: Charge,
-  { kept, nowMs }: Taking,
+  { staying, nowMs }: Taking,
 ): StoredBucket | undefined {
   const window = counters.windows.byId(charge.window)
   const charged = window?.list[charge.bucket]
@@ -132,12 +130,13 @@ function takeCharge(
       : findDraining(counters.windows, { series, subject: charged.subject }, charged.rate.keptMs, nowMs)
   if (bucket === undefined || isForgotten(bucket, { epoch, sequence: charge.joinedSequence ?? sequence }))
     return undefined
-  const isKept = kept.has(series)
   if (charge.isHeld) bucket.reserved = Math.max(0, bucket.reserved - charge.amount)
-  // What is kept is held no longer, but spent.
-  if (charge.isHeld === isKept) {
+  // What stays is held no longer, but spent.
+  const stays = staying.of(series, charged.subject, charge.amount) ?? 0
+  const change = charge.isHeld ? stays : stays - charge.amount
+  if (change !== 0) {
     if (isDraining(bucket)) drainOn(bucket, nowMs)
-    addPending(bucket, charge.share, isKept ? charge.amount : -charge.amount)
+    addPending(bucket, charge.share, change)
   }
   touch(counters, bucket)
   return bucket
@@ -159,7 +158,7 @@ function applyRecord(counters: Counters, effect: RecordEffect, batch: RecordBatc
   const state = counters.settled.stateOf(reference.epoch, reference.sequence)
   switch (state) {
     case 'open':
-      spendInstead(counters, effect, reference, { kept: batch.checksOnly, nowMs })
+      spendInstead(counters, effect, reference, { staying: stayingOf(effect, batch), nowMs })
       break
     case 'caller':
     case 'forgotten':
@@ -178,7 +177,7 @@ function applyRecord(counters: Counters, effect: RecordEffect, batch: RecordBatc
 /** The true cost comes in the place of what the decision took. */
 function spendInstead(counters: Counters, effect: RecordEffect, reference: DecisionReference, taking: Taking): void {
   const taken = takeOut(counters, reference, taking)
-  spendRecord(counters, effect, 'linked', taking.nowMs)
+  spendRecord(counters, { ...effect, spends: taking.staying.spends() }, 'linked', taking.nowMs)
   taken.forEach(floor)
 }
 

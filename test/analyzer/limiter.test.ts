@@ -413,6 +413,18 @@ describe('the role', () => {
     expect((await status('acme')).gatewaysWithoutIds).toEqual([])
   })
 
+  test('holds the limit of a caller whom its question names and its log does not', async () => {
+    await open([requests])
+    for (let call = 0; call < 2; call += 1) {
+      const { decisionId } = (await post(web)).body
+      await appendCalls(log, [callRecord({ tenant: 'acme', consumer: null, startedAtMs: nowMs, decisionId })])
+    }
+    const headers = { authorization: 'Bearer reader' }
+    const records = async () => (await server.inject({ url: '/v1/status', headers })).json().records
+    await expect.poll(records).toMatchObject({ linked: 2 })
+    expect((await post({ ...web, dryRun: true })).body).toMatchObject({ quotas: [{ quota: 'requests', used: 2 }] })
+  })
+
   test('settles a reservation from the log, learns what its call cost, and says how good its estimates are', async () => {
     await open([tokens])
     const inject = async (method: 'GET' | 'POST', url: string, payload?: object) => {

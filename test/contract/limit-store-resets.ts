@@ -117,11 +117,12 @@ export function describeLimitStoreResets(name: string, prepare: () => Promise<Li
         async record(call: Made, cost: number) {
           call.cost = cost
           const { gateway, requestId, isLinked, reference } = call
-          const effect = { gateway, requestId, reference: isLinked && requestId === null ? reference : null }
+          const found = isLinked && requestId === null ? reference : null
+          const effect = { gateway, requestId, isNameless: false, reference: found }
           const checksOnly = new Set(quota.counts === 'checks' ? [quota.series] : [])
           offset += 1
           const effects = [{ ...effect, spends: spends(call, cost, one => one.counts !== 'checks') }]
-          await store.applyRecords({ effects, checksOnly, position: position() })
+          await store.applyRecords({ effects, checksOnly, held: new Set(), position: position() })
           call.isRecorded = true
           if (isLinked) call.settledBy ??= 'record'
         },
@@ -305,14 +306,14 @@ export function describeLimitStoreResets(name: string, prepare: () => Promise<Li
       nowMs += 1
       const after = world.unasked()
       if (held.reference !== null) await store.settle(held.reference, [spendOf(held, 30)])
-      const effect = { gateway: 'kong', requestId: null, reference: null }
+      const effect = { gateway: 'kong', requestId: null, isNameless: false, reference: null }
       const effects = [
         { ...effect, reference: pending.reference, spends: [spendOf(pending, 20)] },
         { ...effect, spends: [spendOf(unasked, 40)] },
         { ...effect, spends: [spendOf(after, 3)] },
       ]
       const position = { logId: 'log', partition: 0, nextOffset: 3, appliedOffset: 2 }
-      await store.applyRecords({ effects, checksOnly: new Set(), position })
+      await store.applyRecords({ effects, checksOnly: new Set(), held: new Set(), position })
       expect(await world.standing()).toEqual({ used: 3, reserved: 0 })
     })
 

@@ -53,7 +53,7 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
     const apply = (effects: RecordEffect[]) => {
       offset += effects.length
       const position = { logId: 'log', partition: 0, nextOffset: offset, appliedOffset: offset - 1 }
-      return store.applyRecords({ effects, checksOnly: new Set(), position })
+      return store.applyRecords({ effects, checksOnly: new Set(), held: new Set(), position })
     }
     /** Denied until the instant that was told, and allowed then. */
     const fitsExactlyAt = async (one: Claim, atMs: number) => {

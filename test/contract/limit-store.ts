@@ -66,6 +66,7 @@ export const effect = (amount: number, fields: Partial<RecordEffect> = {}): Reco
   reference: null,
   gateway: 'kong',
   requestId: null,
+  isNameless: false,
   spends: [spend(amount)],
   ...fields,
 })
@@ -97,10 +98,10 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
       return { used: standings[0]?.used, reserved: standings[0]?.reserved }
     }
     const used = async (fields: Partial<Claim> = {}) => (await standing(fields)).used
-    const apply = (effects: RecordEffect[], checksOnly: string[] = []) => {
+    const apply = (effects: RecordEffect[], checksOnly: string[] = [], held: string[] = []) => {
       offset += effects.length
       const position = { logId: 'log', partition: 0, nextOffset: offset, appliedOffset: offset - 1 }
-      return store.applyRecords({ effects, checksOnly: new Set(checksOnly), position })
+      return store.applyRecords({ effects, checksOnly: new Set(checksOnly), held: new Set(held), position })
     }
     const spent = async (claims: Claim[], fields: Partial<DecideRequest> = {}): Promise<DecisionReference> => {
       const { reference } = await store.decide(request(claims, fields))
@@ -343,6 +344,31 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         const reference = await spent([claim({ cost: 50 }), claim({ series: 'checks', cost: 2 })])
         await apply([effect(80, { reference })], ['checks'])
         expect([await used(), await used({ series: 'checks' })]).toEqual([80, 2])
+      })
+
+      test('of nobody leave what the check took of whom it knew, at their own cost', async () => {
+        const ofTenant = { series: 'tenant', subject: 'acme' }
+        const nobodys = spend(80, { subject: '' })
+        const claims = [claim({ cost: 50 }), claim({ cost: 50, ...ofTenant }), claim({ series: 'named', cost: 2 })]
+        const reference = await spent(claims)
+        const record = effect(0, { reference, isNameless: true, spends: [nobodys, spend(80, ofTenant)] })
+        expect(await apply([record])).toEqual({ linked: 1, unlinked: 0, repeated: 0 })
+        const all = () => Promise.all([used(), used({ subject: '' }), used(ofTenant), used({ series: 'named' })])
+        expect(await all()).toEqual([80, 0, 80, 2])
+        expect(await apply([record])).toMatchObject({ repeated: 1 })
+        expect(await all()).toEqual([80, 0, 80, 2])
+      })
+
+      test('of nobody spend what was held of whom the check knew, and let go what was under way', async () => {
+        const underWay = { series: 'under way', isHeld: true }
+        const reference = await spent([claim({ cost: 50 }), claim(underWay)], { verb: 'reserve' })
+        await apply(
+          [effect(0, { reference, isNameless: true, spends: [spend(80, { subject: '' })] })],
+          [],
+          ['under way'],
+        )
+        expect(await standing()).toEqual({ used: 80, reserved: 0 })
+        expect(await standing({ series: 'under way' })).toEqual({ used: 0, reserved: 0 })
       })
 
       test('spend as they are where only records count', async () => {

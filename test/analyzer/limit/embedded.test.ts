@@ -55,6 +55,7 @@ const apply = (store: LimitStore, effects: ReturnType<typeof effect>[]) =>
   store.applyRecords({
     effects,
     checksOnly: new Set(),
+    held: new Set(),
     position: { logId: 'log', partition: 0, nextOffset: 1, appliedOffset: 0 },
   })
 /** Until what is used is in the folder: a copy of it tells. */

@@ -90,8 +90,9 @@ const decideStep = fc.record({
 const settleStep = fc.record({ kind: fc.constantFrom('settle' as const, 'release' as const), earlier, spends })
 const applyStep = fc.record({
   kind: fc.constant('apply' as const),
-  effects: fc.array(fc.record({ earlier, gateway, requestId, spends }), { maxLength: 4 }),
+  effects: fc.array(fc.record({ earlier, gateway, requestId, isNameless: fc.boolean(), spends }), { maxLength: 4 }),
   checksOnly: fc.subarray(['tokens', 'requests|1h']),
+  held: fc.subarray(['tokens', 'requests|1h']),
 })
 const compareStep = fc.record({
   kind: fc.constant('compare' as const),
@@ -124,9 +125,11 @@ const crowdStep = fc.tuple(amount, address, fc.subarray(gateways)).map(([cost, w
     earlier: 99,
     gateway: one,
     requestId: null,
+    isNameless: false,
     spends: [{ ...where, amount: cost, isRecordsOnly: false, sinceMs: 0, startedAtMs: START_MS, drain: null }],
   })),
   checksOnly: [],
+  held: [],
 }))
 const forgetStep = fc.record({ kind: fc.constant('forget' as const) })
 const steps = fc.array(
@@ -144,7 +147,7 @@ type Step = typeof steps extends fc.Arbitrary<(infer T)[]> ? T : never
 /** A window of which the store knows one call of unknown cost. */
 const compareNothing: Step = {
   kind: 'compare',
-  between: { kind: 'apply', effects: [], checksOnly: [] },
+  between: { kind: 'apply', effects: [], checksOnly: [], held: [] },
   isOvertaken: false,
   truths: [
     {
@@ -165,7 +168,7 @@ async function live(store: LimitStore, sequence: readonly Step[]): Promise<unkno
   const references: DecisionReference[] = []
   const answers: unknown[] = []
   let offset = 0
-  const applyRecords = async ({ effects, checksOnly }: Extract<Step, { kind: 'apply' }>) => {
+  const applyRecords = async ({ effects, checksOnly, held }: Extract<Step, { kind: 'apply' }>) => {
     offset += effects.length
     return store.applyRecords({
       effects: effects.map(({ earlier: number, spends: costs, ...rest }) => ({
@@ -174,6 +177,7 @@ async function live(store: LimitStore, sequence: readonly Step[]): Promise<unkno
         spends: costs satisfies RecordSpend[],
       })),
       checksOnly: new Set(checksOnly),
+      held: new Set(held),
       position: { logId: 'log', partition: 0, nextOffset: offset, appliedOffset: offset - 1 },
     })
   }
@@ -328,9 +332,9 @@ async function liveOn(store: LimitStore, sequence: readonly RollingStep[], wait:
     const reference = references[number] ?? null
     if (how === 'apply') {
       offset += 1
-      const effects = [{ reference, gateway: 'kong', requestId: null, spends: spent }]
+      const effects = [{ reference, gateway: 'kong', requestId: null, isNameless: false, spends: spent }]
       const position = { logId: 'log', partition: 0, nextOffset: offset, appliedOffset: offset - 1 }
-      answers.push(await store.applyRecords({ effects, checksOnly: new Set(), position }))
+      answers.push(await store.applyRecords({ effects, checksOnly: new Set(), held: new Set(), position }))
     } else if (reference !== null) {
       answers.push(how === 'settle' ? await store.settle(reference, spent) : await store.release(reference))
     }

@@ -86,6 +86,7 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     store.applyRecords({
       effects: effects.map(one => ({ ...one, spends: one.spends.map(cost => ({ ...cost, ...current() })) })),
       checksOnly: new Set(),
+      held: new Set(),
       position: { logId: 'log', partition: 0, nextOffset, appliedOffset: nextOffset - 1 },
     })
   const untilUsable = (store: LimitStore) => expect.poll(() => store.unavailable()).toBeNull()

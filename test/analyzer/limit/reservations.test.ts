@@ -31,8 +31,9 @@ async function applyRecord(id: string, amount: number) {
   const spend = { series: tokens.series, subject: 'web', startMs, endMs: startMs + 3_600_000 }
   const spends = [{ ...spend, amount, startedAtMs: START_MS, isRecordsOnly: false, drain: null, sinceMs: 0 }]
   return opened.store.applyRecords({
-    effects: [{ reference: opened.decisionIds.decode(id), gateway: '', requestId: null, spends }],
+    effects: [{ reference: opened.decisionIds.decode(id), gateway: '', requestId: null, isNameless: false, spends }],
     checksOnly: new Set(),
+    held: new Set(),
     position: { logId: 'log', partition: 0, nextOffset: 1, appliedOffset: 0 },
   })
 }

@@ -153,8 +153,9 @@ describe('ShouldRateLimit', () => {
     const place = { series: requests.series, subject, startMs, endMs, sinceMs: 0 }
     const spend = { ...place, amount: 2, startedAtMs: startMs, isRecordsOnly: false, drain: null }
     await doors.store.applyRecords({
-      effects: [{ reference: null, gateway: 'edge', requestId: 'r-1', spends: [spend] }],
+      effects: [{ reference: null, gateway: 'edge', requestId: 'r-1', isNameless: false, spends: [spend] }],
       checksOnly: new Set(),
+      held: new Set(),
       position: { logId: 'log', partition: 0, nextOffset: 1, appliedOffset: 0 },
     })
     expect((await ask(hits(0, false))).statuses[0].limitRemaining).toBe(1)
