@@ -3,7 +3,6 @@
  * decision), one contract suite (`test/contract/limit-store.ts`). A store knows nothing of quotas: it is given the
  * buckets that a decision concerns, with their window's bounds, and adds, compares and expires. Every method is atomic.
  */
-import type { Logger } from 'pino'
 
 /** One bucket: a series (a quota's name, unit, window definition and dimensions), a subject in it, and a window. */
 export interface BucketAddress {
@@ -292,14 +291,4 @@ export class LimitStoreError extends Error {
     this.code = code
     this.retryable = code !== 'LIMITS_TAKEN_OVER'
   }
-}
-
-/** What opening a limit store takes besides its options. */
-export interface LimitStoreDeps {
-  /** The limit store's own folder. */
-  dir: string
-  log: Logger
-  /** Within which a decision is given, milliseconds; absent for `DEADLINE_MS` of shared-limit-store.ts. Counters in this process need none. */
-  deadlineMs?: number
-  now?: () => number
 }

@@ -1,4 +1,5 @@
 /** Where the limiter counts, as config says it. */
+import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
 import { RedisLimitsOptions } from './redis-options.ts'
 
@@ -34,3 +35,13 @@ export type EmbeddedLimitsOptions = Static<typeof EmbeddedLimitsOptions>
 
 export const LimitsOptions = Type.Union([EmbeddedLimitsOptions, RedisLimitsOptions])
 export type LimitsOptions = Static<typeof LimitsOptions>
+
+/** What opening a limit store takes besides its options. */
+export interface LimitStoreDeps {
+  /** The limit store's own folder. */
+  dir: string
+  log: Logger
+  /** Within which a decision is given, milliseconds; absent for `DEADLINE_MS` of shared-limit-store.ts. Counters in this process need none. */
+  deadlineMs?: number
+  now?: () => number
+}

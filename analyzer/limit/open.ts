@@ -1,5 +1,5 @@
-import type { LimitStore, LimitStoreDeps } from './limit-store.ts'
-import type { LimitsOptions } from './limits-options.ts'
+import type { LimitStore } from './limit-store.ts'
+import type { LimitStoreDeps, LimitsOptions } from './limits-options.ts'
 import { createStandIn } from './stand-in.ts'
 
 /** Opens the configured limit store. Throws `LimitStoreError`. */

@@ -6,13 +6,8 @@ import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { reservationsExpired } from '../events.ts'
-import {
-  type CallSpend,
-  type DecisionReference,
-  type LimitStoreDeps,
-  LimitStoreError,
-  type SettleOutcome,
-} from './limit-store.ts'
+import { type CallSpend, type DecisionReference, LimitStoreError, type SettleOutcome } from './limit-store.ts'
+import type { LimitStoreDeps } from './limits-options.ts'
 import { type Adding, createAdding } from './redis-adding.ts'
 import { createRedisClock, type RedisClock } from './redis-clock.ts'
 import { correctInSteps, parseComparison } from './redis-comparing.ts'

@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
+import { parseQuota } from '../../../analyzer/policy/quota.ts'
 import { type DecisionSums, parseDecisionSums } from '../../../collector/log/decision-sums.ts'
 import { createPrices } from '../../../collector/prices.ts'
+import { loadConfig } from '../../../deploy/config.ts'
 import { callsOfMinute, MINUTE_MS, type Planned } from '../../../deploy/demo/calls.ts'
 import { createEnforcement } from '../../../deploy/demo/enforcement.ts'
 import { testQuota } from '../../analyzer/quotas.ts'
@@ -38,6 +40,23 @@ describe('what the quotas of the demo would have decided', () => {
     expect(sums.reduce((sum, { allowed }) => sum + allowed, 0)).toBe(4)
     expect(sums.reduce((sum, { deniedCost }) => sum + deniedCost, 0)).toBe(58)
     expect(takeSums()).toEqual([])
+  })
+
+  test("refuses somebody in every quarter of an hour of the demo's last day", async () => {
+    const file = new URL('../../../deploy/demo/demo.yaml', import.meta.url).pathname
+    const { quotas, labels } = await loadConfig({ file, overrides: [], environment: {} })
+    const parsed = quotas.map(quota => parseQuota(quota, labels))
+    const { decide } = createEnforcement(parsed, prices, NOW_MS)
+    const refusedAtMs: number[] = []
+    for (let minuteMs = NOW_MS - DAY_MS; minuteMs < NOW_MS; minuteMs += MINUTE_MS) {
+      for (const planned of callsOfMinute(minuteMs, NOW_MS)) {
+        if (decide(planned).outcome === 'limited') refusedAtMs.push(planned.call.startedAtMs)
+      }
+    }
+    const gaps = refusedAtMs.map((atMs, index) => (refusedAtMs[index + 1] ?? NOW_MS) - atMs)
+    expect(refusedAtMs.length).toBeGreaterThan(100)
+    // With a minute or two for the time that filling the demo takes.
+    expect(Math.max(...gaps)).toBeLessThan(13 * MINUTE_MS)
   })
 
   test('of a shadow quota denies nothing', () => {
