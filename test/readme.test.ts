@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { isWell } from './is-well.ts'
 import { describeWith } from './servers/describe-with.ts'
 import { kafkaChecks } from './servers/kafka.ts'
 import { redisChecks } from './servers/redis.ts'
@@ -50,15 +51,7 @@ function startShell(block: string, dir: string): () => Promise<void> {
 }
 
 async function untilWell(): Promise<void> {
-  const isWell = async (port: number) => {
-    try {
-      const { isReady, reasons } = await (await fetch(`http://127.0.0.1:${port}/readyz`)).json()
-      return isReady && reasons.length === 0
-    } catch {
-      return false
-    }
-  }
-  for (const port of [7411, 7412, 7414]) while (!(await isWell(port))) await sleep(200)
+  for (const port of [7411, 7412, 7414]) while (!(await isWell(`http://127.0.0.1:${port}`))) await sleep(200)
 }
 
 let dir: string

@@ -97,11 +97,8 @@ export function expectedHours(history: History, fromMs: number): ExpectedHour[] 
     const spread = startMs >= fromMs ? spreadOf(errors, hour) : null
     if (spread !== null) {
       const bound = (logs: number) => Math.max(0, (expected + floor) * Math.exp(logs) - floor)
-      const low = bound(-UNUSUAL_SCORE * spread.below)
-      answers.push({
-        ...{ startMs, used, low, high: bound(UNUSUAL_SCORE * spread.above) },
-        score: error / (error < 0 ? spread.below : spread.above),
-      })
+      const [low, high] = [bound(-UNUSUAL_SCORE * spread.below), bound(UNUSUAL_SCORE * spread.above)]
+      answers.push({ startMs, used, low, high, score: error / (error < 0 ? spread.below : spread.above) })
     }
     errors[hour] = error
     const most = LEVEL_HOUR_RATIO_MAX * (expected + floor)
@@ -154,7 +151,9 @@ function spreadOf(errors: Float64Array, hour: number): { below: number; above: n
   const tail = quantileOf(all, TAIL) / normalQuantile((1 + TAIL) / 2)
   // A job that runs at this hour errs here only, however well the quiet hours about it are known.
   const least = Math.max(
-    ...[SPREAD_MIN, tail, deviationOf(same.map(Math.abs))],
+    SPREAD_MIN,
+    tail,
+    deviationOf(same.map(Math.abs)),
     Math.sqrt(squares / (near.length + SPREAD_PRIOR_COUNT)),
   )
   // What came twice at this hour may come again: a job that runs once a week is unlike six of seven days.

@@ -6,7 +6,7 @@ import { correct, type Further, furtherOf, shareOf } from './bucket.ts'
 import { type Counters, touch, touchWindow } from './counters.ts'
 import type { AppliedPosition, ComparedWindow, Corrections, WindowTruth } from './limit-store.ts'
 import type { OpenWindow } from './open-windows.ts'
-import { forgetBefore } from './standing.ts'
+import { forgetBefore, forgottenMs } from './standing.ts'
 
 /** Marks what every bucket has recorded up to now, and answers the windows there are. */
 export function cutAll({ windows }: Counters): ComparedWindow[] {
@@ -43,13 +43,13 @@ export function correctAll(
   for (const truth of truths) {
     if (truth.endMs <= nowMs) continue
     const window = counters.windows.obtainWindow(truth.series, truth.startMs, truth.endMs)
-    window.comparedTo = correctWindow(counters, window, truth, corrections) ? cut : null
+    window.comparedTo = correctWindow(counters, window, truth, corrections) ? null : cut
     touchWindow(counters, window)
   }
   return corrections
 }
 
-/** False when the whole window has to be compared next time. */
+/** True when the whole window has to be compared next time. */
 function correctWindow(counters: Counters, window: OpenWindow, truth: WindowTruth, corrections: Corrections): boolean {
   let isDoubtful = false
   const expected = expectedShares(counters, window, truth)
@@ -60,7 +60,7 @@ function correctWindow(counters: Counters, window: OpenWindow, truth: WindowTrut
       // What was compared of it before is forgotten, too.
       if (!truth.isWhole) isDoubtful = true
     }
-    if ((window.forgettings.get(bucket.index)?.sinceMs ?? 0) > sinceMs) {
+    if (forgottenMs(bucket) > sinceMs) {
       isDoubtful = true
       continue
     }
@@ -83,7 +83,7 @@ function correctWindow(counters: Counters, window: OpenWindow, truth: WindowTrut
     }
     if (isCorrected) corrections.buckets += 1
   }
-  return !isDoubtful
+  return isDoubtful
 }
 
 /** Of this share and those that came next; shares without it have never been recorded, compared or cut. */

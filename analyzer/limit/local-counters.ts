@@ -14,7 +14,7 @@ import { createOpenWindows, type OpenWindows, type StoredBucket } from './open-w
 import { createSettledBits } from './settled-bits.ts'
 import { expireReservations } from './settling.ts'
 import type { Addition } from './shared-limit-store.ts'
-import { findDraining, obtainBucket } from './standing.ts'
+import { findDraining, forgottenMs, obtainBucket } from './standing.ts'
 
 /** Buckets of one outage; those of others fail as in a store that is full. */
 const BUCKETS_MAX = 200_000
@@ -173,8 +173,7 @@ const wasTakenAlong = (windows: OpenWindows, bucket: StoredBucket, nowMs: number
 function toAddition(bucket: StoredBucket, gateway: string, pending: number, nowMs: number): Addition | null {
   const { subject, window } = bucket
   const { series, startMs, endMs } = window
-  const sinceMs = window.forgettings.get(bucket.index)?.sinceMs ?? 0
-  const place = { series, subject, startMs, endMs, sinceMs, gateway }
+  const place = { series, subject, startMs, endMs, sinceMs: forgottenMs(bucket), gateway }
   if (!isDraining(bucket)) return { ...place, amount: pending, drain: null }
   const { rate } = bucket
   const left = Math.ceil(levelAt(bucket, rate, nowMs) / rate.periodMs)

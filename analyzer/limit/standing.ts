@@ -31,13 +31,15 @@ export function findDraining(
   return windows.findAt(series, subject, startMs) ?? windows.findAt(series, subject, startMs - keptMs)
 }
 
+/** The last reset that the bucket was told of; 0 for none. */
+export const forgottenMs = ({ window, index }: StoredBucket): number => window.forgettings.get(index)?.sinceMs ?? 0
+
 /** True while the bucket has not forgotten what was taken of it before the reset. */
-export const isOutdated = ({ window, index }: StoredBucket, sinceMs: number): boolean =>
-  window.startMs <= sinceMs && (window.forgettings.get(index)?.sinceMs ?? 0) < sinceMs
+export const isOutdated = (bucket: StoredBucket, sinceMs: number): boolean =>
+  bucket.window.startMs <= sinceMs && forgottenMs(bucket) < sinceMs
 
 /** True for a call that began before a reset that the bucket was told of. */
-export const isForgiven = ({ window, index }: StoredBucket, startedAtMs: number): boolean =>
-  startedAtMs < (window.forgettings.get(index)?.sinceMs ?? 0)
+export const isForgiven = (bucket: StoredBucket, startedAtMs: number): boolean => startedAtMs < forgottenMs(bucket)
 
 /** Forgets what was taken of the bucket before the reset, unless it has. Answers whether it was to be done. */
 export function forgetBefore({ settled, sequence }: Counters, bucket: StoredBucket, sinceMs: number): boolean {

@@ -8,6 +8,7 @@ import { createClient } from '@clickhouse/client'
 import { stringify } from 'yaml'
 import { childrenOf } from '../bench/machine.ts'
 import { freePorts } from '../free-ports.ts'
+import { isWell } from '../is-well.ts'
 
 const REPOSITORY = new URL('../..', import.meta.url).pathname
 const MAIN = join(REPOSITORY, 'deploy/main.ts')
@@ -192,14 +193,7 @@ export async function prepareQuotacast(config: Record<string, unknown> = {}): Pr
     async ready(roles = ROLES) {
       for (const role of roles) {
         await until(
-          async () => {
-            try {
-              const { isReady, reasons } = await (await fetch(`${health[role]}/readyz`)).json()
-              return isReady && reasons.length === 0
-            } catch {
-              return false
-            }
-          },
+          () => isWell(health[role]),
           START_DEADLINE_MS,
           () => `${role} ready\n${printed}`,
         )

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePorts } from '../free-ports.ts'
+import { isWell } from '../is-well.ts'
 
 const MAIN = new URL('../../deploy/main.ts', import.meta.url).pathname
 const START_DEADLINE_MS = 300_000
@@ -45,12 +46,7 @@ export async function startDemo(): Promise<Demo> {
   }
   const url = `http://127.0.0.1:${portOf.analyzer}`
   const deadlineMs = Date.now() + START_DEADLINE_MS
-  const isReady = () =>
-    fetch(`${url}/readyz`).then(
-      ({ ok }) => ok,
-      () => false,
-    )
-  while (!(await isReady())) {
+  while (!(await isWell(url))) {
     if (Date.now() > deadlineMs || child.exitCode !== null) {
       await stop()
       throw new Error('the demo did not become ready')
