@@ -5,14 +5,14 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { claimOf } from '../../analyzer/limit/claiming.ts'
-import type { AppliedPosition, DecisionReference, LimitStore } from '../../analyzer/limit/limit-store.ts'
+import type { DecisionReference, LimitStore } from '../../analyzer/limit/limit-store.ts'
 import { spendsOf } from '../../analyzer/limit/spending.ts'
 import { addressAt } from '../../analyzer/limit/standing.ts'
 import { createPolicy, NO_ADJUSTMENTS } from '../../analyzer/policy/policy.ts'
 import type { Quota } from '../../analyzer/policy/quota.ts'
 import { bucketAt } from '../../analyzer/usage/window.ts'
 import { callDimensions, testQuota } from '../analyzer/quotas.ts'
-import { type LimitStoreHarness, request } from './limit-store.ts'
+import { type LimitStoreHarness, positionAfter, request } from './limit-store.ts'
 
 /** The middle of a minute, an hour, a day and a slot: nothing ends while a test runs. */
 const START_MS = Date.UTC(2026, 10, 21, 12, 30)
@@ -75,10 +75,6 @@ export function describeLimitStoreResets(name: string, prepare: () => Promise<Li
         claimOf(quota, consumer, { cost, allowance: policy.allowance(quota, consumer, nowMs), nowMs })
       const spends = ({ startedAtMs }: Made, cost: number, isCounted: (one: Quota) => boolean) =>
         spendsOf({ dims, startedAtMs, nowMs, costIn: () => cost }, policy, isCounted).map(({ spend }) => spend)
-      const position = (): AppliedPosition => ({
-        ...{ logId: 'log', partition: 0, nextOffset: offset },
-        appliedOffset: offset - 1,
-      })
       /** A millisecond on, so that one comes before the other. */
       const made = (call: Omit<Made, 'startedAtMs' | 'cost' | 'settledBy' | 'isRecorded'>): Made => {
         const one: Made = { ...call, startedAtMs: nowMs, cost: null, settledBy: null, isRecorded: false }
@@ -122,7 +118,7 @@ export function describeLimitStoreResets(name: string, prepare: () => Promise<Li
           const checksOnly = new Set(quota.counts === 'checks' ? [quota.series] : [])
           offset += 1
           const effects = [{ ...effect, spends: spends(call, cost, one => one.counts !== 'checks') }]
-          await store.applyRecords({ effects, checksOnly, held: new Set(), position: position() })
+          await store.applyRecords({ effects, checksOnly, held: new Set(), position: positionAfter(offset) })
           call.isRecorded = true
           if (isLinked) call.settledBy ??= 'record'
         },
@@ -312,8 +308,7 @@ export function describeLimitStoreResets(name: string, prepare: () => Promise<Li
         { ...effect, spends: [spendOf(unasked, 40)] },
         { ...effect, spends: [spendOf(after, 3)] },
       ]
-      const position = { logId: 'log', partition: 0, nextOffset: 3, appliedOffset: 2 }
-      await store.applyRecords({ effects, checksOnly: new Set(), held: new Set(), position })
+      await store.applyRecords({ effects, checksOnly: new Set(), held: new Set(), position: positionAfter(3) })
       expect(await world.standing()).toEqual({ used: 3, reserved: 0 })
     })
 

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type { Claim, Drain, LimitStore, RecordEffect } from '../../analyzer/limit/limit-store.ts'
-import { claim, effect, type LimitStoreHarness, request, spend } from './limit-store.ts'
+import { claim, effect, type LimitStoreHarness, positionAfter, request, spend } from './limit-store.ts'
 
 const START_MS = Date.UTC(2026, 10, 21, 12)
 const SLOT_MS = 1_000
@@ -52,8 +52,7 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
     }
     const apply = (effects: RecordEffect[]) => {
       offset += effects.length
-      const position = { logId: 'log', partition: 0, nextOffset: offset, appliedOffset: offset - 1 }
-      return store.applyRecords({ effects, checksOnly: new Set(), held: new Set(), position })
+      return store.applyRecords({ effects, checksOnly: new Set(), held: new Set(), position: positionAfter(offset) })
     }
     /** Denied until the instant that was told, and allowed then. */
     const fitsExactlyAt = async (one: Claim, atMs: number) => {

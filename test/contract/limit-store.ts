@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import type {
+  AppliedPosition,
   Claim,
   DecideRequest,
   DecisionReference,
@@ -71,6 +72,14 @@ export const effect = (amount: number, fields: Partial<RecordEffect> = {}): Reco
   ...fields,
 })
 
+/** Of a log that began with these records. */
+export const positionAfter = (records: number): AppliedPosition => ({
+  logId: 'log',
+  partition: 0,
+  nextOffset: records,
+  appliedOffset: records - 1,
+})
+
 export function describeLimitStore(name: string, prepare: () => Promise<LimitStoreHarness>): void {
   describe(name, () => {
     let harness: LimitStoreHarness
@@ -100,7 +109,7 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
     const used = async (fields: Partial<Claim> = {}) => (await standing(fields)).used
     const apply = (effects: RecordEffect[], checksOnly: string[] = [], held: string[] = []) => {
       offset += effects.length
-      const position = { logId: 'log', partition: 0, nextOffset: offset, appliedOffset: offset - 1 }
+      const position = positionAfter(offset)
       return store.applyRecords({ effects, checksOnly: new Set(checksOnly), held: new Set(held), position })
     }
     const spent = async (claims: Claim[], fields: Partial<DecideRequest> = {}): Promise<DecisionReference> => {
