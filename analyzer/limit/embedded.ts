@@ -23,8 +23,8 @@ import { type PendingWrite, startWriteBehind } from './write-behind.ts'
 
 /** Buckets of ended windows that one flush removes. */
 const REMOVALS_MAX = 2_000
-/** Applied between two decisions. */
-const RECORDS_AT_ONCE_MAX = 64
+/** Applied between two decisions: half a millisecond for which whoever asks waits. */
+const RECORDS_AT_ONCE_MAX = 16
 
 /** What one transaction leaves behind. */
 interface Head {
