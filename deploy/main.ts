@@ -2,7 +2,7 @@
 import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { alignedRows, type Command, commandHelp, parseInvocation, UsageError } from './command.ts'
-import { ensureBounds } from './memory-bounds.ts'
+import { ensureBounds } from './process-bounds.ts'
 
 const NODE_MAJOR_MIN = 24
 const EXIT_FAILURE = 1

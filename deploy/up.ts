@@ -8,7 +8,7 @@ import { getPriority, setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { STOP_DEADLINE_MS } from './lifecycle.ts'
-import { boundsOf } from './memory-bounds.ts'
+import { boundsOf } from './process-bounds.ts'
 
 const BACKOFF_MS_MIN = 250
 const BACKOFF_MS_MAX = 10_000

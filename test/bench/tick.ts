@@ -11,7 +11,7 @@ import { type ForecastAsk, fitForecast, forecast } from '../../analyzer/forecast
 import { type History, toHistory } from '../../analyzer/forecast/history.ts'
 import { type FitAsk, fitDue } from '../../analyzer/forecast/refit.ts'
 import { openFitting } from '../../analyzer/tick/fitting.ts'
-import { boundsOf } from '../../deploy/memory-bounds.ts'
+import { boundsOf } from '../../deploy/process-bounds.ts'
 import { fixed, printTable, thousands } from './table.ts'
 import type { TickFigures } from './tick-process.ts'
 import { kindsOf } from './tick-subjects.ts'
