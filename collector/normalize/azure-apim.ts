@@ -106,5 +106,6 @@ function addEnding(draft: Draft, fields: Fields, error: string | null): void {
     putUpstreamLimits(draft, headerReader(fields.backendresponseheaders))
     addProviderAnswer(draft, fields.backendresponsebody ?? fields.responsebody)
   }
-  putDenial(draft, headerReader(fields.responseheaders))
+  // Diagnostic settings have both, the policy has the backend's.
+  for (const headers of [fields.responseheaders, fields.backendresponseheaders]) putDenial(draft, headerReader(headers))
 }
