@@ -1,6 +1,6 @@
 /**
- * Attributes of AI calls in OpenTelemetry's GenAI conventions, now and before their renames, and in those of OpenInference
- * and OpenLLMetry. By the conventions input tokens include what came from a cache.
+ * Attributes of AI calls in OpenTelemetry's GenAI conventions, now and before their renames, and in those of OpenInference,
+ * OpenLLMetry and Portkey. By the conventions input tokens include what came from a cache.
  */
 import type { Draft } from './draft.ts'
 import { countOf, type Fields, firstText, numberOf, textOf } from './fields.ts'
@@ -23,6 +23,7 @@ const MICROS = 1e6
 const INPUT = [
   'gen_ai.usage.input_tokens',
   'gen_ai.usage.prompt_tokens',
+  'gen_ai.response.input_tokens',
   'llm.usage.prompt_tokens',
   'llm.token_count.prompt',
 ]
@@ -35,6 +36,7 @@ const CACHED = [
 const OUTPUT = [
   'gen_ai.usage.output_tokens',
   'gen_ai.usage.completion_tokens',
+  'gen_ai.response.output_tokens',
   'llm.usage.completion_tokens',
   'llm.token_count.completion',
 ]

@@ -93,13 +93,17 @@ export function attributesDraft(attributes: Fields, resource: Fields): Draft {
   draft.decisionId = textOf(attributes['quotacast.decision_id']) ?? header('x-quotacast-decision-id')
   draft.gateway = gatewayOf(resource)
   draft.method = first(attributes, METHOD) ?? textOf(attributes.method)
-  draft.host = hostOf(first(attributes, HOST))
+  const address = first(attributes, HOST)
+  const isUrl = address?.includes('://') === true
+  if (!isUrl) draft.host = hostOf(address)
   draft.service ??= first(attributes, SERVICE)
   draft.clientIp = first(attributes, CLIENT_IP)
   draft.requestBytes = countOf(first(attributes, REQUEST_BYTES))
   draft.responseBytes = countOf(first(attributes, RESPONSE_BYTES))
   const target = first(attributes, TARGET)
   if (target !== null) putTarget(draft, target)
+  // Portkey writes the whole URL of the provider.
+  if (isUrl) putTarget(draft, address)
   const genAi = genAiOf(attributes)
   if (genAi !== null) addGenAi(draft, genAi)
   draft.labels = presentLabels({ operation: genAi?.operation ?? null })

@@ -14,9 +14,9 @@ export const portkeyGuide: Guide = {
           text: 'In the environment of the gateway:',
           snippet: {
             language: 'sh',
-            of: ({ url, source, token }) => `EXPERIMENTAL_OTEL_TRACES_ENABLED=true
-EXPERIMENTAL_OTEL_EXPORTER_OTLP_ENDPOINT=${url}/v1/sources/${source}
-EXPERIMENTAL_OTEL_EXPORTER_OTLP_HEADERS=x-quotacast-token=${token}`,
+            of: ({ url, source, token }) => `EXPERIMENTAL_GEN_AI_OTEL_TRACES_ENABLED=true
+EXPERIMENTAL_GEN_AI_OTEL_EXPORTER_OTLP_ENDPOINT=${url}/v1/sources/${source}
+EXPERIMENTAL_GEN_AI_OTEL_EXPORTER_OTLP_HEADERS=x-quotacast-token=${token}`,
           },
         },
       ],
@@ -58,6 +58,7 @@ curl -sS ${url}/v1/sources/${source} -H 'Authorization: Bearer ${token}' \\
   notes: [
     'The open-source gateway writes no log that could be shipped: ask Quotacast from a plugin, or put a gateway before it that logs.',
     'Cost is in cents of a US dollar in exports, and is counted as dollars. The virtual key is the `providerKey`; `_user` of the metadata is the consumer.',
+    'Spans say neither who called nor what it cost, and one that does not arrive is not sent again. They hold prompts, which are dropped on arrival.',
     'Exports come late: what they say of the last minutes is nothing. Forecasts need one of the other ways.',
     '`response_time` is all there is of time, so that the upstream took all of it. Cached tokens and bytes are not told.',
     "Portkey's own budgets answer 412, its rate limits 429: both are `limited`, as no provider was asked.",
