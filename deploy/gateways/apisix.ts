@@ -9,6 +9,7 @@ const LOG_FORMAT = [
   'msec',
   'request_time',
   'upstream_response_time',
+  'apisix_upstream_response_time',
   'apisix_request_id',
   'request_method',
   'uri',
