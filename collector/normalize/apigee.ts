@@ -25,6 +25,8 @@ export const apigee: Dialect = {
 const NO_JSON = 'This is no JSON object: use the message of the guide in the MessageLogging policy.'
 /** Faults of the policies Quota and SpikeArrest. */
 const OWN_LIMIT = /(?:QuotaViolation|SpikeArrestViolation)$/
+/** What Apigee makes of a target's 4xx and 5xx, unless `success.codes` has them. */
+const TARGET_ANSWER = /(?:^|\.)ErrorResponseCode$/
 
 const decode: Decode = raw => {
   const fields = handMadeFields(unlogged(raw))
@@ -53,7 +55,7 @@ const decode: Decode = raw => {
   draft.outcome =
     fault !== null && OWN_LIMIT.test(fault)
       ? 'limited'
-      : outcomeOf({ status, isFromUpstream: isFromUpstream && fault === null })
+      : outcomeOf({ status, isFromUpstream: isFromUpstream && (fault === null || TARGET_ANSWER.test(fault)) })
   const answer = headerReader(fields)
   if (isFromUpstream) putUpstreamLimits(draft, answer)
   putDenial(draft, answer)
