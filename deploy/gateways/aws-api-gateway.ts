@@ -1,5 +1,5 @@
 /** Amazon API Gateway. https://docs.aws.amazon.com/apigateway/latest/developerguide/set-up-logging.html */
-import { type Guide, secureUrlOf } from './guide.ts'
+import { type Destination, type Guide, secureUrlOf } from './guide.ts'
 
 /** The variables that both kinds of API have under the same name. */
 const COMMON = {
@@ -30,6 +30,14 @@ const formatOf = (variables: Record<string, string>) =>
     .join(',')}}`
 
 const STREAM = 'arn:aws:firehose:REGION:ACCOUNT:deliverystream/amazon-apigateway-quotacast'
+const LOG_GROUP = 'API-GATEWAY-ACCESS'
+
+/** Firehose knows no port but 443. */
+function firehoseUrlOf(to: Destination): string {
+  const url = new URL(secureUrlOf(to))
+  url.port = ''
+  return url.href
+}
 
 export const awsApiGatewayGuide: Guide = {
   name: 'aws-api-gateway',
@@ -41,14 +49,14 @@ export const awsApiGatewayGuide: Guide = {
       title: 'Over HTTPS, with Amazon Data Firehose',
       steps: [
         {
-          text: 'Create a stream whose name begins with `amazon-apigateway-`. Firehose needs an HTTPS endpoint on port 443, a bucket for what it could not deliver, and a role that may write there. Quotacast takes the access key as the token.',
+          text: 'Create a stream whose name begins with `amazon-apigateway-`. Firehose sends to nothing but HTTPS on port 443, with a certificate that everybody trusts: have a proxy there that hands on to the collector. It needs a bucket for what it could not deliver, and a role that may write there. Quotacast takes the access key as the token.',
           snippet: {
             language: 'sh',
             of: to => `aws firehose create-delivery-stream --delivery-stream-name amazon-apigateway-quotacast \\
   --delivery-stream-type DirectPut --http-endpoint-destination-configuration '{
     "EndpointConfiguration": {
       "Name": "quotacast",
-      "Url": "${secureUrlOf(to)}",
+      "Url": "${firehoseUrlOf(to)}",
       "AccessKey": "${to.token}"
     },
     "RequestConfiguration": { "ContentEncoding": "GZIP" },
@@ -77,26 +85,26 @@ JSON
 aws apigateway update-stage --rest-api-id API --stage-name STAGE --patch-operations file://access-log.json`,
           },
         },
-        {
-          text: 'Or a stage of an HTTP API, which names some variables differently and has no API keys:',
-          snippet: {
-            language: 'sh',
-            of: () => `cat > access-log.json <<'JSON'
-${JSON.stringify({ DestinationArn: STREAM, Format: formatOf(HTTP) }, null, 2)}
-JSON
-aws apigatewayv2 update-stage --api-id API --stage-name STAGE --access-log-settings file://access-log.json`,
-          },
-        },
       ],
     },
     {
       title: 'From CloudWatch Logs',
       steps: [
         {
-          text: 'With the same format, let the stage write to a log group instead and subscribe a stream to it (its name does not matter then). Quotacast unpacks what a subscription sends.',
+          text: 'HTTP APIs write to a log group and to nothing else. They name some variables differently and have no API keys:',
           snippet: {
             language: 'sh',
-            of: () => `aws logs put-subscription-filter --log-group-name API-GATEWAY-ACCESS \\
+            of: () => `cat > access-log.json <<'JSON'
+${JSON.stringify({ DestinationArn: `arn:aws:logs:REGION:ACCOUNT:log-group:${LOG_GROUP}`, Format: formatOf(HTTP) }, null, 2)}
+JSON
+aws apigatewayv2 update-stage --api-id API --stage-name STAGE --access-log-settings file://access-log.json`,
+          },
+        },
+        {
+          text: 'A stage of a REST API may write there too, in the format above. Subscribe a stream as above to the log group (its name does not matter then). Quotacast unpacks what a subscription sends.',
+          snippet: {
+            language: 'sh',
+            of: () => `aws logs put-subscription-filter --log-group-name ${LOG_GROUP} \\
   --filter-name quotacast --filter-pattern '' --destination-arn STREAM_ARN --role-arn ROLE_ARN`,
           },
         },
