@@ -32,7 +32,7 @@ export const apisixAsks: readonly AskingSetup[] = [
     run: { by: 'nobody' },
     steps: [
       {
-        text: 'Put this into `plugins` of the routes, services or consumers that are to be limited. It runs behind the authentication plugins, so the consumer is known. Where none names it, leave the headers with keys out: the log does not tell callers by their keys, and its record would take back from the quota of a key what the question spent, and spend it as nobody’s. Versions that know no `extra_headers` take the token behind the path (`/v1/auth/TOKEN`), and callers are known by their keys.',
+        text: 'Put this into `plugins` of the routes, services or consumers that are to be limited. It runs behind the authentication plugins, so the consumer is known. Where none names it, callers are limited by their keys: what a call took stays with whom the question knew, as the log does not say it, and forecasts see calls of nobody. Versions that know no `extra_headers` take the token behind the path (`/v1/auth/TOKEN`), and callers are known by their keys.',
         snippet: { language: 'json', of: plugin },
       },
       {

@@ -48,7 +48,7 @@ export const higressAsks: readonly AskingSetup[] = [
     run: { by: 'nobody' },
     steps: [
       {
-        text: 'Make a service source of the kind DNS for the limiter, and apply this. A consumer that key-auth found is in `x-mse-consumer`: say so in the config of Quotacast (`limiter.callers.forwardAuth.consumer: ["header:x-quotacast-consumer", "header:x-mse-consumer"]`); without it leave `x-api-key` out: the log does not tell callers by their keys, and its record would take back from the quota of a key what the question spent, and spend it as nobody’s.',
+        text: 'Make a service source of the kind DNS for the limiter, and apply this. A consumer that key-auth found is in `x-mse-consumer`: say so in the config of Quotacast (`limiter.callers.forwardAuth.consumer: ["header:x-quotacast-consumer", "header:x-mse-consumer"]`), or the question spends from the quota of a key and the record from that of its consumer. Where nobody names a consumer, callers are limited by their keys: what a call took stays with whom the question knew, as the log does not say it, and forecasts see calls of nobody.',
         snippet: { language: 'yaml', of: wasmPlugin },
       },
       { text: 'The format of the log above tells the id of the decision, which joins a call to its question.' },

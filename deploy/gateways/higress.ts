@@ -18,24 +18,17 @@ export const higressGuide: Guide = {
       title: 'Through the output of the pods',
       steps: [
         {
-          text: 'Set the format in the ConfigMap `higress-config`. `JSON` instead of the default `TEXT` escapes what clients send.',
+          text: 'Set these within the text `mesh` of the ConfigMap `higress-config` (`kubectl -n higress-system edit configmap higress-config`), and leave its other options as they are: the gateway gets its routes by them. `JSON` instead of the default `TEXT` escapes what clients send.',
           snippet: {
             language: 'yaml',
-            of: () => `apiVersion: v1
-kind: ConfigMap
-metadata:
-  name: higress-config
-  namespace: higress-system
-data:
-  mesh: |-
-    accessLogFile: /dev/stdout
-    accessLogEncoding: JSON
-    accessLogFormat: |
+            of: () => `accessLogFile: /dev/stdout
+accessLogEncoding: JSON
+accessLogFormat: |
 ${jsonFormat()}`,
           },
         },
         {
-          text: 'Let the plugin ai-statistics count tokens, with nothing of what was said:',
+          text: 'Let the plugin ai-statistics count tokens, with nothing of what was said. Where the console has made it for AI routes, add the attributes to that one:',
           snippet: {
             language: 'yaml',
             of: () => `apiVersion: extensions.higress.io/v1alpha1
@@ -44,6 +37,8 @@ metadata:
   name: ai-statistics
   namespace: higress-system
 spec:
+  url: oci://higress-registry.cn-hangzhou.cr.aliyuncs.com/plugins/ai-statistics:2.0.0
+  priority: 200
   defaultConfig:
     attributes:
       - key: consumer
@@ -79,5 +74,5 @@ spec:
 /** An object of JSON in the lines of a YAML block. */
 function jsonFormat(): string {
   const members = formatMap(0, [['ai_log', '%FILTER_STATE(wasm.ai_log:PLAIN)%']]).split('\n')
-  return `      {${members.map(member => member.replace(/^([^:]+): /, '"$1":')).join(',')}}`
+  return `  {${members.map(member => member.replace(/^([^:]+): /, '"$1":')).join(',')}}`
 }

@@ -1,5 +1,6 @@
 /** What pages tell to paste, against what its vendor says of it. */
 import { expect, test } from 'vitest'
+import { parse, parseAllDocuments } from 'yaml'
 import type { Destination } from '../../../deploy/gateways/guide.ts'
 import { GUIDES } from '../../../deploy/gateways/guides.ts'
 import { EXAMPLE_DESTINATION } from '../../../deploy/gateways/render.ts'
@@ -33,4 +34,22 @@ test('Firehose is given an address on the only port that it knows', () => {
 test('an HTTP API of AWS, which writes to CloudWatch Logs alone, is told to', () => {
   expect(snippetWith('aws-api-gateway', 'apigatewayv2')).toContain('"DestinationArn": "arn:aws:logs:')
   expect(snippetWith('aws-api-gateway', 'update-stage --rest-api-id')).toContain('arn:aws:firehose:')
+})
+
+test.each(GUIDES.map(({ name }) => name))('what %s pastes for Kubernetes leaves alone what is there', name => {
+  for (const snippet of snippetsOf(name).filter(text => text.includes('kind: '))) {
+    if (!/^(?:apiVersion|kind): /m.test(snippet)) continue
+    for (const document of parseAllDocuments(snippet)) {
+      const { kind, spec, data } = document.toJS()
+      // A plugin without its image is none; and a mesh that is pasted whole has lost the rest of its options.
+      if (kind === 'WasmPlugin') expect(spec).toMatchObject({ url: expect.stringMatching(/^oci:/) })
+      if (kind === 'ConfigMap') expect(Object.keys(data)).not.toContain('mesh')
+    }
+  }
+})
+
+test('what Higress is told of its log is options of the mesh, in JSON', () => {
+  const { accessLogEncoding, accessLogFormat } = parse(snippetWith('higress', 'accessLogFormat'))
+  expect(accessLogEncoding).toBe('JSON')
+  expect(JSON.parse(accessLogFormat)).toMatchObject({ ai_log: '%FILTER_STATE(wasm.ai_log:PLAIN)%' })
 })
