@@ -44,13 +44,22 @@ ${LIMITS.map(name => `      ${name}: response.headers["${name}"]`).join('\n')}`,
       title: 'With OpenTelemetry',
       steps: [
         {
-          text: 'Send traces of all calls instead. agentgateway can send no header with them: put a Collector between, as `quotacast sources show otlp` has it.',
+          text: 'Send traces of all calls instead, with who called.',
           snippet: {
             language: 'yaml',
-            of: () => `config:
+            of: ({ host, port, source, token }) => `frontendPolicies:
   tracing:
-    otlpEndpoint: http://COLLECTOR:4317
-    randomSampling: true`,
+    host: ${host}:${port}
+    protocol: http
+    path: /v1/sources/${source}/v1/traces
+    policies:
+      requestHeaderModifier:
+        set:
+          Authorization: Bearer ${token}
+    randomSampling: true
+    attributes:
+      consumer: apiKey.consumer
+      tenant: apiKey.tenant`,
           },
         },
       ],

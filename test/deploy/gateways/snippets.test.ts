@@ -53,3 +53,12 @@ test('what Higress is told of its log is options of the mesh, in JSON', () => {
   expect(accessLogEncoding).toBe('JSON')
   expect(JSON.parse(accessLogFormat)).toMatchObject({ ai_log: '%FILTER_STATE(wasm.ai_log:PLAIN)%' })
 })
+
+test('agentgateway sends its spans with the token, to the source', () => {
+  const { frontendPolicies } = parse(snippetWith('agentgateway', 'tracing:'))
+  expect(frontendPolicies.tracing).toMatchObject({
+    host: 'quotacast:7411',
+    path: '/v1/sources/agentgateway/v1/traces',
+    policies: { requestHeaderModifier: { set: { Authorization: 'Bearer QUOTACAST_TOKEN' } } },
+  })
+})
