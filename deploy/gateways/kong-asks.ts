@@ -12,6 +12,8 @@ plugins:
           local PASSES_WHEN_AWAY = true
           local PASSED_ON = { "Content-Type", "Retry-After", "RateLimit", "RateLimit-Policy", "X-Quotacast-Denied" }
           return function()
+            -- The log tells it whatever becomes of the call: no client may choose it.
+            kong.service.request.clear_header("X-Quotacast-Decision-Id")
             local consumer = kong.client.get_consumer()
             local client = http.new()
             client:set_timeouts(100, 200, 500)
@@ -35,7 +37,8 @@ plugins:
               return kong.response.exit(503)
             end
             if answer.status == 200 then
-              kong.service.request.set_header("X-Quotacast-Decision-Id", answer.headers["X-Quotacast-Decision-Id"] or "")
+              local decision = answer.headers["X-Quotacast-Decision-Id"]
+              if decision then kong.service.request.set_header("X-Quotacast-Decision-Id", decision) end
               kong.ctx.plugin.limit = answer.headers["RateLimit"]
               return
             end

@@ -62,3 +62,10 @@ test('agentgateway sends its spans with the token, to the source', () => {
     policies: { requestHeaderModifier: { set: { Authorization: 'Bearer QUOTACAST_TOKEN' } } },
   })
 })
+
+test('Kong, whose log tells the headers that clients sent, takes the id of a decision from none of them', () => {
+  const asking = snippetWith('kong', 'post-function')
+  const cleared = asking.indexOf('kong.service.request.clear_header("X-Quotacast-Decision-Id")')
+  expect(cleared).toBeGreaterThan(asking.indexOf('return function()'))
+  expect(cleared).toBeLessThan(asking.indexOf('request_uri'))
+})
