@@ -33,13 +33,15 @@ quotacast.NewProcessRequest(function (request, session) {
   } else if (answer.Code !== 200) {
     request.ReturnOverrides.ResponseCode = answer.Code;
     request.ReturnOverrides.ResponseBody = answer.Body;
+    request.ReturnOverrides.OverrideError = true;
     request.ReturnOverrides.ResponseHeaders = {};
     PASSED_ON.forEach(function (name) {
       var values = answer.Headers[name];
       if (values) request.ReturnOverrides.ResponseHeaders[name] = values[0];
     });
   }
-  return quotacast.ReturnData(request, {});
+  // Tyk saves what is returned here as the metadata of the key.
+  return quotacast.ReturnData(request, session.meta_data);
 });`
 
 export const tykAsks: readonly AskingSetup[] = [

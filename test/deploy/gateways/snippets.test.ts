@@ -1,4 +1,5 @@
 /** What pages tell to paste, against what its vendor says of it. */
+import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 import type { Destination } from '../../../deploy/gateways/guide.ts'
@@ -68,4 +69,32 @@ test('Kong, whose log tells the headers that clients sent, takes the id of a dec
   const cleared = asking.indexOf('kong.service.request.clear_header("X-Quotacast-Decision-Id")')
   expect(cleared).toBeGreaterThan(asking.indexOf('return function()'))
   expect(cleared).toBeLessThan(asking.indexOf('request_uri'))
+})
+
+/** What Tyk's plugin makes of a request when the limiter answers so: the request, and what becomes of the metadata of the key. */
+function askedByTyk(answer: object): { request: { ReturnOverrides: object }; meta: unknown } {
+  const request = { URL: '/v1/chat', Headers: {}, ReturnOverrides: {} }
+  const session = { alias: 'acme', meta_data: { plan: 'gold' } }
+  const plugin = `var TykJS = { TykMiddleware: { NewMiddleware: function () {
+    this.NewProcessRequest = function (process) { result = process(request, session) }
+    this.ReturnData = function (request, meta) { return { request: request, meta: meta } }
+  } } }
+  ${snippetWith('tyk', 'TykMakeHttpRequest')}
+  result`
+  const globals = { request, session, result: null, log: () => {}, TykMakeHttpRequest: () => JSON.stringify(answer) }
+  return runInNewContext(plugin, globals)
+}
+
+test("Tyk's plugin leaves the metadata of a key, which Tyk saves as it is returned, and answers with the limiter's own words", () => {
+  const passed = askedByTyk({ Code: 200, Body: '', Headers: {} })
+  expect(passed).toMatchObject({ request: { ReturnOverrides: {} }, meta: { plan: 'gold' } })
+  const denied = askedByTyk({ Code: 429, Body: '{"status":429}', Headers: { 'Retry-After': ['17'] } })
+  expect(denied.meta).toEqual({ plan: 'gold' })
+  expect(denied.request.ReturnOverrides).toEqual({
+    ResponseCode: 429,
+    ResponseBody: '{"status":429}',
+    ResponseHeaders: { 'Retry-After': '17' },
+    // Otherwise Tyk puts the text into an error of its own.
+    OverrideError: true,
+  })
 })
