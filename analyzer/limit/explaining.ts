@@ -1,5 +1,6 @@
 /** Why a call may pass or may not, in words: every quota that covers it, what was adjusted, and blocks. */
 import type { Block } from '../policy/adjustment.ts'
+import { elsewhereNow, elsewhereWords } from '../policy/learned.ts'
 import type { Adjusted, Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import type { WindowSpec } from '../usage/window.ts'
@@ -115,8 +116,9 @@ function adjustmentWords({ limit }: Quota, adjusted: Adjusted, nowMs: number): s
   if (override !== null) words.push(`An override gives this one ${count(override)} instead of ${instead}.`)
   const deniedUntilMs = learned?.deniedUntilMs ?? 0
   if (deniedUntilMs > nowMs) words.push(`The provider refuses calls until ${iso(deniedUntilMs)}: its quota is gone.`)
-  if (learned !== null && learned.elsewhere > 0 && learned.untilMs > nowMs)
-    words.push(`By what the provider says, ${count(learned.elsewhere)} were used elsewhere.`)
+  const sinceMs = reset?.fromMs ?? 0
+  const elsewhere = elsewhereNow(learned, { sinceMs, nowMs })
+  if (elsewhere > 0) words.push(`By what the provider says, ${elsewhereWords(count(elsewhere), sinceMs)}.`)
   for (const { amount, untilMs, subject } of grants) {
     words.push(`A grant ${subject === null ? 'for everybody ' : ''}adds ${count(amount)} until ${iso(untilMs)}.`)
   }

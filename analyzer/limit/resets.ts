@@ -52,7 +52,9 @@ export function createResetRoutes({ store, control, policy, principalOf }: Reset
           summary: 'Forget what a subject has used',
           description:
             'For the window that is open, or all that was used until now where there is none. Calls under way are forgotten ' +
-            'with what they will have cost; what was held for them is held no more. Acts on all limiters within a second.',
+            'with what they will have cost; what was held for them is held no more. Acts on all limiters within a second. ' +
+            'Where the limit is `upstream`, what was used elsewhere is forgotten, too, until an answer of the provider says ' +
+            'what is left: what it goes on counting then counts again, and while it refuses calls nothing passes.',
           tags: ['policy'],
           body: ResetRequest,
           response: { 200: ResetAnswer },

@@ -73,8 +73,11 @@ export const Learned = Type.Object(
     deniedUntilMs: Type.Union([instant('End.'), Type.Null()], {
       description: 'The quota is gone until then, as the provider said when it refused a call. Unix milliseconds.',
     }),
-    elsewhere: amount('Units that somebody else used of it in the window, not through these gateways.'),
+    elsewhere: amount(
+      'Units that somebody else used of it in the window, not through these gateways, or through them before a reset by hand.',
+    ),
     untilMs: instant('End of that window.'),
+    asOfMs: Type.Optional(instant('When the provider said so; a reset by hand after that makes it void.')),
   },
   { additionalProperties: false },
 )

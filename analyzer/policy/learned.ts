@@ -16,21 +16,23 @@ export interface LearnAsk {
   nowMs: number
   windowStartMs: number
   windowEndMs: number
+  /** The last reset by hand, 0 without one: what is left has only been said since. */
+  sinceMs: number
   /** Its use begins at 0 with each window, so what was used elsewhere can be told. */
   isResetting: boolean
 }
 
 /** What should be known from now on, and why; `null` when that is the same. */
 export function learnedChange(ask: LearnAsk): { value: Omit<Learned, 'quota' | 'subject'>; reason: string } | null {
-  const { said, known, used, nowMs, windowStartMs, windowEndMs, isResetting } = ask
+  const { said, known, used, nowMs, windowStartMs, windowEndMs, sinceMs, isResetting } = ask
   // Some say 0 where they do not know. Believed, it would let no call pass that could hear of another limit.
   const limit = said.limit === null || said.limit < 1 ? (known?.limit ?? null) : Math.floor(said.limit)
   const deniedUntilMs = endOf(said.deniedUntilMs, nowMs)
-  const isOfWindow = isResetting && said.asOfMs >= windowStartMs
+  const isOfWindow = isResetting && said.asOfMs >= Math.max(windowStartMs, sinceMs)
   const missing = isOfWindow && limit !== null && said.remaining !== null ? limit - said.remaining - used : 0
   const least = Math.max(1, ELSEWHERE_SHARE_MIN * (limit ?? 0))
   const elsewhere = missing < least ? 0 : Math.round(missing)
-  const elsewhereKnown = known !== null && known.untilMs > nowMs ? known.elsewhere : 0
+  const elsewhereKnown = elsewhereNow(known, { sinceMs, nowMs })
   const isElsewhereNew = isOfWindow && Math.abs(elsewhere - elsewhereKnown) >= least
   const isDenialNew = deniedUntilMs !== null && deniedUntilMs - (known?.deniedUntilMs ?? 0) >= DENIED_MS_MIN
   const isLimitNew = limit !== (known?.limit ?? null)
@@ -38,16 +40,30 @@ export function learnedChange(ask: LearnAsk): { value: Omit<Learned, 'quota' | '
   const reasons = [
     isLimitNew ? [`The provider allows ${limit}.`] : [],
     isDenialNew ? [`It refuses calls until ${new Date(deniedUntilMs).toISOString()}.`] : [],
-    isElsewhereNew ? [`By what it says is left, ${elsewhere} were used elsewhere.`] : [],
+    isElsewhereNew ? [`By what it says is left, ${elsewhereWords(String(elsewhere), sinceMs)}.`] : [],
   ]
   return {
     value: {
       ...{ limit, deniedUntilMs: deniedUntilMs ?? endOf(known?.deniedUntilMs ?? null, nowMs) },
       ...{ elsewhere: isElsewhereNew ? elsewhere : elsewhereKnown, untilMs: windowEndMs },
+      asOfMs: Math.max(known?.asOfMs ?? 0, said.asOfMs),
     },
     reason: reasons.flat().join(' '),
   }
 }
+
+/**
+ * What was used elsewhere in the window that is open, as far as it was said since the last reset by hand (`sinceMs`): the
+ * provider may have begun anew as well, which only a call that passes can find out.
+ */
+export const elsewhereNow = (
+  learned: Pick<Learned, 'elsewhere' | 'untilMs' | 'asOfMs'> | null,
+  { sinceMs, nowMs }: { sinceMs: number; nowMs: number },
+): number => (learned !== null && nowMs < learned.untilMs && (learned.asOfMs ?? 0) >= sinceMs ? learned.elsewhere : 0)
+
+/** The provider goes on counting what a reset by hand forgave, and does not say whose it is. */
+export const elsewhereWords = (units: string, sinceMs: number): string =>
+  `${units} were used elsewhere${sinceMs === 0 ? '' : ' or before the reset'}`
 
 const endOf = (untilMs: number | null, nowMs: number): number | null =>
   untilMs !== null && untilMs - nowMs >= DENIED_MS_MIN ? Math.ceil(untilMs) : null

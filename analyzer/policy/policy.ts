@@ -4,6 +4,7 @@
  */
 import type { LimitStep } from '../forecast/limit-steps.ts'
 import type { Block, Grant, Learned, Override, Pace, Reset } from './adjustment.ts'
+import { elsewhereNow } from './learned.ts'
 import { paceQuotaOf } from './pace.ts'
 import type { Quota } from './quota.ts'
 import { indexQuotas } from './quota-index.ts'
@@ -15,7 +16,7 @@ export interface Allowance {
   readonly limit: number | null
   /** Not null: the limit is 0 until then, as the provider refuses. */
   readonly deniedUntilMs: number | null
-  /** Units of the window that were used elsewhere, not through these gateways. */
+  /** Units of the window that were used elsewhere, not through these gateways, or through them before a reset by hand. */
   readonly elsewhere: number
   /** The last reset by hand: calls that began before count no more. 0 without one. */
   readonly sinceMs: number
@@ -149,13 +150,14 @@ function limitUnder(quota: Quota, { override, grants, learned, pace }: Adjusted)
 
 function allowanceUnder(quota: Quota, now: Adjusted, nowMs: number): Allowance {
   const { reset, learned } = now
+  const sinceMs = reset?.fromMs ?? 0
   const untilMs = learned?.deniedUntilMs ?? null
   const deniedUntilMs = untilMs !== null && nowMs < untilMs ? untilMs : null
   return {
     limit: deniedUntilMs === null ? limitUnder(quota, now) : 0,
     deniedUntilMs,
-    elsewhere: learned !== null && nowMs < learned.untilMs ? learned.elsewhere : 0,
-    sinceMs: reset?.fromMs ?? 0,
+    elsewhere: elsewhereNow(learned, { sinceMs, nowMs }),
+    sinceMs,
   }
 }
 

@@ -37,7 +37,7 @@ export async function steer(deps: SteeringDeps, forecasts: readonly SubjectForec
     .toSorted((a, b) => (b.probability ?? 0) - (a.probability ?? 0))
     .flatMap(forecast => {
       const quota = byName.get(forecast.quota)
-      return quota ? [paceWish(control, quota, forecast) ?? [], learnedWish(control, quota, forecast) ?? []].flat() : []
+      return quota ? [paceWish(control, quota, forecast) ?? [], learnedWish(deps, quota, forecast) ?? []].flat() : []
     })
   const steered = new Set(wishes.map(({ key }) => key))
   const idle = control.keys('pace').filter(key => !steered.has(key))
@@ -74,15 +74,17 @@ function paceWish(control: SteeringDeps['control'], quota: Quota, forecast: Subj
   return { kind: 'pace', key, version, value: next, reason }
 }
 
-function learnedWish(control: SteeringDeps['control'], quota: Quota, forecast: SubjectForecast): Steered | null {
+function learnedWish({ control, policy }: SteeringDeps, quota: Quota, forecast: SubjectForecast): Steered | null {
   const { subject, upstream, asOfMs: nowMs } = forecast
   if (upstream === null) return null
   const key = entryKeyOf(quota, subject)
   const { version, value } = control.current('upstream', key)
-  const known = value as Learned | null
-  const elsewhere = known !== null && nowMs < known.untilMs ? known.elsewhere : 0
-  const ask = { ...plainForecast(forecast), said: upstream, known, used: forecast.used - elsewhere, nowMs }
-  const change = learnedChange({ ...ask, isResetting: isResetting(quota.window) })
+  const { elsewhere, sinceMs } = policy().allowance(quota, keyOfNamed(quota, subject), nowMs)
+  const used = forecast.used - elsewhere
+  const change = learnedChange({
+    ...plainForecast(forecast),
+    ...{ said: upstream, known: value as Learned | null, used, nowMs, sinceMs, isResetting: isResetting(quota.window) },
+  })
   return (
     change && {
       kind: 'upstream',
@@ -101,5 +103,10 @@ function endedWish(control: SteeringDeps['control'], key: string, nowMs: number)
   return { kind: 'pace', key, version, value: null, reason: 'The window has ended.' }
 }
 
-const entryKeyOf = (quota: Quota, subject: Readonly<Record<string, string>>): string =>
-  subjectEntryKey(quota.name, subjectKey(quota.per.map(({ name }) => subject[name] ?? '')))
+type NamedSubject = Readonly<Record<string, string>>
+
+const keyOfNamed = (quota: Quota, subject: NamedSubject): string =>
+  subjectKey(quota.per.map(({ name }) => subject[name] ?? ''))
+
+const entryKeyOf = (quota: Quota, subject: NamedSubject): string =>
+  subjectEntryKey(quota.name, keyOfNamed(quota, subject))

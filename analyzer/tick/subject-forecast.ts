@@ -4,6 +4,7 @@ import { CALIBRATOR } from '../forecast/calibrator.ts'
 import { burnRateOf, type Forecast, headroomOf, NEVER, REACHED } from '../forecast/forecaster.ts'
 import type { LimitStep } from '../forecast/limit-steps.ts'
 import { type ForecastState, forecastNext, passingNext } from '../forecast/refit.ts'
+import { elsewhereWords } from '../policy/learned.ts'
 import { type DimensionField, onlyValue, type Quota } from '../policy/quota.ts'
 import { subjectMap } from '../policy/subject.ts'
 import type { Unit } from '../usage/units.ts'
@@ -119,14 +120,14 @@ function lessForgiven(made: Forecast, { ask, forgiven, allowed }: Extract<Asked,
     usageAtReset,
     headroom: usageAtReset && headroomOf(usageAtReset, limitAtReset),
     burnRate: burnRateOf({ ...ask, limit }),
-    ...(isReachedElsewhere && made.crossing === REACHED && reachedElsewhere(elsewhere, ask.nowMs)),
+    ...(isReachedElsewhere && made.crossing === REACHED && reachedElsewhere(allowed, ask.nowMs)),
   }
 }
 
 /** Our own use alone did not reach the limit. When the rest came nobody has said, only that it did. */
-const reachedElsewhere = (units: number, nowMs: number) => ({
+const reachedElsewhere = ({ elsewhere, sinceMs }: Allowed, nowMs: number) => ({
   exhaustionAtMs: { p10: nowMs, p50: nowMs, p90: nowMs },
-  why: `The limit is reached: by what the provider says is left, ${units} were used elsewhere.`,
+  why: `The limit is reached: by what the provider says is left, ${elsewhereWords(String(elsewhere), sinceMs)}.`,
 })
 
 /** What cannot be said of a limit that nobody has said, of one that the provider enforces, and of a window that is not whole. */

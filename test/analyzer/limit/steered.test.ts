@@ -80,4 +80,12 @@ test('a limit that nobody has said denies nothing and says so; what is used coun
   expect((await opened.post('/v1/reservations', small)).body.quotas).toMatchObject([
     { limit: 1_000, used: 40, remaining: 950 },
   ])
+  await opened.close()
+
+  const fromMs = START_MS - 1
+  const reset = { quota: 'key', subject: said.subject, used: 7, fromMs, untilMs: said.untilMs }
+  const learned = { ...said, deniedUntilMs: null, asOfMs: START_MS }
+  opened = await openReserving([key], { ...NO_ADJUSTMENTS, learned: [learned], resets: [reset] })
+  const since = (await opened.get('/v1/explain?tenant=acme&providerKey=k&total_tokens=7')).body
+  expect(since.quotas[0].words).toContain('By what the provider says, 40 were used elsewhere or before the reset.')
 })

@@ -6,10 +6,10 @@ import { testQuota } from '../quotas.ts'
 const NOW_MS = 1_000_000
 const said = { limit: 1_000, remaining: 700, deniedUntilMs: null, asOfMs: NOW_MS - 1 }
 const ask: LearnAsk = {
-  ...{ said, known: null, used: 300, nowMs: NOW_MS, isResetting: true },
+  ...{ said, known: null, used: 300, nowMs: NOW_MS, sinceMs: 0, isResetting: true },
   ...{ windowStartMs: NOW_MS - 500_000, windowEndMs: NOW_MS + 500_000 },
 }
-const known = { limit: 1_000, deniedUntilMs: null, elsewhere: 0, untilMs: ask.windowEndMs }
+const known = { limit: 1_000, deniedUntilMs: null, elsewhere: 0, untilMs: ask.windowEndMs, asOfMs: said.asOfMs }
 
 describe('what a provider says', () => {
   test('is a change when its limit is new, and none when it is the same', () => {
@@ -40,6 +40,15 @@ describe('what a provider says', () => {
     expect(learnedChange({ ...ask, known, used: 0, isResetting: false })).toBeNull()
   })
 
+  test('tells nothing of what is left after a reset by hand, until it says it again', () => {
+    const before = { ...known, elsewhere: 200 }
+    expect(learnedChange({ ...ask, known: before, used: 0, sinceMs: NOW_MS })).toBeNull()
+    expect(learnedChange({ ...ask, known: before, used: 0, sinceMs: said.asOfMs })).toMatchObject({
+      value: { elsewhere: 300, asOfMs: said.asOfMs },
+      reason: expect.stringContaining('300 were used elsewhere or before the reset.'),
+    })
+  })
+
   test('is heard when it refuses calls for a while, also without any limit', () => {
     const refused = { limit: null, remaining: null, deniedUntilMs: NOW_MS + 60_000, asOfMs: 0 }
     const change = learnedChange({ ...ask, said: refused })
@@ -59,6 +68,10 @@ test('a quota whose limit is to be learned has none before, and denies while the
   expect(at(NOW_MS - 1, { learned: [learned] })).toMatchObject({ limit: 0, deniedUntilMs: NOW_MS })
   expect(at(NOW_MS, { learned: [learned] })).toMatchObject({ limit: 1_000, deniedUntilMs: null, elsewhere: 70 })
   expect(at(known.untilMs, { learned: [learned] })).toMatchObject({ limit: 1_000, elsewhere: 0 })
+  const reset = { quota: 'quota', subject, used: 5, fromMs: NOW_MS, untilMs: known.untilMs }
+  expect(at(NOW_MS, { learned: [learned], resets: [reset] })).toMatchObject({ limit: 1_000, elsewhere: 0 })
+  const since = { ...learned, asOfMs: NOW_MS }
+  expect(at(NOW_MS, { learned: [since], resets: [reset] })).toMatchObject({ limit: 1_000, elsewhere: 70 })
   const own = testQuota({ per: ['providerKey'], limit: 5 })
   expect(createPolicy([own], { ...NO_ADJUSTMENTS, learned: [learned] }).allowance(own, 'k', 0).limit).toBe(5)
 })

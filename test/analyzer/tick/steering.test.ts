@@ -213,4 +213,39 @@ describe('a limit that the provider says', () => {
     nowMs += 90_000
     expect(await look()).toMatchObject({ isAllowed: true, limit: 50 })
   })
+
+  test('was counted elsewhere until a reset by hand: what the provider said before says nothing of what is left', async () => {
+    const tick = await open([quota])
+    nowMs = startMs + 20 * MINUTE_MS
+    const own = Array.from({ length: 10 }, (_, index) => ({
+      startedAtMs: nowMs - index * MINUTE_MS,
+      provider_key: 'k',
+    }))
+    await storeCalls(testStore.store, [...own, { startedAtMs: nowMs - 1, ...said({ limit: 50, remaining: 0 }) }])
+    for (let call = 0; call < 11; call++) await look()
+    await tick()
+    expect(await look()).toMatchObject({ isAllowed: false, used: 50 })
+
+    // It was bought more: only a call that passes can hear of it.
+    nowMs += MINUTE_MS
+    const forgotten = {
+      quota: 'key',
+      subject: { providerKey: 'k' },
+      used: 11,
+      fromMs: nowMs,
+      untilMs: startMs + HOUR_MS,
+    }
+    const key = control.keys('upstream')[0] ?? ''
+    await control.change({ kind: 'reset', key, version: 0, value: forgotten, by: 'anna', reason: null })
+    expect(await look()).toMatchObject({ isAllowed: true, used: 1, remaining: 49 })
+    await tick()
+    expect(await look()).toMatchObject({ isAllowed: true, used: 2 })
+
+    // It was not: the provider goes on counting what came before.
+    nowMs += MINUTE_MS
+    await storeCalls(testStore.store, [{ startedAtMs: nowMs - 1, ...said({ limit: 50, remaining: 6 }) }])
+    await tick()
+    expect(changes.at(-1)?.reason).toBe('By what it says is left, 43 were used elsewhere or before the reset.')
+    expect(await look()).toMatchObject({ used: 3 + 43 })
+  })
 })
