@@ -19,7 +19,7 @@ const Answer = Type.Object({
   history: Type.Array(Type.Array(Type.Number(), { minItems: 2, maxItems: 2 }), {
     description:
       '`[atMs, used]`: units used from the begin of the window until then (without a reset: what counted then), Unix ' +
-      'milliseconds; the last is now.',
+      'milliseconds; the last is now. After a reset by hand in the window the first is that.',
   }),
   bands: Type.Array(Type.Object({ atMs: Type.Integer(), p10: Type.Number(), p50: Type.Number(), p90: Type.Number() }), {
     description:

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createForecastPathRoutes } from '../../../analyzer/api/forecast-path.ts'
 import { createWhatIfRoutes } from '../../../analyzer/api/what-if.ts'
-import { createPolicy } from '../../../analyzer/policy/policy.ts'
+import { createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
 import { openFitting } from '../../../analyzer/tick/fitting.ts'
 import { WHOLE } from '../../../analyzer/tick/shard.ts'
 import { createTicker, EMPTY_SNAPSHOT } from '../../../analyzer/tick/ticker.ts'
@@ -27,7 +27,7 @@ const quotas = [
   testQuota({ name: 'sliding', limit: 100, window: { kind: 'sliding', everySeconds: 3600 } }),
 ]
 
-const policy = createPolicy(quotas)
+let policy = createPolicy(quotas)
 let snapshot = EMPTY_SNAPSHOT
 
 let testStore: TestStore
@@ -90,6 +90,19 @@ test('the past leads to now, and the bands from there to the reset', async () =>
   const middle = body.bands[body.bands.length / 2 - 1]
   expect(middle.p50).toBeGreaterThan(40)
   expect(middle.p50).toBeLessThan(50)
+})
+
+test('the past begins at a reset by hand: what came before counts no more', async () => {
+  // Of its own minute it forgave the one call.
+  const fromMs = nowMs - 9.25 * MINUTE_MS
+  const reset = { quota: 'hourly', subject: app, used: 21, fromMs, untilMs: nowMs + HOUR_MS / 2 }
+  const before = policy
+  policy = createPolicy(quotas, { ...NO_ADJUSTMENTS, resets: [reset] })
+  const { body } = await path('quota=hourly&tenant=acme&consumer=app')
+  policy = before
+  expect(body.forecast).toMatchObject({ used: 9 })
+  const minutes = Array.from({ length: 9 }, (_, index) => [nowMs - (9 - index) * MINUTE_MS, index])
+  expect(body.history).toEqual([[fromMs, 0], ...minutes, [nowMs, 9]])
 })
 
 test('a sliding window has what counted at each instant, and what will', async () => {
