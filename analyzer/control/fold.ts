@@ -13,7 +13,7 @@ const FOLD_MS_MAX = 10_000
 const PARTITION = 0
 
 export interface Held {
-  /** 0 when there was never one. */
+  /** 0 when there was never one, or nothing is kept of it. */
   readonly version: number
   /** `null` when there is none now. */
   readonly value: unknown
@@ -73,7 +73,9 @@ export async function startFold({ log, logger, onChange }: FoldDeps): Promise<Fo
     const { version } = ofKind.get(change.key) ?? NEVER
     const hasWon = version === change.expectedVersion
     if (hasWon) {
-      ofKind.set(change.key, { version: change.version, value: change.value })
+      // Of provider keys there are ever new ones: of those that are gone nothing is kept, not even the version.
+      if (change.kind === 'upstream' && change.value === null) ofKind.delete(change.key)
+      else ofKind.set(change.key, { version: change.version, value: change.value })
       onChange(change)
     }
     waiting.get(change.changeId)?.(hasWon ? 'won' : 'lost')

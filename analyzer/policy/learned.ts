@@ -5,6 +5,8 @@ import type { Learned } from './adjustment.ts'
 const ELSEWHERE_SHARE_MIN = 0.05
 /** A refusal that ends so soon is over before the limiters hear of it. */
 const DENIED_MS_MIN = 2_000
+/** What goes on being said is noted so often: what is not noted any more is forgotten some day. */
+export const HEARD_EVERY_MS = 86_400_000
 
 export interface LearnAsk {
   /** What the provider said last. */
@@ -36,7 +38,8 @@ export function learnedChange(ask: LearnAsk): { value: Omit<Learned, 'quota' | '
   const isElsewhereNew = isOfWindow && Math.abs(elsewhere - elsewhereKnown) >= least
   const isDenialNew = deniedUntilMs !== null && deniedUntilMs - (known?.deniedUntilMs ?? 0) >= DENIED_MS_MIN
   const isLimitNew = limit !== (known?.limit ?? null)
-  if (!isLimitNew && !isDenialNew && !isElsewhereNew) return null
+  const isHeardAgain = known !== null && said.asOfMs - (known.asOfMs ?? 0) >= HEARD_EVERY_MS
+  if (!isLimitNew && !isDenialNew && !isElsewhereNew && !isHeardAgain) return null
   const reasons = [
     isLimitNew ? [`The provider allows ${limit}.`] : [],
     isDenialNew ? [`It refuses calls until ${new Date(deniedUntilMs).toISOString()}.`] : [],
@@ -48,7 +51,7 @@ export function learnedChange(ask: LearnAsk): { value: Omit<Learned, 'quota' | '
       ...{ elsewhere: isElsewhereNew ? elsewhere : elsewhereKnown, untilMs: windowEndMs },
       asOfMs: Math.max(known?.asOfMs ?? 0, said.asOfMs),
     },
-    reason: reasons.flat().join(' '),
+    reason: reasons.flat().join(' ') || 'The provider still says so.',
   }
 }
 

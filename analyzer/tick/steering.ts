@@ -3,12 +3,13 @@
  * providers say. All of it goes through the control log, as if somebody had asked for it: every limiter is told, and every
  * change is a row of the audit with its reason.
  */
+import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
 import type { Control } from '../control/control.ts'
 import { ControlError } from '../control/control-error.ts'
 import type { Wish } from '../control/fold.ts'
 import { subjectEntryKey } from '../control/subject-entry.ts'
 import type { Learned, Pace } from '../policy/adjustment.ts'
-import { learnedChange } from '../policy/learned.ts'
+import { HEARD_EVERY_MS, learnedChange } from '../policy/learned.ts'
 import { paceChange } from '../policy/pace.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
@@ -18,6 +19,9 @@ import { plainForecast, type SubjectForecast } from './subject-forecast.ts'
 
 /** Changes in one tick, the most urgent first; others wait for the next. */
 const CHANGES_MAX = 100
+/** Subjects whose limits by the provider are held at once; beyond them, those not heard of lately make room for new ones. */
+const LEARNED_MAX = 10_000
+const LEARNED_KEPT_MS = CALLS_RETENTION_DAYS * 86_400_000
 const BY = 'analyzer'
 
 export interface SteeringDeps {
@@ -33,16 +37,17 @@ export async function steer(deps: SteeringDeps, forecasts: readonly SubjectForec
   const { control, policy, now } = deps
   const nowMs = now()
   const { byName } = policy()
+  const isFull = control.keys('upstream').length >= LEARNED_MAX
   const wishes = forecasts
     .toSorted((a, b) => (b.probability ?? 0) - (a.probability ?? 0))
     .flatMap(forecast => {
       const quota = byName.get(forecast.quota)
-      return quota ? [paceWish(control, quota, forecast) ?? [], learnedWish(deps, quota, forecast) ?? []].flat() : []
+      if (!quota) return []
+      const learned = learnedWish(deps, quota, forecast)
+      return [paceWish(control, quota, forecast) ?? [], isFull && learned?.version === 0 ? [] : (learned ?? [])].flat()
     })
   const steered = new Set(wishes.map(({ key }) => key))
-  const idle = control.keys('pace').filter(key => !steered.has(key))
-  const ended = idle.flatMap(key => endedWish(control, key, nowMs) ?? [])
-  const all = [...wishes, ...ended].slice(0, CHANGES_MAX)
+  const all = [...wishes, ...endedWishes(control, { steered, isFull, nowMs })].slice(0, CHANGES_MAX)
   for (const wish of all) {
     try {
       await control.change({ ...wish, by: BY })
@@ -96,11 +101,23 @@ function learnedWish({ control, policy }: SteeringDeps, quota: Quota, forecast: 
   )
 }
 
-/** What lasted until a reset that has come is removed, so that the log's present state stays small. */
-function endedWish(control: SteeringDeps['control'], key: string, nowMs: number): Steered | null {
-  const { version, value } = control.current('pace', key)
-  if (value === null || (value as Pace).untilMs > nowMs) return null
-  return { kind: 'pace', key, version, value: null, reason: 'The window has ended.' }
+/** What is over is removed, so that what all roles hold stays small: paces of windows that ended, and what nobody says any more. */
+function endedWishes(
+  control: SteeringDeps['control'],
+  { steered, isFull, nowMs }: { steered: ReadonlySet<string>; isFull: boolean; nowMs: number },
+): Steered[] {
+  const ended = <Held>(kind: 'pace' | 'upstream', isOver: (held: Held) => boolean, reason: string) =>
+    control.keys(kind).flatMap((key): Steered[] => {
+      const { version, value } = control.current(kind, key)
+      return !steered.has(key) && isOver(value as Held) ? [{ kind, key, version, value: null, reason }] : []
+    })
+  const heardFromMs = nowMs - (isFull ? 2 * HEARD_EVERY_MS : LEARNED_KEPT_MS)
+  const isUnheard = ({ untilMs, asOfMs = untilMs, deniedUntilMs }: Learned) =>
+    Math.max(asOfMs, deniedUntilMs ?? 0) < heardFromMs
+  return [
+    ...ended<Pace>('pace', ({ untilMs }) => untilMs <= nowMs, 'The window has ended.'),
+    ...ended<Learned>('upstream', isUnheard, 'The provider has not said it for long.'),
+  ]
 }
 
 type NamedSubject = Readonly<Record<string, string>>

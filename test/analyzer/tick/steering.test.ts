@@ -9,11 +9,12 @@ import { uniform } from '../../../analyzer/forecast/random.ts'
 import { startDecisionSumming } from '../../../analyzer/limit/decision-summing.ts'
 import { openEmbeddedLimits } from '../../../analyzer/limit/embedded.ts'
 import { createLimiter, type Decision, type Limiter } from '../../../analyzer/limit/limiter.ts'
-import type { Policy } from '../../../analyzer/policy/policy.ts'
+import { createPolicy, type Policy } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { openFitting } from '../../../analyzer/tick/fitting.ts'
 import { WHOLE } from '../../../analyzer/tick/shard.ts'
-import { steer } from '../../../analyzer/tick/steering.ts'
+import { type SteeringDeps, steer } from '../../../analyzer/tick/steering.ts'
+import type { SubjectForecast } from '../../../analyzer/tick/subject-forecast.ts'
 import { createTicker } from '../../../analyzer/tick/ticker.ts'
 import type { ControlChange } from '../../../collector/log/control-change.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
@@ -23,6 +24,7 @@ import { storeCalls } from '../store-calls.ts'
 
 const MINUTE_MS = 60_000
 const HOUR_MS = 60 * MINUTE_MS
+const DAY_MS = 24 * HOUR_MS
 /** The begin of an hour, a day ago. */
 const startMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 24 * HOUR_MS
 
@@ -214,6 +216,17 @@ describe('a limit that the provider says', () => {
     expect(await look()).toMatchObject({ isAllowed: true, limit: 50 })
   })
 
+  test('may be gone before it was ever said, and is then noted once', async () => {
+    const tick = await open([quota])
+    nowMs = startMs + 20 * MINUTE_MS
+    const upstream_limits = JSON.stringify({ units: {}, retryAfterMs: 90_001 })
+    const refusal = { startedAtMs: nowMs - 1, outcome: 'exhausted', provider_key: 'k', upstream_limits }
+    await storeCalls(testStore.store, [refusal])
+    for (let ticks = 0; ticks < 3; ticks++) await tick()
+    expect(changes).toHaveLength(1)
+    expect(await look()).toMatchObject({ isAllowed: false, retryAfterMs: 90_000 })
+  })
+
   test('was counted elsewhere until a reset by hand: what the provider said before says nothing of what is left', async () => {
     const tick = await open([quota])
     nowMs = startMs + 20 * MINUTE_MS
@@ -247,5 +260,54 @@ describe('a limit that the provider says', () => {
     await tick()
     expect(changes.at(-1)?.reason).toBe('By what it says is left, 43 were used elsewhere or before the reset.')
     expect(await look()).toMatchObject({ used: 3 + 43 })
+  })
+
+  test('is forgotten once the provider has not been heard for as long as calls are kept, and learned again', async () => {
+    const tick = await open([quota])
+    const hear = () => storeCalls(testStore.store, [{ startedAtMs: nowMs - 1, ...said({ limit: 50, remaining: 49 }) }])
+    await hear()
+    await tick()
+    nowMs += 2 * DAY_MS
+    await hear()
+    await tick()
+    expect(changes.map(({ reason }) => reason)).toEqual(['The provider allows 50.', 'The provider still says so.'])
+    nowMs += 29 * DAY_MS
+    await tick()
+    expect(changes).toHaveLength(2)
+    nowMs += 2 * DAY_MS
+    await tick()
+    expect(changes.at(-1)).toMatchObject({ kind: 'upstream', value: null, by: 'analyzer' })
+    expect(control.current('upstream', changes[0]?.key ?? '')).toEqual({ version: 0, value: null })
+    expect(await look()).toMatchObject({ limit: null })
+    await hear()
+    await tick()
+    expect(await look()).toMatchObject({ limit: 50 })
+  })
+
+  test('is held for so many at most: beyond them, who was not heard lately gives way', async () => {
+    const held = new Map<string, unknown>()
+    const control: SteeringDeps['control'] = {
+      current: (_kind, key) => ({ version: held.has(key) ? 1 : 0, value: held.get(key) ?? null }),
+      keys: kind => (kind === 'upstream' ? [...held.keys()] : []),
+      change: async ({ key, value }) => void (value === null ? held.delete(key) : held.set(key, value)),
+    }
+    const deps = { control, policy: () => createPolicy([quota]), now: () => nowMs }
+    const heard = {
+      ...{ quota: 'key', subject: { providerKey: 'new' }, used: 1, asOfMs: nowMs, windowStartMs: nowMs },
+      ...{ windowEndMs: nowMs + HOUR_MS, probability: null },
+      upstream: { limit: 50, remaining: 49, resetAtMs: null, deniedUntilMs: null, asOfMs: nowMs },
+    } as unknown as SubjectForecast
+    const fill = (asOfMs: number) => {
+      const value = { quota: 'key', limit: 50, deniedUntilMs: null, elsewhere: 0, untilMs: nowMs + DAY_MS, asOfMs }
+      for (let one = 0; one < 10_000; one++) held.set(`key:${one}`, value)
+    }
+    fill(nowMs - DAY_MS)
+    expect(await steer(deps, [heard])).toBe(0)
+    // Though its window is open.
+    fill(nowMs - 3 * DAY_MS)
+    expect(await steer(deps, [heard])).toBe(100)
+    expect(held.size).toBe(9_900)
+    expect(await steer(deps, [heard])).toBe(1)
+    expect(held.size).toBe(9_901)
   })
 })
