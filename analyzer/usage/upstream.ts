@@ -49,13 +49,16 @@ export async function readUpstream(
   return readings
 }
 
-/** Each unit's last group of headers, and the latest instant that a refusal named. */
+/**
+ * Each unit's last group of headers, and the latest instant that a refusal named. A call has ended when its record arrives,
+ * whatever its gateway's clock says: one that is ahead would have the last word for long.
+ */
 const upstreamSql = ({ columns, match }: Selection, fresh = '1'): string =>
   `SELECT ${listed(columns)}argMaxIf(tupleElement(said, 1), ended, isSaid), argMaxIf(tupleElement(said, 2), ended, isSaid),
      argMaxIf(tupleElement(said, 3), ended, isSaid), maxIf(ended, isSaid),
      maxIf(ended + toInt64(ifNull(retryMs, 0)), outcome = 'exhausted' AND isNotNull(retryMs))
    FROM (SELECT ${listed(columns)}outcome, started_at,
-       toUnixTimestamp64Milli(started_at) + toInt64(ifNull(latency_ms, 0)) AS ended,
+       least(toUnixTimestamp64Milli(started_at) + toInt64(ifNull(latency_ms, 0)), toUnixTimestamp64Milli(arrived_at)) AS ended,
        JSONHas(upstream_limits, 'units', {unit:String}) AS isSaid,
        JSONExtract(upstream_limits, 'units', {unit:String},
          'Tuple(limit Nullable(Float64), remaining Nullable(Float64), resetAtMs Nullable(Float64))') AS said,

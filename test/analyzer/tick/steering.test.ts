@@ -205,6 +205,18 @@ describe('a limit that the provider says', () => {
     expect(await look()).toMatchObject({ isAllowed: false, remaining: 0 })
   })
 
+  test('is what was said last, though a gateway whose clock is ahead had said another', async () => {
+    const tick = await open([quota])
+    nowMs = startMs + 20 * MINUTE_MS
+    const arrivedAtMs = nowMs - 2
+    await storeCalls(testStore.store, [
+      { startedAtMs: nowMs + HOUR_MS, arrivedAtMs, ...said({ limit: 50, remaining: null }) },
+      { startedAtMs: nowMs - 1, ...said({ limit: 60, remaining: null }) },
+    ])
+    await tick()
+    expect(await look()).toMatchObject({ limit: 60 })
+  })
+
   test('is gone for as long as a refusal says, whatever the counters say', async () => {
     const tick = await open([quota])
     nowMs = startMs + 20 * MINUTE_MS
