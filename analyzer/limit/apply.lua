@@ -24,7 +24,7 @@ local function seriesAt(place) return place:match('^%S+ (.*)$') end
 local function keptOf(series, _, amount) return kept[series] and amount or nil end
 
 -- What stays of a check's charges when a nameless record comes: the check knew whose call it was (staying.ts). Answers
--- what `takeOut` asks, and the series of which the record then spends nothing.
+-- what `takeOut` asks, and the series in which the record is then only noted.
 local function stayingOf(effect)
   local spends, stayed = {}, {}
   for at = EFFECT_FIELDS + 1, #effect, SPEND_FIELDS do
@@ -57,22 +57,23 @@ local function findByRequest(requestKeys)
   end
 end
 
--- Of a record that belongs to a check whose cost is counted already, only that it exists is new: `isNoted`.
+-- Of a record that belongs to a check whose cost is counted already, only that it exists is new: `isNoted`, and where
+-- something stayed.
 local function spendRecord(effect, isLinked, isNoted, stayed)
   for at = EFFECT_FIELDS + 1, #effect, SPEND_FIELDS do
     local place, subject, endMs = places[effect[at]], effect[at + 1], effect[at + 2]
     local amount, isRecordsOnly, drains, sinceMs, startedAtMs = unpack(effect, at + 3, at + 7)
-    local isLeft = not stayed or not stayed[seriesAt(place)]
-    if isLeft and isOpen(place, endMs, subject, drains, bucketsMax) then
+    if isOpen(place, endMs, subject, drains, bucketsMax) then
       local entry = obtainBucket(place, endMs, subject, false, drains, sinceMs)
       local values = entry.values
       local units = isForgiven(entry, startedAtMs) and 0 or amount
       cut(values)
       local share = shareOf(values, isRecordsOnly and '' or effect[1])
       values[share + RECORDED] = values[share + RECORDED] + units
-      if isRecordsOnly or isLinked then
+      local hasStayed = stayed and stayed[seriesAt(place)]
+      if isRecordsOnly or isLinked and not hasStayed then
         values[SETTLED] = values[SETTLED] + units
-      elseif not isNoted then
+      elseif not isLinked and not isNoted then
         values[share + UNLINKED] = values[share + UNLINKED] + units
       end
       touch(entry)

@@ -152,7 +152,7 @@ function applyRecord(counters: Counters, effect: RecordEffect, batch: RecordBatc
   const { ledger } = counters
   const reference = effect.reference === null ? findByRequest(counters, effect) : withJoined(ledger, effect.reference)
   if (reference === null) {
-    spendRecord(counters, effect, 'unlinked', nowMs)
+    spendRecord(counters, effect, 'unlinked', { staying: NOTHING_STAYS, nowMs })
     return 'unlinked'
   }
   const state = counters.settled.stateOf(reference.epoch, reference.sequence)
@@ -162,7 +162,7 @@ function applyRecord(counters: Counters, effect: RecordEffect, batch: RecordBatc
       break
     case 'caller':
     case 'forgotten':
-      spendRecord(counters, effect, 'noted', nowMs)
+      spendRecord(counters, effect, 'noted', { staying: NOTHING_STAYS, nowMs })
       break
     case 'record':
       return 'repeated'
@@ -177,7 +177,7 @@ function applyRecord(counters: Counters, effect: RecordEffect, batch: RecordBatc
 /** The true cost comes in the place of what the decision took. */
 function spendInstead(counters: Counters, effect: RecordEffect, reference: DecisionReference, taking: Taking): void {
   const taken = takeOut(counters, reference, taking)
-  spendRecord(counters, { ...effect, spends: taking.staying.spends() }, 'linked', taking.nowMs)
+  spendRecord(counters, effect, 'linked', taking)
   taken.forEach(floor)
 }
 
@@ -186,7 +186,7 @@ function spendRecord(
   counters: Counters,
   effect: RecordEffect,
   how: 'unlinked' | 'linked' | 'noted',
-  nowMs: number,
+  { staying, nowMs }: Taking,
 ): void {
   for (const spend of effect.spends) {
     if (!isOpen(counters, spend, nowMs)) continue
@@ -194,7 +194,7 @@ function spendRecord(
     const amount = isForgiven(bucket, spend.startedAtMs) ? 0 : spend.amount
     if (spend.isRecordsOnly) spendUnlinked(bucket, '', amount, true)
     else if (how === 'unlinked') spendUnlinked(bucket, effect.gateway, amount, false)
-    else if (how === 'linked') spendLinked(bucket, effect.gateway, amount)
+    else if (how === 'linked' && !staying.isIn(spend.series)) spendLinked(bucket, effect.gateway, amount)
     else furtherOf(shareOf(bucket, effect.gateway)).recorded += amount
     touch(counters, bucket)
   }

@@ -1,19 +1,19 @@
 /**
  * What of a check's charges stays when the record of its call comes. A log that does not say who called makes records of
  * nobody; the check that such a record finds knew. What that took of a subject stays then, at the record's cost where
- * there is one, and the record spends it of nobody: else the limits of whoever called would never hold.
+ * there is one, and of nobody is only noted that there is a record: else the limits of whoever called would never hold.
  */
-import type { RecordBatch, RecordEffect, RecordSpend } from './limit-store.ts'
+import type { RecordBatch, RecordEffect } from './limit-store.ts'
 
 export interface Staying {
   /** Units that stay of a charge; null where it is taken out. */
   of(series: string, subject: string, amount: number): number | null
-  /** What the record spends beside that. */
-  spends(): readonly RecordSpend[]
+  /** True where something stayed: of what the record spends there, only that it exists is new. */
+  isIn(series: string): boolean
 }
 
 /** What is taken out whole. */
-export const NOTHING_STAYS: Staying = { of: () => null, spends: () => [] }
+export const NOTHING_STAYS: Staying = { of: () => null, isIn: () => false }
 
 export function stayingOf(
   { isNameless, spends }: RecordEffect,
@@ -32,6 +32,6 @@ export function stayingOf(
       stayed.add(series)
       return isFirst ? spend.amount : 0
     },
-    spends: () => (stayed.size === 0 ? spends : spends.filter(({ series }) => !stayed.has(series))),
+    isIn: series => stayed.has(series),
   }
 }

@@ -484,6 +484,16 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         expect(await used()).toBe(17 + 5 + 1_000)
       })
 
+      test('do not count as that of nobody what a check knew whose it was, though the record does not say', async () => {
+        const reference = await spent([claim({ cost: 50 })])
+        await apply([effect(0, { reference, isNameless: true, spends: [spend(80, { subject: '' })] })])
+        const { id } = await store.beginComparison()
+        const costs = [{ subject: '', gateway: 'kong', amount: 80 }]
+        const corrections = await store.correct(id, [truth(true, {}, { costs })])
+        expect(corrections).toEqual({ buckets: 0, added: 0, removed: 0 })
+        expect([await used(), await used({ subject: '' })]).toEqual([80, 0])
+      })
+
       test('make a subject that was never seen', async () => {
         const { id } = await store.beginComparison()
         await store.correct(id, [truth(true, { kong: 40 })])
