@@ -163,10 +163,11 @@ local function takeCharge(ofEpoch, ofSequence, window, index, share, amount, was
   local level = entry.values[LEVEL]
   if not level and tonumber(endMs) <= nowMs then return end
   if level then entry = findDraining(place, subject, level[KEPT]) end
+  -- Asked also for what a reset has forgotten: it is nobody's no more than before.
+  local stays = staysOf and staysOf(series, subject, amount) or 0
   if not entry or isForgotten(entry.values, ofEpoch, ofSequence) then return end
   local values = entry.values
   if wasHeld then values[RESERVED] = math.max(0, values[RESERVED] - amount) end
-  local stays = staysOf and staysOf(series, subject, amount) or 0
   local change = wasHeld and stays or stays - amount
   if change ~= 0 then
     if values[LEVEL] then drain(values, values[LEVEL][AMOUNT]) end

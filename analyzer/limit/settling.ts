@@ -128,11 +128,12 @@ function takeCharge(
     charged.rate === null
       ? charged
       : findDraining(counters.windows, { series, subject: charged.subject }, charged.rate.keptMs, nowMs)
+  // Asked also for what a reset has forgotten: it is nobody's no more than before.
+  const stays = staying.of(series, charged.subject, charge.amount) ?? 0
   if (bucket === undefined || isForgotten(bucket, { epoch, sequence: charge.joinedSequence ?? sequence }))
     return undefined
   if (charge.isHeld) bucket.reserved = Math.max(0, bucket.reserved - charge.amount)
   // What stays is held no longer, but spent.
-  const stays = staying.of(series, charged.subject, charge.amount) ?? 0
   const change = charge.isHeld ? stays : stays - charge.amount
   if (change !== 0) {
     if (isDraining(bucket)) drainOn(bucket, nowMs)

@@ -368,6 +368,14 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         expect(await all()).toEqual([80, 0, 80, 2])
       })
 
+      test('of nobody spend nothing of a call that a reset of whom the check knew has forgotten', async () => {
+        const reference = await spent([claim({ cost: 50 })])
+        nowMs += 1
+        await store.raise([{ ...address(), sinceMs: nowMs, amount: 0, drain: null }])
+        await apply([effect(0, { reference, isNameless: true, spends: [spend(80, { subject: '' })] })])
+        expect([await used({ sinceMs: nowMs }), await used({ subject: '' })]).toEqual([0, 0])
+      })
+
       test('of nobody spend what was held of whom the check knew, and let go what was under way', async () => {
         const underWay = { series: 'under way', isHeld: true }
         const reference = await spent([claim({ cost: 50 }), claim(underWay)], { verb: 'reserve' })
