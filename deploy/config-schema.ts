@@ -15,6 +15,7 @@ import { SCOPES } from '../collector/principal.ts'
 import { createSources, SourceError, SourceOptions } from '../collector/receive/sources.ts'
 import { ClickHouseStoreOptions } from '../collector/store/clickhouse-options.ts'
 import { EmbeddedStoreOptions } from '../collector/store/open.ts'
+import { tlsProblems } from '../collector/tls.ts'
 import type { ConfigSchema } from './config-values.ts'
 
 /** Most labels that become columns, and so can be used by quotas. */
@@ -198,11 +199,23 @@ export function* contradictionsOf(config: Config): Iterable<string> {
   yield* missingSecrets(config)
   if (limiter.processes > 1 && config.limits.kind === 'embedded')
     yield 'limiter.processes: more than one process can only count together in Redis (limits.kind: redis)'
-  if (store.kind === 'clickhouse') {
-    const { password, tls } = store
-    if ((tls?.certFile === undefined) !== (tls?.keyFile === undefined))
-      yield 'store.tls: certFile and keyFile belong together'
-    if (tls?.certFile !== undefined && password !== '') yield 'store: password and tls.certFile exclude each other'
+  yield* tlsContradictions(config)
+}
+
+function* tlsContradictions({ log, store, limits, sources }: Config): Iterable<string> {
+  if (log.kind === 'kafka' && log.tls) yield* tlsProblems(log.tls, 'log.tls')
+  if (store.kind === 'clickhouse' && store.tls) {
+    yield* tlsProblems(store.tls, 'store.tls')
+    if (!store.url.startsWith('https:')) yield 'store.tls: needs a url that begins with https://'
+    if (store.tls.certFile !== undefined && store.password !== '')
+      yield 'store: password and tls.certFile exclude each other'
+  }
+  if (limits.kind === 'redis' && limits.tls) {
+    yield* tlsProblems(limits.tls, 'limits.tls')
+    if (!limits.url.startsWith('rediss:')) yield 'limits.tls: needs a url that begins with rediss://'
+  }
+  for (const [name, { receive }] of Object.entries(sources)) {
+    if ('tls' in receive && receive.tls) yield* tlsProblems(receive.tls, `sources.${name}.receive.tls`)
   }
 }
 

@@ -10,6 +10,7 @@ const LINES_MAX = 300
 const EVERYWHERE = ['typebox']
 const TYPES_EVERYWHERE = ['pino', 'fastify', 'node']
 const TABLES = 'collector/store/tables.ts'
+const TLS = 'collector/tls.ts'
 
 interface Part {
   /** A file, or a folder with a slash at its end; the longest that fits a file holds. */
@@ -34,6 +35,7 @@ const RECEIVE_IMPORTS = [
   'collector/call-record.ts',
   'collector/principal.ts',
   'collector/all-tenants.ts',
+  TLS,
   'collector/normalize/',
   'collector/log/',
   COLLECTOR_EVENTS,
@@ -44,14 +46,15 @@ const PARTS: readonly Part[] = [
   { at: 'collector/principal.ts', imports: [], node: [] },
   { at: 'collector/identity.ts', imports: ['collector/call-record.ts'], node: ['node:crypto'] },
   { at: 'collector/prices.ts', imports: ['collector/call-record.ts'], node: ['node:crypto'] },
+  { at: TLS, imports: [], node: ['node:crypto', 'node:fs/promises'] },
   {
     at: 'collector/normalize/',
     imports: ['collector/call-record.ts', 'collector/identity.ts', 'collector/prices.ts', COLLECTOR_EVENTS],
   },
-  { at: 'collector/log/', imports: ['collector/call-record.ts', COLLECTOR_EVENTS], packageTypes: ['kafkajs'] },
+  { at: 'collector/log/', imports: ['collector/call-record.ts', TLS, COLLECTOR_EVENTS], packageTypes: ['kafkajs'] },
   { at: 'collector/log/embedded.ts', imports: ['collector/log/', COLLECTOR_EVENTS], packages: ['lmdb'] },
   { at: 'collector/log/kafka.ts', imports: ['collector/log/', COLLECTOR_EVENTS], packages: ['kafkajs'] },
-  { at: 'collector/log/kafka-client.ts', imports: ['collector/log/'], packages: ['kafkajs'] },
+  { at: 'collector/log/kafka-client.ts', imports: ['collector/log/', TLS], packages: ['kafkajs'] },
   { at: 'collector/receive/', imports: RECEIVE_IMPORTS },
   { at: 'collector/receive/kafka.ts', imports: ['collector/receive/', ...RECEIVE_IMPORTS], packages: ['kafkajs'] },
   ...['grpc', 'grpc-door'].map(name => ({
@@ -67,7 +70,7 @@ const PARTS: readonly Part[] = [
   { at: 'collector/receive/csv.ts', imports: ['collector/receive/', ...RECEIVE_IMPORTS], packages: ['csv-parse'] },
   {
     at: 'collector/store/',
-    imports: ['collector/call-record.ts', 'collector/log/', COLLECTOR_EVENTS],
+    imports: ['collector/call-record.ts', 'collector/log/', TLS, COLLECTOR_EVENTS],
     packages: ['@clickhouse/client'],
   },
   { at: 'collector/store/engine.ts', imports: ['collector/store/'], packages: ['chdb', 'ffi-rs'] },
@@ -118,13 +121,14 @@ const PARTS: readonly Part[] = [
       'collector/identity.ts',
       'collector/principal.ts',
       'collector/log/',
+      TLS,
       ANALYZER_EVENTS,
     ],
   },
   { at: 'analyzer/limit/bucket.ts', imports: ['analyzer/limit/'], node: [] },
   { at: 'analyzer/limit/grpc/protobuf.ts', imports: ['analyzer/limit/'], packages: ['protobufjs'] },
   { at: 'analyzer/limit/embedded.ts', imports: ['analyzer/limit/', ANALYZER_EVENTS], packages: ['lmdb'] },
-  { at: 'analyzer/limit/redis.ts', imports: ['analyzer/limit/', ANALYZER_EVENTS], packages: ['ioredis'] },
+  { at: 'analyzer/limit/redis.ts', imports: ['analyzer/limit/', TLS, ANALYZER_EVENTS], packages: ['ioredis'] },
   { at: 'analyzer/api/', imports: ['analyzer/', 'collector/principal.ts', TABLES], packages: ['@clickhouse/client'] },
   { at: 'analyzer/console/', imports: ['collector/principal.ts'] },
   { at: ANALYZER_EVENTS, imports: ['analyzer/'], types: ['collector/'], packages: ['@opentelemetry/api'] },

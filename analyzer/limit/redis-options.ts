@@ -1,4 +1,5 @@
 import Type, { type Static } from 'typebox'
+import { tlsClientOptions } from '../../collector/tls.ts'
 
 export const RedisLimitsOptions = Type.Object(
   {
@@ -16,17 +17,7 @@ export const RedisLimitsOptions = Type.Object(
       pattern: '^[A-Za-z0-9:._-]{1,64}$',
       description: 'Begin of the name of every key; limiters with the same one share their counters.',
     }),
-    tls: Type.Optional(
-      Type.Object(
-        {
-          caFile: Type.Optional(Type.String({ description: 'Certificates to trust, PEM; absent for those of Node.' })),
-          certFile: Type.Optional(Type.String({ description: 'Our own certificate, PEM, where Redis asks for one.' })),
-          keyFile: Type.Optional(Type.String({ description: 'Its key, PEM.' })),
-          serverName: Type.Optional(Type.String({ description: "Name in Redis' certificate, where not the URL's." })),
-        },
-        { additionalProperties: false, description: 'Details of TLS, with `rediss://` only.' },
-      ),
-    ),
+    tls: Type.Optional(tlsClientOptions('Details of TLS, with `rediss://` only; absent: what Node trusts.')),
     bucketsMax: Type.Integer({
       default: 2_000_000,
       minimum: 1_000,

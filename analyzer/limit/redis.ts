@@ -2,9 +2,9 @@
  * The limit store that several limiters share: counters in one Redis primary, one script a decision. The arithmetic is
  * that of bucket.ts and the steps are those of counters.ts, in Lua (`*.lua` beside this file); this file connects.
  */
-import { readFile } from 'node:fs/promises'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
+import { readTls } from '../../collector/tls.ts'
 import { reservationsExpired } from '../events.ts'
 import { type CallSpend, type DecisionReference, LimitStoreError, type SettleOutcome } from './limit-store.ts'
 import type { LimitStoreDeps } from './limits-options.ts'
@@ -35,7 +35,7 @@ const RECONNECT_MS_MAX = 2_000
 /**
  * Connects to Redis. Resolves also while Redis is away: then the store is `unavailable()` until it is there. Throws
  * `LimitStoreError` when a server answers that cannot hold limits (Redis Cluster, a replica, one that evicts keys, one
- * that does not let us in).
+ * that does not let us in), `TlsError` when a file of `tls` cannot be used.
  */
 export async function openRedisLimits(options: RedisLimitsOptions, deps: LimitStoreDeps): Promise<SharedLimitStore> {
   const client = await createClient(options)
@@ -138,19 +138,11 @@ function createVerbs(
 }
 
 /** Not connected yet. */
-async function createClient({ url, username, password, db, tls }: RedisLimitsOptions): Promise<Redis> {
-  const read = async (name: 'caFile' | 'certFile' | 'keyFile') => {
-    const file = tls?.[name]
-    return file === undefined ? undefined : readFile(file).catch(error => throwUnreadable(name, error))
-  }
-  const [ca, cert, key] = await Promise.all([read('caFile'), read('certFile'), read('keyFile')])
-  const servername = tls?.serverName
+async function createClient({ url, username, password, db, tls = {} }: RedisLimitsOptions): Promise<Redis> {
   return new Redis(url, {
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
-    ...(url.startsWith('rediss:')
-      ? { tls: { ...(ca && { ca }), ...(cert && { cert }), ...(key && { key }), ...(servername && { servername }) } }
-      : {}),
+    ...(url.startsWith('rediss:') ? { tls: await readTls(tls, 'limits.tls') } : {}),
     db,
     protocol: 2,
     connectionName: 'quotacast-limiter',
@@ -168,11 +160,6 @@ async function createClient({ url, username, password, db, tls }: RedisLimitsOpt
       return delayMs * (0.5 + Math.random() / 2)
     },
   })
-}
-
-/** What is no path may be the key itself, and the error would quote it. */
-function throwUnreadable(name: string, { code }: NodeJS.ErrnoException): never {
-  throw new LimitStoreError('LIMITS_UNAVAILABLE', `limits.tls.${name}: the file cannot be read (${code})`)
 }
 
 const toCommands = (client: Redis): RedisCommands => ({

@@ -1,19 +1,5 @@
 import Type, { type Static } from 'typebox'
-
-const PemOrFile = (what: string, options: { writeOnly?: true } = {}) =>
-  Type.Optional(Type.String({ minLength: 1, description: `${what}: a path, or the PEM text itself.`, ...options }))
-
-const KafkaTlsOptions = Type.Object(
-  {
-    ca: PemOrFile("Authorities that sign the brokers' certificates; absent: those of Node"),
-    cert: PemOrFile('Certificate that we show'),
-    key: PemOrFile('Its private key', { writeOnly: true }),
-    serverName: Type.Optional(
-      Type.String({ minLength: 1, description: "Name that the brokers' certificates must carry; absent: the host's." }),
-    ),
-  },
-  { additionalProperties: false, description: 'Encrypts the connections; absent: they are not. `{}` is enough.' },
-)
+import { tlsClientOptions } from '../tls.ts'
 
 const KafkaSaslOptions = Type.Object(
   {
@@ -85,7 +71,7 @@ export const KafkaLogOptions = Type.Object(
       maximum: 1_800_000,
       description: 'How long a reader may finish what it handles when partitions are shared out anew.',
     }),
-    tls: Type.Optional(KafkaTlsOptions),
+    tls: Type.Optional(tlsClientOptions('Encrypts the connections; absent: they are not. `{}` is enough.')),
     sasl: Type.Optional(KafkaSaslOptions),
   },
   { additionalProperties: false },

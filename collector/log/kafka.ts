@@ -37,11 +37,11 @@ const QUESTION_RETRY = { initialRetryTime: 100, maxRetryTime: 500, retries: 1 }
 
 /**
  * Resolves also while no broker can be reached: `unavailable` says so, and reading begins when one can. Throws
- * `LogError` `LOG_UNAVAILABLE` when the topics that are there would lose entries, and when a file of `tls` is missing.
+ * `LogError` `LOG_UNAVAILABLE` when the topics that are there would lose entries, and `TlsError`.
  */
 export async function openKafkaLog(options: KafkaLogOptions, deps: LogDeps): Promise<CallLog> {
   const { log, onLoss, now = Date.now } = deps
-  const config = await kafkaConfig(options, log)
+  const config = await kafkaConfig(options, 'log', log)
   const kafka = new kafkajs.Kafka({ ...config, retry: CLIENT_RETRY })
   const questions = new kafkajs.Kafka({ ...config, retry: QUESTION_RETRY })
   const cluster = createKafkaCluster({

@@ -42,7 +42,8 @@ CompressionCodecs[CompressionTypes.Snappy] = readOnly(decompressSnappy)
 CompressionCodecs[CompressionTypes.LZ4] = readOnly(decompressLz4)
 
 export const consumeTopics: Listen<KafkaReceive> = async (options, source, deps) => {
-  const kafka = new kafkajs.Kafka({ ...(await kafkaConfig(options, deps.logger)), retry: RETRY })
+  const config = await kafkaConfig(options, `sources.${source.name}.receive`, deps.logger)
+  const kafka = new kafkajs.Kafka({ ...config, retry: RETRY })
   const admin = kafka.admin()
   const consumer = openConsumer(kafka, groupIdOf(options, source))
   try {

@@ -1,6 +1,7 @@
 /** What the config says of the ways in that the collector opens by itself: files, syslog and foreign Kafka topics. */
 import Type, { type Static } from 'typebox'
 import { KafkaLogOptions } from '../log/kafka-options.ts'
+import { TlsServerOptions } from '../tls.ts'
 
 const PATTERNS_MAX = 64
 const TOPICS_MAX = 64
@@ -48,18 +49,7 @@ export const SyslogTcpReceive = Type.Object(
       description: 'Syslog over TCP, each message with its length before it or a line break behind it, or bare lines.',
     }),
     ...listening,
-    tls: Type.Optional(
-      Type.Object(
-        {
-          certFile: path('Certificate that we show, PEM.'),
-          keyFile: path('Its private key, PEM.'),
-          caFile: Type.Optional(
-            path('Authorities, PEM: only senders with a certificate that they signed are heard; absent: all are.'),
-          ),
-        },
-        { additionalProperties: false, description: 'Encrypts the connections; absent: they are not.' },
-      ),
-    ),
+    tls: Type.Optional(TlsServerOptions),
   },
   { additionalProperties: false },
 )

@@ -6,10 +6,10 @@
 import { randomUUID } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { type EventEmitter, once } from 'node:events'
-import { readFile } from 'node:fs/promises'
 import { createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer } from 'node:tls'
 import { linesDropped } from '../events.ts'
+import { readTls } from '../tls.ts'
 import { createLineDecoder } from './decode-lines.ts'
 import { createLineQueue, type LineQueue } from './line-queue.ts'
 import type { SyslogTcpReceive, SyslogUdpReceive } from './listen-options.ts'
@@ -72,7 +72,7 @@ export const receiveSyslogUdp: Listen<SyslogUdpReceive> = async ({ host, port },
 
 export const receiveSyslogTcp: Listen<SyslogTcpReceive> = async ({ host, port, tls }, source, deps) => {
   const queue = openQueue(source, deps)
-  const server = await createStreamServer(tls)
+  const server = await createStreamServer(tls, `sources.${source.name}.receive.tls`)
   const connections = new Map<Socket, Promise<void>>()
   server.maxConnections = CONNECTIONS_MAX
   server.on('drop', () =>
@@ -100,18 +100,13 @@ export const receiveSyslogTcp: Listen<SyslogTcpReceive> = async ({ host, port, t
   }
 }
 
-async function createStreamServer(tls: SyslogTcpReceive['tls']): Promise<Server> {
+async function createStreamServer(tls: SyslogTcpReceive['tls'], at: string): Promise<Server> {
   const keeping = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }
   if (tls === undefined) return createServer(keeping)
-  const [cert, key, ca] = await Promise.all([
-    readFile(tls.certFile),
-    readFile(tls.keyFile),
-    tls.caFile === undefined ? undefined : readFile(tls.caFile),
-  ])
-  const isMutual = ca !== undefined
+  const material = await readTls(tls, at)
   return createTlsServer({
-    ...{ ...keeping, cert, key, handshakeTimeout: HANDSHAKE_MS_MAX },
-    ...(isMutual ? { ca, requestCert: true, rejectUnauthorized: true } : {}),
+    ...{ ...keeping, ...material, handshakeTimeout: HANDSHAKE_MS_MAX },
+    ...(material.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: true }),
   })
 }
 

@@ -1,15 +1,5 @@
 import Type, { type Static } from 'typebox'
-
-const ClickHouseTlsOptions = Type.Object(
-  {
-    caFile: Type.String({ minLength: 1, description: "Authorities that sign the server's certificate, PEM." }),
-    certFile: Type.Optional(
-      Type.String({ minLength: 1, description: 'Our own certificate, PEM, by which the server knows the user.' }),
-    ),
-    keyFile: Type.Optional(Type.String({ minLength: 1, description: 'Its private key, PEM; belongs to `certFile`.' })),
-  },
-  { additionalProperties: false, description: 'Details of TLS, with `https://` only; absent: what Node trusts.' },
-)
+import { tlsClientOptions } from '../tls.ts'
 
 export const ClickHouseStoreOptions = Type.Object(
   {
@@ -33,7 +23,11 @@ export const ClickHouseStoreOptions = Type.Object(
       description:
         'Database of our tables; made when there is none. Two installations, with a log each, need one each: their writers would keep each other out.',
     }),
-    tls: Type.Optional(ClickHouseTlsOptions),
+    tls: Type.Optional(
+      tlsClientOptions(
+        'Details of TLS, with `https://` only; absent: what Node trusts. By our certificate the server knows the user.',
+      ),
+    ),
   },
   { additionalProperties: false },
 )

@@ -1,11 +1,11 @@
 /** The store as every role sees it: a ClickHouse that is spoken to over HTTP, wherever it runs. */
-import { readFile } from 'node:fs/promises'
+import { Agent } from 'node:https'
 import { type ClickHouseClient, ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
+import { readTls, type TlsMaterial } from '../tls.ts'
 import { ClickHouseStoreOptions } from './clickhouse-options.ts'
 import { openCredentials } from './credentials.ts'
-import { StoreError } from './store-error.ts'
 import { STORE_DATABASE } from './tables.ts'
 
 const REQUEST_MS_MAX = 120_000
@@ -50,13 +50,14 @@ export interface Store {
 
 /**
  * Connects lazily: resolves whether or not the store runs yet, so that a role can start first. `deps.dir` is the folder
- * of the embedded store. Throws `STORE_UNAVAILABLE` when a file of `tls` cannot be read.
+ * of the embedded store. Throws `TlsError` when a file of `tls` cannot be used.
  */
 export const openStore = async (options: StoreOptions, deps: { dir: string; log: Logger }): Promise<Store> => {
-  const { url, database, ...access } = await accessOf(options, deps.dir)
+  const { url, database, tls, ...access } = await accessOf(options, deps.dir)
   const connect = (toDatabase: string) =>
     createClient({
       ...access,
+      ...(tls === undefined ? {} : overTls(tls, access.username)),
       url,
       database: toDatabase,
       application: 'quotacast',
@@ -108,24 +109,19 @@ const accessOf = async (options: StoreOptions, dir: string) => {
   switch (options.kind) {
     case 'embedded': {
       const { quotacast: password } = await openCredentials(dir)
-      return { url: storeUrl(options), username: 'quotacast', password, database: STORE_DATABASE }
+      return { url: storeUrl(options), username: 'quotacast', password, database: STORE_DATABASE, tls: undefined }
     }
     case 'clickhouse': {
       const { url, username, password, database, tls } = options
-      return { url, username, password, database, ...(tls === undefined ? {} : { tls: await readTls(tls) }) }
+      return { url, username, password, database, tls: tls && (await readTls(tls, 'store.tls')) }
     }
   }
 }
 
-const readTls = async ({ caFile, certFile, keyFile }: NonNullable<ClickHouseStoreOptions['tls']>) => {
-  const ca_cert = await readPem('caFile', caFile)
-  return certFile === undefined || keyFile === undefined
-    ? { ca_cert }
-    : { ca_cert, cert: await readPem('certFile', certFile), key: await readPem('keyFile', keyFile) }
+/** The client's own TLS options demand authorities and know no name of the server. */
+function overTls(tls: TlsMaterial, username: string) {
+  const http_agent = new Agent({ ...tls, keepAlive: true, maxSockets: CONNECTIONS_MAX })
+  if (tls.cert === undefined) return { http_agent }
+  const http_headers = { 'X-ClickHouse-User': username, 'X-ClickHouse-SSL-Certificate-Auth': 'on' }
+  return { http_agent, http_headers, set_basic_auth_header: false }
 }
-
-const readPem = (name: string, file: string): Promise<Buffer> =>
-  readFile(file).catch((error: NodeJS.ErrnoException) => {
-    // What is no path may be the key itself, and the error would quote it.
-    throw new StoreError('STORE_UNAVAILABLE', `store.tls.${name}: the file cannot be read (${error.code})`)
-  })

@@ -205,6 +205,17 @@ describe('the distributed example', () => {
   test.each([
     ['store.tls={caFile: a, certFile: b}', /certFile and keyFile belong together/],
     ['store.tls={caFile: a, certFile: b, keyFile: c}', /password and tls.certFile exclude each other/],
+    ['log.tls={keyFile: a}', /^log.tls: certFile and keyFile belong together$/],
+    ['log.tls={ca: a}', /^log.tls.ca: is unknown; did you mean caFile\?$/],
+    ['log.tls={cert: a}', /^log.tls.cert: is unknown; did you mean certFile\?$/],
+    ['log.tls={key: a}', /^log.tls.key: is unknown; did you mean keyFile\?$/],
+    ['limits={kind: redis, url: "redis://a:1", tls: {}}', /^limits.tls: needs a url that begins with rediss:/],
+    ['store={kind: clickhouse, url: "http://a:1", tls: {}}', /^store.tls: needs a url that begins with https:/],
+    [
+      'sources.edge={dialect: nginx, receive: {kind: kafka, brokers: ["a:1"], topics: [a], tls: {certFile: a}}}',
+      /^sources.edge.receive.tls: certFile and keyFile belong together$/,
+    ],
+    ['limits.tls.caFile=-----BEGIN X', /^limits.tls.caFile: must be the path of a file, [^-]*$/],
   ])('is refused with %s', async (override, problem) => {
     const problems = await problemsOf({ file: DISTRIBUTED, environment, overrides: [override] })
     expect(problems.join()).toMatch(problem)

@@ -279,7 +279,7 @@ describeWith(kafkaChecks, 'one broker', () => {
   test.each(['plain', 'scram-sha-256', 'scram-sha-512'] as const)('signs in over TLS with %s', async mechanism => {
     if (servers.secure === null) throw new Error('the broker has a secure listener')
     const { address, caFile, username, password } = servers.secure
-    const secure = { brokers: [address], tls: { ca: caFile }, sasl: { mechanism, username, password } }
+    const secure = { brokers: [address], tls: { caFile }, sasl: { mechanism, username, password } }
     const { log } = await openLog(secure)
     const seen = collect()
     log.subscribe(['calls'], 'writer', seen.reader)

@@ -201,7 +201,7 @@ describeWith(kafkaChecks, 'foreign topics', () => {
     await makeTopic()
     await produce([callLine(0)])
     const { address, caFile, username, password } = secure
-    await consume({ brokers: [address], tls: { ca: caFile }, sasl: { mechanism, username, password } })
+    await consume({ brokers: [address], tls: { caFile }, sasl: { mechanism, username, password } })
     await untilCalls(testLog, 1)
   })
 

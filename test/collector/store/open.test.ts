@@ -90,9 +90,7 @@ describe('a server', () => {
 
   test('whose authority we have no certificate of is not guessed at', async () => {
     const tls = { caFile: '/nowhere/ca.pem' }
-    await expect(openStore({ ...options, tls }, NOWHERE)).rejects.toThrow(
-      'store.tls.caFile: the file cannot be read (ENOENT)',
-    )
+    await expect(openStore({ ...options, tls }, NOWHERE)).rejects.toThrow('store.tls.caFile: there is no such file')
   })
 })
 
@@ -108,7 +106,7 @@ describeWith([programCheck('OpenSSL', 'openssl', ['version'], 'apt-get install o
     dir = mkdtempSync(join(tmpdir(), 'quotacast-tls-'))
     const [caFile, keyFile] = [join(dir, 'ca.pem'), join(dir, 'key.pem')]
     const request = ['req', '-x509', '-nodes', '-newkey', 'rsa:2048', '-days', '2', '-subj', '/CN=127.0.0.1']
-    const names = ['-addext', 'subjectAltName=IP:127.0.0.1']
+    const names = ['-addext', 'subjectAltName=IP:127.0.0.1,DNS:store.test']
     await promisify(execFile)('openssl', [...request, ...names, '-keyout', keyFile, '-out', caFile])
     const [cert, key] = [readFileSync(caFile), readFileSync(keyFile)]
     const pem = { cert, key, ca: cert, requestCert: true, rejectUnauthorized: false }
@@ -141,6 +139,17 @@ describeWith([programCheck('OpenSSL', 'openssl', ['version'], 'apt-get install o
     const store = await openStore(unknown, NOWHERE)
     expect(await store.ping()).toMatch(/certificate/)
     await store.close()
+  })
+
+  test('is believed by the name that is expected of it', async () => {
+    for (const [serverName, problem] of [
+      ['store.test', null],
+      ['other.test', expect.stringContaining('other.test')],
+    ] as const) {
+      const store = await openStore({ ...options, tls: { ...options.tls, serverName } }, NOWHERE)
+      expect(await store.ping()).toEqual(problem)
+      await store.close()
+    }
   })
 
   test('is shown our certificate instead of a password', async () => {
