@@ -127,7 +127,11 @@ const PARTS: readonly Part[] = [
   },
   { at: 'analyzer/limit/bucket.ts', imports: ['analyzer/limit/'], node: [] },
   { at: 'analyzer/limit/grpc/protobuf.ts', imports: ['analyzer/limit/'], packages: ['protobufjs'] },
-  { at: 'analyzer/limit/embedded.ts', imports: ['analyzer/limit/', ANALYZER_EVENTS], packages: ['lmdb'] },
+  {
+    at: 'analyzer/limit/embedded.ts',
+    imports: ['analyzer/limit/', 'collector/log/', ANALYZER_EVENTS],
+    packages: ['lmdb'],
+  },
   { at: 'analyzer/limit/redis.ts', imports: ['analyzer/limit/', TLS, ANALYZER_EVENTS], packages: ['ioredis'] },
   { at: 'analyzer/api/', imports: ['analyzer/', 'collector/principal.ts', TABLES], packages: ['@clickhouse/client'] },
   { at: 'analyzer/console/', imports: ['collector/principal.ts'] },

@@ -4,8 +4,8 @@
  * that after a kill the counters are exactly those of some instant at most `flushMs` before it. One process at a time:
  * a second one takes over, and the first one finds out before it writes again.
  */
-import { mkdir } from 'node:fs/promises'
 import { open } from 'lmdb'
+import { claimFolder } from '../../collector/log/claim.ts'
 import { limitsOpened } from '../events.ts'
 import { type BucketRow, createRates, fromRow, toRow } from './bucket-row.ts'
 import { createClock } from './clock.ts'
@@ -96,7 +96,7 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
     isJoined: () => behind.takenOver() === null,
     close: async () => {
       await behind.close()
-      await databases.root.close()
+      await databases.close()
     },
   }
 }
@@ -104,11 +104,17 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
 type Databases = Awaited<ReturnType<typeof openDatabases>>
 
 async function openDatabases(dir: string) {
-  await mkdir(dir, { recursive: true })
+  const giveBack = await claimFolder(dir)
+  if (giveBack === null)
+    throw new LimitStoreError(
+      'LIMITS_OPEN_TWICE',
+      `this process has the limit store in ${dir} open already; close that one first`,
+    )
   try {
     const root = open({ path: dir, maxDbs: 8 })
     return {
       root,
+      close: () => root.close().then(giveBack),
       head: root.openDB<Head, string>('head', {}),
       windows: root.openDB<StoredWindow, number>('windows', {}),
       buckets: root.openDB<BucketRow, [window: number, index: number]>('buckets', {}),
@@ -118,6 +124,7 @@ async function openDatabases(dir: string) {
       positions: root.openDB<AppliedPosition, string>('positions', {}),
     }
   } catch (error) {
+    giveBack()
     throw new LimitStoreError('LIMITS_UNAVAILABLE', `the limit store in ${dir} cannot be opened`, { cause: error })
   }
 }

@@ -278,7 +278,7 @@ export interface LimitStore {
   close(): Promise<void>
 }
 
-export type LimitStoreErrorCode = 'LIMITS_UNAVAILABLE' | 'LIMITS_FULL' | 'LIMITS_TAKEN_OVER'
+export type LimitStoreErrorCode = 'LIMITS_UNAVAILABLE' | 'LIMITS_FULL' | 'LIMITS_TAKEN_OVER' | 'LIMITS_OPEN_TWICE'
 
 /** A failure of the limit store; a denial is none. */
 export class LimitStoreError extends Error {
@@ -289,6 +289,6 @@ export class LimitStoreError extends Error {
     super(message, options)
     this.name = 'LimitStoreError'
     this.code = code
-    this.retryable = code !== 'LIMITS_TAKEN_OVER'
+    this.retryable = code === 'LIMITS_UNAVAILABLE' || code === 'LIMITS_FULL'
   }
 }

@@ -115,7 +115,7 @@ export interface CallLog {
   close(): Promise<void>
 }
 
-export type LogErrorCode = 'LOG_FULL' | 'LOG_UNAVAILABLE' | 'LOG_CORRUPT'
+export type LogErrorCode = 'LOG_FULL' | 'LOG_UNAVAILABLE' | 'LOG_CORRUPT' | 'LOG_OPEN_TWICE'
 
 /** A failure of the log, not of its content. */
 export class LogError extends Error {
@@ -126,7 +126,7 @@ export class LogError extends Error {
     super(message, options)
     this.name = 'LogError'
     this.code = code
-    this.retryable = code !== 'LOG_CORRUPT'
+    this.retryable = code === 'LOG_FULL' || code === 'LOG_UNAVAILABLE'
   }
 }
 

@@ -4,7 +4,6 @@
  */
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
-import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { open, type RootDatabase } from 'lmdb'
 import { type Bell, createBell } from './bell.ts'
@@ -17,6 +16,7 @@ import {
   type LogSubscription,
   type LogTopic,
 } from './call-log.ts'
+import { claimFolder } from './claim.ts'
 import { createFolder } from './folder.ts'
 import { type PositionRecord, type Positions, TopicSubscription } from './subscription.ts'
 import { BATCH_ENTRIES_MAX, type BlockEnvironment, type BlockKey, createTopicLog, type TopicLog } from './topic.ts'
@@ -30,10 +30,13 @@ const POSITIONS_MAP_BYTES = 2 ** 20
 
 /**
  * Opens nothing but the folder; a topic is opened, and made if missing, when it is first used, so a reader may start
- * before anything was ever appended. Throws when `dir` cannot be made.
+ * before anything was ever appended. Throws when `dir` cannot be made, and `LogError` `LOG_OPEN_TWICE` while this process
+ * has it open already.
  */
 export async function openEmbeddedLog(options: EmbeddedLogOptions, deps: LogDeps): Promise<CallLog> {
-  await mkdir(deps.dir, { recursive: true })
+  const giveBack = await claimFolder(deps.dir)
+  if (giveBack === null)
+    throw new LogError('LOG_OPEN_TWICE', `this process has the log in ${deps.dir} open already; close that one first`)
   const { log, onLoss, now = Date.now } = deps
   const bell = createBell()
   const topics = openTopics(options, deps.dir, now, bell)
@@ -87,6 +90,7 @@ export async function openEmbeddedLog(options: EmbeddedLogOptions, deps: LogDeps
     async close() {
       await Promise.all([...subscriptions].map(subscription => subscription.close()))
       await Promise.all([...Object.values(topics), ...positions.values()].map(part => part.close()))
+      giveBack()
     },
   }
 }

@@ -19,6 +19,7 @@ import { principalOf } from '../../deploy/http-access.ts'
 import { freePorts } from '../free-ports.ts'
 import { appendCalls, callRecord, openLog, quota, silent } from './limit/call-records.ts'
 import { limiterOptions } from './limit/limiter-options.ts'
+import { takeOver } from './limit/take-over.ts'
 
 /** Ten minutes into an hour. */
 const START_MS = Date.UTC(2026, 10, 21, 12, 10)
@@ -52,9 +53,9 @@ const principals: Record<string, Principal> = {
   reader: { name: 'reader', scopes: new Set(['read']), tenant: null },
 }
 
-/** The role as it runs, with nobody at the store's port. One process must not open a log twice: a second role shares it. */
-async function open(quotas: Quota[], shared: CallLog | null = null) {
-  const opened = shared ?? (await openLog(join(dir, 'log')))
+/** The role as it runs, with nobody at the store's port. */
+async function open(quotas: Quota[]) {
+  const opened = await openLog(join(dir, 'log'))
   const [port = 0] = await freePorts(1)
   const options = { kind: 'embedded', host: '127.0.0.1', port, memoryBytesMax: 2 ** 30 } as const
   const store = await openStore(options, { dir: join(dir, 'store'), log: silent })
@@ -478,14 +479,11 @@ describe('the role', () => {
   test('answers as configured when the limit store was taken over', async () => {
     const strict = quota({ name: 'strict', unit: 'requests', onStoreFailure: 'deny', match: { consumer: 'web' } })
     await open([requests, strict])
-    const [first, firstServer] = [role, server]
-    await open([requests, strict], log)
-    await post(web)
-    server = firstServer
-    expect(await first.readiness()).toEqual({ isReady: true, reasons: [] })
+    expect(await role.readiness()).toEqual({ isReady: true, reasons: [] })
+    closing.push(await takeOver(join(dir, 'limits')))
     await post(web)
     await expect
-      .poll(() => first.readiness())
+      .poll(() => role.readiness())
       .toEqual({ isReady: false, reasons: [expect.stringContaining('taken over')] })
     expect((await post(web)).body).toMatchObject({
       allowed: false,

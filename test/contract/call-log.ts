@@ -424,23 +424,23 @@ export function testCallLog(name: string, create: () => Promise<LogUnderTest>, c
     })
 
     test('of two with one name the last has it; the other stands by', async () => {
-      const [one, two] = [await openLog(), await openLog()]
+      const log = await openLog()
       const { promise: mayGoOn, resolve: goOn } = Promise.withResolvers<void>()
       const revoked = vi.fn(async () => undefined)
       const stalled = collect({ handle: () => mayGoOn, revoked })
-      await one.append('calls', numbered(0, 10))
-      one.subscribe(['calls'], 'writer', stalled.reader)
+      await log.append('calls', numbered(0, 10))
+      log.subscribe(['calls'], 'writer', stalled.reader)
       await vi.waitFor(() => expect(stalled.seen).toHaveLength(1), waiting)
 
       const successor = collect()
-      two.subscribe(['calls'], 'writer', successor.reader)
+      const succession = log.subscribe(['calls'], 'writer', successor.reader)
       await vi.waitFor(() => expect(valuesOf(successor.batches)).toEqual(numbers(0, 10)), waiting)
-      await two.append('calls', numbered(10, 20))
+      await log.append('calls', numbered(10, 20))
       await vi.waitFor(() => expect(valuesOf(successor.batches)).toEqual(numbers(0, 20)), waiting)
       goOn()
       await vi.waitFor(() => expect(revoked).toHaveBeenCalledTimes(1), waiting)
-      await two.close()
-      await one.append('calls', numbered(20, 21))
+      await succession.close()
+      await log.append('calls', numbered(20, 21))
       await vi.waitFor(() => expect(valuesOf(stalled.batches).slice(10)).toEqual([20]), waiting)
     })
 

@@ -21,17 +21,14 @@ let closing: (() => Promise<unknown>)[]
 
 beforeEach(async () => {
   const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  const log = await openLog(dir)
   const open = async () => {
-    const log = await openLog(dir)
     const policy = createLivePolicy([configured], [])
     const control = await openControl({ log, logger: silent, onChange: policy.fold })
-    closing.push(
-      () => log.close(),
-      () => control.close(),
-    )
+    closing.push(() => control.close())
     return { policy, control }
   }
-  closing = [() => rm(dir, { recursive: true, force: true })]
+  closing = [() => rm(dir, { recursive: true, force: true }), () => log.close()]
   const { control, policy } = await open()
   other = (await open()).policy
   const deps = { control, policy: policy.current, configured: new Set(['configured']), labelColumns: [], principalOf }

@@ -11,26 +11,27 @@ import { openCallLog } from '../../../collector/log/open.ts'
 
 const logger = pino({ level: 'silent' })
 let dir: string
+let log: CallLog
 let opened: { close(): Promise<void> }[]
 
-beforeEach(() => {
+beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'quotacast-'))
-  opened = []
+  log = await openCallLog(
+    { kind: 'embedded', retentionSeconds: 3600, sizeBytesMax: 2 ** 28 },
+    { dir, log: logger, onLoss: loss => expect.fail(JSON.stringify(loss)) },
+  )
+  opened = [log]
 })
 afterEach(async () => {
   for (const each of opened.toReversed()) await each.close()
   rmSync(dir, { recursive: true, force: true })
 })
 
-/** As two roles do: each with a log handle of its own on the same folder. */
-async function open(): Promise<{ log: CallLog; control: Control }> {
-  const log = await openCallLog(
-    { kind: 'embedded', retentionSeconds: 3600, sizeBytesMax: 2 ** 28 },
-    { dir, log: logger, onLoss: loss => expect.fail(JSON.stringify(loss)) },
-  )
+/** As one role does; a second one has the same log. */
+async function open(): Promise<Control> {
   const control = await openControl({ log, logger })
-  opened.push(log, control)
-  return { log, control }
+  opened.push(control)
+  return control
 }
 
 const wish = (version: number, value: unknown): Wish => ({
@@ -44,7 +45,7 @@ const wish = (version: number, value: unknown): Wish => ({
 
 test('of two changes that expect the same version one holds and the other is told', async () => {
   const [one, other] = [await open(), await open()]
-  const outcomes = await Promise.allSettled([one.control.change(wish(0, 1)), other.control.change(wish(0, 2))])
+  const outcomes = await Promise.allSettled([one.change(wish(0, 1)), other.change(wish(0, 2))])
   expect(outcomes.map(outcome => outcome.status).sort()).toEqual(['fulfilled', 'rejected'])
   expect(outcomes.find(outcome => outcome.status === 'rejected')).toMatchObject({
     reason: { code: 'VERSION_CONFLICT', statusCode: 409 },
@@ -54,30 +55,30 @@ test('of two changes that expect the same version one holds and the other is tol
 test('a token is verified until it is revoked, in every role, after a restart too, and its name can be taken again', async () => {
   const [one, other] = [await open(), await open()]
   const request = { name: 'kong', scopes: ['ingest', 'check'], tenant: 'acme', by: 'admin' } as const
-  const secret = await one.control.createToken(request)
+  const secret = await one.createToken(request)
   const principal = { name: 'kong', scopes: new Set(['ingest', 'check']), tenant: 'acme' }
-  expect(one.control.verifyToken(secret)).toEqual(principal)
-  expect(one.control.verifyToken(`${secret}x`)).toBeNull()
-  await expect.poll(() => other.control.verifyToken(secret)).toEqual(principal)
-  expect((await open()).control.verifyToken(secret)).toEqual(principal)
-  expect(JSON.stringify(one.control.tokens())).not.toContain(secret)
-  await expect(one.control.createToken(request)).rejects.toMatchObject({ code: 'ALREADY_EXISTS', statusCode: 409 })
-  await expect(one.control.createToken({ ...request, name: 'no spaces' })).rejects.toMatchObject({
+  expect(one.verifyToken(secret)).toEqual(principal)
+  expect(one.verifyToken(`${secret}x`)).toBeNull()
+  await expect.poll(() => other.verifyToken(secret)).toEqual(principal)
+  expect((await open()).verifyToken(secret)).toEqual(principal)
+  expect(JSON.stringify(one.tokens())).not.toContain(secret)
+  await expect(one.createToken(request)).rejects.toMatchObject({ code: 'ALREADY_EXISTS', statusCode: 409 })
+  await expect(one.createToken({ ...request, name: 'no spaces' })).rejects.toMatchObject({
     code: 'VALUE_INVALID',
   })
-  await one.control.revokeToken({ name: 'kong', by: 'admin', reason: null })
-  expect(one.control.verifyToken(secret)).toBeNull()
-  await expect.poll(() => other.control.verifyToken(secret)).toBeNull()
-  await expect(one.control.revokeToken({ name: 'kong', by: 'admin', reason: null })).rejects.toMatchObject({
+  await one.revokeToken({ name: 'kong', by: 'admin', reason: null })
+  expect(one.verifyToken(secret)).toBeNull()
+  await expect.poll(() => other.verifyToken(secret)).toBeNull()
+  await expect(one.revokeToken({ name: 'kong', by: 'admin', reason: null })).rejects.toMatchObject({
     code: 'NOT_FOUND',
   })
-  const next = await one.control.createToken({ ...request, tenant: null })
-  expect(one.control.verifyToken(next)?.tenant).toBeNull()
-  expect((await open()).control.tokens()).toHaveLength(1)
+  const next = await one.createToken({ ...request, tenant: null })
+  expect(one.verifyToken(next)?.tenant).toBeNull()
+  expect((await open()).tokens()).toHaveLength(1)
 })
 
 test('what cannot be read is stepped over, and a forged version changes nothing', async () => {
-  const { log, control } = await open()
+  const control = await open()
   await control.change(wish(0, 'first'))
   await log.append('control', [
     { key: 'x', value: '{"no":"change"}' },
@@ -85,12 +86,12 @@ test('what cannot be read is stepped over, and a forged version changes nothing'
   ])
   await control.change(wish(1, 'second'))
   const again = await open()
-  await again.control.change(wish(2, null))
+  await again.change(wish(2, null))
   await expect(control.change(wish(2, 'late'))).rejects.toMatchObject({ code: 'VERSION_CONFLICT' })
 })
 
 test('configured quotas are recorded once, again when they differ, and as removed when they are gone', async () => {
-  const { log, control } = await open()
+  const control = await open()
   const quota = { name: 'a', limit: 1 } as never
   const changed = { limit: 2, name: 'a' } as never
   const record = async (quotas: never[]) => {
@@ -112,7 +113,7 @@ async function changes(log: CallLog) {
 }
 
 test('a log that takes its time fails the change that waits for it, and nothing else', async () => {
-  const { log } = await open()
+  await open()
   const taken = Promise.withResolvers<void>()
   const control = await openControl({ log: { ...log, append: () => taken.promise }, logger })
   opened.push(control)

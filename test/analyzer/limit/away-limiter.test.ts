@@ -40,9 +40,9 @@ const rebuildsUse = (optionsOf: () => LogOptions) =>
   test('learns what was used from the store, exactly, and says what it missed', { timeout: TEST_MS }, async () => {
     const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
     const opened = await openTestStore()
-    const openLog = (now: () => number) =>
-      openCallLog(optionsOf(), { dir: join(dir, 'log'), log: silent, onLoss: () => undefined, now })
-    const log = await openLog(Date.now)
+    let logMs = Date.now
+    const deps = { dir: join(dir, 'log'), log: silent, onLoss: () => undefined, now: () => logMs() }
+    const log = await openCallLog(optionsOf(), deps)
     const writer = createWriter({ log, store: opened.store, logger: silent, labelColumns: [], flushMs: 10 })
     const isStored = async () =>
       expect.poll(async () => (await writer.lag()).every(({ entries }) => entries === 0), WAIT).toBe(true)
@@ -57,9 +57,9 @@ const rebuildsUse = (optionsOf: () => LogOptions) =>
       const missed = calls(30)
       await appendCalls(log, missed)
       await isStored()
-      const later = await openLog(() => Date.now() + AWAY_MS)
-      for (const partition of await later.partitions('calls')) await later.trim(partition, partition.endOffset)
-      await later.close()
+      logMs = () => Date.now() + AWAY_MS
+      for (const partition of await log.partitions('calls')) await log.trim(partition, partition.endOffset)
+      logMs = Date.now
       await expect
         .poll(async () => (await log.partitions('calls')).every(each => each.beginOffset === each.endOffset), WAIT)
         .toBe(true)

@@ -1,13 +1,14 @@
-import { cp, mkdtemp, rm } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
+import type { Claim, LimitStore } from '../../../analyzer/limit/limit-store.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
 import { claim, describeLimitStore, effect, request, spend } from '../../contract/limit-store.ts'
 import { describeLimitStoreResets } from '../../contract/limit-store-resets.ts'
 import { describeLimitStoreWindows } from '../../contract/limit-store-windows.ts'
+import { takeOver } from './take-over.ts'
 
 const log = pino({ level: 'silent' })
 const options = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
@@ -47,8 +48,8 @@ const open = async (dir: string, changed: Partial<typeof options> = {}) => {
   stores.push(store)
   return store
 }
-const used = async (store: LimitStore) => {
-  const { standings } = await store.decide(request([claim({ cost: 0 })], { isDryRun: true }))
+const used = async (store: LimitStore, fields: Partial<Claim> = {}) => {
+  const { standings } = await store.decide(request([claim({ ...fields, cost: 0 })], { isDryRun: true }))
   return standings[0]?.used
 }
 const apply = (store: LimitStore, effects: ReturnType<typeof effect>[]) =>
@@ -110,16 +111,41 @@ test('counters that were lost altogether: earlier decisions spend their true cos
 })
 
 test('a second process takes over, and the first one neither decides nor writes any more', async () => {
-  const dir = await newDir()
-  const first = await open(dir)
-  await first.decide(request([claim({ cost: 5 })]))
+  const dir = join(await newDir(), 'limits')
+  const first = await openLimitStore(options, { dir, log, now })
+  const lasting = { endMs: now() + 10 * 365 * 86_400_000 }
+  await first.decide(request([claim({ ...lasting, cost: 5 })]))
   await untilWritten(dir, 5)
-  const second = await open(dir)
-  await first.decide(request([claim({ cost: 70 })]))
-  await expect.poll(() => first.unavailable()).toMatch(/taken over/)
-  await expect(first.decide(request([claim()]))).rejects.toMatchObject({ code: 'LIMITS_TAKEN_OVER', retryable: false })
-  expect(await used(second)).toBe(5)
-  expect(second.unavailable()).toBeNull()
+  const stop = await takeOver(dir)
+  try {
+    await first.decide(request([claim({ ...lasting, cost: 70 })]))
+    await expect.poll(() => first.unavailable()).toMatch(/taken over/)
+    const refused = first.decide(request([claim(lasting)]))
+    await expect(refused).rejects.toMatchObject({ code: 'LIMITS_TAKEN_OVER', retryable: false })
+  } finally {
+    await stop()
+    await first.close()
+  }
+  expect(await used(await open(dir), lasting)).toBe(5)
+})
+
+test('a folder that this process has open is refused, by any of its names, until it is closed', async () => {
+  const dir = await newDir()
+  const alias = join(await newDir(), 'alias')
+  await symlink(dir, alias)
+  const first = await openLimitStore(options, { dir, log, now })
+  for (const path of [dir, alias])
+    await expect(open(path)).rejects.toMatchObject({ code: 'LIMITS_OPEN_TWICE', retryable: false })
+  await first.close()
+  await open(alias)
+})
+
+test('a folder that could not be opened is open to another try', async () => {
+  const dir = await newDir()
+  await mkdir(join(dir, 'data.mdb'))
+  await expect(open(dir)).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
+  await rm(join(dir, 'data.mdb'), { recursive: true })
+  await open(dir)
 })
 
 test('without room for another subject nothing is spent, and subjects that are there go on', async () => {

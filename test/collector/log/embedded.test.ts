@@ -1,4 +1,4 @@
-import { appendFile, cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
@@ -80,4 +80,23 @@ test('a folder that cannot be opened is a retryable failure, and heals', async (
   expect(log.unavailable()).toBeNull()
   await log.close()
   await rm(dir, { recursive: true })
+})
+
+test('a folder that this process has open is refused, by any of its names, until it is closed', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  const [dir, alias] = [join(root, 'log'), join(root, 'alias')]
+  await symlink(dir, alias)
+  const deps = { log: pino({ level: 'silent' }), onLoss: () => undefined }
+  const first = await openCallLog(defaults, { ...deps, dir })
+  for (const path of [dir, alias]) {
+    const second = openCallLog(defaults, { ...deps, dir: path })
+    await expect(second).rejects.toMatchObject({ code: 'LOG_OPEN_TWICE', retryable: false })
+  }
+  await first.append('calls', [{ key: '1', value: '1' }])
+  await first.close()
+  const later = await openCallLog(defaults, { ...deps, dir: alias })
+  const [partition] = await later.partitions('calls')
+  expect(partition?.endOffset).toBe(1)
+  await later.close()
+  await rm(root, { recursive: true })
 })

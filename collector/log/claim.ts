@@ -1,0 +1,13 @@
+/** Folders of LMDB that this process has open: with two handles on one environment it would wait for itself, for ever. */
+import { mkdir, realpath } from 'node:fs/promises'
+
+const claimed = new Set<string>()
+
+/** Makes the folder where it is missing. Answers how to give it back; `null` while this process has it open already. */
+export async function claimFolder(dir: string): Promise<(() => void) | null> {
+  await mkdir(dir, { recursive: true })
+  const path = await realpath(dir)
+  if (claimed.has(path)) return null
+  claimed.add(path)
+  return () => void claimed.delete(path)
+}
