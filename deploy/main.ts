@@ -1,10 +1,10 @@
 /** The CLI. Commands load when they are called, so that help needs nothing but this file and `command.ts`. */
+import './needs-node.mjs'
 import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { alignedRows, type Command, commandHelp, parseInvocation, UsageError } from './command.ts'
 import { ensureBounds } from './process-bounds.ts'
 
-const NODE_MAJOR_MIN = 24
 const EXIT_FAILURE = 1
 const EXIT_USAGE = 2
 
@@ -108,13 +108,6 @@ async function runCommand(name: string, entry: CommandEntry, args: readonly stri
 }
 
 async function main([name, ...args]: readonly string[]): Promise<number> {
-  if (Number.parseInt(process.versions.node, 10) < NODE_MAJOR_MIN) {
-    process.stderr.write(
-      `Quotacast needs Node ${NODE_MAJOR_MIN}, this is ${process.version}. Start it with \`npm start\` or ` +
-        '`npm run quotacast -- …`, which bring their own (on macOS: install Node 24).\n',
-    )
-    return EXIT_USAGE
-  }
   const entry = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   if (name !== undefined && entry !== undefined) return runCommand(name, entry, args)
   const isHelp = name === '--help' || name === 'help'

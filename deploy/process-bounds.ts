@@ -4,7 +4,6 @@
  * and lets garbage fill it: a collector that holds 50 MiB would take half a gigabyte at full speed.
  */
 import { availableParallelism } from 'node:os'
-import { execPath, execve } from 'node:process'
 import { environmentWith } from './config.ts'
 
 const COLLECTING_FLAGS = [
@@ -51,7 +50,7 @@ export function boundsOf(args: readonly string[]) {
 export function ensureBounds(args: readonly string[]): void {
   const { execArgv, env } = boundsOf(args)
   const missing = execArgv.filter(flag => !process.execArgv.includes(flag))
-  if (missing.length === 0 || execve === undefined) return
+  if (missing.length === 0 || process.execve === undefined) return
   const [, script = ''] = process.argv
-  execve(execPath, [execPath, ...process.execArgv, ...missing, script, ...args], env)
+  process.execve(process.execPath, [process.execPath, ...process.execArgv, ...missing, script, ...args], env)
 }

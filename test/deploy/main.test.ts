@@ -8,9 +8,9 @@ const MAIN = join(REPOSITORY, 'deploy/main.ts')
 const COMMANDS = readdirSync(join(REPOSITORY, 'deploy/commands')).map(file => file.replace('.ts', ''))
 
 const run = (...args: string[]) => runNode([], args)
-const runNode = (nodeOptions: readonly string[], args: readonly string[]) =>
+const runNode = (nodeOptions: readonly string[], args: readonly string[], entry = MAIN) =>
   new Promise<{ code: number; stdout: string; stderr: string }>(resolve => {
-    const all = [...nodeOptions, MAIN, ...args]
+    const all = [...nodeOptions, entry, ...args]
     const child = execFile(process.execPath, all, { cwd: REPOSITORY }, (_error, stdout, stderr) =>
       resolve({ code: child.exitCode ?? -1, stdout, stderr }),
     )
@@ -70,6 +70,18 @@ describe('the CLI', () => {
     expect(stderr).toContain('another')
     expect(stderr).not.toContain('TimeoutNegativeWarning')
   })
+
+  test.each([MAIN, join(REPOSITORY, 'deploy/needs-node.mjs')])(
+    '%s says to an older Node what is needed',
+    async entry => {
+      const source = `const versions = { ...process.versions, node: '20.20.2' }
+      Object.defineProperties(process, { versions: { value: versions }, version: { value: 'v20.20.2' } })`
+      const preload = `data:text/javascript,${encodeURIComponent(source)}`
+      const { code, stdout, stderr } = await runNode(['--import', preload], ['--help'], entry)
+      expect([code, stdout]).toEqual([2, ''])
+      expect(stderr).toMatch(/^Quotacast needs Node 24, and this is v20\.20\.2: start it with `npm start` or .*\n$/)
+    },
+  )
 
   test('status without a running Quotacast says so', async () => {
     const { code, stdout } = await run('status', '--data', '/nowhere')
