@@ -58,6 +58,26 @@ export const ReplayAnswer = Type.Object(
 )
 export type ReplayAnswer = Static<typeof ReplayAnswer>
 
+const tags = ['calls']
+
+/** The `GET` routes, which other roles may hand on. */
+export const REJECTIONS_ROUTE = {
+  path: '/v1/rejections',
+  schema: {
+    summary: 'Calls that could not be normalized',
+    description: 'Newest first, as soon as they are stored, for 30 days or until a replay has settled them.',
+    ...{ tags, querystring: PageQuery, response: { 200: Page } },
+  },
+}
+export const REJECTION_COUNTS_ROUTE = {
+  path: '/v1/rejections/counts',
+  schema: {
+    summary: 'Rejections by source and reason',
+    description: 'Most frequent first, with an example of each.',
+    ...{ tags, querystring: FilterQuery, response: { 200: Counts } },
+  },
+}
+
 export interface RejectionRoutesDeps extends ReplayMeans {
   log: Pick<CallLog, 'append'>
   store: Store
@@ -67,33 +87,18 @@ export interface RejectionRoutesDeps extends ReplayMeans {
 
 export function createRejectionRoutes(deps: RejectionRoutesDeps): Routes {
   const { store, principalOf } = deps
-  const tags = ['calls']
   return server => {
     server.get<{ Querystring: Static<typeof PageQuery> }>(
-      '/v1/rejections',
-      {
-        config: { access: 'read' },
-        schema: {
-          summary: 'Calls that could not be normalized',
-          description: 'Newest first, as soon as they are stored, for 30 days or until a replay has settled them.',
-          ...{ tags, querystring: PageQuery, response: { 200: Page } },
-        },
-      },
+      REJECTIONS_ROUTE.path,
+      { config: { access: 'read' }, schema: REJECTIONS_ROUTE.schema },
       request => {
         const { source = null, reason = null, cursor = null, limit } = request.query
         return readRejections(store, { tenant: principalOf(request).tenant, source, reason, cursor, limit })
       },
     )
     server.get<{ Querystring: Static<typeof FilterQuery> }>(
-      '/v1/rejections/counts',
-      {
-        config: { access: 'read' },
-        schema: {
-          summary: 'Rejections by source and reason',
-          description: 'Most frequent first, with an example of each.',
-          ...{ tags, querystring: FilterQuery, response: { 200: Counts } },
-        },
-      },
+      REJECTION_COUNTS_ROUTE.path,
+      { config: { access: 'read' }, schema: REJECTION_COUNTS_ROUTE.schema },
       async request => {
         const { source = null, reason = null } = request.query
         return { counts: await readRejectionCounts(store, { tenant: principalOf(request).tenant, source, reason }) }

@@ -2,7 +2,7 @@
  * Routes that another role answers, under this one's address: a browser may speak with its own origin only. Requests go on
  * with the caller's own token, so that the other role decides what they may see.
  */
-import type { FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import Type from 'typebox'
 import type { Routes } from '../collector/principal.ts'
 import type { Role } from './addresses.ts'
@@ -30,11 +30,16 @@ export interface RelayOptions {
   role: Role
   /** Of the role, without a slash at its end. */
   url: string
-  /** Of the `GET` routes. */
-  paths: readonly string[]
+  routes: readonly RelayedRoute[]
 }
 
-export function createRelayRoutes({ role, url, paths }: RelayOptions): Routes {
+/** A `GET` route of the role. Without its schema the reader is sent to the role for it. */
+export interface RelayedRoute {
+  path: string
+  schema?: FastifySchema
+}
+
+export function createRelayRoutes({ role, url, routes }: RelayOptions): Routes {
   let underWay = 0
   const relay = async (request: FastifyRequest, reply: FastifyReply) => {
     if (underWay >= RELAYED_MAX) throw new RelayError(`${RELAYED_MAX} requests wait for the ${role} already`)
@@ -49,14 +54,18 @@ export function createRelayRoutes({ role, url, paths }: RelayOptions): Routes {
       underWay--
     }
   }
-  const schema = {
+  const unknown = {
     summary: `As the ${role} answers it`,
-    description: `The ${role}'s own \`/openapi.json\` describes it. 503 with \`ROLE_UNAVAILABLE\` while it is away, 400 with \`ANSWER_TOO_LONG\` beyond ${BODY_BYTES_MAX / 2 ** 20} MiB.`,
-    tags: ['relayed'],
+    description: `The ${role}'s own \`/openapi.json\` describes it.`,
     response: { 200: Type.Unknown() },
   }
+  const failures = `The ${role} answers: 503 with \`ROLE_UNAVAILABLE\` while it is away, 400 with \`ANSWER_TOO_LONG\` beyond ${BODY_BYTES_MAX / 2 ** 20} MiB.`
   return server => {
-    for (const path of paths) server.get(path, { config: { access: 'read' }, schema }, relay)
+    for (const { path, schema: own = unknown } of routes) {
+      const schema = { ...own, description: `${own.description} ${failures}`, tags: ['relayed'] }
+      // What was asked wrongly is refused by the role, which may be of another version.
+      server.get(path, { config: { access: 'read' }, schema, attachValidation: true }, relay)
+    }
   }
 }
 

@@ -14,6 +14,7 @@ import type { CallLog } from '../collector/log/call-log.ts'
 import { routeOf } from '../collector/normalize/route.ts'
 import { createRoutePatterns } from '../collector/normalize/route-patterns.ts'
 import type { Principal, QuickRoute, Readiness, Routes } from '../collector/principal.ts'
+import { REJECTION_COUNTS_ROUTE, REJECTIONS_ROUTE } from '../collector/rejection-routes.ts'
 import { startEmbeddedStore } from '../collector/store/embedded.ts'
 import type { Store } from '../collector/store/open.ts'
 import packageJson from '../package.json' with { type: 'json' }
@@ -207,10 +208,14 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
 const consoleRoutes = ({ config, sessions, verify }: Pick<Ground, 'config' | 'verify'> & { sessions: Sessions }) => [
   createSessionRoutes({ sessions, verify, principalOf }),
   createSourceListRoutes(config),
-  createRelayRoutes({ role: 'limiter', url: roleUrl('limiter', config), paths: ['/v1/reservations', '/v1/explain'] }),
+  createRelayRoutes({
+    role: 'limiter',
+    url: roleUrl('limiter', config),
+    routes: [{ path: '/v1/reservations' }, { path: '/v1/explain' }],
+  }),
   createRelayRoutes({
     role: 'collector',
     url: roleUrl('collector', config),
-    paths: ['/v1/rejections', '/v1/rejections/counts'],
+    routes: [REJECTIONS_ROUTE, REJECTION_COUNTS_ROUTE],
   }),
 ]

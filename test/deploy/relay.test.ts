@@ -1,4 +1,5 @@
 import { pino } from 'pino'
+import Type from 'typebox'
 import { afterAll, expect, test } from 'vitest'
 import type { Principal, Routes } from '../../collector/principal.ts'
 import { createServer, listen } from '../../deploy/http.ts'
@@ -18,6 +19,18 @@ const serve = (role: string, routes: readonly Routes[], known: readonly string[]
     serveMetrics: () => undefined,
   })
 
+/** Of `/v1/explain` the relay's version knows less than the role's. */
+const STRICT = {
+  path: '/v1/strict',
+  schema: {
+    summary: 'What is held',
+    description: 'In order.',
+    tags: ['limits'],
+    querystring: Type.Object({ limit: Type.Integer({ default: 5, maximum: 9 }) }, { additionalProperties: false }),
+    response: { 200: Type.Object({ held: Type.Array(Type.String()) }) },
+  },
+}
+
 const [port = 0] = await freePorts(1)
 const limiter = await serve(
   'limiter',
@@ -27,6 +40,7 @@ const limiter = await serve(
         tenant: principalOf(request).tenant,
         query: request.query,
       })),
+    scope => void scope.get(STRICT.path, { config: { access: 'read' }, schema: STRICT.schema }, () => ({ held: [] })),
     scope => void scope.get('/v1/long', { config: { access: 'read' } }, () => 'x'.repeat(17 * 2 ** 20)),
   ],
   ['acme-token'],
@@ -34,7 +48,13 @@ const limiter = await serve(
 const url = await listen(limiter, { host: '127.0.0.1', port })
 const analyzer = await serve(
   'analyzer',
-  [createRelayRoutes({ role: 'limiter', url, paths: ['/v1/explain', '/v1/long'] })],
+  [
+    createRelayRoutes({
+      role: 'limiter',
+      url,
+      routes: [{ ...STRICT, path: '/v1/explain' }, { path: '/v1/long' }, STRICT],
+    }),
+  ],
   ['acme-token', 'all-token'],
 )
 afterAll(async () => {
@@ -52,6 +72,27 @@ test('another role answers as it would answer the caller itself', async () => {
 test('what it refuses is refused, and without a token nothing is asked', async () => {
   expect((await explain('all-token')).statusCode).toBe(401)
   expect((await analyzer.inject('/v1/explain')).statusCode).toBe(401)
+})
+
+test('the reference describes it as the role does, and the role refuses what is asked wrongly', async () => {
+  const headers = { authorization: 'Bearer acme-token' }
+  const [own, relayed] = await Promise.all(
+    [limiter, analyzer].map(async server => {
+      const reference = (await server.inject({ url: '/openapi.json', headers })).json()
+      return reference.paths[STRICT.path].get
+    }),
+  )
+  expect(own.parameters).toMatchObject([{ name: 'limit', in: 'query', schema: { maximum: 9 } }])
+  expect(relayed).toEqual({ ...own, tags: ['relayed'], description: expect.stringMatching(/^In order\. The limiter/) })
+  for (const [query, status] of [
+    ['', 200],
+    ['?limit=10', 400],
+  ] as const) {
+    const [there, here] = await Promise.all(
+      [limiter, analyzer].map(server => server.inject({ url: `${STRICT.path}${query}`, headers })),
+    )
+    expect([here?.statusCode, here?.json()]).toEqual([status, there?.json()])
+  }
 })
 
 test('an answer that is too long is told as that', async () => {
