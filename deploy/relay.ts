@@ -34,7 +34,7 @@ export interface RelayOptions {
 }
 
 /** A `GET` route of the role. Without its schema the reader is sent to the role for it. */
-export interface RelayedRoute {
+interface RelayedRoute {
   path: string
   schema?: FastifySchema
 }

@@ -9,5 +9,10 @@ export async function claimFolder(dir: string): Promise<(() => void) | null> {
   const path = await realpath(dir)
   if (claimed.has(path)) return null
   claimed.add(path)
-  return () => void claimed.delete(path)
+  let isOurs = true
+  return () => {
+    // Who closes twice must not give back what somebody else has by then.
+    if (isOurs) claimed.delete(path)
+    isOurs = false
+  }
 }

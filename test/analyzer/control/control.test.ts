@@ -113,7 +113,6 @@ async function changes(log: CallLog) {
 }
 
 test('a log that takes its time fails the change that waits for it, and nothing else', async () => {
-  await open()
   const taken = Promise.withResolvers<void>()
   const control = await openControl({ log: { ...log, append: () => taken.promise }, logger })
   opened.push(control)

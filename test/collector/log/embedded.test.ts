@@ -97,6 +97,8 @@ test('a folder that this process has open is refused, by any of its names, until
   const later = await openCallLog(defaults, { ...deps, dir: alias })
   const [partition] = await later.partitions('calls')
   expect(partition?.endOffset).toBe(1)
+  await first.close()
+  await expect(openCallLog(defaults, { ...deps, dir })).rejects.toMatchObject({ code: 'LOG_OPEN_TWICE' })
   await later.close()
   await rm(root, { recursive: true })
 })
