@@ -3,7 +3,6 @@
  * with the caller's own token, so that the other role decides what they may see.
  */
 import type { FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
-import Type from 'typebox'
 import type { Routes } from '../collector/principal.ts'
 import type { Role } from './addresses.ts'
 import { tokenOf } from './http-access.ts'
@@ -33,10 +32,10 @@ export interface RelayOptions {
   routes: readonly RelayedRoute[]
 }
 
-/** A `GET` route of the role. Without its schema the reader is sent to the role for it. */
+/** A `GET` route of the role, as it describes it itself. */
 interface RelayedRoute {
   path: string
-  schema?: FastifySchema
+  schema: FastifySchema & { description: string }
 }
 
 export function createRelayRoutes({ role, url, routes }: RelayOptions): Routes {
@@ -54,14 +53,9 @@ export function createRelayRoutes({ role, url, routes }: RelayOptions): Routes {
       underWay--
     }
   }
-  const unknown = {
-    summary: `As the ${role} answers it`,
-    description: `The ${role}'s own \`/openapi.json\` describes it.`,
-    response: { 200: Type.Unknown() },
-  }
   const failures = `The ${role} answers: 503 with \`ROLE_UNAVAILABLE\` while it is away, 400 with \`ANSWER_TOO_LONG\` beyond ${BODY_BYTES_MAX / 2 ** 20} MiB.`
   return server => {
-    for (const { path, schema: own = unknown } of routes) {
+    for (const { path, schema: own } of routes) {
       const schema = { ...own, description: `${own.description} ${failures}`, tags: ['relayed'] }
       // What was asked wrongly is refused by the role, which may be of another version.
       server.get(path, { config: { access: 'read' }, schema, attachValidation: true }, relay)

@@ -5,6 +5,8 @@ import type { Logger } from 'pino'
 import { openAnalyzer } from '../analyzer/analyzer.ts'
 import { type Control, openControl } from '../analyzer/control/control.ts'
 import { createLivePolicy } from '../analyzer/control/live-policy.ts'
+import { explainRoute } from '../analyzer/limit/explain.ts'
+import { RESERVATIONS_ROUTE } from '../analyzer/limit/reservation-list.ts'
 import { openLimiter } from '../analyzer/limiter.ts'
 import type { Policy } from '../analyzer/policy/policy.ts'
 import { parseQuota, type Quota } from '../analyzer/policy/quota.ts'
@@ -211,7 +213,7 @@ const consoleRoutes = ({ config, sessions, verify }: Pick<Ground, 'config' | 've
   createRelayRoutes({
     role: 'limiter',
     url: roleUrl('limiter', config),
-    routes: [{ path: '/v1/reservations' }, { path: '/v1/explain' }],
+    routes: [RESERVATIONS_ROUTE, explainRoute(config.labels)],
   }),
   createRelayRoutes({
     role: 'collector',

@@ -75,30 +75,33 @@ export interface ExplainDeps extends AskDeps {
   readDecisions: (quota: string, subject: string, minuteMs: number) => Promise<DecisionSums[]>
 }
 
-export function createExplainRoutes(deps: ExplainDeps): Routes {
-  const known = { ...CALL_PARAMETERS, ...OWN_PARAMETERS }
-  // A label that is named like a parameter cannot be stated.
-  const labels = deps.labelColumns.filter(name => !(name in known))
-  const parameters = {
-    ...Object.fromEntries(labels.map(name => [name, Type.Optional(text('Of the call.'))])),
-    ...known,
+/** A label that is named like a parameter cannot be stated. */
+const statableLabels = (labelColumns: readonly string[]) =>
+  labelColumns.filter(name => !(name in CALL_PARAMETERS) && !(name in OWN_PARAMETERS))
+
+export function explainRoute(labelColumns: readonly string[]) {
+  const labels = statableLabels(labelColumns).map(name => [name, Type.Optional(text('Of the call.'))])
+  const parameters = { ...Object.fromEntries(labels), ...CALL_PARAMETERS, ...OWN_PARAMETERS }
+  return {
+    path: '/v1/explain',
+    schema: {
+      summary: 'Why is this call denied?',
+      description:
+        'Decides for the call without spending anything, and says why: every quota that covers it, overrides, ' +
+        'grants, resets and blocks. With `atMs` it also tells what was decided in a minute that is past.',
+      tags: ['limits'],
+      querystring: Type.Object(parameters, { additionalProperties: false }),
+      response: { 200: Answer },
+    },
   }
+}
+
+export function createExplainRoutes(deps: ExplainDeps): Routes {
+  const labels = statableLabels(deps.labelColumns)
+  const { path, schema } = explainRoute(deps.labelColumns)
   return server => {
-    server.get<{ Querystring: Query }>(
-      '/v1/explain',
-      {
-        schema: {
-          summary: 'Why is this call denied?',
-          description:
-            'Decides for the call without spending anything, and says why: every quota that covers it, overrides, ' +
-            'grants, resets and blocks. With `atMs` it also tells what was decided in a minute that is past.',
-          tags: ['limits'],
-          querystring: Type.Object(parameters, { additionalProperties: false }),
-          response: { 200: Answer },
-        },
-        config: { access: 'read' },
-      },
-      request => answer(deps, labels, request),
+    server.get<{ Querystring: Query }>(path, { schema, config: { access: 'read' } }, request =>
+      answer(deps, labels, request),
     )
   }
 }

@@ -41,6 +41,19 @@ const Query = Type.Object(
 /** What has a default is always there. */
 type Query = Static<typeof Query> & { limit: number }
 
+export const RESERVATIONS_ROUTE = {
+  path: '/v1/reservations',
+  schema: {
+    summary: 'What is held',
+    description:
+      'Reservations that are neither settled nor expired, in the order in which they were made. A page may hold ' +
+      'fewer than `limit`, and still not be the last one.',
+    tags: ['reservations'],
+    querystring: Query,
+    response: { 200: Answer },
+  },
+}
+
 export interface ReservationListDeps {
   store: LimitStore
   decisionIds: DecisionIds
@@ -49,25 +62,11 @@ export interface ReservationListDeps {
 
 export function createReservationListRoutes(deps: ReservationListDeps): Routes {
   return server => {
-    server.get<{ Querystring: Query }>(
-      '/v1/reservations',
-      {
-        schema: {
-          summary: 'What is held',
-          description:
-            'Reservations that are neither settled nor expired, in the order in which they were made. A page may hold ' +
-            'fewer than `limit`, and still not be the last one.',
-          tags: ['reservations'],
-          querystring: Query,
-          response: { 200: Answer },
-        },
-        config: { access: 'read' },
-      },
-      request => {
-        const tenant = tenantFor(deps.principalOf(request).tenant, request.query.tenant ?? null)
-        return list(deps, { ...request.query, tenant })
-      },
-    )
+    const { path, schema } = RESERVATIONS_ROUTE
+    server.get<{ Querystring: Query }>(path, { schema, config: { access: 'read' } }, request => {
+      const tenant = tenantFor(deps.principalOf(request).tenant, request.query.tenant ?? null)
+      return list(deps, { ...request.query, tenant })
+    })
   }
 }
 

@@ -52,7 +52,7 @@ const analyzer = await serve(
     createRelayRoutes({
       role: 'limiter',
       url,
-      routes: [{ ...STRICT, path: '/v1/explain' }, { path: '/v1/long' }, STRICT],
+      routes: [{ ...STRICT, path: '/v1/explain' }, { path: '/v1/long', schema: { description: 'Long.' } }, STRICT],
     }),
   ],
   ['acme-token', 'all-token'],
