@@ -15,8 +15,14 @@ const CALLS_MAX = 200
 const BROKEN_SHARE = 0.0006
 /** And once in so many minutes for each consumer that calls then, one after the other, so that there is one on Sundays, too. */
 const BROKEN_MINUTES = { every: 360, apart: 37 }
-/** What the provider with the short quota says in the last minutes of every third hour. */
-const PROVIDER_QUOTA = { requests: 1_000, everyMs: 3 * 3_600_000, exhaustedMs: 4 * MINUTE_MS, share: 0.4 }
+/**
+ * What the provider with the short quota says for some minutes of every third hour, until it resets: early in the hour,
+ * when the leaked key is not refused yet and calls come to the provider.
+ */
+const PROVIDER_QUOTA = {
+  ...{ requests: 1_000, everyMs: 3 * 3_600_000, resetsAfterMs: 7 * MINUTE_MS },
+  ...{ exhaustedMs: 4 * MINUTE_MS, share: 0.4 },
+}
 
 /** A call as a gateway of the demo writes it: a record without what Quotacast adds. */
 export type DemoCall = Omit<
@@ -123,8 +129,8 @@ function modelOf({ models }: Habit, draw: number) {
 /** One provider tells its limits in headers, and says at times that its quota is gone. */
 function upstreamOf(providerKey: string | null, atMs: number, random: () => number) {
   if (providerKey !== 'demo-cloud-key-1') return { isExhausted: false, limits: null }
-  const { requests, everyMs, exhaustedMs, share } = PROVIDER_QUOTA
-  const leftMs = everyMs - (atMs % everyMs)
+  const { requests, everyMs, resetsAfterMs, exhaustedMs, share } = PROVIDER_QUOTA
+  const leftMs = everyMs - ((atMs - resetsAfterMs) % everyMs)
   const isGone = leftMs <= exhaustedMs
   const resetAtMs = atMs + leftMs
   const remaining = isGone ? 0 : Math.round((requests * (leftMs - exhaustedMs)) / everyMs)

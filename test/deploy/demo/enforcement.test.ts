@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { parseQuota } from '../../../analyzer/policy/quota.ts'
+import type { Outcome } from '../../../collector/call-record.ts'
 import { type DecisionSums, parseDecisionSums } from '../../../collector/log/decision-sums.ts'
 import { createPrices } from '../../../collector/prices.ts'
 import { loadConfig } from '../../../deploy/config.ts'
@@ -8,6 +9,7 @@ import { createEnforcement } from '../../../deploy/demo/enforcement.ts'
 import { testQuota } from '../../analyzer/quotas.ts'
 
 const NOW_MS = Date.UTC(2026, 10, 20, 15)
+const SUNDAY_MS = Date.UTC(2026, 10, 22, 19, 30)
 const DAY_MS = 24 * 60 * MINUTE_MS
 const prices = createPrices([])
 
@@ -42,21 +44,33 @@ describe('what the quotas of the demo would have decided', () => {
     expect(takeSums()).toEqual([])
   })
 
-  test("refuses somebody in every quarter of an hour of the demo's last day", async () => {
+  /** When calls of the last day of a demo that is first started at `originMs` ended so. */
+  async function lastDayOf(originMs: number, outcome: Outcome): Promise<number[]> {
     const file = new URL('../../../deploy/demo/demo.yaml', import.meta.url).pathname
     const { quotas, labels } = await loadConfig({ file, overrides: [], environment: {} })
     const parsed = quotas.map(quota => parseQuota(quota, labels))
-    const { decide } = createEnforcement(parsed, prices, NOW_MS)
-    const refusedAtMs: number[] = []
-    for (let minuteMs = NOW_MS - DAY_MS; minuteMs < NOW_MS; minuteMs += MINUTE_MS) {
-      for (const planned of callsOfMinute(minuteMs, NOW_MS)) {
-        if (decide(planned).outcome === 'limited') refusedAtMs.push(planned.call.startedAtMs)
+    const { decide } = createEnforcement(parsed, prices, originMs)
+    const foundMs: number[] = []
+    for (let minuteMs = originMs - DAY_MS; minuteMs < originMs; minuteMs += MINUTE_MS) {
+      for (const planned of callsOfMinute(minuteMs, originMs)) {
+        if (decide(planned).outcome === outcome) foundMs.push(planned.call.startedAtMs)
       }
     }
+    return foundMs
+  }
+
+  test("refuses somebody in every quarter of an hour of the demo's last day", async () => {
+    const refusedAtMs = await lastDayOf(NOW_MS, 'limited')
     const gaps = refusedAtMs.map((atMs, index) => (refusedAtMs[index + 1] ?? NOW_MS) - atMs)
     expect(refusedAtMs.length).toBeGreaterThan(100)
     // With a minute or two for the time that filling the demo takes.
     expect(Math.max(...gaps)).toBeLessThan(13 * MINUTE_MS)
+  })
+
+  test('lets calls come to the provider whose quota is gone, on Sundays, too', async () => {
+    const exhaustedAtMs = await lastDayOf(SUNDAY_MS, 'exhausted')
+    const hours = new Set(exhaustedAtMs.map(atMs => Math.floor(atMs / (60 * MINUTE_MS))))
+    expect(hours.size).toBe(8)
   })
 
   test('of a shadow quota denies nothing', () => {
