@@ -70,10 +70,10 @@ local function spendRecord(effect, isLinked, isNoted, stayed)
       cut(values)
       local share = shareOf(values, isRecordsOnly and '' or effect[1])
       values[share + RECORDED] = values[share + RECORDED] + units
-      local hasStayed = stayed and stayed[seriesAt(place)]
-      if isRecordsOnly or isLinked and not hasStayed then
+      local isOnlyNoted = isNoted or stayed and stayed[seriesAt(place)]
+      if isRecordsOnly or isLinked and not isOnlyNoted then
         values[SETTLED] = values[SETTLED] + units
-      elseif not isLinked and not isNoted then
+      elseif not isOnlyNoted then
         values[share + UNLINKED] = values[share + UNLINKED] + units
       end
       touch(entry)

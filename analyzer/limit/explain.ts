@@ -79,6 +79,7 @@ export interface ExplainDeps extends AskDeps {
 const statableLabels = (labelColumns: readonly string[]) =>
   labelColumns.filter(name => !(name in CALL_PARAMETERS) && !(name in OWN_PARAMETERS))
 
+/** The route as any role describes it that hands it on. */
 export function explainRoute(labelColumns: readonly string[]) {
   const labels = statableLabels(labelColumns).map(name => [name, Type.Optional(text('Of the call.'))])
   const parameters = { ...Object.fromEntries(labels), ...CALL_PARAMETERS, ...OWN_PARAMETERS }

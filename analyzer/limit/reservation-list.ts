@@ -41,6 +41,7 @@ const Query = Type.Object(
 /** What has a default is always there. */
 type Query = Static<typeof Query> & { limit: number }
 
+/** The route as any role describes it that hands it on. */
 export const RESERVATIONS_ROUTE = {
   path: '/v1/reservations',
   schema: {
