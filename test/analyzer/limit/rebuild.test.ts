@@ -10,10 +10,10 @@ import { startDecisionSumming } from '../../../analyzer/limit/decision-summing.t
 import { noDimensions } from '../../../analyzer/limit/http.ts'
 import { createLimiter, type Limiter } from '../../../analyzer/limit/limiter.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
-import { startRebuilder } from '../../../analyzer/limit/rebuild.ts'
+import { type RebuilderDeps, startRebuilder } from '../../../analyzer/limit/rebuild.ts'
 import { startReconciler } from '../../../analyzer/limit/reconcile.ts'
 import { type Settler, startSettler } from '../../../analyzer/limit/settler.ts'
-import { createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
+import { type Adjustments, createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { readDecisions } from '../../../analyzer/usage/decisions.ts'
 import { isRecordedUpTo, type RecordedQuery, readRecorded, recordedSinceMs } from '../../../analyzer/usage/recorded.ts'
@@ -45,52 +45,66 @@ const ESTIMATE = 100
 /** A loss that is told twice has a second pass begin within half a second. */
 const QUIET_MS = 2_000
 
-test('of a window that is shorter than a minute nothing is said by the sums of minutes', async () => {
+/** A rebuilder at work on counters that know nothing, and what consumers have used by them. */
+async function openRebuilding({
+  nowMs,
+  quotas,
+  adjustments = NO_ADJUSTMENTS,
+  ...given
+}: Pick<RebuilderDeps, 'readDecisions'> &
+  Partial<Pick<RebuilderDeps, 'recorded'>> & { nowMs: number; quotas: Quota[]; adjustments?: Adjustments }) {
   const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
-  const nowMs = Date.UTC(2026, 10, 21, 12) + 5_000
   const options = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
   const store = await openLimitStore(options, { dir, log: silent, now: () => nowMs })
+  const rebuilder = startRebuilder({
+    store,
+    policy: () => createPolicy(quotas, adjustments),
+    recorded: { costs: async () => [] },
+    handOn: async () => undefined,
+    logger: silent,
+    ...given,
+  })
+  return {
+    async used(one: Quota, consumer = 'web', sinceMs = 0) {
+      const allowance = { limit: 1e9, elsewhere: 0, sinceMs, deniedUntilMs: null }
+      const asking = claimOf(one, consumer, { cost: 0, allowance, nowMs })
+      return (await store.decide(request([asking], { isDryRun: true }))).standings[0]?.used ?? 0
+    },
+    async close() {
+      await rebuilder.close()
+      await store.close()
+      await rm(dir, { recursive: true, force: true })
+    },
+  }
+}
+
+test('of a window that is shorter than a minute nothing is said by the sums of minutes', async () => {
+  const nowMs = Date.UTC(2026, 10, 21, 12) + 5_000
   const fields = { unit: 'requests', counts: 'checks' }
   const quotas = [
     { kind: 'fixed', everySeconds: 10 },
     { kind: 'sliding', everySeconds: 10 },
     { kind: 'fixed', everySeconds: 60 },
   ].map((one, index) => quota({ ...fields, name: `q${index}`, window: one }))
-  const rebuilder = startRebuilder({
-    store,
-    policy: () => createPolicy(quotas),
-    recorded: { costs: async () => [] },
+  const { used, close } = await openRebuilding({
+    ...{ nowMs, quotas },
     readDecisions: async ({ quota: name }, handle) =>
       handle({
         ...{ quota: name ?? '', subject: '{"consumer":"web"}', unit: 'requests' },
         ...{ middleMs: nowMs, allowed: 60, spent: 60, deniedCost: 0 },
       }),
-    handOn: async () => undefined,
-    logger: silent,
   })
-  const used = async (one: Quota) => {
-    const allowance = { limit: 1e9, elsewhere: 0, sinceMs: 0, deniedUntilMs: null }
-    const asking = claimOf(one, 'web', { cost: 0, allowance, nowMs })
-    return (await store.decide(request([asking], { isDryRun: true }))).standings[0]?.used
-  }
-  await expect.poll(() => Promise.all(quotas.map(used))).toEqual([0, 0, 60])
-  await rebuilder.close()
-  await store.close()
-  await rm(dir, { recursive: true, force: true })
+  await expect.poll(() => Promise.all(quotas.map(one => used(one)))).toEqual([0, 0, 60])
+  await close()
 })
 
 test('of a subject that was reset, only the minutes that began later are said', async () => {
-  const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
   const sinceMs = Date.UTC(2026, 10, 21, 12, 10) + 20_000
   const nowMs = sinceMs + 10 * 60_000
-  const options = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
-  const store = await openLimitStore(options, { dir, log: silent, now: () => nowMs })
   const one = quota({ unit: 'requests', counts: 'checks', window: { kind: 'fixed', everySeconds: 3_600 } })
   const reset = { quota: 'q', subject: { consumer: 'web' }, used: 0, fromMs: sinceMs, untilMs: nowMs + 60_000 }
-  const rebuilder = startRebuilder({
-    store,
-    policy: () => createPolicy([one], { ...NO_ADJUSTMENTS, resets: [reset] }),
-    recorded: { costs: async () => [] },
+  const { used, close } = await openRebuilding({
+    ...{ nowMs, quotas: [one], adjustments: { ...NO_ADJUSTMENTS, resets: [reset] } },
     readDecisions: async (_ask, handle) => {
       for (const [minutes, spent] of Object.entries({ 0: 1, 1: 10, 2: 100 })) {
         const sums = { middleMs: sinceMs + 10_000 + (Number(minutes) - 1) * 60_000, allowed: 1, spent, deniedCost: 0 }
@@ -98,55 +112,32 @@ test('of a subject that was reset, only the minutes that began later are said', 
           handle({ quota: 'q', subject: JSON.stringify({ consumer }), unit: 'requests', ...sums })
       }
     },
-    handOn: async () => undefined,
-    logger: silent,
   })
-  const used = async (consumer: string) => {
-    const allowance = { limit: 1e9, elsewhere: 0, sinceMs: consumer === 'web' ? sinceMs : 0, deniedUntilMs: null }
-    const asking = claimOf(one, consumer, { cost: 0, allowance, nowMs })
-    return (await store.decide(request([asking], { isDryRun: true }))).standings[0]?.used
-  }
-  await expect.poll(() => Promise.all([used('web'), used('app')])).toEqual([100, 111])
-  await rebuilder.close()
-  await store.close()
-  await rm(dir, { recursive: true, force: true })
+  await expect.poll(() => Promise.all([used(one, 'web', sinceMs), used(one, 'app')])).toEqual([100, 111])
+  await close()
 })
 
 test('a record that is stored between two looks at the records raises nothing that nobody spent', async () => {
-  const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
   const startMs = Date.UTC(2026, 10, 21, 12)
   const nowMs = startMs + 10 * 60_000
-  const options = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
-  const store = await openLimitStore(options, { dir, log: silent, now: () => nowMs })
   const one = quota({ window: { kind: 'fixed', everySeconds: 3_600 } })
   const sums = { unit: one.unit, middleMs: nowMs - 30_000, allowed: 4, spent: 4 * ESTIMATE, deniedCost: 0 }
   let looks = 0
-  const rebuilder = startRebuilder({
-    store,
-    policy: () => createPolicy([one]),
+  const { used, close } = await openRebuilding({
+    ...{ nowMs, quotas: [one] },
     recorded: {
       async costs({ unit }) {
         looks += 1
-        return [
-          { subject: ['web'], gateway: '', startMs, amount: unit === 'requests' ? looks : (looks * ESTIMATE) / 2 },
-        ]
+        const amount = unit === 'requests' ? looks : (looks * ESTIMATE) / 2
+        return [{ subject: ['web'], gateway: '', startMs, amount }]
       },
     },
     readDecisions: async (_ask, handle) => handle({ quota: 'q', subject: '{"consumer":"web"}', ...sums }),
-    handOn: async () => undefined,
-    logger: silent,
   })
-  const used = async () => {
-    const allowance = { limit: 1e9, elsewhere: 0, sinceMs: 0, deniedUntilMs: null }
-    const asking = claimOf(one, 'web', { cost: 0, allowance, nowMs })
-    return (await store.decide(request([asking], { isDryRun: true }))).standings[0]?.used ?? 0
-  }
-  await expect.poll(used).toBeGreaterThan(0)
+  await expect.poll(() => used(one)).toBeGreaterThan(0)
   // Two of four calls are recorded by now.
-  expect(await used()).toBeLessThanOrEqual(2 * ESTIMATE + (2 * ESTIMATE) / 2)
-  await rebuilder.close()
-  await store.close()
-  await rm(dir, { recursive: true, force: true })
+  expect(await used(one)).toBeLessThanOrEqual(2 * ESTIMATE + (2 * ESTIMATE) / 2)
+  await close()
 })
 
 describe.skipIf(missing !== null)('counters that Redis has lost', () => {
