@@ -27,7 +27,7 @@ export async function kafkaConfig(
     logLevel: log.isLevelEnabled('debug') ? logLevel.INFO : logLevel.NOTHING,
     logCreator: () => entry => log.debug({ ...entry.log }, 'kafkajs'),
   }
-  if (tls) config.ssl = { ...(await readTls(tls, `${at}.tls`)) }
+  if (tls) config.ssl = await readTls(tls, `${at}.tls`)
   if (sasl) config.sasl = { ...sasl } as SASLOptions
   return config
 }
