@@ -3,7 +3,10 @@ import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Readiness, Routes } from '../collector/principal.ts'
 import type { Store } from '../collector/store/open.ts'
+import { type AlertOptions, createChannels } from './alert/alert-options.ts'
+import { createAlerting } from './alert/alerting.ts'
 import { createAccuracyRoutes } from './api/accuracy.ts'
+import { createAlertRoutes } from './api/alerts.ts'
 import { createAnomalyRoutes } from './api/anomalies.ts'
 import { createCallRoutes } from './api/calls.ts'
 import { createDenialRoutes } from './api/denials.ts'
@@ -73,6 +76,9 @@ export function* analyzerProblems({ shard }: AnalyzerOptions): Iterable<string> 
 
 export interface AnalyzerDeps {
   options: AnalyzerOptions
+  alerts: AlertOptions
+  /** Of costs, in words. */
+  currency: string
   store: Store
   control: Control
   /** Names of the quotas of the config. */
@@ -108,14 +114,21 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
     now,
   })
   const steering = createSteering({ control, policy, now }, log)
+  const channels = createChannels(deps.alerts, deps.currency)
+  const groupMs = deps.alerts.groupSeconds * 1000
+  const alerting = createAlerting({ control, policy, channels, groupMs, now, logger: logger.child({ part: 'alert' }) })
   const { snapshot } = ticker
   const live = createLive({ client: store.client, snapshot, principalOf, now })
   const schedule = startSchedule(options.tickSeconds * 1000, async () => {
     const wasDone = await tickOnce(ticker, log)
-    if (wasDone) await steering(ticker.snapshot())
+    if (wasDone) {
+      await steering(ticker.snapshot())
+      await alerting.follow(ticker.snapshot())
+    }
     void live.publish()
     return wasDone
   })
+  const names = new Set(channels.map(({ name }) => name))
   const quotas = () => policy().quotas.filter(hasReset)
   const api = { client: store.client, quotas, policy, labelColumns, snapshot, principalOf, now }
   return {
@@ -134,12 +147,14 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
       createGatewayRoutes(api),
       live.routes,
       createStatusRoutes(api),
-      createPolicyRoutes({ control, policy, configured, labelColumns, principalOf }),
+      createAlertRoutes({ alerting, principalOf }),
+      createPolicyRoutes({ control, policy, configured, labelColumns, channels: names, principalOf }),
       createConsoleRoutes(),
     ],
     readiness: async () => {
       const { asOfMs, skipped, quotasFailed } = snapshot()
       const reasons = quotasFailed.map(({ quota, reason }) => `the quota ${quota} could not be read: ${reason}`)
+      for (const { failure } of alerting.channels()) reasons.push(...[failure ?? []].flat())
       if (skipped !== null) reasons.push(`the last tick was skipped: ${skipped}`)
       else if (asOfMs === null) reasons.push('the first tick has not ended yet')
       return { isReady: asOfMs !== null, reasons }
@@ -147,6 +162,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
     status: () => toStatus({ snapshot: snapshot(), policy: policy(), nowMs: now(), own: null }),
     async close() {
       await schedule.close()
+      await alerting.close()
       await fitting.close()
     },
   }

@@ -1,5 +1,6 @@
 /** The whole config as one schema: each part's own section, and those of the deployment itself. */
 import Type, { type Static, type TProperties, type TSchema } from 'typebox'
+import { AlertOptions, unknownChannels } from '../analyzer/alert/alert-options.ts'
 import { AnalyzerOptions, analyzerProblems } from '../analyzer/analyzer.ts'
 import { descriptorProblems } from '../analyzer/limit/grpc/descriptors.ts'
 import { LimitsOptions } from '../analyzer/limit/limits-options.ts'
@@ -120,6 +121,7 @@ const ConfigOptions = closed({
     maxItems: QUOTAS_MAX,
     description: 'Who may use how much of what, in which window.',
   }),
+  alerts: AlertOptions,
   secrets: closed({
     fingerprintKeys: secretKeys('Keys of the fingerprints that stand for raw credentials.'),
     decisionKeys: secretKeys("Keys that sign the limiter's decision ids."),
@@ -183,6 +185,11 @@ export function* contradictionsOf(config: Config): Iterable<string> {
     () => createIdentity({ fingerprintKeys: [''], keys: config.keys }),
     error => (error instanceof IdentityError ? [error.message] : null),
   )
+  const channels = new Set(Object.keys(config.alerts.channels))
+  for (const [index, quota] of config.quotas.entries()) {
+    for (const name of unknownChannels(quota, channels))
+      yield `quotas[${index}].alerts.channels: there is no channel ${name} in alerts.channels`
+  }
   const quotaNames = config.quotas.map(quota => quota.name)
   yield* twice(quotaNames, 'quotas', 'name')
   const tokenNames = config.auth.tokens.map(token => token.name)

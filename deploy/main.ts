@@ -55,6 +55,10 @@ const COMMANDS: Record<string, CommandEntry> = {
     summary: 'Shows what will run out before its reset, and when.',
     load: () => import('./commands/forecast.ts'),
   },
+  alerts: {
+    summary: 'Shows what somebody should know, and tries who is told.',
+    load: () => import('./commands/alerts.ts'),
+  },
   token: { summary: 'Makes, lists and revokes tokens.', load: () => import('./commands/token.ts') },
   migrate: {
     summary: 'Brings the tables of the store to this version.',

@@ -193,6 +193,8 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
   async analyzer({ config, logger, store, control, quotas, policy, verify }) {
     const analyzer = await openAnalyzer({
       options: config.analyzer,
+      alerts: config.alerts,
+      currency: config.currency,
       store,
       control,
       configured: new Set(quotas.map(({ name }) => name)),

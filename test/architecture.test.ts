@@ -112,6 +112,19 @@ const PARTS: readonly Part[] = [
     packages: ['@clickhouse/client'],
   },
   {
+    at: 'analyzer/alert/',
+    imports: ['analyzer/policy/', 'analyzer/control/'],
+    types: ['analyzer/forecast/'],
+    node: ['node:crypto'],
+  },
+  { at: 'analyzer/alert/events.ts', imports: ['analyzer/alert/'], packages: ['@opentelemetry/api'], node: [] },
+  {
+    at: 'analyzer/alert/email.ts',
+    imports: ['analyzer/alert/'],
+    packages: ['nodemailer'],
+    node: ['node:events'],
+  },
+  {
     at: 'analyzer/limit/',
     imports: [
       'analyzer/usage/',

@@ -1,21 +1,23 @@
 /**
- * What can be changed at run time: quotas, other limits for single subjects, grants, blocks. A change states the version
+ * What can be changed at run time: quotas, other limits for single subjects, grants, blocks, silences. A change states the version
  * that it replaces, so that of two that are made at once one is told (409); it holds everywhere within a second, in the
  * middle of windows, and is a row of the audit.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import Type, { type Static, type TSchema } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import { unknownChannels } from '../alert/alert-options.ts'
 import type { Control } from '../control/control.ts'
 import type { Wish } from '../control/fold.ts'
 import { isAddressRange } from '../limit/blocks.ts'
-import { Block, Grant, Override } from '../policy/adjustment.ts'
+import { Block, Grant, Override, Silence } from '../policy/adjustment.ts'
 import { keyOf, type Policy } from '../policy/policy.ts'
 import { parseQuota, QUOTAS_MAX, QuotaError } from '../policy/quota.ts'
 import { QuotaOptions } from '../policy/quota-options.ts'
 import { RequestError, tenantAsked } from './request-error.ts'
 
 const ADJUSTMENTS_MAX = 100_000
+const SILENCES_MAX = 1_000
 const REASON_CHARACTERS_MAX = 2_048
 const KEY = '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'
 
@@ -25,10 +27,12 @@ export interface PolicyDeps {
   /** Names of the quotas of the config, which nobody changes here. */
   configured: ReadonlySet<string>
   labelColumns: readonly string[]
+  /** Who can be told of alerts. */
+  channels: ReadonlySet<string>
   principalOf: PrincipalOf
 }
 
-type EditableKind = 'quota' | 'override' | 'grant' | 'block'
+type EditableKind = 'quota' | 'override' | 'grant' | 'block' | 'silence'
 
 /** One kind of what can be changed. */
 interface Editable {
@@ -82,10 +86,24 @@ const EDITABLE: readonly Editable[] = [
     problemOf: (_key, { what, value }: Block) =>
       what === 'address' && !isAddressRange(value) ? 'value is no address, and no range such as 203.0.113.0/24' : null,
   },
+  {
+    kind: 'silence',
+    path: '/v1/silences',
+    singular: 'silence',
+    schema: Silence,
+    countMax: SILENCES_MAX,
+    description: 'Whiles in which nobody is told of alerts: of a subject, a quota, or any.',
+    problemOf: (_key, { quota, subject }: Silence, { policy }) => {
+      if (quota !== null) return subjectProblem(policy(), quota, subject)
+      return subject === null ? null : 'a subject needs the quota that tells it'
+    },
+  },
 ]
 
-function quotaProblem(key: string, quota: QuotaOptions, { labelColumns }: PolicyDeps): string | null {
+function quotaProblem(key: string, quota: QuotaOptions, { labelColumns, channels }: PolicyDeps): string | null {
   if (quota.name !== key) return `name is ${quota.name}, the address says ${key}`
+  const [unknown] = unknownChannels(quota, channels)
+  if (unknown !== undefined) return `alerts.channels: there is no channel ${unknown} in the config`
   try {
     parseQuota(quota, labelColumns)
     return null

@@ -1,4 +1,4 @@
-/** What changes at run time beside the quotas: other limits for one subject, grants, resets, paces, and callers who are blocked. */
+/** What changes at run time beside the quotas: other limits for one subject, grants, resets, paces, callers who are blocked, silences. */
 import Type, { type Static } from 'typebox'
 import { VALUE_CHARACTERS_MAX } from './quota-options.ts'
 
@@ -10,7 +10,7 @@ export const INSTANT_MS_MAX = 8.64e15
 const instant = (description: string) =>
   Type.Integer({ minimum: 0, maximum: INSTANT_MS_MAX, description: `${description} Unix milliseconds.` })
 
-const Subject = Type.Record(Type.String(), Type.String({ maxLength: VALUE_CHARACTERS_MAX }), {
+export const Subject = Type.Record(Type.String(), Type.String({ maxLength: VALUE_CHARACTERS_MAX }), {
   maxProperties: 10,
   description: "The quota's `per` dimensions and their values.",
 })
@@ -94,3 +94,14 @@ export const Pace = Type.Object(
   { additionalProperties: false },
 )
 export type Pace = Static<typeof Pace>
+
+/** For a while nobody is told of alerts. */
+export const Silence = Type.Object(
+  {
+    quota: Type.Union([name('Name of the quota.'), Type.Null()], { description: 'Of which quota; null: of all.' }),
+    subject: Type.Union([Subject, Type.Null()], { description: 'Whose; null: of each subject. Needs a quota.' }),
+    untilMs: instant('End; what is still wrong then is told.'),
+  },
+  { additionalProperties: false },
+)
+export type Silence = Static<typeof Silence>

@@ -17,6 +17,10 @@ const patterns = Type.Union(
   ],
   { description: 'One value or a list of which one must match; a trailing `*` makes a prefix.' },
 )
+/** Channels of alerts. */
+export const CHANNELS_MAX = 20
+export const CHANNEL_NAME = '^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$'
+
 const shareOf = (description: string, options: { default?: number } = {}) =>
   Type.Number({ exclusiveMinimum: 0, maximum: 1, description, ...options })
 
@@ -98,11 +102,18 @@ export const QuotaOptions = Type.Object(
         used: Type.Array(shareOf('Share of the limit.'), {
           default: [],
           maxItems: 10,
-          description: 'Shares of the limit whose use is worth an alert.',
+          description: 'Shares of the limit whose use is worth an alert; all of it always is.',
         }),
         exhaustionProbability: shareOf(
           'Probability of exhaustion before the reset from which on it is worth an alert.',
           { default: 0.7 },
+        ),
+        channels: Type.Optional(
+          Type.Array(Type.String({ pattern: CHANNEL_NAME }), {
+            maxItems: CHANNELS_MAX,
+            uniqueItems: true,
+            description: 'Who is told, of `alerts.channels`; absent: all of them.',
+          }),
         ),
       },
       {

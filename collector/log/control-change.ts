@@ -11,9 +11,11 @@ const CONTROL_KINDS = [
   'grant',
   'reset',
   'block',
-  // What the analyzer found: limits that providers state, and rates that make a quota last.
+  'silence',
+  // What the analyzer found: limits that providers state, rates that make a quota last, and what somebody should know.
   'upstream',
   'pace',
+  'alert',
 ] as const
 export type ControlKind = (typeof CONTROL_KINDS)[number]
 

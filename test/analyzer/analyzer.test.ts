@@ -30,6 +30,8 @@ test('calls become forecasts by themselves, and the loss of the store is said an
   const control = await openControl({ log, logger: pino({ level: 'silent' }) })
   const analyzer = await openAnalyzer({
     options: { tickSeconds: 1, subjectsMax: 10, shard: '1/1', threads: 1 },
+    alerts: { channels: {}, groupSeconds: 30 },
+    currency: 'USD',
     store: testStore.store,
     control,
     configured: new Set(),

@@ -70,6 +70,26 @@ describe('the config', () => {
     expect((await load({ overrides: ['log.sizeBytesMax=64MiB'] })).log).toMatchObject({ sizeBytesMax: 64 * 2 ** 20 })
   })
 
+  test('names channels of alerts that there are not, and shows no address of one', async () => {
+    const url = 'https://hooks.example.com/s3cret'
+    const channels = `alerts: { channels: { ops: { kind: slack, url: '${url}' } } }`
+    const quota = (names: string) =>
+      `quotas: [{ name: a, unit: requests, limit: 1, window: { kind: fixed, everySeconds: 60 }, alerts: { channels: [${names}] } }]`
+    expect(await printConfig(await load({ file: yaml(`${channels}\n${quota('ops')}`) }), 'yaml')).not.toContain(
+      's3cret',
+    )
+    expect(await problemsOf({ file: yaml(`${channels}\n${quota('ops, nobody')}`) })).toEqual([
+      'quotas[0].alerts.channels: there is no channel nobody in alerts.channels',
+    ])
+    const wrong = "alerts: { channels: { ops: { kind: webhook, url: 'ftp://s3cret', secret: short } } }"
+    const problems = await problemsOf({ file: yaml(wrong) })
+    expect(problems.map(problem => problem.split(':')[0])).toEqual([
+      'alerts.channels.ops.url',
+      'alerts.channels.ops.secret',
+    ])
+    expect(problems.join()).not.toContain('s3cret')
+  })
+
   test('cannot be changed', async () => {
     const config = await load({ file: EXAMPLE })
     expect(() => Object.assign(config.limiter, { port: 1 })).toThrow(TypeError)
@@ -252,8 +272,8 @@ test('what is printed can be read again, but holds no secret', async () => {
   for (const as of ['yaml', 'json'] as const) {
     const text = await printConfig(config, as)
     expect(text).not.toContain(secret)
-    const { secrets: _masked, ...printed } = parse(text)
-    const { secrets: _secrets, ...whole } = config
+    const { secrets: _masked, alerts: _maskedToo, ...printed } = parse(text)
+    const { secrets: _secrets, alerts: _alerts, ...whole } = config
     expect(printed).toEqual(whole)
   }
 })

@@ -31,7 +31,8 @@ beforeEach(async () => {
   closing = [() => rm(dir, { recursive: true, force: true }), () => log.close()]
   const { control, policy } = await open()
   other = (await open()).policy
-  const deps = { control, policy: policy.current, configured: new Set(['configured']), labelColumns: [], principalOf }
+  const names = { configured: new Set(['configured']), labelColumns: [], channels: new Set(['ops']) }
+  const deps = { control, policy: policy.current, ...names, principalOf }
   server = await testServer([createPolicyRoutes(deps)])
   closing.push(() => server.close())
 })
@@ -87,4 +88,27 @@ test("what concerns all tenants is none of one tenant's business", async () => {
   const headers = { 'x-tenant': 'acme' }
   expect((await put('/v1/quotas/made', options, 0, headers)).statusCode).toBe(403)
   expect((await server.inject({ url: '/v1/blocks', headers })).statusCode).toBe(403)
+})
+
+test('a quota names channels that there are', async () => {
+  expect((await put('/v1/quotas/made', { ...options, alerts: { channels: ['ops'] } })).statusCode).toBe(200)
+  const refused = await put('/v1/quotas/other', { ...options, name: 'other', alerts: { channels: ['nobody'] } })
+  expect([refused.statusCode, refused.json().message]).toEqual([
+    400,
+    'alerts.channels: there is no channel nobody in the config',
+  ])
+})
+
+test('a silence is of all, of a quota, or of one of its subjects', async () => {
+  const untilMs = Date.now() + 60_000
+  const silence = (quota: string | null, subject: Record<string, string> | null) =>
+    put('/v1/silences/s', { quota, subject, untilMs })
+  expect((await silence('configured', { tenant: 'acme' })).statusCode).toBe(400)
+  expect((await silence('gone', null)).statusCode).toBe(400)
+  expect((await silence(null, { tenant: 'acme' })).statusCode).toBe(400)
+  expect((await silence(null, null)).json()).toEqual({ key: 's', version: 1 })
+  expect((await server.inject('/v1/silences')).json()).toEqual([
+    { key: 's', version: 1, value: { quota: null, subject: null, untilMs } },
+  ])
+  expect((await del('/v1/silences/s', 1)).statusCode).toBe(200)
 })

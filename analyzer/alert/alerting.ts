@@ -1,0 +1,122 @@
+/**
+ * Alerts: what somebody should know before it hurts. After each tick its forecasts are judged (judging.ts); alerts that
+ * begin or end are changes of the control log, so that a restart, or another analyzer, tells nothing twice; channels are
+ * told from there (telling.ts).
+ */
+import type { Logger } from 'pino'
+import type { Control } from '../control/control.ts'
+import { ControlError } from '../control/control-error.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { Quota } from '../policy/quota.ts'
+import { type Alert, isAlert } from './alert.ts'
+import type { Channel } from './channel.ts'
+import { alertsHeld, alertsWaiting } from './events.ts'
+import { type AlertForecast, createJudge, urgencyOf, valuesOf } from './judging.ts'
+import { isSilenced, silencesNow } from './silences.ts'
+import { type ChannelStatus, createTelling } from './telling.ts'
+import { title } from './words.ts'
+
+/** Changes in one tick, the most urgent first; others wait for the next. */
+const CHANGES_MAX = 100
+const BY = 'analyzer'
+
+export interface AlertingDeps {
+  control: Pick<Control, 'current' | 'keys' | 'change'>
+  policy: () => Policy
+  channels: readonly Channel[]
+  /** A channel gets at most one message in so long. */
+  groupMs: number
+  now: () => number
+  logger: Logger
+}
+
+/** What a tick has made. */
+interface Judged {
+  /** When it looked; forecasts that were just made are as of then. */
+  asOfMs: number | null
+  forecasts: readonly AlertForecast[]
+  find: (quota: string, subject: readonly string[]) => AlertForecast | undefined
+}
+
+export interface Alerting {
+  /** Judges, and begins to tell. Does not throw: a control log that is away is tried again with the next tick. */
+  follow(judged: Judged): Promise<void>
+  /** Alerts that are held, by their keys. */
+  held(): ReadonlyMap<string, Alert>
+  /** Whether nobody is told of it now. */
+  isSilenced(alert: Alert): boolean
+  channels(): ChannelStatus[]
+  /** Sends a message without alerts; false when there is no such channel. Throws `ChannelError`. */
+  test(channel: string): Promise<boolean>
+  close(): Promise<void>
+}
+
+export function createAlerting(deps: AlertingDeps): Alerting {
+  const { control, policy, channels, now, logger } = deps
+  const judge = createJudge()
+  const telling = createTelling(deps)
+  const names = channels.map(({ name }) => name)
+  const channelsOf = ({ alerts }: Quota) => names.filter(name => alerts.channels?.includes(name) ?? true)
+  let waitingFor: string | null = null
+
+  const judgeAll = async ({ asOfMs, forecasts, find }: Judged) => {
+    const held = heldIn(control)
+    const fresh = forecasts.filter(forecast => forecast.asOfMs === asOfMs)
+    const asked = { held, policy: policy(), forecasts: fresh, find, channelsOf, nowMs: now() }
+    const changes = judge(asked).slice(0, CHANGES_MAX)
+    await Promise.all(changes.map(({ key, alert }) => change(control, key, alert)))
+  }
+  const tellAll = ({ find }: Judged) => {
+    const { byName } = policy()
+    const isOwn = (alert: Alert) => {
+      const quota = byName.get(alert.quota)
+      return quota !== undefined && find(quota.name, valuesOf(quota, alert)) !== undefined
+    }
+    const held = [...heldIn(control)]
+    alertsHeld(held.map(([, alert]) => alert))
+    const silences = silencesNow(control, now())
+    const toTell = held.filter(
+      ([, alert]) => alert.untold.length > 0 && isOwn(alert) && !silences.some(silence => isSilenced(alert, silence)),
+    )
+    telling.tell(toTell.toSorted(([, one], [, other]) => urgencyOf(other) - urgencyOf(one)))
+  }
+  return {
+    async follow(judged) {
+      if (channels.length === 0) return
+      try {
+        await judgeAll(judged)
+        waitingFor = null
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error)
+        alertsWaiting(logger, reason, reason !== waitingFor)
+        waitingFor = reason
+      }
+      tellAll(judged)
+    },
+    held: () => heldIn(control),
+    isSilenced: alert => silencesNow(control, now()).some(silence => isSilenced(alert, silence)),
+    channels: telling.status,
+    test: telling.test,
+    close: telling.close,
+  }
+}
+
+function heldIn(control: AlertingDeps['control']): Map<string, Alert> {
+  const held = new Map<string, Alert>()
+  for (const key of control.keys('alert')) {
+    const { value } = control.current('alert', key)
+    if (isAlert(value)) held.set(key, value)
+  }
+  return held
+}
+
+async function change(control: AlertingDeps['control'], key: string, alert: Alert | null): Promise<void> {
+  const { version } = control.current('alert', key)
+  const reason = alert === null ? 'Over, and nobody has to be told.' : `${title(alert)}.`
+  try {
+    await control.change({ kind: 'alert', key, version, value: alert, by: BY, reason })
+  } catch (error) {
+    // Another analyzer was faster.
+    if (!(error instanceof ControlError && error.code === 'VERSION_CONFLICT')) throw error
+  }
+}

@@ -1,0 +1,34 @@
+/** Where alerts are told. One interface, a file each for what there is. */
+import type { Alert } from './alert.ts'
+
+/** What is told of one alert. */
+export interface Notice extends Omit<Alert, 'untold'> {
+  /** Equal when the same is told again, after an answer that never came. */
+  id: string
+}
+
+export interface Message {
+  /** Equal when the same notices are sent again. */
+  id: string
+  sentAtMs: number
+  /** The worst first. Empty in a test of the channel. */
+  notices: readonly Notice[]
+}
+
+export interface Channel {
+  readonly name: string
+  /** Resolves when the message has been accepted. Throws `ChannelError`, and gives up when the signal comes. */
+  send(message: Message, signal: AbortSignal): Promise<void>
+}
+
+/** A message was not accepted; its text names no address, as those may hold secrets. */
+export class ChannelError extends Error {
+  readonly code = 'ALERT_UNDELIVERED'
+  /** Of the problem that a test of the channel answers. */
+  readonly statusCode = 502
+
+  constructor(channel: string, reason: string, options?: { cause?: unknown }) {
+    super(`The channel ${channel} did not accept the message: ${reason}.`, options)
+    this.name = 'ChannelError'
+  }
+}

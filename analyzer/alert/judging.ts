@@ -1,0 +1,170 @@
+/**
+ * Which alerts begin, rise and end by the forecasts of a tick. What is held is in the control log; this remembers only for
+ * how long something has been so, from which a restart begins again.
+ */
+import { subjectEntryKey } from '../control/subject-entry.ts'
+import type { Policy } from '../policy/policy.ts'
+import type { Quota } from '../policy/quota.ts'
+import { subjectKey } from '../policy/subject.ts'
+import type { Alert, Rule } from './alert.ts'
+import {
+  type AlertAsk,
+  isExhausted,
+  isExhaustionProbable,
+  isExhaustionStillProbable,
+  isStillUsed,
+  lastingMs,
+  usedShare,
+} from './rules.ts'
+
+/** Alerts at once; further ones begin when others have ended. */
+export const ALERTS_MAX = 10_000
+/** An alert ends when it has been over for so long: short windows would end it with each reset. */
+const OVER_MS_MIN = 300_000
+/** An alert of whom nobody follows any more is forgotten so long after its window. */
+const UNFOLLOWED_MS_MAX = 3_600_000
+
+/** A forecast, as far as alerts tell it. */
+export interface AlertForecast
+  extends AlertAsk,
+    Pick<Alert, 'quota' | 'subject' | 'tenant' | 'consumer' | 'unit' | 'why'> {}
+
+export interface JudgeAsk {
+  /** By the keys under which the control log has them. */
+  held: ReadonlyMap<string, Alert>
+  policy: Pick<Policy, 'byName'>
+  /** Those that were just made. */
+  forecasts: readonly AlertForecast[]
+  /** The newest of a subject that this analyzer follows. */
+  find: (quota: string, subject: readonly string[]) => AlertForecast | undefined
+  /** Who is told of the quota's alerts. */
+  channelsOf: (quota: Quota) => readonly string[]
+  nowMs: number
+}
+
+/** `null` removes the alert: nobody has to be told. */
+export interface AlertChange {
+  key: string
+  alert: Alert | null
+}
+
+interface Risen extends AlertChange {
+  alert: Alert
+}
+
+/** Answers a function that judges tick after tick; what is over comes first, then the worst. */
+export function createJudge(): (ask: JudgeAsk) => AlertChange[] {
+  const probable = new Map<string, { forecast: AlertForecast; sinceMs: number }>()
+  const overSinceMs = new Map<string, number>()
+  return ask => {
+    const ended = [...ask.held].flatMap(([key, alert]) => ending(ask, { key, alert }, overSinceMs) ?? [])
+    for (const key of overSinceMs.keys()) if (!ask.held.has(key)) overSinceMs.delete(key)
+    const watched = ask.forecasts.flatMap(forecast => {
+      const quota = ask.policy.byName.get(forecast.quota)
+      return quota && ask.channelsOf(quota).length > 0 ? [{ quota, forecast }] : []
+    })
+    const used = watched.flatMap(({ quota, forecast }) => {
+      const share = usedShare(quota, forecast)
+      return share === null ? [] : (rising(ask, 'used', quota, { forecast, level: share }) ?? [])
+    })
+    for (const { quota, forecast } of watched) {
+      if (!isExhaustionProbable(quota, forecast)) continue
+      const key = keyOf('exhaustion', quota, forecast)
+      if (!probable.has(key)) probable.set(key, { forecast, sinceMs: ask.nowMs })
+    }
+    const exhausting = [...probable].flatMap(([key, { forecast, sinceMs }]) => {
+      const quota = ask.policy.byName.get(forecast.quota)
+      const newest = quota && ask.find(quota.name, valuesOf(quota, forecast))
+      if (!newest || !isExhaustionProbable(quota, newest)) {
+        probable.delete(key)
+        return []
+      }
+      if (ask.nowMs - sinceMs < lastingMs(newest)) return []
+      const level = quota.alerts.exhaustionProbability
+      return rising(ask, 'exhaustion', quota, { forecast: newest, level }) ?? []
+    })
+    const begun = [...used, ...exhausting].toSorted((one, other) => urgencyOf(other.alert) - urgencyOf(one.alert))
+    const room = Math.max(0, ALERTS_MAX - ask.held.size)
+    const isKnown = ({ key }: Risen) => ask.held.has(key)
+    return [...ended, ...begun.filter(isKnown), ...begun.filter(one => !isKnown(one)).slice(0, room)]
+  }
+}
+
+/** What is used up comes before what may be. */
+export const urgencyOf = ({ rule, level }: Pick<Alert, 'rule' | 'level'>): number => (rule === 'used' ? 1 : 0) + level
+
+/** The subject's values in the order of the quota's `per`. */
+export const valuesOf = (quota: Quota, { subject }: Pick<AlertForecast, 'subject'>): string[] =>
+  quota.per.map(({ name }) => subject[name] ?? '')
+
+const keyOf = (rule: Rule, quota: Quota, forecast: AlertForecast): string =>
+  `${subjectEntryKey(quota.name, subjectKey(valuesOf(quota, forecast)))}:${rule}`
+
+/** The alert that begins, or reaches a higher level; `null` where it is told already. */
+function rising(
+  { held, channelsOf, nowMs }: JudgeAsk,
+  rule: Rule,
+  quota: Quota,
+  { forecast, level }: { forecast: AlertForecast; level: number },
+): Risen | null {
+  const key = keyOf(rule, quota, forecast)
+  const known = held.get(key)
+  const before = known?.endedAtMs === null ? known : null
+  if (before && before.level >= level) return null
+  const { subject, tenant, consumer } = forecast
+  return {
+    key,
+    alert: {
+      ...{ rule, quota: quota.name, subject, tenant, consumer, level },
+      ...{ sinceMs: before?.sinceMs ?? nowMs, endedAtMs: null },
+      ...factsOf(forecast),
+      untold: [...channelsOf(quota)],
+    },
+  }
+}
+
+function factsOf({
+  unit,
+  used,
+  limit,
+  probability,
+  exhaustionAtMs,
+  windowEndMs,
+  confidence,
+  why,
+  asOfMs,
+}: AlertForecast) {
+  const { p10, p50, p90 } = exhaustionAtMs
+  return { unit, used, limit, probability, exhaustionAtMs: { p10, p50, p90 }, windowEndMs, confidence, why, asOfMs }
+}
+
+/** What becomes of an alert that is held; `null` when it stays as it is. */
+function ending(
+  { policy, find, channelsOf, nowMs }: JudgeAsk,
+  { key, alert }: { key: string; alert: Alert },
+  overSinceMs: Map<string, number>,
+): AlertChange | null {
+  const forgotten = { key, alert: null }
+  const quota = policy.byName.get(alert.quota)
+  const channels = quota ? channelsOf(quota) : []
+  const untold = alert.untold.filter(name => channels.includes(name))
+  if (quota === undefined || channels.length === 0) return forgotten
+  const forecast = find(quota.name, valuesOf(quota, alert))
+  if (forecast === undefined) return alert.windowEndMs + UNFOLLOWED_MS_MAX < nowMs ? forgotten : null
+  if (alert.endedAtMs !== null) return untold.length === 0 ? forgotten : null
+  // The other rule says so.
+  if (alert.rule === 'exhaustion' && isExhausted(forecast)) return forgotten
+  const isOn = alert.rule === 'used' ? isStillUsed(alert.level, forecast) : isExhaustionStillProbable(quota, forecast)
+  if (isOn) {
+    overSinceMs.delete(key)
+    return null
+  }
+  const share = alert.rule === 'used' ? usedShare(quota, forecast) : null
+  if (share !== null) return { key, alert: { ...alert, ...factsOf(forecast), level: share } }
+  const endedAtMs = overSinceMs.get(key) ?? nowMs
+  overSinceMs.set(key, endedAtMs)
+  if (nowMs - endedAtMs < OVER_MS_MIN) return null
+  // Who was not told of the begin need not know of the end.
+  const told = channels.filter(name => !untold.includes(name))
+  return told.length === 0 ? forgotten : { key, alert: { ...alert, ...factsOf(forecast), endedAtMs, untold: told } }
+}

@@ -1,0 +1,18 @@
+/** For whom nobody is told for a while. */
+import type { Control } from '../control/control.ts'
+import type { Silence } from '../policy/adjustment.ts'
+import type { Alert } from './alert.ts'
+
+/** Those that hold. What may be kept under the kind is checked where it is made. */
+export function silencesNow(control: Pick<Control, 'current' | 'keys'>, nowMs: number): Silence[] {
+  return control
+    .keys('silence')
+    .map(key => control.current('silence', key).value as Silence)
+    .filter(({ untilMs }) => untilMs > nowMs)
+}
+
+export function isSilenced({ quota, subject }: Alert, silence: Silence): boolean {
+  if (silence.quota !== null && silence.quota !== quota) return false
+  const named = silence.subject
+  return named === null || Object.entries(subject).every(([name, value]) => named[name] === value)
+}

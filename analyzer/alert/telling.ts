@@ -1,0 +1,138 @@
+/**
+ * Tells channels of alerts they do not know. What is to be told is in the control log, so nothing is forgotten by a restart
+ * or while a channel is away; what was told just before a kill may be told twice, under the same id.
+ */
+import { createHash } from 'node:crypto'
+import type { Logger } from 'pino'
+import type { Control } from '../control/control.ts'
+import { ControlError } from '../control/control-error.ts'
+import { CHANNELS_MAX } from '../policy/quota-options.ts'
+import { type Alert, isAlert } from './alert.ts'
+import type { Channel, Message, Notice } from './channel.ts'
+import { alertsTold, channelFailed } from './events.ts'
+
+/** Alerts of one message; the others come in the next one. */
+const NOTICES_MAX = 100
+const SEND_MS_MAX = 10_000
+/** Between attempts at a channel that fails. */
+const RETRY_MS_MIN = 5_000
+const RETRY_MS_MAX = 300_000
+const ID_CHARACTERS = 32
+const BY = 'analyzer'
+
+export interface ChannelStatus {
+  name: string
+  /** When it accepted a message last; `null` for not since the start. */
+  toldAtMs: number | null
+  /** Why the last message was not accepted, or `null`. */
+  failure: string | null
+}
+
+export interface TellingDeps {
+  control: Pick<Control, 'current' | 'change'>
+  channels: readonly Channel[]
+  groupMs: number
+  now: () => number
+  logger: Logger
+}
+
+export interface Telling {
+  /** Begins to tell each channel that is free what it does not know of these, the worst first. */
+  tell(alerts: readonly (readonly [key: string, alert: Alert])[]): void
+  /** Sends a message without alerts; false when there is no such channel. Throws `ChannelError`. */
+  test(name: string): Promise<boolean>
+  status(): ChannelStatus[]
+  /** Gives up what is under way. */
+  close(): Promise<void>
+}
+
+interface State {
+  toldAtMs: number | null
+  failure: string | null
+  failures: number
+  dueAtMs: number
+  sending: Promise<void> | null
+}
+
+export function createTelling({ control, channels, groupMs, now, logger }: TellingDeps): Telling {
+  const closing = new AbortController()
+  const states = new Map<Channel, State>(
+    channels.map(channel => [channel, { toldAtMs: null, failure: null, failures: 0, dueAtMs: 0, sending: null }]),
+  )
+  const send = (channel: Channel, message: Message) =>
+    channel.send(message, AbortSignal.any([closing.signal, AbortSignal.timeout(SEND_MS_MAX)]))
+
+  const tellOne = async (channel: Channel, state: State, notices: readonly [key: string, notice: Notice][]) => {
+    const message = toMessage(
+      notices.map(([, notice]) => notice),
+      now(),
+    )
+    try {
+      await send(channel, message)
+      await Promise.all(notices.map(([key, notice]) => markTold(control, { key, notice, channel: channel.name })))
+      alertsTold(logger, { channel: channel.name, alerts: notices.length })
+      Object.assign(state, { toldAtMs: now(), failure: null, failures: 0, dueAtMs: now() + groupMs })
+    } catch (error) {
+      const failure = error instanceof Error ? error.message : String(error)
+      if (!closing.signal.aborted) channelFailed(logger, { channel: channel.name, failure }, failure !== state.failure)
+      const retryMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(state.failures, 16))
+      Object.assign(state, { failure, failures: state.failures + 1, dueAtMs: now() + retryMs })
+    } finally {
+      state.sending = null
+    }
+  }
+  return {
+    tell(alerts) {
+      for (const [channel, state] of states) {
+        if (state.sending !== null || now() < state.dueAtMs || closing.signal.aborted) continue
+        const notices = alerts
+          .filter(([, { untold }]) => untold.includes(channel.name))
+          .slice(0, NOTICES_MAX)
+          .map(([key, alert]): [string, Notice] => [key, toNotice(key, alert)])
+        if (notices.length > 0) state.sending = tellOne(channel, state, notices)
+      }
+    },
+    async test(name) {
+      const channel = channels.find(one => one.name === name)
+      if (channel !== undefined) await send(channel, toMessage([], now()))
+      return channel !== undefined
+    },
+    status: () => [...states].map(([{ name }, { toldAtMs, failure }]) => ({ name, toldAtMs, failure })),
+    async close() {
+      closing.abort()
+      await Promise.all([...states.values()].map(({ sending }) => sending))
+    },
+  }
+}
+
+const idOf = (...parts: readonly (string | number | null)[]): string =>
+  createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, ID_CHARACTERS)
+
+function toNotice(key: string, { untold: _untold, ...alert }: Alert): Notice {
+  return { id: idOf(key, alert.sinceMs, alert.level, alert.endedAtMs), ...alert }
+}
+
+function toMessage(notices: readonly Notice[], sentAtMs: number): Message {
+  const id = notices.length === 0 ? idOf('test', sentAtMs) : idOf(...notices.map(notice => notice.id))
+  return { id, sentAtMs, notices }
+}
+
+/** Notes that the channel knows, unless there is something newer to tell. The other channels do so meanwhile. */
+async function markTold(
+  control: TellingDeps['control'],
+  { key, notice, channel }: { key: string; notice: Notice; channel: string },
+): Promise<void> {
+  for (let attempt = 0; attempt < CHANNELS_MAX; attempt++) {
+    const { version, value } = control.current('alert', key)
+    if (!isAlert(value) || toNotice(key, value).id !== notice.id || !value.untold.includes(channel)) return
+    const untold = value.untold.filter(name => name !== channel)
+    const isOver = value.endedAtMs !== null && untold.length === 0
+    try {
+      const next = isOver ? null : { ...value, untold }
+      await control.change({ kind: 'alert', key, version, value: next, by: BY, reason: `Told ${channel}.` })
+      return
+    } catch (error) {
+      if (!(error instanceof ControlError && error.code === 'VERSION_CONFLICT')) throw error
+    }
+  }
+}

@@ -1,0 +1,126 @@
+/** `GET /v1/alerts`: what somebody should know now; and the channels by which they are told. */
+import Type, { type Static } from 'typebox'
+import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import { Alert } from '../alert/alert.ts'
+import type { Alerting } from '../alert/alerting.ts'
+import { urgencyOf } from '../alert/judging.ts'
+import { title } from '../alert/words.ts'
+import { CHANNEL_NAME } from '../policy/quota-options.ts'
+import { RequestError, tenantAsked } from './request-error.ts'
+import { dimensionValue, orNull, quotaName } from './schema.ts'
+
+const ROWS_MAX = 1_000
+
+const Query = Type.Object(
+  {
+    quota: Type.Optional(quotaName('Only of this quota.')),
+    tenant: Type.Optional(dimensionValue('Only of this tenant.')),
+    offset: Type.Optional(Type.Integer({ minimum: 0, default: 0, description: 'Alerts to pass over.' })),
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: ROWS_MAX, default: 100, description: 'Most to answer.' })),
+  },
+  { additionalProperties: false },
+)
+/** What has a default is always there. */
+type Query = Static<typeof Query> & { offset: number; limit: number }
+
+const AlertAnswer = Type.Object({
+  key: Type.String({ description: 'Names the alert in the audit.' }),
+  title: Type.String({ description: 'In words.' }),
+  ...Alert.properties,
+  isSilenced: Type.Boolean({ description: 'Nobody is told of it for now.' }),
+})
+
+const Answer = Type.Object({
+  total: Type.Integer({ description: 'Alerts that there are in all.' }),
+  alerts: Type.Array(AlertAnswer, { description: 'The worst first.' }),
+})
+export type AlertsAnswer = Static<typeof Answer>
+
+const ChannelAnswer = Type.Object({
+  name: Type.String(),
+  toldAtMs: orNull(
+    Type.Integer(),
+    'When it accepted a message of this analyzer last, Unix milliseconds; null: not since its start.',
+  ),
+  failure: orNull(Type.String(), 'Why it did not accept the last one; null: it did, or there was none.'),
+})
+
+const Params = Type.Object({ name: Type.String({ pattern: CHANNEL_NAME, description: 'Its name.' }) })
+
+export interface AlertDeps {
+  alerting: Alerting
+  principalOf: PrincipalOf
+}
+
+export function createAlertRoutes({ alerting, principalOf }: AlertDeps): Routes {
+  return server => {
+    server.get<{ Querystring: Query }>(
+      '/v1/alerts',
+      {
+        schema: {
+          summary: 'What somebody should know',
+          description:
+            'Alerts: a share of a limit is used up, or a quota will probably run out before its reset. Kept where ' +
+            '`alerts.channels` has somebody to tell. What begins and ends them is a row of the audit.',
+          ...{ tags: ['alerts'], querystring: Query, response: { 200: Answer } },
+        },
+        config: { access: 'read' },
+      },
+      request => answer(alerting, request.query, principalOf(request).tenant),
+    )
+    server.get(
+      '/v1/alerts/channels',
+      {
+        schema: {
+          summary: 'Who is told',
+          description: 'The channels of the config, and whether they accept what they are told.',
+          ...{ tags: ['alerts'], response: { 200: Type.Array(ChannelAnswer) } },
+        },
+        config: { access: 'read' },
+      },
+      request => {
+        const { tenant } = principalOf(request)
+        if (tenant !== null) tenantAsked(tenant, '')
+        return alerting.channels()
+      },
+    )
+    server.post<{ Params: Static<typeof Params> }>(
+      '/v1/alerts/channels/:name/test',
+      {
+        schema: {
+          summary: 'Try a channel',
+          description:
+            'Sends a message without alerts. 404 when there is no such channel, 502 when it does not accept it.',
+          ...{ tags: ['alerts'], params: Params, response: { 200: Type.Object({ name: Type.String() }) } },
+        },
+        config: { access: 'admin' },
+      },
+      async request => {
+        const { name } = request.params
+        const { tenant } = principalOf(request)
+        if (tenant !== null) tenantAsked(tenant, '')
+        if (!(await alerting.test(name)))
+          throw new RequestError(404, 'NOT_FOUND', `There is no channel ${name} in alerts.channels.`)
+        return { name }
+      },
+    )
+  }
+}
+
+function answer(alerting: Alerting, query: Query, own: string | null): AlertsAnswer {
+  const tenant = tenantAsked(own, query.tenant)
+  const { quota, offset, limit } = query
+  const wanted = [...alerting.held()]
+    .filter(([, alert]) => tenant === undefined || alert.tenant === tenant)
+    .filter(([, alert]) => quota === undefined || alert.quota === quota)
+    .toSorted(([, one], [, other]) => urgencyOf(other) - urgencyOf(one) || one.sinceMs - other.sinceMs)
+  return {
+    total: wanted.length,
+    alerts: wanted.slice(offset, offset + limit).map(([key, alert]) => ({
+      key,
+      title: title(alert),
+      ...alert,
+      isSilenced: alerting.isSilenced(alert),
+    })),
+  }
+}

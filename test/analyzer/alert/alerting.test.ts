@@ -1,0 +1,327 @@
+/** Alerts on simulated time, over a real control log: who is told what, how often, and what a restart changes. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { type Alerting, createAlerting } from '../../../analyzer/alert/alerting.ts'
+import { type Channel, ChannelError, type Message } from '../../../analyzer/alert/channel.ts'
+import type { AlertForecast } from '../../../analyzer/alert/judging.ts'
+import { title } from '../../../analyzer/alert/words.ts'
+import { type Control, openControl } from '../../../analyzer/control/control.ts'
+import { createPolicy } from '../../../analyzer/policy/policy.ts'
+import type { Quota } from '../../../analyzer/policy/quota.ts'
+import { keyOfSubject } from '../../../analyzer/usage/selection.ts'
+import type { CallLog } from '../../../collector/log/call-log.ts'
+import { openLog, silent } from '../limit/call-records.ts'
+import { testQuota } from '../quotas.ts'
+
+const MINUTE_MS = 60_000
+const HOUR_MS = 60 * MINUTE_MS
+const START_MS = Date.UTC(2026, 0, 5, 12)
+const never = { p10: null, p50: null, p90: null }
+
+let dir: string
+let log: CallLog
+let control: Control
+let nowMs: number
+let quotas: Quota[]
+let newest: Map<string, AlertForecast>
+/** What each channel has accepted, in its words. */
+let told: Record<string, string[]>
+let messages: Message[]
+let failing: Set<string>
+let alerting: Alerting
+beforeEach(async () => {
+  dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  log = await openLog(dir)
+  control = await openControl({ log, logger: silent })
+  nowMs = START_MS
+  quotas = [testQuota({ name: 'q', per: ['consumer'], limit: 100, alerts: { used: [0.8, 0.95] } })]
+  newest = new Map()
+  told = { ops: [], chat: [] }
+  messages = []
+  failing = new Set()
+  alerting = start()
+})
+afterEach(async () => {
+  await alerting.close()
+  await control.close()
+  await log.close()
+  await rm(dir, { recursive: true, force: true })
+})
+
+function start(names = ['ops', 'chat']): Alerting {
+  const channels = names.map(
+    (name): Channel => ({
+      name,
+      async send(message) {
+        if (failing.has(name)) throw new ChannelError(name, 'it answered 500')
+        told[name]?.push(...message.notices.map(title))
+        messages.push(message)
+      },
+    }),
+  )
+  const policy = () => createPolicy(quotas)
+  return createAlerting({ control, policy, channels, groupMs: 10_000, now: () => nowMs, logger: silent })
+}
+
+const heldAlerts = () => [...alerting.held().values()]
+/** Alerts that a channel which works does not know of. */
+const untold = () => heldAlerts().filter(alert => alert.untold.some(name => !failing.has(name)))
+
+/** One tick, `afterMs` later, in which these subjects are forecast anew. */
+async function tick(afterMs: number, subjects: Record<string, Partial<AlertForecast>> = {}, some = [alerting]) {
+  nowMs += afterMs
+  const windowStartMs = Math.floor(nowMs / HOUR_MS) * HOUR_MS
+  for (const [consumer, fields] of Object.entries(subjects)) {
+    newest.set(keyOfSubject([consumer]), {
+      ...{ quota: 'q', subject: { consumer }, tenant: null, consumer, unit: 'requests', limit: 100, used: 0 },
+      ...{ probability: 0, exhaustionAtMs: never, confidence: 'normal', why: 'By its past.' },
+      ...{ windowStartMs, windowEndMs: windowStartMs + HOUR_MS, asOfMs: nowMs },
+      ...fields,
+    })
+  }
+  const find = (quota: string, subject: readonly string[]) =>
+    quota === 'q' ? newest.get(keyOfSubject(subject)) : undefined
+  for (const one of some) await one.follow({ asOfMs: nowMs, forecasts: [...newest.values()], find })
+}
+
+/** The same, until all channels that work know everything. */
+async function tickAndTell(...args: Parameters<typeof tick>) {
+  await tick(...args)
+  await expect.poll(untold).toEqual([])
+}
+
+describe('what is used up', () => {
+  test('is told once at each share, and once when it is over', async () => {
+    await tickAndTell(MINUTE_MS, { web: { used: 79 } })
+    expect(told.ops).toEqual([])
+    await tickAndTell(MINUTE_MS, { web: { used: 82 } })
+    await tickAndTell(MINUTE_MS, { web: { used: 84 } })
+    await tickAndTell(MINUTE_MS, { web: { used: 96 } })
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    const begun = ['web has used 80 % of q', 'web has used 95 % of q', 'web has run out of q']
+    expect(told).toEqual({ ops: begun, chat: begun })
+    // A new window.
+    await tickAndTell(HOUR_MS, { web: { used: 3 } })
+    const overAtMs = nowMs
+    await tickAndTell(4 * MINUTE_MS, { web: { used: 5 } })
+    expect(told.ops).toEqual(begun)
+    await tickAndTell(MINUTE_MS, { web: { used: 6 } })
+    expect(told.ops?.slice(3)).toEqual(['web has some of q left again'])
+    expect(messages.at(-1)?.notices).toMatchObject([{ sinceMs: START_MS + 2 * MINUTE_MS, endedAtMs: overAtMs }])
+    expect(heldAlerts()).toEqual([])
+  })
+
+  test('tells the worst only when it jumps over several', async () => {
+    await tickAndTell(MINUTE_MS, { web: { used: 120 } })
+    expect(told.ops).toEqual(['web has run out of q'])
+  })
+
+  test('goes on through windows that are shorter than it takes to be over', async () => {
+    for (let minute = 0; minute < 20; minute++)
+      await tickAndTell(MINUTE_MS, { web: { used: minute % 2 === 0 ? 100 : 0 } })
+    expect(told.ops).toEqual(['web has run out of q'])
+  })
+
+  test('is told again at a share that it had sunk below', async () => {
+    await tickAndTell(MINUTE_MS, { web: { used: 95 } })
+    await tickAndTell(MINUTE_MS, { web: { used: 90 } })
+    await tickAndTell(MINUTE_MS, { web: { used: 95 } })
+    expect(told.ops).toEqual(['web has used 95 % of q'])
+    // A grant.
+    await tickAndTell(MINUTE_MS, { web: { used: 100, limit: 120 } })
+    await tickAndTell(MINUTE_MS, { web: { used: 115, limit: 120 } })
+    expect(told.ops).toEqual(['web has used 95 % of q', 'web has used 95 % of q'])
+  })
+})
+
+describe('what will probably be used up', () => {
+  const likely = { used: 40, probability: 0.8 }
+
+  test('is told when it has lasted for a sixtieth of the window, and when it is over', async () => {
+    await tickAndTell(MINUTE_MS, { web: likely })
+    await tickAndTell(MINUTE_MS - 1, { web: likely })
+    expect(told.ops).toEqual([])
+    await tickAndTell(1, { web: likely })
+    expect(told.ops).toEqual(['web will probably run out of q'])
+    await tickAndTell(MINUTE_MS, { web: { used: 41, probability: 0.4 } })
+    await tickAndTell(10 * MINUTE_MS, { web: { used: 41, probability: 0.4 } })
+    expect(told.ops).toHaveLength(1)
+    await tickAndTell(MINUTE_MS, { web: { used: 41, probability: 0.1 } })
+    await tickAndTell(5 * MINUTE_MS, { web: { used: 41, probability: 0.1 } })
+    expect(told.ops).toEqual(['web will probably run out of q', 'web will probably not run out of q any more'])
+  })
+
+  test('is no alarm for a short burst', async () => {
+    for (let turn = 0; turn < 10; turn++) {
+      await tickAndTell(30_000, { web: likely })
+      await tickAndTell(20_000, { web: { used: 40, probability: 0.6 } })
+    }
+    expect(told.ops).toEqual([])
+  })
+
+  test('becomes what it promised, and is not told to be over', async () => {
+    await tick(MINUTE_MS, { web: likely })
+    await tickAndTell(MINUTE_MS, { web: likely })
+    await tickAndTell(MINUTE_MS, { web: { used: 100, probability: 1 } })
+    await tickAndTell(10 * MINUTE_MS, { web: { used: 100, probability: 1 } })
+    expect(told.ops).toEqual(['web will probably run out of q', 'web has run out of q'])
+    expect(heldAlerts().map(({ rule }) => rule)).toEqual(['used'])
+  })
+})
+
+describe('whoever tells', () => {
+  test('tells nothing twice after a restart, and forgets nothing', async () => {
+    failing.add('chat')
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    expect(told).toEqual({ ops: ['web has run out of q'], chat: [] })
+    await alerting.close()
+    failing.clear()
+    alerting = start()
+    await tickAndTell(MINUTE_MS)
+    expect(told).toEqual({ ops: ['web has run out of q'], chat: ['web has run out of q'] })
+  })
+
+  test('tells again under the same ids what was accepted just before it died', async () => {
+    const { change } = control
+    control.change = async wish => {
+      if (wish.reason?.startsWith('Told')) throw new Error('the log is away')
+      return change(wish)
+    }
+    await tick(MINUTE_MS, { web: { used: 100 } })
+    await expect.poll(() => messages.length).toBe(2)
+    await alerting.close()
+    control.change = change
+    alerting = start()
+    await tickAndTell(MINUTE_MS)
+    expect(told.ops).toEqual(['web has run out of q', 'web has run out of q'])
+    expect(new Set(messages.map(({ id }) => id)).size).toBe(1)
+    expect(new Set(messages.flatMap(({ notices }) => notices.map(({ id }) => id))).size).toBe(1)
+  })
+
+  test('shares the work with another analyzer, and one of them tells', async () => {
+    const other = start()
+    await tick(MINUTE_MS, { web: { used: 100 } }, [alerting])
+    await expect.poll(untold).toEqual([])
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } }, [other, alerting])
+    expect(told.ops).toEqual(['web has run out of q'])
+    await other.close()
+  })
+
+  test('leaves those alone whom another analyzer follows', async () => {
+    failing.add('ops')
+    failing.add('chat')
+    await tick(MINUTE_MS, { web: { used: 100 } })
+    const other = start()
+    newest.clear()
+    failing.clear()
+    await tick(MINUTE_MS, { app: { used: 1 } }, [other])
+    expect(told.ops).toEqual([])
+    expect(heldAlerts()).toHaveLength(1)
+    await other.close()
+  })
+
+  test('tries a channel that fails less and less often, and the others as ever', async () => {
+    failing.add('ops')
+    let failures = 0
+    const consumers: Record<string, Partial<AlertForecast>> = {}
+    for (let turn = 0; turn < 60; turn++) {
+      consumers[`c${turn}`] = { used: 100 }
+      const before = alerting.channels().find(({ name }) => name === 'ops')?.failure
+      await tickAndTell(10_000, consumers)
+      if (before === null) failures++
+    }
+    expect(failures).toBeLessThan(3)
+    expect(told.chat).toHaveLength(60)
+    expect(alerting.channels()).toMatchObject([
+      { name: 'ops', toldAtMs: null, failure: 'The channel ops did not accept the message: it answered 500.' },
+      { name: 'chat', toldAtMs: nowMs, failure: null },
+    ])
+    failing.clear()
+    await tickAndTell(5 * MINUTE_MS)
+    expect(told.ops).toHaveLength(60)
+  })
+
+  test('gathers what happens within the time of a group, and sends at most a hundred at once', async () => {
+    const many = (count: number) =>
+      Object.fromEntries(Array.from({ length: count }, (_, index) => [`c${index}`, { used: 100 }]))
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    await tick(1_000, many(30))
+    await tick(1_000, many(40))
+    expect(messages).toHaveLength(2)
+    await tickAndTell(8_000, many(40))
+    expect(messages.map(({ notices }) => notices.length)).toEqual([1, 1, 40, 40])
+    await vi.waitFor(async () => {
+      await tick(10_000, many(250))
+      expect(told.ops).toHaveLength(251)
+    }, 30_000)
+    expect(Math.max(...messages.map(({ notices }) => notices.length))).toBe(100)
+  })
+
+  test('puts what is used up before what may be', async () => {
+    await tickAndTell(MINUTE_MS, { maybe: { used: 50, probability: 0.99 }, some: { used: 80 } })
+    failing.add('ops').add('chat')
+    await tick(MINUTE_MS, { maybe: { used: 50, probability: 0.99 }, all: { used: 100 }, some: { used: 80 } })
+    failing.clear()
+    await tickAndTell(MINUTE_MS)
+    expect(messages.at(-1)?.notices.map(title)).toEqual(['all has run out of q', 'maybe will probably run out of q'])
+  })
+})
+
+describe('who is told', () => {
+  test('the channels that the quota names, and nobody of a quota that names none', async () => {
+    quotas = [testQuota({ name: 'q', per: ['consumer'], limit: 100, alerts: { channels: ['chat'] } })]
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    expect(told).toEqual({ ops: [], chat: ['web has run out of q'] })
+    quotas = [testQuota({ name: 'q', per: ['consumer'], limit: 100, alerts: { channels: [] } })]
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    expect(heldAlerts()).toEqual([])
+  })
+
+  test('nobody while it is silenced, and whoever should when that ends', async () => {
+    const silence = { quota: 'q', subject: { consumer: 'web' }, untilMs: START_MS + HOUR_MS / 2 }
+    await control.change({ kind: 'silence', key: 's', version: 0, value: silence, by: 'test', reason: null })
+    await tick(MINUTE_MS, { web: { used: 100 }, app: { used: 100 } })
+    await expect.poll(() => untold().map(({ consumer }) => consumer)).toEqual(['web'])
+    expect(told.ops).toEqual(['app has run out of q'])
+    expect(
+      heldAlerts()
+        .filter(alert => alerting.isSilenced(alert))
+        .map(({ consumer }) => consumer),
+    ).toEqual(['web'])
+    await tickAndTell(HOUR_MS / 2, { web: { used: 100 }, app: { used: 100 } })
+    expect(told.ops).toEqual(['app has run out of q', 'web has run out of q'])
+  })
+
+  test('nobody of what began and ended in silence', async () => {
+    const silence = { quota: null, subject: null, untilMs: START_MS + HOUR_MS }
+    await control.change({ kind: 'silence', key: 's', version: 0, value: silence, by: 'test', reason: null })
+    await tick(MINUTE_MS, { web: { used: 100 } })
+    await tick(MINUTE_MS, { web: { used: 0 } })
+    await tick(5 * MINUTE_MS, { web: { used: 0 } })
+    expect(heldAlerts()).toEqual([])
+    await tickAndTell(HOUR_MS, { web: { used: 0 } })
+    expect(messages).toEqual([])
+  })
+
+  test('nobody where there is no channel: nothing is kept', async () => {
+    await alerting.close()
+    alerting = start([])
+    await tick(MINUTE_MS, { web: { used: 100 } })
+    expect(heldAlerts()).toEqual([])
+  })
+
+  test('an alert goes with its quota, and with a subject that nobody follows any more', async () => {
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    newest.clear()
+    await tick(HOUR_MS)
+    expect(heldAlerts()).toHaveLength(1)
+    await tick(2 * HOUR_MS)
+    expect(heldAlerts()).toEqual([])
+    await tickAndTell(MINUTE_MS, { app: { used: 100 } })
+    quotas = []
+    await tick(MINUTE_MS)
+    expect(heldAlerts()).toEqual([])
+  })
+})
