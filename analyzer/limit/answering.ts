@@ -1,4 +1,5 @@
 /** What the limit store decided, as doors answer it: every quota concerned, the one that binds, and when to come again. */
+import { INSTANT_MS_MAX } from '../policy/adjustment.ts'
 import type { Allowance } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import { isResetting } from '../usage/window.ts'
@@ -46,7 +47,7 @@ export function toDecision(
     retryAtMs = fitsAtMs
     binding = quota.name
   }
-  const retryAfterMs = isAllowed || retryAtMs === Number.POSITIVE_INFINITY ? null : retryAtMs - nowMs
+  const retryAfterMs = isAllowed || retryAtMs > INSTANT_MS_MAX ? null : retryAtMs - nowMs
   return {
     isAllowed,
     reference,
@@ -107,7 +108,8 @@ function resetAt(quota: Quota, { claim, standing, allowance, nowMs }: Judged): n
     case 'sliding':
       return claim.endMs
     case 'rate':
-      return allowance.limit ? nowMs + Math.ceil((standing.used * window.periodMs) / allowance.limit) : nowMs
+      if (!allowance.limit) return nowMs
+      return Math.min(INSTANT_MS_MAX, nowMs + Math.ceil((standing.used * window.periodMs) / allowance.limit))
     case 'held':
       return nowMs + heldMsMax(quota)
   }

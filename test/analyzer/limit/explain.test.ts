@@ -74,6 +74,15 @@ test('tells of overrides, grants, resets and blocks by their numbers', async () 
   expect(quotas[0].words).toContain('A reset forgave what was used before (30)')
 })
 
+test('tells of a level that takes longer to drain than dates can tell', async () => {
+  opened = await openReserving([quota({ name: 'slow', limit: 1, window: { kind: 'rate', everySeconds: 86_400 } })])
+  await spend(1e15)
+  const { summary, quotas } = await explain(`${CALL}&total_tokens=1`)
+  expect(summary).toBe('This call would be denied by slow. Waiting does not help.')
+  expect(quotas).toMatchObject([{ used: 1e15, resetAtMs: 8.64e15 }])
+  expect(quotas[0].words).toContain('all of it is free at +275760-09-13T00:00:00.000Z')
+})
+
 test('has words for every kind of window', async () => {
   const window = (kind: string, fields: object) => quota({ name: kind, window: { kind, ...fields } })
   opened = await openReserving([
