@@ -245,7 +245,8 @@ function followed(series: QuotaSeries, subject: SubjectValues): string | null {
 export function subjectFromJson(quota: Quota, json: string): SubjectValues | null {
   const named = parseObject(json)
   const values = quota.per.map(({ name }) => named[name])
-  return values.every(value => typeof value === 'string') ? values : null
+  // Half a surrogate pair can be named in JSON and not be stored with a forecast.
+  return values.every(value => typeof value === 'string') ? values.map(value => value.toWellFormed()) : null
 }
 
 function parseObject(json: string): Record<string, unknown> {

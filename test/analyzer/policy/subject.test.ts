@@ -22,6 +22,14 @@ test('subjects have equal keys only if they are equal', () => {
   )
 })
 
+test('half a surrogate pair in a value is what the store keeps of it', () => {
+  const one = testQuota({ per: ['tenant', 'consumer'] })
+  const halves = callDimensions({ tenant: 'a\ud83d', consumer: '\ude00' })
+  const kept = callDimensions({ tenant: 'a\ufffd', consumer: '\ufffd' })
+  expect(subjectOf(one, halves)).toEqual(['a\ufffd', '\ufffd'])
+  expect(subjectKeyOf(one, halves)).toBe(subjectKeyOf(one, kept))
+})
+
 test('the key made from dimensions is the one made from the subject', () => {
   const per = fc.subarray(['tenant', 'consumer', 'route', 'team'])
   fc.assert(
