@@ -27,12 +27,15 @@ export function emptySum(quota: Quota, values: readonly string[], minuteMs: numb
 export function addDecision(sum: OpenSum, cost: number, hasDenied: boolean): void {
   if (hasDenied) {
     sum.denied += 1
-    sum.deniedCost += cost
+    sum.deniedCost = plus(sum.deniedCost, cost)
   } else {
     sum.allowed += 1
-    sum.spent += cost
+    sum.spent = plus(sum.spent, cost)
   }
 }
+
+/** Beyond what is exact there is no sum that the log would know. */
+const plus = (sum: number, cost: number) => Math.min(Number.MAX_SAFE_INTEGER, sum + cost)
 
 /** True when no decision was added. */
 export const isEmpty = ({ allowed, denied }: OpenSum): boolean => allowed + denied === 0

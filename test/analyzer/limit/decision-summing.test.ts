@@ -3,6 +3,7 @@ import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { startDecisionSumming } from '../../../analyzer/limit/decision-summing.ts'
 import { type CallLog, LogError } from '../../../collector/log/call-log.ts'
+import { parseDecisionSums } from '../../../collector/log/decision-sums.ts'
 import { callDimensions, testQuota } from '../quotas.ts'
 
 const MINUTE_MS = 60_000
@@ -45,6 +46,22 @@ test('one sum a minute, quota and subject; denied calls beside those that passed
     { consumer: 'a', tenant: 'acme', minuteMs: MINUTE_MS, allowed: 2, spent: 3, denied: 1, deniedCost: 5 },
     { consumer: 'a', minuteMs: 2 * MINUTE_MS, allowed: 1, denied: 0, spent: 1, deniedCost: 0 },
     { consumer: 'b', minuteMs: MINUTE_MS, allowed: 1, denied: 0 },
+  ])
+  await summing.close()
+})
+
+test('a sum of amounts beyond what is exact is one that the log knows', async () => {
+  const { values, log } = openFakeLog()
+  const summing = startDecisionSumming({ log, logger: pino({ level: 'silent' }) })
+  for (const hasDenied of [false, true]) {
+    for (let index = 0; index < 10; index += 1) {
+      summing.count(quota, 'a', dims('a'), { cost: 1e15, hasDenied, nowMs: MINUTE_MS })
+    }
+  }
+  await summing.handOn()
+  const most = Number.MAX_SAFE_INTEGER
+  expect(values.map(value => parseDecisionSums(JSON.stringify(value)))).toMatchObject([
+    { allowed: 10, spent: most, denied: 10, deniedCost: most },
   ])
   await summing.close()
 })
