@@ -122,7 +122,12 @@ function subjectProblem(policy: Policy, name: string, subject: Record<string, st
 }
 
 const Params = Type.Object({ key: Type.String({ pattern: KEY, description: 'Its name.' }) })
-const Version = Type.Integer({ minimum: 0, description: 'Version that is replaced; 0 for a new one.' })
+const Version = Type.Integer({
+  minimum: 0,
+  // The next one is stored, too.
+  maximum: Number.MAX_SAFE_INTEGER - 1,
+  description: 'Version that is replaced; 0 for a new one.',
+})
 const Reason = Type.Optional(Type.String({ maxLength: REASON_CHARACTERS_MAX, description: 'Why, for the audit.' }))
 const DeleteQuery = Type.Object({ version: Version, reason: Reason }, { additionalProperties: false })
 const Saved = Type.Object({

@@ -84,6 +84,13 @@ test.each([
   expect((await put(path, value)).statusCode).toBe(status)
 })
 
+test('a version that cannot be counted on from is refused before it is in the log', async () => {
+  for (const version of [Number.MAX_SAFE_INTEGER, 1e308]) {
+    expect((await put('/v1/quotas/made', options, version)).statusCode).toBe(400)
+    expect((await del('/v1/quotas/made', version)).statusCode).toBe(400)
+  }
+})
+
 test("what concerns all tenants is none of one tenant's business", async () => {
   const headers = { 'x-tenant': 'acme' }
   expect((await put('/v1/quotas/made', options, 0, headers)).statusCode).toBe(403)
