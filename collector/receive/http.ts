@@ -53,7 +53,8 @@ const Verdict = Type.Object(
   { $id: 'CallsVerdict' },
 )
 
-const body = Type.Union([CanonicalCall, Type.Array(CanonicalCall)])
+const Call = Type.Ref('Call#')
+const body = Type.Union([Call, Type.Array(Call)])
 const schema = {
   summary: 'Send calls',
   description:
@@ -70,6 +71,7 @@ const schema = {
 export function createCallRoutes(deps: CallRoutesDeps): Routes {
   return server => {
     deps.bodies.guard(server)
+    server.addSchema(CanonicalCall)
     server.route<{ Querystring: Static<typeof Query> }>({
       method: 'POST',
       url: '/v1/calls',

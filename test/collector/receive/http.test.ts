@@ -280,7 +280,11 @@ describe('a log that cannot take calls', () => {
 test('OpenAPI shows what a call is', async () => {
   const { server } = await open()
   const response = await server.inject({ url: '/openapi.json', headers: { authorization: 'Bearer reader' } })
-  const { paths } = response.json()
-  const content = paths['/v1/calls'].post.requestBody.content['application/json']
-  expect(JSON.stringify(content)).toContain('startedAtMs')
+  const { paths, components } = response.json()
+  const one = { $ref: '#/components/schemas/Call' }
+  for (const { schema } of Object.values<{ schema: unknown }>(paths['/v1/calls'].post.requestBody.content)) {
+    expect(schema).toEqual({ anyOf: [one, { type: 'array', items: one }] })
+  }
+  // By the name that rejections tell.
+  expect(components.schemas.Call.required).toEqual(['startedAtMs'])
 })
