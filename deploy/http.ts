@@ -61,6 +61,7 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
     // What still comes in on an open connection while the server closes is answered: the parts close after it.
     return503OnClosing: false,
     routerOptions: { maxParamLength: PARAM_CHARACTERS_MAX },
+    rewriteUrl: ({ url = '/' }) => (url.includes('%') ? readableUrl(url) : url),
     http: { maxHeaderSize: HEADERS_BYTES_MAX },
     frameworkErrors: (error, request, reply) => {
       sendProblem(error, request, reply, log)
@@ -86,6 +87,17 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
     serveQuickly(server, { routes: quick, verify, record, log, keepAliveMs: KEEP_ALIVE_TIMEOUT_MS })
   await server.ready()
   return server
+}
+
+/** A path whose escapes make no sense is taken as it is written: it may be that of somebody's call (forward-auth). */
+function readableUrl(url: string): string {
+  const [path = ''] = url.split(/[?#]/, 1)
+  try {
+    decodeURI(path)
+    return url
+  } catch {
+    return path.replaceAll('%', '%25') + url.slice(path.length)
+  }
 }
 
 const toPlugin =

@@ -24,6 +24,8 @@ const ENVOY_PATH = '/v1/auth/envoy'
 /** Who was asked about: a gateway that logs it has records that spend where their questions did. */
 const CONSUMER_HEADER = 'x-quotacast-consumer'
 const PRINTABLE_ASCII = /^[\x20-\x7e]*$/
+/** Bodies are ignored; the framework wants one of a QUERY all the same. */
+const ANY_TYPE = 'application/octet-stream'
 /** What the answer would have been, had nginx let it through. */
 const STATUS_HEADER = 'x-quotacast-status'
 
@@ -43,7 +45,7 @@ export function createForwardAuthRoutes(deps: ForwardAuthDeps): Routes {
   const nginx = async (request: FastifyRequest, reply: FastifyReply) =>
     send(reply, toNginx(await answer(request, null)))
   const envoy = async (request: FastifyRequest, reply: FastifyReply) =>
-    send(reply, await answer(request, request.url.slice(ENVOY_PATH.length)))
+    send(reply, await answer(request, request.originalUrl.slice(ENVOY_PATH.length)))
   return server => {
     server.register(async scope => {
       ignoreBodies(scope)
@@ -88,7 +90,7 @@ function addRareMethods(scope: FastifyInstance): HTTPMethods[] {
 /** The call's own body is none of our business, whatever its type, also one that is no type at all. */
 function ignoreBodies(scope: FastifyInstance): void {
   scope.addHook('onRequest', (request, _reply, done) => {
-    request.headers['content-type'] = undefined
+    request.headers['content-type'] = ANY_TYPE
     done()
   })
   scope.removeAllContentTypeParsers()

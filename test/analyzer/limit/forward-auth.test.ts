@@ -105,6 +105,9 @@ describe('the profile of Envoy', () => {
       ['SEARCH', '/users/3', 429],
       ['GET', '/', 200],
       ['GET', '/nginx', 200],
+      ['QUERY', '/queried', 200],
+      ['GET', '/100%', 200],
+      ['GET', '/%C0%AF?x=%20&y=%', 200],
     ] as const) {
       const answer = await ask(`/v1/auth/envoy${path}`, { method })
       expect([method, path, answer.status]).toEqual([method, path, status])
