@@ -50,7 +50,7 @@ export function createForwardAuthRoutes(deps: ForwardAuthDeps): Routes {
     server.register(async scope => {
       ignoreBodies(scope)
       scope.route({ method: COMMON_METHODS, url: AUTH_PATH, ...routeOptions(), handler: plain })
-      scope.route({ method: COMMON_METHODS, url: '/v1/auth/:token', ...routeOptions(), handler: plain })
+      scope.route({ method: COMMON_METHODS, url: '/v1/auth/:token', ...routeOptions(TOKEN, []), handler: plain })
       scope.route({ method: COMMON_METHODS, url: NGINX_PATH, ...routeOptions(NGINX), handler: nginx })
       scope.route({ method: COMMON_METHODS, url: `${ENVOY_PATH}/*`, ...routeOptions(ENVOY), handler: envoy })
       const config = { access: 'check' } as const
@@ -107,6 +107,7 @@ function send(reply: FastifyReply, { status, headers, decisionId, body }: DoorAn
   return body === '' ? reply.send() : reply.send(body)
 }
 
+const TOKEN = ' The last segment of the path is the token of the gateway.'
 const NGINX = ' For nginx, a denial is 403, and `X-Quotacast-Status` says which status it stands for.'
 const ENVOY = " For Envoy's ext_authz over HTTP, the path of the call follows the prefix, and its method may be any."
 
@@ -118,7 +119,8 @@ const Denial = Type.Object({
   'violated-policies': Type.Optional(Type.Array(Type.String())),
 })
 
-const routeOptions = (profile = '') =>
+/** No bearer token: `Authorization` is that of the call. */
+const routeOptions = (profile = '', security: { token: string[] }[] = [{ token: [] }]) =>
   ({
     schema: {
       summary: 'May the forwarded call pass?',
@@ -130,6 +132,7 @@ const routeOptions = (profile = '') =>
         '`X-Forwarded-For`). 200 lets the call pass, 429 says when to come again, 403 that the caller is blocked, 401 ' +
         `that its key is unknown.${profile}`,
       tags: ['limits'],
+      security,
       response: {
         200: Type.Null({
           description:

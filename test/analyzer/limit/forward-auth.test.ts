@@ -42,6 +42,14 @@ test('a consumer whose name no header can hold is let pass, and not told', async
   }
 })
 
+test('the reference says that the gateway has no bearer token here', async () => {
+  await open({ quotas: [requests] })
+  const { paths } = JSON.parse((await ask('/openapi.json', {}, { authorization: 'Bearer admin' })).body)
+  expect(paths['/v1/auth'].get.security).toEqual([{ token: [] }])
+  expect(paths['/v1/auth/nginx'].post.security).toEqual([{ token: [] }])
+  expect(paths['/v1/auth/{token}'].get.security).toEqual([])
+})
+
 describe('the profile of nginx', () => {
   test('says 403 for a denial, beside the status that it means', async () => {
     await open({ quotas: [requests] })
