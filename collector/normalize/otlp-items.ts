@@ -7,6 +7,7 @@
 import { type Fields, fieldsAt, isFields, textOf } from './fields.ts'
 import { type GenAi, genAiOf, summedUsage } from './gen-ai.ts'
 import { attributesOf, otlpValue } from './otlp-attributes.ts'
+import { isPortkeyGuardrail, isPortkeyRow } from './portkey.ts'
 
 /** A span or a log record that may be a call. Plain data, so that a rejection can keep it. */
 interface OtlpItem {
@@ -190,6 +191,9 @@ const cut = (value: unknown) => textOf(value)?.slice(0, TEXT_CHARACTERS_MAX) ?? 
  */
 function isCall(span: Span): boolean {
   const { kind, service, item, genAi } = span
+  // Whatever the parent is that its caller named.
+  if (isPortkeyRow(item.attributes)) return true
+  if (isPortkeyGuardrail(item.attributes)) return false
   if (kind === SERVER) return !hasAbove(span, above => above.kind === SERVER && above.service === service)
   const isEnvoy = kind === CLIENT && item.attributes.component === 'proxy'
   if (!isEnvoy && genAi === null) return false

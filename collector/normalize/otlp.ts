@@ -1,6 +1,7 @@
 /**
  * OpenTelemetry: spans and log records of any gateway or service, in the HTTP and GenAI semantic conventions as they are now
- * and as they were before their renames; what Envoy, Istio and Traefik write as log records is read as their own dialects do.
+ * and as they were before their renames; what Envoy, Istio and Traefik write as log records, and Portkey as spans, is read
+ * as their own dialects do.
  */
 import { type Decode, type Decoded, type Dialect, NO_CONTEXT, refusal, SKIP } from './draft.ts'
 import { envoy } from './envoy.ts'
@@ -8,6 +9,7 @@ import { durationOf, type Fields, fieldsAt, firstText, instantOfNanos, isFields,
 import { addGenAi, genAiOf } from './gen-ai.ts'
 import { addCaller, addEnding, addLitellm, attributesDraft, gatewayOf, hasCall } from './otlp-draft.ts'
 import { otlpItemsOf } from './otlp-items.ts'
+import { isPortkeyRow, portkey } from './portkey.ts'
 import { instantOfIso } from './time.ts'
 import { traefik } from './traefik.ts'
 
@@ -39,7 +41,9 @@ const notOtlp = (message: string) => ({ ...refusal('unreadable', message), isInp
 
 function spanDraft(raw: Fields): Decoded {
   const attributes = fieldsAt(raw, 'attributes')
-  const draft = attributesDraft(attributes, fieldsAt(raw, 'resource'))
+  const resource = fieldsAt(raw, 'resource')
+  if (isPortkeyRow(attributes)) return ofGateway(withDialect(readPortkey(attributes), portkey), resource)
+  const draft = attributesDraft(attributes, resource)
   const ai = fieldsAt(raw, 'ai')
   addLitellm(draft, ai)
   draft.requestId ??= spanIdOf(raw)
@@ -86,8 +90,7 @@ function logDraft(raw: Fields): Decoded {
   const resource = fieldsAt(raw, 'resource')
   const attributes: Fields = { ...objectIn(raw.body), ...fieldsAt(raw, 'attributes') }
   const known = gatewayDraft(attributes, raw.body)
-  if (known !== null)
-    return known.kind === 'draft' ? { ...known, gateway: known.gateway ?? gatewayOf(resource) } : known
+  if (known !== null) return ofGateway(known, resource)
   if (!hasCall(attributes)) return SKIP
   const draft = attributesDraft(attributes, resource)
   draft.latencyMs = latencyIn(attributes)
@@ -103,6 +106,7 @@ function logDraft(raw: Fields): Decoded {
 
 const readTraefik = traefik.open(NO_CONTEXT)
 const readEnvoy = envoy.open(NO_CONTEXT)
+const readPortkey = portkey.open(NO_CONTEXT)
 /** How the lines of Envoy's default text format begin, which Istio puts into bodies. */
 const ENVOY_LINE = /^\[\d{4}-\d\d-\d\dT/
 
@@ -117,6 +121,9 @@ function gatewayDraft(attributes: Fields, body: unknown): Decoded | null {
 
 const withDialect = (decoded: Decoded, { name }: Dialect): Decoded =>
   decoded.kind === 'draft' ? { ...decoded, dialect: name } : decoded
+
+const ofGateway = (decoded: Decoded, resource: Fields): Decoded =>
+  decoded.kind === 'draft' ? { ...decoded, gateway: decoded.gateway ?? gatewayOf(resource) } : decoded
 
 /** The object of a body that is one, or JSON text of one. */
 function objectIn(body: unknown): Fields {

@@ -1,4 +1,4 @@
-/** Portkey. https://portkey.ai/docs/product/observability/logs-export */
+/** Portkey. https://portkey.ai/docs/product/enterprise-offering/otel/analytics and …/product/observability/logs-export */
 import type { Guide } from './guide.ts'
 
 export const portkeyGuide: Guide = {
@@ -11,12 +11,12 @@ export const portkeyGuide: Guide = {
       title: 'A self-hosted gateway, with OpenTelemetry (Enterprise)',
       steps: [
         {
-          text: 'In the environment of the gateway:',
+          text: 'In the environment of the gateway. It pushes a span for each provider that it asked, with all that its analytics know: who called, model, tokens, cost.',
           snippet: {
             language: 'sh',
-            of: ({ url, source, token }) => `EXPERIMENTAL_GEN_AI_OTEL_TRACES_ENABLED=true
-EXPERIMENTAL_GEN_AI_OTEL_EXPORTER_OTLP_ENDPOINT=${url}/v1/sources/${source}
-EXPERIMENTAL_GEN_AI_OTEL_EXPORTER_OTLP_HEADERS=x-quotacast-token=${token}`,
+            of: ({ url, source, token }) => `OTEL_PUSH_ENABLED=true
+OTEL_ENDPOINT=${url}/v1/sources/${source}
+OTEL_EXPORTER_OTLP_HEADERS=x-quotacast-token=${token}`,
           },
         },
       ],
@@ -25,16 +25,16 @@ EXPERIMENTAL_GEN_AI_OTEL_EXPORTER_OTLP_HEADERS=x-quotacast-token=${token}`,
       title: 'The hosted gateway, with exports of its logs',
       steps: [
         {
-          text: 'Ask for an export (in the app, or by the API) of the columns that Quotacast reads, and not of `request` and `response`, which hold prompts:',
+          text: 'Ask for an export by the API of the columns that Quotacast reads, and not of `request` and `response`, which hold prompts. Where yours has more, `virtual_key`, `cache_status`, `request_method` and `stream_mode` are read too.',
           snippet: {
             language: 'json',
             of: () =>
               JSON.stringify(
                 {
                   requested_data: [
-                    ...['id', 'trace_id', 'created_at', 'request_method', 'request_url', 'response_status_code'],
-                    ...['response_time', 'is_success', 'ai_org', 'ai_model', 'req_units', 'res_units', 'total_units'],
-                    ...['cost', 'virtual_key', 'cache_status', 'stream_mode', 'config', 'metadata'],
+                    ...['id', 'trace_id', 'created_at', 'request_url', 'response_status_code', 'response_time'],
+                    ...['is_success', 'ai_org', 'ai_model', 'req_units', 'res_units', 'total_units', 'cost'],
+                    ...['config', 'metadata'],
                   ],
                 },
                 null,
@@ -57,17 +57,19 @@ curl -sS ${url}/v1/sources/${source} -H 'Authorization: Bearer ${token}' \\
   ],
   notes: [
     'The open-source gateway writes no log that could be shipped: ask Quotacast from a plugin, or put a gateway before it that logs.',
-    'Cost is in cents of a US dollar in exports, and is counted as dollars. The virtual key is the `providerKey`; `_user` of the metadata is the consumer.',
-    'Spans say neither who called nor what it cost, and one that does not arrive is not sent again. They hold prompts, which are dropped on arrival.',
-    'Exports come late: what they say of the last minutes is nothing. Forecasts need one of the other ways.',
-    '`response_time` is all there is of time, so that the upstream took all of it. Cached tokens and bytes are not told.',
-    "Portkey's own budgets answer 412, its rate limits 429: both are `limited`, as no provider was asked.",
+    'A call that asked several providers, one after the other, is a call for each of them; what is tried again with the same provider is not, and is counted in the label `retries`.',
+    'Cost is in cents of a US dollar, and is counted as dollars; 0 is unknown, as Portkey writes it for models that it has no price of. The virtual key is the `providerKey`. `_user` of the metadata is the consumer, else the id of the key of Portkey.',
+    'Answers from the cache of Portkey spend neither tokens nor cost, as for its own budgets. Exports by the API do not tell them.',
+    'Portkey’s own budgets answer 412, which is `limited`. Its own token limits answer 429 as providers do, and name the provider that they kept from being asked: they are `limited` where an export has the `response`, which says whose limit it was, and else `exhausted`.',
+    'The experimental spans (`EXPERIMENTAL_GEN_AI_OTEL_TRACES_ENABLED`) are read too, but hold prompts, which are dropped on arrival, and say neither who called nor what it cost. Use one of the two: both at once count each call twice.',
+    'A span that does not arrive is not sent again. Exports come late: what they say of the last minutes is nothing. Forecasts need the other way.',
+    'Bytes and cached tokens are not told, and exports tell no more of time than `response_time`: until the first token of a stream, all of which the upstream took.',
   ],
   hints: {
     consumer: 'Send `x-portkey-metadata: {"_user": "…"}` with every call, or enforce it in Portkey.',
     tenant: 'Add `tenant` to the metadata of the calls, or export `workspace_slug`.',
     route: 'Export the column `request_url`.',
-    method: 'Export the column `request_method`.',
-    providerKey: 'Export the column `virtual_key`.',
+    method: 'Push spans, or export the column `request_method`.',
+    providerKey: 'Push spans, or export the column `virtual_key`.',
   },
 }

@@ -70,6 +70,39 @@ test('Kong, whose log tells the headers that clients sent, takes the id of a dec
   expect(cleared).toBeLessThan(asking.indexOf('request_uri'))
 })
 
+/** All that the API of Portkey's exports takes; it refuses an export of anything else. */
+const PORTKEY_COLUMNS = [
+  ...[
+    'id',
+    'trace_id',
+    'created_at',
+    'request',
+    'response',
+    'is_success',
+    'ai_org',
+    'ai_model',
+    'req_units',
+    'res_units',
+  ],
+  ...['total_units', 'request_url', 'cost', 'cost_currency', 'response_time', 'response_status_code', 'mode', 'config'],
+  ...['prompt_slug', 'metadata'],
+]
+
+test('Portkey is asked for columns that its exports have, and for none with prompts', () => {
+  const { requested_data: columns } = JSON.parse(snippetWith('portkey', 'requested_data'))
+  for (const column of columns) expect(PORTKEY_COLUMNS).toContain(column)
+  expect(columns).not.toContain('request')
+  expect(columns).not.toContain('response')
+})
+
+test('Portkey pushes the rows of its analytics to the source, with the token', () => {
+  expect(snippetWith('portkey', 'OTEL_PUSH_ENABLED=true').split('\n')).toEqual([
+    'OTEL_PUSH_ENABLED=true',
+    'OTEL_ENDPOINT=http://quotacast:7411/v1/sources/portkey',
+    'OTEL_EXPORTER_OTLP_HEADERS=x-quotacast-token=QUOTACAST_TOKEN',
+  ])
+})
+
 /** What Tyk's plugin makes of a request when the limiter answers so: the request, and what becomes of the metadata of the key. */
 function askedByTyk(answer: object): { request: { ReturnOverrides: object }; meta: unknown } {
   const request = { URL: '/v1/chat', Headers: {}, ReturnOverrides: {} }
