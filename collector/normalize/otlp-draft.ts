@@ -12,7 +12,10 @@ import { putUpstreamLimits } from './upstream-limits.ts'
 
 const STATUS = ['http.response.status_code', 'http.status_code', 'http.status']
 const METHOD = ['http.request.method', 'http.method']
-const TARGET = ['http.route', 'url.path', 'http.target', 'http.path', 'url.full', 'http.url']
+/** Of a path that it knows no endpoint for, KrakenD says `404 Not Found` for the route. */
+const NO_ROUTE = /^\d{3} /
+const URL_TARGET = ['url.path', 'http.target', 'http.path', 'url.full', 'http.url']
+const TARGET = ['http.route', ...URL_TARGET]
 const QUERY = ['url.query', 'url.full', 'http.target', 'http.url', 'http.path']
 const HOST = ['server.address', 'http.host', 'net.host.name', ':authority']
 const CLIENT_IP = [
@@ -70,7 +73,9 @@ const CALL = [...STATUS, ...METHOD, ...TARGET]
 export const hasCall = (attributes: Fields): boolean =>
   CALL.some(name => attributes[name] !== undefined) || genAiOf(attributes) !== null
 
+const REQUEST_HEADER = 'http.request.header.'
 const ANSWER_HEADER = 'http.response.header.'
+const DECISION_ID = 'x-quotacast-decision-id'
 
 /** Headers are attributes with a prefix; some SDKs write `_` in their names. */
 function headersIn(attributes: Fields, prefix: string): HeaderReader {
@@ -84,13 +89,13 @@ function headersIn(attributes: Fields, prefix: string): HeaderReader {
 /** Who called what: everything but times and how it ended. */
 export function attributesDraft(attributes: Fields, resource: Fields): Draft {
   const draft = emptyDraft()
-  const header = headersIn(attributes, 'http.request.header.')
+  const header = headersIn(attributes, REQUEST_HEADER)
   draft.requestId = first(attributes, REQUEST_ID)
   addLitellm(draft, attributes)
   addCaller(draft, attributes)
   draft.tenant ??= first(resource, TENANT)
   draft.credential = credentialOf(header, first(attributes, QUERY))
-  draft.decisionId = textOf(attributes['quotacast.decision_id']) ?? header('x-quotacast-decision-id')
+  draft.decisionId = textOf(attributes['quotacast.decision_id']) ?? header(DECISION_ID)
   draft.gateway = gatewayOf(resource)
   draft.method = first(attributes, METHOD) ?? textOf(attributes.method)
   const address = first(attributes, HOST)
@@ -100,7 +105,7 @@ export function attributesDraft(attributes: Fields, resource: Fields): Draft {
   draft.clientIp = first(attributes, CLIENT_IP)
   draft.requestBytes = countOf(first(attributes, REQUEST_BYTES))
   draft.responseBytes = countOf(first(attributes, RESPONSE_BYTES))
-  const target = first(attributes, TARGET)
+  const target = first(attributes, NO_ROUTE.test(textOf(attributes['http.route']) ?? '') ? URL_TARGET : TARGET)
   if (target !== null) putTarget(draft, target)
   // Portkey writes the whole URL of the provider.
   if (isUrl) putTarget(draft, address)
@@ -109,6 +114,9 @@ export function attributesDraft(attributes: Fields, resource: Fields): Draft {
   draft.labels = presentLabels({ operation: genAi?.operation ?? null })
   return draft
 }
+
+/** The id of the decision that a gateway handed on, by the CLIENT span of its call. */
+export const handedDecisionId = (upstream: Fields): string | null => headersIn(upstream, REQUEST_HEADER)(DECISION_ID)
 
 /** Which gateway wrote it, by the attributes of its resource. */
 export const gatewayOf = (resource: Fields): string | null => first(resource, GATEWAY)

@@ -7,7 +7,15 @@ import { type Decode, type Decoded, type Dialect, NO_CONTEXT, refusal, SKIP } fr
 import { envoy } from './envoy.ts'
 import { durationOf, type Fields, fieldsAt, firstText, instantOfNanos, isFields, textOf } from './fields.ts'
 import { addGenAi, genAiOf } from './gen-ai.ts'
-import { addCaller, addEnding, addLitellm, attributesDraft, gatewayOf, hasCall } from './otlp-draft.ts'
+import {
+  addCaller,
+  addEnding,
+  addLitellm,
+  attributesDraft,
+  gatewayOf,
+  handedDecisionId,
+  hasCall,
+} from './otlp-draft.ts'
 import { otlpItemsOf } from './otlp-items.ts'
 import { isPortkeyRow, portkey } from './portkey.ts'
 import { instantOfIso } from './time.ts'
@@ -52,7 +60,9 @@ function spanDraft(raw: Fields): Decoded {
   draft.latencyMs = nanosBetween(raw.startTimeUnixNano, raw.endTimeUnixNano)
   const upstream = isFields(raw.upstream) ? raw.upstream : null
   if (upstream !== null) {
-    const { 'server.address': host, 'peer.service': service } = fieldsAt(upstream, 'attributes')
+    const attributesBelow = fieldsAt(upstream, 'attributes')
+    const { 'server.address': host, 'peer.service': service } = attributesBelow
+    draft.decisionId ??= handedDecisionId(attributesBelow)
     draft.upstreamLatencyMs = nanosBetween(upstream.startTimeUnixNano, upstream.endTimeUnixNano)
     draft.service ??= firstText(service, host)
   }

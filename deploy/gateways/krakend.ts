@@ -16,12 +16,13 @@ export const krakendGuide: Guide = {
       title: 'By OTLP: spans',
       steps: [
         {
-          text: 'Put this into `extra_config` of the service. Spans have the endpoint, bytes and the backends’ latency; all of them have to be sampled, since each is a call. KrakenD’s exporter sends no token: let a Collector of its machine add it.',
+          text: 'Put this into `extra_config` of the service. Spans have the endpoint, bytes, and the backends’ latency and limits; all of them have to be sampled, since each is a call. They also hold whatever headers the backends are sent, keys among them, which the Collector keeps in its folder until they are sent. KrakenD’s exporter sends no token: let a Collector of its machine add it.',
           snippet: {
             language: 'json',
-            of: () => `"telemetry/opentelemetry": {
-  "service_name": "krakend",
+            of: ({ source }) => `"telemetry/opentelemetry": {
+  "service_name": "${source}",
   "trace_sample_rate": 1,
+  "layers": { "backend": { "traces": { "round_trip": true, "report_headers": true } } },
   "exporters": {
     "otlp": [{ "name": "collector", "host": "127.0.0.1", "port": 4317, "use_http": false, "disable_metrics": true }]
   }
@@ -54,6 +55,7 @@ ${collectorPipeline(to, 'traces', 'otlp')}`,
   asks: krakendAsks,
   notes: [
     'Use either the spans or the access log: both at once count each call twice.',
+    'Spans do not say who called, unless each question is handed on to them as below. `"global": { "report_headers": true }` among the `layers` makes them hold the keys of callers, of which Quotacast keeps the fingerprints.',
     'The access log has no id, no caller, no host, no bytes, and times to the second in the zone of the machine, so the source needs `timezone`.',
     'KrakenD’s own messages in the same output are passed over. The formats that the Enterprise Edition lets you define need a mapping.',
     'A 429 in the access log counts as KrakenD’s own (`limited`), since nothing shows whether a backend was asked.',

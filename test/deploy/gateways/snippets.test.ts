@@ -70,6 +70,15 @@ test('Kong, whose log tells the headers that clients sent, takes the id of a dec
   expect(cleared).toBeLessThan(asking.indexOf('request_uri'))
 })
 
+test('KrakenD hands the id of a decision, and none that a client chose, to the backends, whose spans tell it', () => {
+  const script = snippetWith('krakend', 'function quotacast')
+  expect(script).toContain("call:headers('X-Quotacast-Decision-Id', answer:headers('X-Quotacast-Decision-Id'))")
+  const endpoint = JSON.parse(snippetWith('krakend', 'modifier/lua-endpoint'))
+  expect(endpoint.input_headers).toEqual(['X-Quotacast-Decision-Id'])
+  const { layers } = JSON.parse(`{${snippetWith('krakend', 'telemetry/opentelemetry')}}`)['telemetry/opentelemetry']
+  expect(layers.backend.traces).toEqual({ round_trip: true, report_headers: true })
+})
+
 /** All that the API of Portkey's exports takes; it refuses an export of anything else. */
 const PORTKEY_COLUMNS = [
   ...[
