@@ -12,7 +12,7 @@ metadata:
   name: quotacast-asks
   namespace: higress-system
 spec:
-  url: oci://higress-registry.cn-hangzhou.cr.aliyuncs.com/plugins/ext-auth:2.0.0
+  url: oci://higress-registry.cn-hangzhou.cr.aliyuncs.com/plugins/ext-auth:2.0.3
   phase: AUTHZ
   defaultConfig:
     http_service:

@@ -28,7 +28,7 @@ ${jsonFormat()}`,
           },
         },
         {
-          text: 'Let the plugin ai-statistics count tokens, with nothing of what was said. Where the console has made it for AI routes, add the attributes to that one:',
+          text: 'Let the plugin ai-statistics count tokens, with nothing of what was said. The tag of its image is the one that the console of Higress names; an older console names an older one. Where the console has made it for AI routes, add the attributes to that one:',
           snippet: {
             language: 'yaml',
             of: () => `apiVersion: extensions.higress.io/v1alpha1
@@ -37,7 +37,7 @@ metadata:
   name: ai-statistics
   namespace: higress-system
 spec:
-  url: oci://higress-registry.cn-hangzhou.cr.aliyuncs.com/plugins/ai-statistics:2.0.0
+  url: oci://higress-registry.cn-hangzhou.cr.aliyuncs.com/plugins/ai-statistics:2.0.3
   priority: 200
   defaultConfig:
     attributes:

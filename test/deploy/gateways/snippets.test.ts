@@ -79,6 +79,13 @@ test('KrakenD hands the id of a decision, and none that a client chose, to the b
   expect(layers.backend.traces).toEqual({ round_trip: true, report_headers: true })
 })
 
+test('Higress is named the images that its console names', () => {
+  for (const plugin of ['ai-statistics', 'ext-auth']) {
+    const { url } = parse(snippetWith('higress', `plugins/${plugin}`)).spec
+    expect(url).toBe(`oci://higress-registry.cn-hangzhou.cr.aliyuncs.com/plugins/${plugin}:2.0.3`)
+  }
+})
+
 /** All that the API of Portkey's exports takes; it refuses an export of anything else. */
 const PORTKEY_COLUMNS = [
   ...[
