@@ -1,4 +1,5 @@
 /** agentgateway. https://agentgateway.dev/docs/ */
+import { agentgatewayAsks } from './agentgateway-asks.ts'
 import type { Guide } from './guide.ts'
 import { DENIED_HEADER } from './limit-headers.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
@@ -65,6 +66,7 @@ ${LIMITS.map(name => `      ${name}: response.headers["${name}"]`).join('\n')}`,
       ],
     },
   ],
+  asks: agentgatewayAsks,
   notes: [
     'Use one of the two ways, not both. Lines of text are read as well as JSON.',
     'The log tells neither bytes nor how long the upstream took. Tokens, model and cost are there for AI routes; cost needs a model catalog.',

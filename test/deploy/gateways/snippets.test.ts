@@ -86,6 +86,21 @@ test('Higress is named the images that its console names', () => {
   }
 })
 
+test('agentgateway asks as forward-auth does, and logs what it was answered', () => {
+  const { extAuthz } = parse(snippetWith('agentgateway', 'extAuthz:\n'))
+  expect(extAuthz).toMatchObject({ host: 'quotacast:7412', failureMode: 'allow' })
+  const { path, addRequestHeaders, metadata } = extAuthz.protocol.http
+  // Expressions in CEL, in which text has quotes.
+  expect(path).toBe('"/v1/auth"')
+  expect(addRequestHeaders).toMatchObject({
+    'x-quotacast-token': '"QUOTACAST_TOKEN"',
+    'x-quotacast-gateway': '"agentgateway"',
+  })
+  const { add } = parse(snippetWith('agentgateway', 'decision_id: extauthz')).frontendPolicies.accessLog
+  expect(Object.keys(metadata)).toEqual(['consumer', 'decision_id'])
+  expect(add).toMatchObject({ gateway: '"agentgateway"', decision_id: 'extauthz.decision_id' })
+})
+
 /** All that the API of Portkey's exports takes; it refuses an export of anything else. */
 const PORTKEY_COLUMNS = [
   ...[
