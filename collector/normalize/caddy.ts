@@ -50,6 +50,8 @@ function draftOf(entry: Fields, request: Fields): Draft {
   const upstreamLatencyMs = durationOf(entry.upstream_latency_ms, 1)
   const answer = headerReader(entry.resp_headers)
   const limits = endedAtMs === null ? null : upstreamLimitsOf(answer, endedAtMs)
+  // As newer versions write it of an answer that was broken off.
+  const isTorn = entry.duration === 0
   // A limit of Caddy's own answers `Retry-After` as well, but nothing of what is left.
   const isFromUpstream = upstreamLatencyMs !== null || (limits !== null && Object.keys(limits.units).length > 0)
   // The placeholder adds the second by itself, wherever it is used.
@@ -60,8 +62,8 @@ function draftOf(entry: Fields, request: Fields): Draft {
   draft.host = hostOf(request.host)
   putTarget(draft, textOf(request.uri), headerReader(request.headers))
   draft.status = status
-  draft.outcome = outcomeOf({ status, isFromUpstream })
-  draft.latencyMs = durationOf(entry.duration, MS_PER_SECOND) ?? goDurationMs(entry.duration)
+  draft.outcome = isTorn ? 'aborted' : outcomeOf({ status, isFromUpstream })
+  draft.latencyMs = isTorn ? null : (durationOf(entry.duration, MS_PER_SECOND) ?? goDurationMs(entry.duration))
   draft.upstreamLatencyMs = upstreamLatencyMs
   draft.requestBytes = countOf(entry.bytes_read)
   draft.responseBytes = countOf(entry.size)

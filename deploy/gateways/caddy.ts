@@ -19,7 +19,7 @@ const logOf = (output: string) => String.raw`log {
 }`
 
 const appendStep = {
-  text: 'From Caddy 2.8 on put this beside it: the id, the upstream’s latency, and a name for each key. Before, callers are known by the user of basic authentication only.',
+  text: 'From Caddy 2.8 on put this beside it: the id, the upstream’s latency, and a name for each key. Before, callers are known by the user of basic authentication only. From 2.11 on write `<request_id` and `<consumer` for the two names: so they are also there for an answer that was broken off.',
   snippet: {
     language: 'caddyfile',
     of: () => `map {header.X-Api-Key} {quotacast_consumer} {
@@ -68,7 +68,7 @@ export const caddyGuide: Guide = {
     'Caddy logs a call when it ends; the start is that less `duration`. Sizes are those of bodies.',
     'Where the headers of requests are logged, callers are the fingerprints of their keys; the keys themselves are not kept, but stay in the log of Caddy.',
     'A 429 is the upstream’s (`exhausted`) where there is an upstream’s latency, or the answer says what is left of its limits; else it is Caddy’s own (`limited`).',
-    'A status of 0 means that nothing was written: the client had gone, or no handler answered. A client that goes in the middle of an answer leaves no trace: that call is `ok`.',
+    'A status of 0 means that nothing was written: the client had gone, or no handler answered. An answer that was broken off in the middle is one of no duration since 2.11, and `aborted`; before, it leaves no trace, and is `ok`.',
     'Other loggers and the messages of Caddy about itself are passed over; the format `console` cannot be read.',
   ],
   hints: {
