@@ -12,3 +12,8 @@ export const DENIED_HEADER = 'x-quotacast-denied'
 
 /** Rate-limit headers that are worth logging: of OpenAI and those like it, of Anthropic, of everybody else. */
 export const LIMIT_HEADERS: readonly string[] = ['retry-after', ...NAMES.flatMap(nameOf => PARTS.map(nameOf))]
+
+/** The variables of nginx that hold them. */
+export const LIMIT_VARIABLES: readonly string[] = LIMIT_HEADERS.map(
+  name => `upstream_http_${name.replaceAll('-', '_')}`,
+)

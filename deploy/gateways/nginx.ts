@@ -1,5 +1,5 @@
 import type { Guide } from './guide.ts'
-import { LIMIT_HEADERS } from './limit-headers.ts'
+import { LIMIT_VARIABLES } from './limit-headers.ts'
 import { fileStep, rsyslogSetup, shipperSetup, syslogStep } from './line-setups.ts'
 import { nginxAsks } from './nginx-asks.ts'
 
@@ -24,9 +24,7 @@ log_format quotacast escape=json '{"msec":$msec,"request_id":"$request_id","remo
   '"limit_conn_status":"$limit_conn_status","upstream_http_retry_after":"$upstream_http_retry_after",'
   '"sent_http_x_quotacast_denied":"$sent_http_x_quotacast_denied"}';`
 
-const limitVariables = LIMIT_HEADERS.filter(name => name !== 'retry-after').map(
-  name => `upstream_http_${name.replaceAll('-', '_')}`,
-)
+const limitVariables = LIMIT_VARIABLES.filter(name => !LOG_FORMAT.includes(name))
 
 const formatStep = {
   text: 'Put this into the block `http`. Keys longer than 60 characters need `map_hash_bucket_size 256;` beside it.',

@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 import type { Destination } from '../../../deploy/gateways/guide.ts'
 import { GUIDES } from '../../../deploy/gateways/guides.ts'
+import { LIMIT_HEADERS } from '../../../deploy/gateways/limit-headers.ts'
 import { EXAMPLE_DESTINATION } from '../../../deploy/gateways/render.ts'
 
 /** The snippets of a guide's own steps, in their order. */
@@ -77,6 +78,15 @@ test('KrakenD hands the id of a decision, and none that a client chose, to the b
   expect(endpoint.input_headers).toEqual(['X-Quotacast-Decision-Id'])
   const { layers } = JSON.parse(`{${snippetWith('krakend', 'telemetry/opentelemetry')}}`)['telemetry/opentelemetry']
   expect(layers.backend.traces).toEqual({ round_trip: true, report_headers: true })
+})
+
+test('ingress-nginx logs whether an answer was whole, and every limit that providers tell', () => {
+  const { 'log-format-upstream': format } = parse(snippetWith('ingress-nginx', 'kind: ConfigMap')).data
+  const variables = Object.keys(JSON.parse(format.replaceAll(/:\$\w+/g, ':0')))
+  expect(variables).toContain('request_completion')
+  expect(variables).toEqual(
+    expect.arrayContaining(LIMIT_HEADERS.map(name => `upstream_http_${name.replaceAll('-', '_')}`)),
+  )
 })
 
 test('Higress is named the images that its console names', () => {
