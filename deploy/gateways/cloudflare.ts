@@ -1,5 +1,6 @@
 /** Cloudflare Logpush. https://developers.cloudflare.com/logs/logpush/logpush-job/enable-destinations/http/ */
 import { type Guide, secureUrlOf } from './guide.ts'
+import { DENIED_HEADER, LIMIT_HEADERS } from './limit-headers.ts'
 
 const FIELDS = [
   ...['EdgeStartTimestamp', 'EdgeEndTimestamp', 'RayID', 'ClientIP', 'ClientRequestMethod', 'ClientRequestHost'],
@@ -27,7 +28,7 @@ export const cloudflareGuide: Guide = {
     "dataset": "http_requests",
     "destination_conf": "${secureUrlOf(to)}?header_Authorization=Bearer%20${to.token}",
     "output_options": {
-      "timestamp_format": "rfc3339",
+      "timestamp_format": "unixnano",
       "field_names": ${JSON.stringify(FIELDS)}
     },
     "max_upload_interval_seconds": 30,
@@ -37,7 +38,7 @@ export const cloudflareGuide: Guide = {
           },
         },
         {
-          text: 'Where the origin, or a rule that transforms requests, tells who called, add that header, and the limits of the upstream, as custom fields of the zone; then add `RequestHeaders` and `ResponseHeaders` to `field_names`. A header with a raw key need not be among them.',
+          text: 'Where a rule that transforms requests sets a header that tells who called, add that header, and the limits of the upstream, as custom fields, in the place of all that the zone has; then add `RequestHeaders` and `ResponseHeaders` to `field_names`. A header with a raw key need not be among them.',
           snippet: {
             language: 'sh',
             of: () => `curl -sS -X PUT "https://api.cloudflare.com/client/v4/zones/$ZONE_ID/rulesets/phases/http_log_custom_fields/entrypoint" \\
@@ -46,8 +47,8 @@ export const cloudflareGuide: Guide = {
       "action": "log_custom_field",
       "expression": "true",
       "action_parameters": {
-        "request_fields": [{ "name": "x-consumer-id" }],
-        "response_fields": [{ "name": "retry-after" }, { "name": "x-ratelimit-remaining-requests" }, { "name": "x-ratelimit-remaining-tokens" }, { "name": "x-quotacast-denied" }]
+        "transformed_request_fields": [{ "name": "x-consumer-id" }],
+        "response_fields": ${JSON.stringify([...LIMIT_HEADERS, DENIED_HEADER].map(name => ({ name })))}
       }
     }]
   }'`,
@@ -59,6 +60,7 @@ export const cloudflareGuide: Guide = {
   notes: [
     'Without custom fields nobody knows who called: only addresses, paths and statuses are counted. API tokens that Cloudflare checks (API Shield) are not logged.',
     'A 429 of a rate limiting rule is `limited`, one of the origin is `exhausted`. Rules that only log refuse nothing.',
+    'The format `rfc3339`, which the dashboard chooses, has whole seconds: starts and latencies are then no finer.',
     'Requests that a Worker makes while it serves another one are skipped.',
     'Logpush sends again what was not answered, and comes up to a minute late. Do not sample: what is not sent is not counted.',
     '`ClientRequestURI` holds the query and with it keys: `ClientRequestPath` is enough.',

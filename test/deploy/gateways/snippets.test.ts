@@ -89,6 +89,21 @@ test('ingress-nginx logs whether an answer was whole, and every limit that provi
   )
 })
 
+test('Logpush is asked for instants finer than seconds, and for headers as rules have left them', () => {
+  const job = JSON.parse(/--data '(.*)'$/s.exec(snippetWith('cloudflare', '"dataset"'))?.[1] ?? '')
+  expect(job.output_options.timestamp_format).toBe('unixnano')
+  const rules = JSON.parse(/--data '(.*)'$/s.exec(snippetWith('cloudflare', 'log_custom_field'))?.[1] ?? '').rules
+  // What `request_fields` names is logged as the client sent it.
+  const {
+    request_fields: raw,
+    transformed_request_fields: request,
+    response_fields: answer,
+  } = rules[0].action_parameters
+  expect(raw).toBeUndefined()
+  expect(request).toEqual([{ name: 'x-consumer-id' }])
+  expect(answer).toEqual([...LIMIT_HEADERS, 'x-quotacast-denied'].map(name => ({ name })))
+})
+
 test('Higress is named the images that its console names', () => {
   for (const plugin of ['ai-statistics', 'ext-auth']) {
     const { url } = parse(snippetWith('higress', `plugins/${plugin}`)).spec
