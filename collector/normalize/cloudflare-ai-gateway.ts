@@ -47,12 +47,13 @@ const decode: Decode = raw => {
   putTarget(draft, firstText(fields.path, fields.endpoint))
   draft.provider = providerName(textOf(fields.provider))
   draft.model = textOf(fields.model)
-  draft.inputTokens = countOf(fields.tokensin)
-  draft.outputTokens = countOf(fields.tokensout)
-  draft.costMicros = microsOf(fields.cost)
   draft.requestBytes = countOf(fields.requestsize)
   draft.responseBytes = countOf(fields.responsesize)
   const isCached = isTrue(fields.cached)
+  // No provider was asked for what comes from the cache.
+  draft.inputTokens = isCached ? 0 : countOf(fields.tokensin)
+  draft.outputTokens = isCached ? 0 : countOf(fields.tokensout)
+  draft.costMicros = isCached ? 0 : microsOf(fields.cost)
   addEnding(draft, fields, isCached)
   draft.labels = presentLabels({ cache: isCached ? 'hit' : null, step: fields.step })
   return draft

@@ -32,7 +32,7 @@ cf-aig-collect-log-payload: false`,
       title: 'From the API of its logs',
       steps: [
         {
-          text: 'For what was before, page by page. What comes again is counted once.',
+          text: 'For what was before, page by page; accounts made since 24 September 2026 have no such API. What comes again is counted once.',
           snippet: {
             language: 'sh',
             of: ({
@@ -62,7 +62,7 @@ curl -sS ${url}/v1/sources/${source} -H 'Authorization: Bearer ${token}' --data-
   notes: [
     'Use one of these ways: a call has another id in each of them, and would be counted in each.',
     'Spans have no status and no path; the API has both, and says of each answer whether it came from the cache.',
-    'Cost is what Cloudflare estimates, in US dollars.',
+    'Cost is what Cloudflare estimates, in US dollars. An answer from the cache spends neither tokens nor money, where the log says that it came from there.',
     'Keys are never logged: callers are known by the metadata that they send.',
   ],
   hints: {
