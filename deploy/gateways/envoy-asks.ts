@@ -5,25 +5,31 @@ import type { AskingSetup, Destination } from './guide.ts'
 const CLUSTER = 'quotacast_limiter'
 const FILTERS = 'type.googleapis.com/envoy.extensions.filters.http'
 
-const limiterCluster = ({ limiterHost, limiterGrpcPort }: Destination) => `clusters:
-  - ${grpcClusterOf(CLUSTER, limiterHost, limiterGrpcPort, 4).trimStart()}`
+/** The cluster of the limiter's gRPC port. */
+export const limiterCluster = ({ limiterHost, limiterGrpcPort }: Destination, indent: number): string =>
+  grpcClusterOf(CLUSTER, limiterHost, limiterGrpcPort, indent)
 
-const clusterStep = { text: 'Among the clusters:', snippet: { language: 'yaml', of: limiterCluster } }
+const clusters = (to: Destination) => `clusters:
+  - ${limiterCluster(to, 4).trimStart()}`
 
-const externalAuthorization = ({ token }: Destination) => `http_filters:
-  - name: envoy.filters.http.ext_authz
-    typed_config:
-      "@type": ${FILTERS}.ext_authz.v3.ExtAuthz
-      transport_api_version: V3
-      # Without an answer calls pass; false refuses them with 403.
-      failure_mode_allow: true
-      grpc_service:
-        envoy_grpc: { cluster_name: ${CLUSTER} }
-        timeout: 0.2s
-        initial_metadata:
-          - { key: x-quotacast-token, value: "${token}" }`
+const clusterStep = { text: 'Among the clusters:', snippet: { language: 'yaml', of: clusters } }
 
-const whoAsks = ({ source }: Destination) => `typed_per_filter_config:
+export const askFilter = ({ token }: Destination): string => `name: envoy.filters.http.ext_authz
+typed_config:
+  "@type": ${FILTERS}.ext_authz.v3.ExtAuthz
+  transport_api_version: V3
+  # Without an answer calls pass; false refuses them with 403.
+  failure_mode_allow: true
+  grpc_service:
+    envoy_grpc: { cluster_name: ${CLUSTER} }
+    timeout: 0.2s
+    initial_metadata:
+      - { key: x-quotacast-token, value: "${token}" }`
+
+const externalAuthorization = (to: Destination) => `http_filters:
+  - ${indented(4, askFilter(to)).trimStart()}`
+
+export const whoAsks = ({ source }: Destination): string => `typed_per_filter_config:
   envoy.filters.http.ext_authz:
     "@type": ${FILTERS}.ext_authz.v3.ExtAuthzPerRoute
     check_settings:

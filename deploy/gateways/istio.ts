@@ -1,6 +1,7 @@
 /** Istio's gateways. https://istio.io/latest/docs/tasks/observability/logs/access-log/ */
 import { accessLogServiceOf, clusterOf, formatMap } from './envoy-format.ts'
 import type { Guide } from './guide.ts'
+import { istioAsks } from './istio-asks.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
 
 const CONTAINER_LOGS = '/var/log/containers/istio-ingressgateway-*_istio-system_istio-proxy-*.log'
@@ -89,11 +90,12 @@ ${accessLogServiceOf(to, 12)}`,
     },
     shipperSetup(CONTAINER_LOGS),
   ],
+  asks: istioAsks,
   notes: [
     "Istio's default formats, text and JSON, are read too; text holds the query with whatever keys are in it, of which only fingerprints are kept.",
     'Entries of sidecars that let a call in (`inbound|…`) are skipped: the proxy that sent it has logged it. Those of sidecars that send calls out are not, so ship the logs of gateways alone.',
     '`service` is the host of the cluster (`outbound|443||api.openai.com`).',
-    'Istio knows no consumers in its log: let an external authorizer (`CUSTOM` in an AuthorizationPolicy) put `consumer` and `tenant` into its dynamic metadata, or log the header with the key under its own name.',
+    'Istio knows no consumers in its log. Where it does not ask, let an external authorizer (`CUSTOM` in an AuthorizationPolicy) put `consumer` and `tenant` into its dynamic metadata, or log the header with the key under its own name.',
     'A 429 is `limited` with the flag `RL` or without an upstream, and `exhausted` when the details are `via_upstream`.',
     'The output of containers is read with the prefix of the container runtime; lines that it has cut in two (16 KiB) are not.',
   ],

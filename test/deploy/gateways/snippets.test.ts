@@ -111,6 +111,19 @@ test('Higress is named the images that its console names', () => {
   }
 })
 
+test('Istio asks with the very filter that Envoy does, before the router', () => {
+  const { configPatches: patches } = parse(snippetWith('istio', 'quotacast-asks')).spec
+  const [cluster, filter, who] = patches.map((each: { patch: { value: unknown } }) => each.patch.value)
+  expect(filter).toEqual(parse(snippetWith('envoy', 'failure_mode_allow')).http_filters[0])
+  expect(who).toEqual(parse(snippetWith('envoy', 'context_extensions').replace('gateway: envoy', 'gateway: istio')))
+  expect(cluster).toEqual(parse(snippetWith('envoy', 'quotacast_limiter\n    type')).clusters[0])
+  expect(patches[1]).toMatchObject({
+    applyTo: 'HTTP_FILTER',
+    match: { listener: { filterChain: { filter: { subFilter: { name: 'envoy.filters.http.router' } } } } },
+    patch: { operation: 'INSERT_BEFORE' },
+  })
+})
+
 test('agentgateway asks as forward-auth does, and logs what it was answered', () => {
   const { extAuthz } = parse(snippetWith('agentgateway', 'extAuthz:\n'))
   expect(extAuthz).toMatchObject({ host: 'quotacast:7412', failureMode: 'allow' })

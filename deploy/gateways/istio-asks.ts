@@ -1,0 +1,56 @@
+/** https://istio.io/latest/docs/reference/config/networking/envoy-filter/ */
+import { askFilter, limiterCluster, whoAsks } from './envoy-asks.ts'
+import { indented } from './envoy-format.ts'
+import type { AskingSetup, Destination } from './guide.ts'
+
+const filters = (to: Destination) => `apiVersion: networking.istio.io/v1alpha3
+kind: EnvoyFilter
+metadata:
+  name: quotacast-asks
+  namespace: istio-system
+spec:
+  workloadSelector:
+    labels:
+      istio: ingressgateway
+  configPatches:
+    - applyTo: CLUSTER
+      match: { context: GATEWAY }
+      patch:
+        operation: ADD
+        value:
+${limiterCluster(to, 10)}
+    - applyTo: HTTP_FILTER
+      match:
+        context: GATEWAY
+        listener:
+          filterChain:
+            filter:
+              name: envoy.filters.network.http_connection_manager
+              subFilter: { name: envoy.filters.http.router }
+      patch:
+        operation: INSERT_BEFORE
+        value:
+${indented(10, askFilter(to))}
+    # What its questions say beside the call.
+    - applyTo: VIRTUAL_HOST
+      match: { context: GATEWAY }
+      patch:
+        operation: MERGE
+        value:
+${indented(10, whoAsks(to))}`
+
+export const istioAsks: readonly AskingSetup[] = [
+  {
+    title: 'With ext_authz',
+    run: { by: 'nobody' },
+    steps: [
+      {
+        text: 'Istio’s own providers for the action `CUSTOM` send no token over gRPC, so Envoy is told by itself. Callers are the fingerprints of their keys (`Authorization`, `X-Api-Key`), which `keys` gives names; what Quotacast says of them comes with denials and answers alike.',
+        snippet: { language: 'yaml', of: filters },
+      },
+      {
+        text: 'The log, whose format is above, then tells the consumer, the tenant, and the id of the decision that joins a call to its question.',
+      },
+    ],
+  },
+]
