@@ -83,6 +83,7 @@ export const apiparkGuide: Guide = {
     },
   ],
   notes: [
+    'APIPark cannot ask by itself: no plugin of Apinto asks another service before each call. (`counter` asks how many calls a key has left when those that it knew of are gone, and refuses with 416.) Put a gateway that asks before it, as nginx or Envoy, ship the log of only one of the two, and let that gateway hand on `X-Quotacast-Decision-Id` in the place of what clients send. Where none is before it, leave that field out of the format: clients could send ids of their own.',
     'Apinto sends each call once and drops what is not answered with 200: use Kafka or a file where nothing may be lost.',
     '`consumer` is the application; without one it is the fingerprint of the key, if headers of requests are logged (`$header` or `$headers`).',
     'The fields that APIPark itself sends are read too. They hold the headers of requests and all bodies: tokens and errors are taken out of the bodies of answers, the rest is dropped on arrival.',
