@@ -116,6 +116,8 @@ export const nodeGuide: Guide = {
             language: 'typescript',
             of: ({ source }) => `const calls = new Array()
 app.use((request, response, next) => {
+  // Only the limiter says what a call was asked with.
+  delete request.headers['x-quotacast-decision-id']
   const startedAtMs = Date.now()
   const route = request.url.split('?')[0]
   response.once('close', () => calls.push({
@@ -140,6 +142,10 @@ app.use((request, response, next) => {
           snippet: {
             language: 'typescript',
             of: ({ source }) => `const calls = new Array()
+app.addHook('onRequest', async request => {
+  // Only the limiter says what a call was asked with.
+  delete request.headers['x-quotacast-decision-id']
+})
 app.addHook('onResponse', async (request, reply) => {
   calls.push({
     startedAtMs: Math.round(Date.now() - reply.elapsedTime),

@@ -139,6 +139,21 @@ test('agentgateway asks as forward-auth does, and logs what it was answered', ()
   expect(add).toMatchObject({ gateway: '"agentgateway"', decision_id: 'extauthz.decision_id' })
 })
 
+test('programs in Node record no id of a decision that a client sent', async () => {
+  type Hook = (request: unknown, response: unknown, next?: () => void) => void | Promise<void>
+  const hooks: Hook[] = []
+  const app = { use: (hook: Hook) => hooks.push(hook), addHook: (_name: string, hook: Hook) => hooks.push(hook) }
+  const response = { elapsedTime: 5, statusCode: 200, once: (_event: string, heard: () => void) => void heard() }
+  for (const text of ['app.use((request', "addHook('onResponse'"]) {
+    const calls = runInNewContext(`${snippetWith('node', text)}\ncalls`, { app, crypto })
+    const headers = { 'x-api-key': 'a key', 'x-quotacast-decision-id': 'forged' }
+    for (const hook of hooks.splice(0)) await hook({ url: '/v1/chat?x=1', method: 'GET', headers }, response, () => {})
+    expect(calls).toHaveLength(1)
+    expect(calls[0]).toMatchObject({ route: '/v1/chat', credential: 'a key' })
+    expect(calls[0].decisionId).toBeUndefined()
+  }
+})
+
 /** All that the API of Portkey's exports takes; it refuses an export of anything else. */
 const PORTKEY_COLUMNS = [
   ...[
