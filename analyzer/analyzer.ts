@@ -32,6 +32,9 @@ import { parseShard, WHOLE } from './tick/shard.ts'
 import { type SteeringDeps, steer } from './tick/steering.ts'
 import { createTicker, type Snapshot, type Ticker } from './tick/ticker.ts'
 
+/** What a tick may take longer than the one before. */
+const LATE_MS = 30_000
+
 export const AnalyzerOptions = Type.Object(
   {
     tickSeconds: Type.Integer({
@@ -117,7 +120,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
   const channels = createChannels(deps.alerts, deps.currency)
   const groupMs = deps.alerts.groupSeconds * 1000
   const alerting = createAlerting({ control, policy, channels, groupMs, now, logger: logger.child({ part: 'alert' }) })
-  const { snapshot } = ticker
+  const snapshot = () => withLateness(ticker.snapshot(), options.tickSeconds * 1000, now())
   const live = createLive({ client: store.client, snapshot, principalOf, now })
   const schedule = startSchedule(options.tickSeconds * 1000, async () => {
     const wasDone = await tickOnce(ticker, log)
@@ -185,6 +188,14 @@ function createSteering(deps: SteeringDeps, log: Logger): (snapshot: Snapshot) =
       waitingFor = reason
     }
   }
+}
+
+/** What a snapshot says of a tick that was not done, it says of one that does not end, too: the store may hang. */
+function withLateness(snapshot: Snapshot, turnMs: number, nowMs: number): Snapshot {
+  const { asOfMs, skipped, tickMs } = snapshot
+  const lateMs = nowMs - (asOfMs ?? nowMs)
+  if (skipped !== null || lateMs <= turnMs + 2 * tickMs + LATE_MS) return snapshot
+  return { ...snapshot, skipped: `no tick was done for ${Math.round(lateMs / 1000)} s` }
 }
 
 /** One tick with its events; answers whether it was done. A store that is away is no reason to die. */

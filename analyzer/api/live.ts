@@ -23,7 +23,7 @@ const RECENT_MS = 15 * 60_000
 const ROWS_MAX = 2_000
 const ROWS_PER_TENANT_MAX = 50
 
-/** After each tick. */
+/** After each tick, and where none ends, as often as the heart beats. */
 export interface TickEvent {
   asOfMs: number | null
   dataAgeMs: number | null
@@ -88,7 +88,11 @@ export function createLive({ client: store, snapshot, principalOf, now }: LiveDe
     })
     response.write(`retry: ${RETRY_MS}\n\n`)
     const client: Client = { response, tenant, told: new Map(), timers: [] }
-    client.timers.push(setInterval(() => response.write(':\n\n'), HEARTBEAT_MS))
+    const beat = () => {
+      client.told.delete('tick')
+      tellAll(client)
+    }
+    client.timers.push(setInterval(beat, HEARTBEAT_MS))
     client.timers.push(setTimeout(() => end(client), STREAM_MS_MAX))
     clients.add(client)
     response.once('close', () => end(client))
@@ -128,7 +132,7 @@ export function createLive({ client: store, snapshot, principalOf, now }: LiveDe
 const schema = {
   summary: 'What changes, as it changes',
   description:
-    'Server-sent events: `tick` after each tick (`asOfMs`, `dataAgeMs`, `skipped`), `denials` when the denials of the ' +
+    'Server-sent events: `tick` after each tick and every 15 s (`asOfMs`, `dataAgeMs`, `skipped`), `denials` when the denials of the ' +
     'last quarter of an hour have changed, as `GET /v1/denials` has them. A stream ends after five minutes: connect again.',
   tags: ['status'],
   response: { 200: { description: 'Events.', content: { 'text/event-stream': { schema: Type.String() } } } },

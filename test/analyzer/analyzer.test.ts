@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openAnalyzer } from '../../analyzer/analyzer.ts'
+import { type AnalyzerDeps, openAnalyzer } from '../../analyzer/analyzer.ts'
 import { openControl } from '../../analyzer/control/control.ts'
 import { createPolicy } from '../../analyzer/policy/policy.ts'
 import { openTestStore, type TestStore } from '../store-fixture.ts'
@@ -20,26 +20,52 @@ beforeAll(async () => {
 })
 afterAll(() => testStore?.close())
 
-test('calls become forecasts by themselves, and the loss of the store is said and survived', async () => {
-  const nowMs = Date.now()
-  const calls = Array.from({ length: 40 }, (_, index) => ({ startedAtMs: nowMs - (index + 1) * MINUTE_MS }))
-  await storeCalls(testStore.store, calls)
+const openTestAnalyzer = async (deps: Partial<AnalyzerDeps> = {}) => {
   const policy = createPolicy([testQuota({ window: { kind: 'calendar', every: 'month' } })])
   const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  const logger = pino({ level: 'silent' })
   const log = await openLog(dir)
-  const control = await openControl({ log, logger: pino({ level: 'silent' }) })
+  const control = await openControl({ log, logger })
   const analyzer = await openAnalyzer({
     options: { tickSeconds: 1, subjectsMax: 10, shard: '1/1', threads: 1 },
     alerts: { channels: {}, groupSeconds: 30 },
     currency: 'USD',
-    store: testStore.store,
-    control,
-    configured: new Set(),
-    policy: () => policy,
-    labelColumns: [],
-    principalOf,
-    logger: pino({ level: 'silent' }),
+    ...{ store: testStore.store, control, configured: new Set(), policy: () => policy, labelColumns: [] },
+    ...{ principalOf, logger, ...deps },
   })
+  const close = async () => {
+    await analyzer.close()
+    await control.close()
+    await log.close()
+    await rm(dir, { recursive: true, force: true })
+  }
+  return { analyzer, close }
+}
+
+test('that no tick ends any more is said, too', async () => {
+  const { store } = testStore
+  let behindMs = 0
+  let hanging: ((error: Error) => void)[] | null = null
+  const query: typeof store.client.query = asked =>
+    hanging === null ? store.client.query(asked) : new Promise((_, reject) => hanging?.push(reject))
+  const client: typeof store.client = Object.assign(Object.create(store.client), { query })
+  const { analyzer, close } = await openTestAnalyzer({ store: { ...store, client }, now: () => Date.now() + behindMs })
+  await expect.poll(() => analyzer.readiness()).toEqual({ isReady: true, reasons: [] })
+
+  hanging = []
+  await expect.poll(() => hanging?.length).toBeGreaterThan(0)
+  expect(analyzer.status().skipped).toBeNull()
+  behindMs = 60_000
+  expect(analyzer.status().skipped).toMatch(/^no tick was done for 6\d s$/)
+  for (const fail of hanging) fail(new Error('gone'))
+  await close()
+})
+
+test('calls become forecasts by themselves, and the loss of the store is said and survived', async () => {
+  const nowMs = Date.now()
+  const calls = Array.from({ length: 40 }, (_, index) => ({ startedAtMs: nowMs - (index + 1) * MINUTE_MS }))
+  await storeCalls(testStore.store, calls)
+  const { analyzer, close } = await openTestAnalyzer()
   expect(await analyzer.readiness()).toEqual({ isReady: false, reasons: ['the first tick has not ended yet'] })
   const server = await testServer(analyzer.routes)
   const forecasts = async () => (await server.inject('/v1/forecasts')).json().forecasts as { used: number }[]
@@ -52,9 +78,6 @@ test('calls become forecasts by themselves, and the loss of the store is said an
     .toEqual({ isReady: true, reasons: [expect.stringContaining('skipped')] })
   expect(await forecasts()).toHaveLength(1)
   expect(analyzer.status().skipped).not.toBeNull()
-  await analyzer.close()
+  await close()
   await server.close()
-  await control.close()
-  await log.close()
-  await rm(dir, { recursive: true, force: true })
 })

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { createLive, type Live } from '../../../analyzer/api/live.ts'
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../../analyzer/tick/ticker.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
@@ -8,6 +8,7 @@ import { storeDecisions } from '../store-calls.ts'
 import { principalOf, testServer } from './server.ts'
 
 const SILENCE_MS = 300
+const HEARTBEAT_MS = 15_000
 
 let testStore: TestStore
 beforeAll(async () => {
@@ -71,6 +72,21 @@ test('a client is told what there is at once, each tick after, and each denial a
   await live.publish()
   await sleep(SILENCE_MS)
   expect(all.text).toBe(before)
+})
+
+test('while no tick ends, how it stands is told all the same', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval'] })
+  onTestFinished(() => void vi.useRealTimers())
+  await serve()
+  const client = await connect()
+  await expect.poll(() => events(client.text, 'tick')).toHaveLength(1)
+  snapshot = { ...snapshot, skipped: 'the store hangs' }
+  onTestFinished(() => {
+    snapshot = { ...snapshot, skipped: null }
+  })
+  vi.advanceTimersByTime(2 * HEARTBEAT_MS)
+  await expect.poll(() => events(client.text, 'tick')).toHaveLength(3)
+  expect(events(client.text, 'tick').at(-1)).toMatchObject({ skipped: 'the store hangs' })
 })
 
 test('a server that closes does not wait for its streams', async () => {
