@@ -2,6 +2,10 @@
 
 const RETRIES_MAX = 2
 const RETRY_MS = 500
+/** Of a role that hangs, somebody who waits wants to know, instead of waiting once more. */
+const RETRIED_MS_MAX = 5_000
+/** Longer than the store may take for a query. */
+const TIMEOUT_MS = 90_000
 
 /** An answer that is not a success, or none at all (`status` 0). */
 export class ApiError extends Error {
@@ -18,6 +22,8 @@ export class ApiError extends Error {
 
 /** Told when the session has ended, or never began. */
 export const sessionEnds = new EventTarget()
+/** The cookie is that of all tabs: the others are told when it stands for somebody else, or for nobody. */
+export const otherTabs = new BroadcastChannel('quotacast-session')
 const SESSION_PATH = '/v1/session'
 
 /** Parameters as a query string; `undefined` and '' are left out where `keepsEmpty` does not say otherwise. */
@@ -30,12 +36,14 @@ export function queryOf(parameters: Readonly<Record<string, string | number | un
 
 /** Throws `ApiError`, and what `fetch` throws when `signal` aborts it. */
 export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
+  const beganMs = performance.now()
   for (let attempt = 0; ; attempt++) {
     try {
       return await send<T>(path, { signal: signal ?? null })
     } catch (error) {
       const isTemporary = error instanceof ApiError && (error.status === 503 || error.status === 0)
-      if (!isTemporary || attempt === RETRIES_MAX) throw error
+      const isLate = attempt === RETRIES_MAX || performance.now() - beganMs > RETRIED_MS_MAX
+      if (!isTemporary || isLate) throw error
       await new Promise(resolve => setTimeout(resolve, RETRY_MS * 2 ** attempt))
     }
   }
@@ -50,18 +58,23 @@ export const postJson = <T>(path: string, body: object, signal?: AbortSignal): P
     signal: signal ?? null,
   })
 
-/** Resolves when the session has ended, also where it had before. */
+/** Resolves when the session has ended, also where it had before. Throws `ApiError` where it may live on. */
 export async function logOut(): Promise<void> {
-  await fetch(SESSION_PATH, { method: 'DELETE' }).catch(() => undefined)
+  await send(SESSION_PATH, { method: 'DELETE' }).catch((error: unknown) => {
+    if (!(error instanceof ApiError && error.status === 401)) throw error
+  })
   sessionEnds.dispatchEvent(new Event('end'))
+  otherTabs.postMessage('ended')
 }
 
 async function send<T>(path: string, init: RequestInit): Promise<T> {
-  const response = await fetch(path, { ...init, redirect: 'error' }).catch((error: unknown) => {
+  const timeout = AbortSignal.timeout(TIMEOUT_MS)
+  const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout
+  const response = await fetch(path, { ...init, signal, redirect: 'error' }).catch((error: unknown) => {
     if (error instanceof DOMException && error.name === 'AbortError') throw error
     throw new ApiError(0, 'UNREACHABLE', 'The analyzer does not answer. Is it running?')
   })
-  if (response.ok) return (await response.json()) as T
+  if (response.ok) return (response.status === 204 ? null : await response.json()) as T
   const problem = (await response.json().catch(() => ({}))) as { code?: string; detail?: string }
   if (response.status === 401) sessionEnds.dispatchEvent(new Event('end'))
   throw new ApiError(response.status, problem.code ?? '', problem.detail ?? response.statusText)

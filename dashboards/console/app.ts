@@ -1,9 +1,9 @@
 /** The frame of all pages: who is logged in, where one can go, whether what is shown is live. */
 import type { FunctionComponent } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
-import { getJson, logOut, sessionEnds } from './api.ts'
+import { type ApiError, getJson, logOut, otherTabs, sessionEnds } from './api.ts'
 import type { SessionAnswer } from './foreign-answers.ts'
-import { formatDuration } from './format.ts'
+import { formatDuration, formatInstant, sentenceOf } from './format.ts'
 import { html } from './html.ts'
 import { connectLive, useLive } from './live.ts'
 import { Login } from './login.ts'
@@ -14,6 +14,7 @@ import { linkTo, type Route, useRoute } from './router.ts'
 import { SourcesPage } from './sources-page.ts'
 import { SubjectPage } from './subject-page.ts'
 import { TrendsPage } from './trends-page.ts'
+import { toApiError, useNow } from './use-resource.ts'
 
 /** In the order of the menu; a page without a title is opened from others. */
 const PAGES: Readonly<Record<string, { title: string | null; page: FunctionComponent<{ route: Route }> }>> = {
@@ -29,17 +30,23 @@ export function App() {
   const [session, setSession] = useState<SessionAnswer | null | undefined>(undefined)
   useEffect(() => {
     const onEnd = () => setSession(null)
+    const ask = () => void getJson<SessionAnswer>('/v1/session').then(setSession, onEnd)
     sessionEnds.addEventListener('end', onEnd)
-    getJson<SessionAnswer>('/v1/session').then(setSession, onEnd)
-    return () => sessionEnds.removeEventListener('end', onEnd)
+    otherTabs.addEventListener('message', ask)
+    ask()
+    return () => {
+      sessionEnds.removeEventListener('end', onEnd)
+      otherTabs.removeEventListener('message', ask)
+    }
   }, [])
   if (session === undefined) return html`<p class="waiting" role="status">Loading …</p>`
   if (session === null) return html`<${Login} onLogin=${setSession} />`
-  return html`<${Frame} session=${session} />`
+  return html`<${Frame} key=${JSON.stringify(session)} session=${session} />`
 }
 
 function Frame({ session }: { session: SessionAnswer }) {
   const route = useRoute()
+  const [stays, setStays] = useState<ApiError | null>(null)
   useEffect(connectLive, [])
   // The menu of a phone is wider than the phone.
   useEffect(
@@ -66,10 +73,13 @@ function Frame({ session }: { session: SessionAnswer }) {
       <div class="account">
         <${LiveDot} />
         <span class="who" title="Whose token this session stands for">${who}</span>
-        <button type="button" class="quiet" onClick=${logOut}>Log out</button>
+        <button type="button" class="quiet" onClick=${() => logOut().catch((error: unknown) => setStays(toApiError(error)))}>Log out</button>
       </div>
     </header>
-    <main id="main"><${page} key=${JSON.stringify(route)} route=${route} /></main>
+    <main id="main">
+      ${stays !== null && html`<div class="failure" role="alert"><strong>You are still logged in.</strong> ${sentenceOf(stays.message)} Try again.</div>`}
+      <${Standstill} /><${page} key=${JSON.stringify(route)} route=${route} />
+    </main>
   `
 }
 
@@ -88,6 +98,22 @@ function LiveDot() {
             : `Live, newest call ${formatDuration(age)} old`
   const tone = state === 'live' && tick?.skipped == null ? 'good' : 'warn'
   return html`<span class=${`live ${tone}`} title=${tick?.skipped ?? words}><i aria-hidden="true"></i><span>${words}</span></span>`
+}
+
+/** That what is shown is not what is. */
+function Standstill() {
+  const { state, tick } = useLive()
+  const nowMs = useNow(60_000)
+  const asOf = tick?.asOfMs == null ? '' : ` What is shown is of ${formatInstant(tick.asOfMs, nowMs)}.`
+  const why =
+    state === 'away'
+      ? 'The analyzer does not answer.'
+      : state === 'live' && tick?.skipped != null
+        ? `The forecasts stand still: ${tick.skipped}.`
+        : null
+  return why === null
+    ? null
+    : html`<div class="failure" role="alert"><strong>${why}</strong>${asOf} It is tried again by itself.</div>`
 }
 
 const UnknownPage = () =>

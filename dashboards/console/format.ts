@@ -113,3 +113,7 @@ export function formatSubject(subject: Readonly<Record<string, string>>): string
   const values = Object.entries(subject).map(([name, value]) => (value === '' ? `unknown ${name}` : value))
   return values.length === 0 ? 'all calls' : values.join(' / ')
 }
+
+/** What went wrong, as the API words it, as a sentence. */
+export const sentenceOf = (text: string): string =>
+  `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?!]$/.test(text) ? '' : '.'}`

@@ -4,17 +4,20 @@ import type { DenialsEvent, TickEvent } from '../../analyzer/api/live.ts'
 import { getJson } from './api.ts'
 
 const RETRY_MS = { min: 1_000, max: 30_000 }
+/** Of a stream that tells something every 15 s: it hangs, which no event would tell. */
+const SILENT_MS = 40_000
 
 export interface LiveState {
   /** `away`: the connection is lost and will be tried again. */
   state: 'connecting' | 'live' | 'away'
   tick: TickEvent | null
-  denials: DenialsEvent['denials']
+  /** `null` until they are told. */
+  denials: DenialsEvent['denials'] | null
   /** Counts the ticks. */
   ticks: number
 }
 
-let current: LiveState = { state: 'connecting', tick: null, denials: [], ticks: 0 }
+let current: LiveState = { state: 'connecting', tick: null, denials: null, ticks: 0 }
 const listeners = new Set<(state: LiveState) => void>()
 
 function change(part: Partial<LiveState>): void {
@@ -40,29 +43,41 @@ export const useTicks = (every: number): number => Math.floor(useLive().ticks / 
 export function connectLive(): () => void {
   let source: EventSource | null = null
   let timer: ReturnType<typeof setTimeout> | undefined
+  let silence: ReturnType<typeof setTimeout> | undefined
   let failures = 0
   const disconnect = () => {
     clearTimeout(timer)
+    clearTimeout(silence)
     source?.close()
     source = null
   }
+  const listen = () => {
+    clearTimeout(silence)
+    silence = setTimeout(() => {
+      failures++
+      comeBack()
+    }, SILENT_MS)
+  }
+  const comeBack = () => {
+    disconnect()
+    // A stream that was live ends every few minutes; it is away only when the next one does not come.
+    if (failures++ > 0) change({ state: 'away' })
+    const delayMs = Math.min(RETRY_MS.max, RETRY_MS.min * 2 ** (failures - 1))
+    timer = setTimeout(connect, delayMs * (0.75 + Math.random() / 2))
+    // The stream does not say why it was refused: if the session has ended, this is told.
+    getJson('/v1/session').catch(() => undefined)
+  }
   const connect = () => {
     disconnect()
+    listen()
     source = new EventSource('/v1/live')
     source.addEventListener('tick', ({ data }) => {
       failures = 0
+      listen()
       change({ state: 'live', tick: JSON.parse(data), ticks: current.ticks + 1 })
     })
     source.addEventListener('denials', ({ data }) => change({ denials: JSON.parse(data).denials }))
-    source.addEventListener('error', () => {
-      disconnect()
-      // A stream that was live ends every few minutes; it is away only when the next one does not come.
-      if (failures++ > 0) change({ state: 'away' })
-      const delayMs = Math.min(RETRY_MS.max, RETRY_MS.min * 2 ** (failures - 1))
-      timer = setTimeout(connect, delayMs * (0.75 + Math.random() / 2))
-      // The stream does not say why it was refused: if the session has ended, this is told.
-      getJson('/v1/session').catch(() => undefined)
-    })
+    source.addEventListener('error', comeBack)
   }
   const onVisibility = () => (document.hidden ? disconnect() : connect())
   document.addEventListener('visibilitychange', onVisibility)

@@ -1,7 +1,8 @@
 /** Where the token is asked for: it goes to the server once, and a cookie that no script can read comes back. */
 import { useEffect, useRef, useState } from 'preact/hooks'
-import { postJson } from './api.ts'
+import { otherTabs, postJson } from './api.ts'
 import type { SessionAnswer } from './foreign-answers.ts'
+import { sentenceOf } from './format.ts'
 import { html } from './html.ts'
 import { toApiError } from './use-resource.ts'
 
@@ -17,7 +18,10 @@ export function Login({ onLogin }: { onLogin: (session: SessionAnswer) => void }
     event.preventDefault()
     setIsBusy(true)
     postJson<SessionAnswer>('/v1/session', { token: field.current?.value.trim() ?? '' })
-      .then(onLogin)
+      .then(session => {
+        onLogin(session)
+        otherTabs.postMessage('began')
+      })
       .catch((error: unknown) => {
         setProblem(toApiError(error).message)
         setIsBusy(false)
@@ -31,7 +35,7 @@ export function Login({ onLogin }: { onLogin: (session: SessionAnswer) => void }
       <label for="token">Token</label>
       <input ref=${field} id="token" type="password" required autocomplete="current-password" spellcheck="false"
         aria-describedby="token-help" aria-invalid=${problem !== null} />
-      <p class="problem" role="alert">${problem === null ? '' : `That did not work: ${problem}.`}</p>
+      <p class="problem" role="alert">${problem === null ? '' : `That did not work. ${sentenceOf(problem)}`}</p>
       <button type="submit" disabled=${isBusy}>${isBusy ? 'Logging in …' : 'Log in'}</button>
       <div id="token-help" class="hint">
         <p>The admin token is in the file <code>token</code> of the data folder (<code>cat data/token</code>).</p>

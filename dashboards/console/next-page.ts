@@ -71,13 +71,13 @@ function useShown(answer: NextAnswer | null, offset: number): ReadonlyMap<number
 
 function Summary({ answer }: { answer: NextAnswer | null }) {
   const { denials } = useLive()
-  const denied = totalDenied(denials)
+  const denied = totalDenied(denials ?? [])
   const of = (count: number | undefined) => (count === undefined ? '–' : formatAmount(count, 'subjects'))
   return html`<dl class="tiles" aria-label="Now">
     <${Tile} label="Used up now" value=${of(answer?.exhausted)} tone=${(answer?.exhausted ?? 0) > 0 ? 'bad' : ''} note="wait for their reset" />
     <${Tile} label="Likely to run out" value=${of(answer?.likely)} tone=${(answer?.likely ?? 0) > 0 ? 'warn' : ''} note="before their reset" />
     <${Tile} label="Watched" value=${of(answer?.total)} note="subjects of quotas" />
-    <${Tile} label="Denied" value=${of(denied)} tone=${denied > 0 ? 'bad' : ''} note="checks in the last 15 min" />
+    <${Tile} label="Denied" value=${of(denials === null ? undefined : denied)} tone=${denied > 0 ? 'bad' : ''} note="checks in the last 15 min" />
   </dl>`
 }
 
@@ -85,7 +85,7 @@ function Summary({ answer }: { answer: NextAnswer | null }) {
 function JustDenied() {
   const nowMs = useNow(10_000)
   const { denials } = useLive()
-  const bySubject = Map.groupBy(denials, ({ quota, subject }) => JSON.stringify([quota, subject]))
+  const bySubject = Map.groupBy(denials ?? [], ({ quota, subject }) => JSON.stringify([quota, subject]))
   const shown = [...bySubject].slice(0, DENIALS_SHOWN)
   return html`<ul class="just-denied" aria-live="polite" aria-label="Denied just now">${shown.map(([key, minutes]) => {
     const [newest] = minutes

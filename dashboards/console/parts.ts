@@ -2,8 +2,9 @@
 import type { ComponentChildren } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
 import type { ApiError } from './api.ts'
-import { formatInstant, formatWhen } from './format.ts'
+import { formatInstant, formatWhen, sentenceOf } from './format.ts'
 import { html } from './html.ts'
+import { linkTo } from './router.ts'
 import type { Resource } from './use-resource.ts'
 
 const COPIED_MS = 2_000
@@ -41,8 +42,10 @@ export function Failure({ error }: { error: ApiError }) {
       ? 'This comes from another role (limiter or collector), which does not answer now. The rest of the page is not affected.'
       : error.status === 403
         ? 'Log in with a token that may see this.'
-        : 'It is tried again by itself.'
-  return html`<div class="failure" role="alert"><strong>${error.message}</strong> ${hint}</div>`
+        : error.status === 404
+          ? html`It may have been renamed or removed: <a href=${linkTo('')}>see what runs out next</a>.`
+          : 'It is tried again by itself.'
+  return html`<div class="failure" role="alert"><strong>${sentenceOf(error.message)}</strong> ${hint}</div>`
 }
 
 /** The content once there is an answer; until then that it is awaited, or why there is none. */

@@ -22,7 +22,7 @@ export function SubjectDenials({ quota, subject }: SubjectProps) {
     `/v1/denials?${queryOf({ quota, tenant, consumer, limit: 200 })}`,
     useTicks(TICKS),
   )
-  const shownOf = (answer: DenialsAnswer) => newestOf(live.filter(isIts), answer.denials.filter(isIts))
+  const shownOf = (answer: DenialsAnswer) => newestOf((live ?? []).filter(isIts), answer.denials.filter(isIts))
   return html`<${Panel} id="denials" title="Denied in the last day">
     <${Answered} of=${denials}>${(answer: DenialsAnswer) => {
       const shown = shownOf(answer)

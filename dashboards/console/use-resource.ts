@@ -1,6 +1,9 @@
 /** What the API answers, as the state of a component. */
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { ApiError, getJson } from './api.ts'
+
+/** After a failure it is asked again, also where nothing else is a reason to. */
+const AGAIN_MS = 15_000
 
 export interface Resource<T> {
   /** The newest answer; an older one stays until the next has come. */
@@ -9,20 +12,26 @@ export interface Resource<T> {
   error: ApiError | null
 }
 
-/** Asks for `path` (`null`: for nothing), and again whenever it or `revision` changes. */
+/** Asks for `path` (`null`: for nothing), again whenever it or `revision` changes, and after a failure. */
 export function useResource<T>(path: string | null, revision = 0): Resource<T> {
   const [resource, setResource] = useState<Resource<T>>({ answer: null, error: null })
-  // A new revision is the reason to ask again.
+  const [attempt, setAttempt] = useState(0)
+  const underWay = useRef<AbortController | null>(null)
+  useEffect(() => () => underWay.current?.abort(), [path])
+  // A new revision is a reason to ask again, but none to give up a question that takes longer than a revision lasts.
   useEffect(() => {
-    if (path === null) return
+    if (path === null || underWay.current?.signal.aborted === false) return
     const abort = new AbortController()
+    underWay.current = abort
     getJson<T>(path, abort.signal)
       .then(answer => setResource({ answer, error: null }))
       .catch((error: unknown) => {
-        if (!abort.signal.aborted) setResource(known => ({ ...known, error: toApiError(error) }))
+        if (abort.signal.aborted) return
+        setResource(known => ({ ...known, error: toApiError(error) }))
+        setTimeout(() => setAttempt(known => known + 1), AGAIN_MS)
       })
-    return () => abort.abort()
-  }, [path, revision])
+      .finally(() => abort.abort())
+  }, [path, revision, attempt])
   return resource
 }
 
