@@ -18,8 +18,8 @@ const Answer = Type.Object({
   forecast: ForecastAnswer,
   history: Type.Array(Type.Array(Type.Number(), { minItems: 2, maxItems: 2 }), {
     description:
-      '`[atMs, used]`: units used from the begin of the window until then (without a reset: what counted then), Unix ' +
-      'milliseconds; the last is now. After a reset by hand in the window the first is that.',
+      '`[atMs, used]`: units used from the begin of the window, or from a reset by hand in it, until then (where nothing ' +
+      'resets: what counted then), Unix milliseconds; the last is now.',
   }),
   bands: Type.Array(Type.Object({ atMs: Type.Integer(), p10: Type.Number(), p50: Type.Number(), p90: Type.Number() }), {
     description:

@@ -11,6 +11,10 @@ export interface LimitStep {
   readonly limit: number
 }
 
+/** The limit that holds at an instant; before the first one that does. */
+export const limitAt = (steps: readonly LimitStep[], atMs: number): number | undefined =>
+  (steps.findLast(({ fromMs }) => fromMs <= atMs) ?? steps[0])?.limit
+
 interface SteppedAsk {
   /** Ascending; the first one holds at `nowMs`. */
   steps: readonly LimitStep[]

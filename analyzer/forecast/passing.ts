@@ -17,7 +17,7 @@ import {
   REACHED,
 } from './forecaster.ts'
 import type { History } from './history.ts'
-import type { LimitStep } from './limit-steps.ts'
+import { type LimitStep, limitAt } from './limit-steps.ts'
 import { mixedCurve, type Outlook } from './outlook.ts'
 import type { Band } from './reset-bands.ts'
 import { PERIODS_NORMAL, unknowable, whyOf } from './why.ts'
@@ -119,12 +119,9 @@ const questionOf = ({ history, nowMs, lengthMs, used, limits }: PassingAsk) => (
   ...{ history, nowMs, windowStartMs: nowMs, windowEndMs: nowMs + lengthMs, used, limit: limits[0]?.limit ?? 0 },
 })
 
-const limitAt = ({ limits }: PassingAsk, atMs: number): number =>
-  (limits.findLast(({ fromMs }) => fromMs <= atMs) ?? limits[0])?.limit ?? 0
-
 /** The most that may be held at once. */
 function mostAt(ask: PassingAsk, atMs: number): number {
-  const limit = limitAt(ask, atMs)
+  const limit = limitAt(ask.limits, atMs) ?? 0
   const burst = ask.rule.kind === 'rate' ? ask.rule.burst : null
   return limit === 0 ? 0 : (burst ?? limit)
 }
@@ -146,7 +143,7 @@ function takenAhead(ask: PassingAsk, curve: Curve): Taken[] {
       const counted = rule.counts(atMs)
       return { atMs, units: demand.map(units => counted + units) }
     }
-    const drained = (limitAt(ask, atMs - knotMs) * knotMs) / lengthMs
+    const drained = ((limitAt(ask.limits, atMs - knotMs) ?? 0) * knotMs) / lengthMs
     // What comes between two knots may be less at a higher quantile: sorted, so that what is ahead stays ahead.
     level = level
       .map((units, index) => Math.max(0, units + Math.max(0, (demand[index] ?? 0) - (before[index] ?? 0)) - drained))

@@ -8,7 +8,7 @@ import { demandOf } from './demand.ts'
 import { meanUse, rateLevel, slidingUse } from './passing-use.ts'
 import type { QuotaSeries } from './quota-series.ts'
 
-export type PassingWindow = SlidingWindow | RateWindow
+type PassingWindow = SlidingWindow | RateWindow
 
 export interface PassingAsked {
   spec: PassingWindow
@@ -28,22 +28,24 @@ export function passingAskOf(
   const lengthMs = lengthAt(spec, nowMs)
   const { history } = demandOf(series, one, { nowMs, sinceMs: nowMs - lengthMs }, scratch)
   const allowed = allowedOf(series.quota, one.subject, { nowMs, endMs: nowMs + lengthMs })
-  const { rule, used } = ruleOf(series, one, { spec, nowMs, allowed })
+  const { rule, used } = ruleOf(series, one, { spec, nowMs, allowedOf, allowed })
   const limits = allowed.steps.length > 0 ? allowed.steps : [{ fromMs: nowMs, limit: UNSAID_LIMIT }]
   return { ask: { history, nowMs, lengthMs, used, limits, rule, growth }, allowed }
 }
 
-/** What counted at an instant of the past, under what is allowed now. */
-export const usedAt = (
-  series: QuotaSeries,
-  one: UsageSeries,
-  asked: { spec: PassingWindow; nowMs: number; allowed: Allowed },
-): number => ruleOf(series, one, asked).used
+interface UsedAsked extends Pick<PassingAsked, 'spec' | 'nowMs' | 'allowedOf'> {
+  /** As of now, whenever `nowMs` is. */
+  allowed: Allowed
+}
+
+/** What counted at an instant of the past. What the reset by hand that holds now forgave counted until then. */
+export const usedAt = (series: QuotaSeries, one: UsageSeries, { allowed, ...asked }: UsedAsked): number =>
+  ruleOf(series, one, { ...asked, allowed: asked.nowMs < allowed.sinceMs ? { ...allowed, sinceMs: 0 } : allowed }).used
 
 function ruleOf(
   series: QuotaSeries,
   one: UsageSeries,
-  { spec, nowMs, allowed }: { spec: PassingWindow; nowMs: number; allowed: Allowed },
+  { spec, nowMs, allowedOf, allowed }: UsedAsked,
 ): { rule: PassingRule; used: number } {
   if (spec.kind === 'sliding') {
     const { used, counts } = slidingUse(series, one, spec, { nowMs, ...allowed })
@@ -53,7 +55,6 @@ function ruleOf(
   const lengthMs = spec.periodMs
   // Of a period that is shorter than the steps in which use is known there is no level, only what it takes on average.
   if (lengthMs < WINDOW_STEPS_MIN * series.grid.stepMs) return { rule, used: meanUse(series, one, { nowMs, lengthMs }) }
-  // Under a limit that is not known all has drained.
-  const limit = allowed.steps[0]?.limit ?? UNSAID_LIMIT
-  return { rule, used: rateLevel(series, one, spec, { nowMs, sinceMs: allowed.sinceMs, limit }) }
+  const { steps: limits } = allowedOf(series.quota, one.subject, { nowMs: series.grid.startMs, endMs: nowMs })
+  return { rule, used: rateLevel(series, one, spec, { nowMs, sinceMs: allowed.sinceMs, limits }) }
 }

@@ -1,4 +1,6 @@
 /** What a subject used in the time that has just passed, and for how long it counts. */
+import { type LimitStep, limitAt } from '../forecast/limit-steps.ts'
+import { UNSAID_LIMIT } from '../forecast/passing.ts'
 import { type UsageSeries, usedInStep } from '../usage/series.ts'
 import type { RateWindow, SlidingWindow } from '../usage/window.ts'
 import type { Allowed } from './allowed.ts'
@@ -39,18 +41,20 @@ export function slidingUse(
   return { used: Math.round(counts(nowMs)), counts }
 }
 
-/** What has not drained yet of a rate, as its limit is now: the steps are filled in one after the other. */
+/** What has not drained yet of a rate under its limits: the steps are filled in one after the other. */
 export function rateLevel(
   { grid, quota }: QuotaSeries,
   one: UsageSeries,
   { periodMs }: RateWindow,
-  { nowMs, sinceMs, limit }: { nowMs: number; sinceMs: number; limit: number },
+  { nowMs, sinceMs, limits }: { nowMs: number; sinceMs: number; limits: readonly LimitStep[] },
 ): number {
   const last = Math.min(grid.steps, Math.ceil((nowMs - grid.startMs) / grid.stepMs))
   let level = 0
   for (let step = Math.max(0, Math.ceil((sinceMs - grid.startMs) / grid.stepMs)); step < last; step++) {
-    const heldMs = Math.min(grid.stepMs, nowMs - (grid.startMs + step * grid.stepMs))
-    level = Math.max(0, level + usedInStep(one, quota.counts, step) - (limit * heldMs) / periodMs)
+    const atMs = grid.startMs + step * grid.stepMs
+    // Under a limit that is not known all has drained.
+    const drained = ((limitAt(limits, atMs) ?? UNSAID_LIMIT) * Math.min(grid.stepMs, nowMs - atMs)) / periodMs
+    level = Math.max(0, level + usedInStep(one, quota.counts, step) - drained)
   }
   return level
 }

@@ -39,7 +39,7 @@ export function pathOf(one: OneSubject, made: FollowedForecast, allowedOf: Allow
   const { ask, allowed } = passingAskOf(series, use, { spec: window, nowMs, allowedOf, scratch })
   const history = Array.from({ length: PASSING_POINTS }, (_, index): [number, number] => {
     const atMs = Math.round(nowMs - ((PASSING_POINTS - 1 - index) * ask.lengthMs) / (PASSING_POINTS - 1))
-    return [atMs, Math.round(usedAt(series, use, { spec: window, nowMs: atMs, allowed }))]
+    return [atMs, Math.round(usedAt(series, use, { spec: window, nowMs: atMs, allowedOf, allowed }))]
   })
   return { history, bands: curve && usageAtReset ? bandsAhead(ask, curve) : [] }
 }

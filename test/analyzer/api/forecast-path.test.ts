@@ -25,6 +25,8 @@ const quotas = [
     window: { kind: 'rate', everySeconds: 60 },
   }),
   testQuota({ name: 'sliding', limit: 100, window: { kind: 'sliding', everySeconds: 3600 } }),
+  // Half of what comes drains.
+  testQuota({ name: 'rate', limit: 30, window: { kind: 'rate', everySeconds: 3600 } }),
 ]
 
 let policy = createPolicy(quotas)
@@ -114,6 +116,34 @@ test('a sliding window has what counted at each instant, and what will', async (
   const { body: asked } = await whatIf({ quota: 'sliding', subject: app, limit: 130, growth: 3 })
   expect(asked.now.probability).toBeLessThan(0.1)
   expect(asked.whatIf.probability).toBeGreaterThan(0.8)
+})
+
+test.each([
+  ['sliding', 60],
+  ['rate', 125],
+])('where nothing resets (%s), what a reset by hand forgave counted until then', async (quota, counted) => {
+  const resetMs = nowMs - 20 * MINUTE_MS
+  const reset = { quota, subject: app, used: counted, fromMs: resetMs, untilMs: nowMs + HOUR_MS }
+  const before = policy
+  policy = createPolicy(quotas, { ...NO_ADJUSTMENTS, resets: [reset] })
+  const { body } = await path(`quota=${quota}&tenant=acme&consumer=app`)
+  policy = before
+  const history: [number, number][] = body.history
+  expect(Math.abs((history.findLast(([atMs]) => atMs < resetMs)?.[1] ?? 0) - counted)).toBeLessThan(4)
+  expect(history.find(([atMs]) => atMs >= resetMs)?.[1]).toBeLessThan(2)
+  expect(history.at(-1)).toEqual([nowMs, body.forecast.used])
+})
+
+test('a rate drained faster while a grant held', async () => {
+  const used = async () => (await path('quota=rate&tenant=acme&consumer=app')).body.forecast.used
+  const alone = await used()
+  const grant = { quota: 'rate', subject: null, amount: 60, fromMs: nowMs - 2 * HOUR_MS, untilMs: nowMs - HOUR_MS }
+  const before = policy
+  policy = createPolicy(quotas, { ...NO_ADJUSTMENTS, grants: [grant] })
+  const granted = await used()
+  policy = before
+  expect(alone).toBeCloseTo(135, -1)
+  expect(granted).toBeCloseTo(alone - 60, -1)
 })
 
 test('a subject is named by the dimensions of its quota, of which some may be matched', async () => {

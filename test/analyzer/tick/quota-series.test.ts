@@ -184,7 +184,8 @@ describe('without a reset', () => {
     const one = series.subjects.get(JSON.stringify(Object.values(subject)))
     const { window: spec } = series.quota
     if (!one || spec.kind !== 'rate') throw new Error('expected a rate that is followed')
-    const level = (sinceMs: number) => rateLevel(series, one, spec, { nowMs: minute, sinceMs, limit: 120 })
+    const level = (sinceMs: number) =>
+      rateLevel(series, one, spec, { nowMs: minute, sinceMs, limits: [{ fromMs: 0, limit: 120 }] })
     // Two a minute drain: the first 7 have, of the 60 there are 40 left, of the 4 there are 2.
     expect(level(0)).toBeCloseTo(60 + 4 - 20)
     expect(level(minute - 5 * MINUTE_MS)).toBeCloseTo(2)
