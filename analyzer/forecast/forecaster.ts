@@ -86,7 +86,7 @@ export function forecast(ask: ForecastAsk, outlook: Outlook | null, forest: Fore
     const atMs = Math.min(nowMs, reachedAtMs)
     const exhaustionAtMs = { p10: atMs, p50: atMs, p90: atMs }
     const why = limit === 0 ? 'The limit is 0.' : 'The limit is reached.'
-    const ahead = unknown === null && outlook ? demandAhead(ask, outlook, null) : null
+    const ahead = unknown === null && outlook ? demandAhead(ask, outlook, { others, probability: null }) : null
     return {
       probability: 1,
       exhaustionAtMs,
@@ -113,7 +113,7 @@ export function forecast(ask: ForecastAsk, outlook: Outlook | null, forest: Fore
   return {
     probability: crossing.probabilities.at(-1) ?? 0,
     exhaustionAtMs: { p10, p50, p90 },
-    ...atReset(ask, demandAhead(underLimitAtReset(ask), outlook, probabilityAtReset)),
+    ...atReset(ask, demandAhead(underLimitAtReset(ask), outlook, { others, probability: probabilityAtReset })),
     burnRate,
     confidence: periodsKnown(history, nowMs, outlook.windowMs) < PERIODS_NORMAL ? 'low' : 'normal',
     why: whyOf(ask, outlook, others),
@@ -170,21 +170,36 @@ const instantAt = ({ nowMs, windowEndMs }: ForecastAsk, share: number | null): n
   share === null ? null : Math.round(nowMs + share * (windowEndMs - nowMs))
 
 /**
- * Units that the rest of the window asks for, as the mixed paths have it. With a calibrated probability the whole
- * distribution is moved (in normal scores) until it says the same of the limit.
+ * Units that the rest of the window asks for, as the mixed paths and the others have it. With a calibrated probability the
+ * whole distribution is moved (in normal scores) until it says the same of the limit.
  */
-function demandAhead(ask: ForecastAsk, outlook: Outlook, probability: number | null): Quantiles | null {
+function demandAhead(
+  ask: ForecastAsk,
+  outlook: Outlook,
+  { others, probability }: { others: Others | null; probability: number | null },
+): Quantiles | null {
   const mixed = mixedCurve(outlook)
   if (!mixed) return null
   const { nowMs, windowEndMs, used, limit } = ask
   const quantiles = new Float64Array(CURVE_LEVELS.length)
   quantilesBetween(mixed, nowMs, windowEndMs, quantiles)
+  if (others) {
+    const { peers, weight } = others
+    peers.rates.forEach((rate, level) => {
+      quantiles[level] = (1 - weight) * (quantiles[level] ?? 0) + weight * rate * (windowEndMs - nowMs)
+    })
+  }
   const floor = Math.max(1e-9, FLOOR_SHARE * (limit - used))
   const score =
     probability === null
       ? 0
       : heldScore(scoreOf(quantiles, limit - used, floor)) + heldScore(normalQuantile(clampProbability(probability)))
-  const [p10 = 0, p50 = 0, p90 = 0] = LEVELS.map(level => valueAt(quantiles, normalQuantile(level) + score, floor))
+  const [p10 = 0, p50 = 0, p90 = 0] = LEVELS.map(level => {
+    const units = valueAt(quantiles, normalQuantile(level) + score, floor)
+    if (probability === null) return units
+    // However far off the paths are, what is said of the limit holds.
+    return level < 1 - probability ? Math.min(units, limit - used) : Math.max(units, limit - used)
+  })
   return { p10, p50, p90 }
 }
 

@@ -102,6 +102,26 @@ export function describeForecaster(name: string, forecast: (ask: ForecastAsk) =>
       )
     })
 
+    test('what will be used says of the limit what the probability says', () => {
+      fc.assert(
+        fc.property(asks, ask => {
+          const { probability, usageAtReset } = forecast(ask)
+          if (probability === null || !usageAtReset || ask.used >= ask.limit) return
+          const { p10, p50, p90 } = usageAtReset
+          const levels = [
+            [0.1, p10],
+            [0.5, p50],
+            [0.9, p90],
+          ] as const
+          for (const [level, units] of levels) {
+            const off = (units - ask.limit) / ask.limit
+            if (level < 1 - probability - 1e-3) expect(off).toBeLessThan(1e-3)
+            if (level > 1 - probability + 1e-3) expect(off).toBeGreaterThan(-1e-3)
+          }
+        }),
+      )
+    })
+
     test('a larger limit is never more at risk, nor reached sooner', () => {
       fc.assert(
         fc.property(asks, fc.nat(50_000), (ask, more) => {

@@ -60,6 +60,16 @@ test('a key that is just seen is forecast by the others, and said to be', () => 
   expect(answer(young(10, 5000, null)).probability).toBeNull()
 })
 
+test('what a key that is just seen will have used is expected by the others, too', () => {
+  // A unit a minute would be 43,200 in a month; the others ask for 30 to 300.
+  const few = Array.from({ length: 10 }, (_, index) => (index + 1) / DAY_MS)
+  const ask = young(10, 1_000, toPeers(few, 'subjects of the same tenant'))
+  const { probability, usageAtReset } = answer({ ...ask, windowEndMs: ask.nowMs + 30 * DAY_MS })
+  expect(probability).toBeLessThan(0.01)
+  expect(usageAtReset?.p10).toBeGreaterThan(20)
+  expect(usageAtReset?.p90).toBeLessThan(400)
+})
+
 test('a key of some hours is forecast by both', () => {
   const alone = answer(young(180, 800, null)).probability ?? Number.NaN
   const together = answer(young(180, 800))
