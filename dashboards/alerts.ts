@@ -1,5 +1,5 @@
 /** Grafana's alert rules for exhaustion, as a file of its provisioning. */
-import { newestForecasts, SUBJECT_TEXT } from './sql.ts'
+import { HAS_RUN_OUT, newestForecasts, SUBJECT_TEXT } from './sql.ts'
 
 /** Names of the data source and of the folder in `deploy/grafana/provisioning/`. */
 const CLICKHOUSE_UID = 'quotacast-clickhouse'
@@ -27,7 +27,7 @@ const ALERT_RULES: readonly Rule[] = [
   {
     uid: 'quotacast-will-run-out',
     title: 'A quota will probably run out before its reset',
-    sql: `SELECT ${WHO}, probability FROM (${newestForecasts('1')}) WHERE used < limit AND confidence != 'none'`,
+    sql: `SELECT ${WHO}, probability FROM (${newestForecasts('1')}) WHERE NOT ${HAS_RUN_OUT} AND confidence != 'none'`,
     above: PROBABILITY,
     for: '5m',
     severity: 'warning',
@@ -38,7 +38,7 @@ const ALERT_RULES: readonly Rule[] = [
   {
     uid: 'quotacast-has-run-out',
     title: 'A quota has run out',
-    sql: `SELECT ${WHO}, toFloat64(used >= limit) AS has_run_out FROM (${newestForecasts('1')})`,
+    sql: `SELECT ${WHO}, toFloat64(${HAS_RUN_OUT}) AS has_run_out FROM (${newestForecasts('1')})`,
     above: 0.5,
     for: '0s',
     severity: 'critical',

@@ -1,7 +1,7 @@
 /** What runs out next, and how it comes to that. */
 import { type Board, uidOf, VARIABLES } from './board.ts'
 import { clickHouse, type Field, SUBJECT_FIELDS } from './panel.ts'
-import { newestForecasts, only, onlyOf, SUBJECT_ID, SUBJECT_TEXT } from './sql.ts'
+import { HAS_RUN_OUT, newestForecasts, only, onlyOf, SUBJECT_ID, SUBJECT_TEXT } from './sql.ts'
 
 const OF_BOARD = onlyOf('tenant', 'consumer', 'quota')
 const OF_SUBJECT = `${only('quota')} AND ${SUBJECT_ID} = '\${subject}'`
@@ -13,8 +13,7 @@ const WHO: Readonly<Record<string, Field>> = {
   consumer: { isHidden: true },
 }
 /** What will likely run out by when it will, then the others by how likely that is, then what has run out. */
-const IN_ORDER =
-  'used >= limit, if(probability < 0.5, 1 - probability, 0), ifNull(exhaustion_p50, window_end), quota, subject'
+const IN_ORDER = `${HAS_RUN_OUT}, if(probability < 0.5, 1 - probability, 0), ifNull(exhaustion_p50, window_end), quota, subject`
 /** Denials that are happening count as now for so long. */
 const NOW = 'minute >= now() - INTERVAL 15 MINUTE'
 
@@ -49,7 +48,7 @@ ORDER BY ${IN_ORDER} LIMIT 1000`,
           question: 'How many subjects will probably run out before their reset?',
           notes: 'Newest kept forecast of each; probability of 0.7 and more.',
           queries: clickHouse(
-            `SELECT countIf(probability >= 0.7 AND used < limit) AS subjects FROM (${newestForecasts(OF_BOARD)})`,
+            `SELECT countIf(probability >= 0.7 AND NOT ${HAS_RUN_OUT}) AS subjects FROM (${newestForecasts(OF_BOARD)})`,
           ),
           noData: 'No forecasts yet: they come some minutes after the first calls of a quota',
           thresholds: { warn: 1, bad: 5 },
@@ -59,7 +58,7 @@ ORDER BY ${IN_ORDER} LIMIT 1000`,
           kind: 'stat',
           title: 'Run out',
           question: 'How many subjects have used up a quota whose reset is still to come?',
-          queries: clickHouse(`SELECT countIf(used >= limit) AS subjects FROM (${newestForecasts(OF_BOARD)})`),
+          queries: clickHouse(`SELECT countIf(${HAS_RUN_OUT}) AS subjects FROM (${newestForecasts(OF_BOARD)})`),
           noData: 'No forecasts yet',
           thresholds: { warn: 1, bad: 1 },
           width: 6,
@@ -79,7 +78,7 @@ ORDER BY ${IN_ORDER} LIMIT 1000`,
           question: 'When does the next subject probably run out?',
           notes: 'The middle (p50) of the earliest instant.',
           queries: clickHouse(
-            `SELECT toUnixTimestamp64Milli(min(exhaustion_p50)) AS next FROM (${newestForecasts(OF_BOARD)}) WHERE probability >= 0.5 AND used < limit AND exhaustion_p50 > now()`,
+            `SELECT toUnixTimestamp64Milli(min(exhaustion_p50)) AS next FROM (${newestForecasts(OF_BOARD)}) WHERE probability >= 0.5 AND NOT ${HAS_RUN_OUT} AND exhaustion_p50 > now()`,
           ),
           unit: 'dateTimeFromNow',
           noData: 'Nothing',
@@ -95,7 +94,7 @@ ORDER BY ${IN_ORDER} LIMIT 1000`,
           title: 'What runs out next',
           question: 'What runs out next, in order, how probably, when, and how much will be left at the reset?',
           notes:
-            'The newest kept forecast of each open window: one in each twelfth of it, and whenever the probability crosses the threshold of alerts. An empty instant is one after the reset.',
+            'The newest kept forecast of each open window: one in each twelfth of it, and whenever the probability crosses the threshold of alerts or the limit is reached. An empty instant is one after the reset.',
           queries:
             clickHouse(`SELECT quota, ${SUBJECT_TEXT} AS who, tenant, consumer, probability, exhaustion_p10 AS p10, exhaustion_p50 AS p50, exhaustion_p90 AS p90,
   if(limit = 0, 1, used / limit) AS "share used", headroom_p50 AS headroom, unit, window_end AS reset, confidence, as_of AS "as of"

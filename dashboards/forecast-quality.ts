@@ -1,7 +1,7 @@
 /** Whether forecasts come true. The exact scores are those of `GET /v1/forecasts/accuracy`. */
 import { type Board, VARIABLES } from './board.ts'
 import { clickHouse, type Field, type Panel } from './panel.ts'
-import { onlyOf } from './sql.ts'
+import { HAS_RUN_OUT, onlyOf } from './sql.ts'
 
 const OF_BOARD = onlyOf('tenant', 'consumer', 'quota')
 /** Calls are logged when they end: a window that ended just now is not known yet. */
@@ -14,8 +14,8 @@ const ALERT = 0.7
  * first, so that the table is read once, and subjects are numbers, which are cheaper to group by.
  */
 const SCORED = `WITH windows AS (
-    SELECT quota, cityHash64(quota, subject) AS who, window_start, max(window_end) AS ends_at, minOrNullIf(as_of, used >= limit) AS used_up_at,
-      groupArrayIf((as_of, probability, exhaustion_p10, exhaustion_p90), used < limit AND position(mark, '/') > 0) AS forecasts
+    SELECT quota, cityHash64(quota, subject) AS who, window_start, max(window_end) AS ends_at, minOrNullIf(as_of, ${HAS_RUN_OUT}) AS used_up_at,
+      groupArrayIf((as_of, probability, exhaustion_p10, exhaustion_p90), NOT ${HAS_RUN_OUT} AND position(mark, '/') > 0) AS forecasts
     FROM forecasts WHERE ${ENDED} AND ${OF_BOARD} GROUP BY quota, who, window_start
   ),
   denials AS (SELECT cityHash64(quota, subject) AS who, toDateTime64(minute, 3, 'UTC') AS at FROM decisions WHERE denied > 0 AND minute >= $__fromTime - INTERVAL 32 DAY AND ${OF_BOARD}),

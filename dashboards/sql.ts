@@ -64,6 +64,9 @@ export const newestForecasts = (condition: string): string =>
   WHERE as_of >= now() - INTERVAL 32 DAY AND window_end > now() AND ${condition}
   ORDER BY as_of DESC LIMIT 1 BY quota, subject`
 
+/** Of a kept forecast: the limit that held then was reached. (`limit` is the one that will hold at the reset.) */
+export const HAS_RUN_OUT = 'ifNull(exhaustion_p90 <= as_of, false)'
+
 /** A subject for people: its values, without the names. */
 export const SUBJECT_TEXT = "arrayStringConcat(JSONExtractKeysAndValues(subject, 'String').2, ' · ')"
 /** A subject as the variable `subject` holds it: a number, so that no quote of a name gets into a statement. */

@@ -1,6 +1,7 @@
 /** `GET /v1/forecasts/next`: all subjects in the order in which they run out, any part of the list at once. */
 import Type, { type Static } from 'typebox'
 import type { Routes } from '../../collector/principal.ts'
+import { isExhausted } from '../forecast/exhausted.ts'
 import type { SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
@@ -115,7 +116,6 @@ function isWanted(
   return [forecast.quota, ...Object.values(forecast.subject)].some(value => value.toLowerCase().includes(text))
 }
 
-const isExhausted = ({ used, limit }: SubjectForecast): boolean => limit !== null && used >= limit
 const likelihood = ({ probability }: SubjectForecast): number => probability ?? -1
 const isLikely = (forecast: SubjectForecast): boolean => likelihood(forecast) >= LIKELY
 const usedShare = ({ used, limit }: SubjectForecast): number =>

@@ -1,10 +1,11 @@
 /**
  * Which forecasts are kept in the table `forecasts`, to be scored when their window has ended: one in each twelfth of
- * the window, and those that crossed the quota's alert threshold. At most 24 a subject and window, also over restarts.
+ * the window, and those that crossed the quota's alert threshold or found the limit reached. At most 24 a subject and window, also over restarts.
  */
 import { setImmediate } from 'node:timers/promises'
 import type { ClickHouseClient } from '@clickhouse/client'
 import type { ForecastRow } from '../../collector/store/tables.ts'
+import { isExhausted } from '../forecast/exhausted.ts'
 import { keyOfSubject, type QueryParams, readRows } from '../usage/selection.ts'
 import type { SubjectForecast } from './subject-forecast.ts'
 
@@ -16,8 +17,8 @@ const CLEARED_SHARE = 0.5
 const ROWS_MAX = 1_000
 /** Forecasts that are looked at before others may answer requests: some milliseconds. */
 const LOOKED_AT_ONCE = 5_000
-const CROSSED_UP = 'above threshold'
-const CROSSED_DOWN = 'below threshold'
+/** What an alert knows of the subject; each change is kept. */
+const LEVELS = ['below threshold', 'above threshold', 'limit reached'] as const
 
 /** What was kept of one subject's window. */
 export interface Kept {
@@ -26,7 +27,8 @@ export interface Kept {
   /** Last twelfth of the window of which a forecast was kept, -1 for none. */
   fraction: number
   crossings: number
-  isAbove: boolean
+  /** Among `LEVELS`. */
+  level: number
 }
 
 /** Why this forecast should be kept, and what will have been kept then; `null` when it should not. */
@@ -38,11 +40,11 @@ export function markOf(
   const { probability, windowStartMs, windowEndMs, asOfMs } = forecast
   if (probability === null) return null
   const isSameWindow = kept !== undefined && kept.windowStartMs === windowStartMs
-  const before: Kept = isSameWindow ? kept : { windowStartMs, windowEndMs, fraction: -1, crossings: 0, isAbove: false }
-  const isAbove = probability >= (before.isAbove ? threshold * CLEARED_SHARE : threshold)
-  if (isAbove !== before.isAbove && before.crossings < CROSSINGS_MAX) {
-    const mark = isAbove ? CROSSED_UP : CROSSED_DOWN
-    return { mark, kept: { ...before, isAbove, crossings: before.crossings + 1 } }
+  const before: Kept = isSameWindow ? kept : { windowStartMs, windowEndMs, fraction: -1, crossings: 0, level: 0 }
+  const isAbove = probability >= (before.level > 0 ? threshold * CLEARED_SHARE : threshold)
+  const level = isExhausted(forecast) ? 2 : isAbove ? 1 : 0
+  if (level !== before.level && before.crossings < CROSSINGS_MAX) {
+    return { mark: LEVELS[level], kept: { ...before, level, crossings: before.crossings + 1 } }
   }
   const fraction = Math.floor((FRACTIONS * (asOfMs - windowStartMs)) / (windowEndMs - windowStartMs))
   if (fraction <= before.fraction) return null
@@ -77,7 +79,7 @@ function createKeptMarks(): KeptMarks {
 /** What is kept of windows that are still open. */
 export async function readKept(client: ClickHouseClient, nowMs: number): Promise<KeptMarks> {
   const kept = createKeptMarks()
-  const params: QueryParams = { nowMs, up: CROSSED_UP, down: CROSSED_DOWN }
+  const params: QueryParams = { nowMs, levels: [...LEVELS] }
   type KeptRow = [
     quota: string,
     subject: string,
@@ -85,15 +87,14 @@ export async function readKept(client: ClickHouseClient, nowMs: number): Promise
     endMs: number,
     fraction: number,
     crossings: number,
-    lastMark: string,
+    level: number,
   ]
   await readRows<KeptRow>(client, keptSql, params, row => {
-    const [quota, subject, windowStartMs, windowEndMs, fraction, crossings, lastMark] = row
+    const [quota, subject, windowStartMs, windowEndMs, fraction, crossings, level] = row
     const key = keyOfSubject(Object.values(parseSubject(subject)))
     const known = kept.of(quota, key)
     if (known && known.windowStartMs > windowStartMs) return
-    const isAbove = lastMark === CROSSED_UP
-    kept.set(quota, key, { windowStartMs, windowEndMs, fraction, crossings, isAbove })
+    kept.set(quota, key, { windowStartMs, windowEndMs, fraction, crossings, level })
   })
   return kept
 }
@@ -102,9 +103,9 @@ const parseSubject = (json: string) => JSON.parse(json) as Record<string, string
 
 /** Marks of the open windows, folded. */
 const keptSql = `SELECT quota, subject, toUnixTimestamp64Milli(window_start), toUnixTimestamp64Milli(max(window_end)),
-     max(if(mark IN ({up:String}, {down:String}), -1, toInt32OrZero(splitByChar('/', mark)[1]))),
-     countIf(mark IN ({up:String}, {down:String})),
-     argMaxIf(mark, as_of, mark IN ({up:String}, {down:String}))
+     max(if(mark IN {levels:Array(String)}, -1, toInt32OrZero(splitByChar('/', mark)[1]))),
+     countIf(mark IN {levels:Array(String)}),
+     toInt32(greatest(1, indexOf({levels:Array(String)}, argMaxIf(mark, as_of, mark IN {levels:Array(String)}))) - 1)
    FROM forecasts
    WHERE window_end > fromUnixTimestamp64Milli({nowMs:Int64})
    GROUP BY quota, subject, window_start`

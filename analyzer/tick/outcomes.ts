@@ -153,7 +153,8 @@ export const keptForecastsSql = (sample: string): string =>
      toUnixTimestamp64Milli(as_of), mark, used, \`limit\`, probability, toUnixTimestamp64Milli(exhaustion_p10),
      toUnixTimestamp64Milli(exhaustion_p50), toUnixTimestamp64Milli(exhaustion_p90), usage_p10, usage_p50, usage_p90
    FROM forecasts
-   WHERE ${endedSql(sample.includes('sampleTenant'))} AND used < \`limit\` AND subject IN (SELECT subject FROM (${sample}))
+   WHERE ${endedSql(sample.includes('sampleTenant'))} AND used < \`limit\` AND NOT ifNull(exhaustion_p90 <= as_of, false)
+     AND subject IN (SELECT subject FROM (${sample}))
    ORDER BY window_end DESC, subject, as_of LIMIT {forecastsMax:UInt32}`
 
 type KeptForecastRow = [

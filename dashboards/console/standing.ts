@@ -6,7 +6,8 @@ import { formatAmount, formatDuration, formatProbability, formatUnit, formatWhen
 export const shareUsed = ({ used, limit }: ForecastAnswer): number =>
   limit === null ? 0 : limit > 0 ? used / limit : 1
 
-export const isUsedUp = ({ used, limit }: ForecastAnswer): boolean => limit !== null && used >= limit
+/** By the instants that are told: what is used of the limit does not say it of a burst, nor of a provider that refuses. */
+export const isUsedUp = ({ exhaustionAtMs: { p90 }, asOfMs }: ForecastAnswer): boolean => p90 !== null && p90 <= asOfMs
 
 export function runsOutWords(forecast: ForecastAnswer, nowMs: number): string {
   const { p50 } = forecast.exhaustionAtMs

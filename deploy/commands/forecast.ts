@@ -1,4 +1,5 @@
 import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
+import { isExhausted } from '../../analyzer/forecast/exhausted.ts'
 import { type Command, type Invocation, UsageError } from '../command.ts'
 import type { Config } from '../config-schema.ts'
 import { getJson, RoleError } from '../role-client.ts'
@@ -103,12 +104,8 @@ async function readPath(config: Config, { quota, subject }: ForecastAnswer): Pro
 
 function toRow({ forecast, path }: { forecast: ForecastAnswer; path: Path }): string[] {
   const { quota, subject, unit, used, limit, probability, exhaustionAtMs } = forecast
-  const at =
-    limit !== null && used >= limit
-      ? 'used up'
-      : exhaustionAtMs.p50 === null
-        ? '-'
-        : new Date(exhaustionAtMs.p50).toISOString()
+  const { p50 } = exhaustionAtMs
+  const at = isExhausted(forecast) ? 'used up' : p50 === null ? '-' : new Date(p50).toISOString()
   const who = Object.entries(subject).map(([dimension, value]) => `${dimension}=${value || '(unknown)'}`)
   const line = path.history.length === 0 || limit === null ? '' : sparkline({ ...forecast, limit, ...path })
   return [

@@ -1,5 +1,6 @@
 import { stringify } from 'yaml'
 import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
+import { isExhausted } from '../../analyzer/forecast/exhausted.ts'
 import type { Readiness } from '../../collector/principal.ts'
 import { ROLES, type Role, rolesOf, roleUrl } from '../addresses.ts'
 import type { Command } from '../command.ts'
@@ -60,10 +61,10 @@ function forPeople(status: unknown): unknown {
 
 const toInstant = (value: unknown) => (typeof value === 'number' ? new Date(value).toISOString() : value)
 
-function riskLine({ quota, subject, unit, used, limit, probability, exhaustionAtMs }: ForecastAnswer): string {
+function riskLine(forecast: ForecastAnswer): string {
+  const { quota, subject, unit, used, limit, probability, exhaustionAtMs } = forecast
   const who = Object.entries(subject).map(([dimension, value]) => ` ${dimension}=${value || '(unknown)'}`)
   const when = exhaustionAtMs.p50 === null ? '' : `, probably at ${toInstant(exhaustionAtMs.p50)}`
   const chance = `${Math.round(100 * (probability ?? 0))} % to run out before the reset${when}`
-  const isUsedUp = limit !== null && used >= limit
-  return `${quota}${who.join('')} – ${isUsedUp ? 'used up' : chance}, ${used} of ${limit ?? 'unknown'} ${unit} used`
+  return `${quota}${who.join('')} – ${isExhausted(forecast) ? 'used up' : chance}, ${used} of ${limit ?? 'unknown'} ${unit} used`
 }

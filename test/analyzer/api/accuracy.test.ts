@@ -125,6 +125,11 @@ beforeAll(async () => {
     },
     kept('hourly', 'calm', hourEndMs, { probability: 0.2 }),
     kept('hourly', 'calm', hourEndMs, { probability: 1, used: 10 }),
+    // It was reached for a while: a grant was to come.
+    kept('hourly', 'calm', hourEndMs, {
+      ...{ probability: 1, used: 2, asOfMs: fromMs + 20 * MINUTE_MS },
+      exhaustionAtMs: { p10: fromMs, p50: fromMs, p90: fromMs },
+    }),
     kept('hourly', 'calm', nowMs - MINUTE_MS, { probability: 0.9 }),
     kept('daily', 'edge', dayEndMs + 90_500, { ...ofTokens, probability: 0.1, limit: 99 }),
     kept('daily', 'edge', dayEndMs + 90_500, { ...ofTokens, probability: 0.1, limit: 100 }),

@@ -14,8 +14,9 @@ const snapshot: Snapshot = {
     forecast('b', 'unlikely', 0.4),
     { ...forecast('a', 'later', 0.99), exhaustionAtMs: at(NOW_MS + 900) },
     { ...forecast('a', 'soon', 0.6), exhaustionAtMs: at(NOW_MS + 100), windowEndMs: NOW_MS + 1 },
-    { ...forecast('a', 'gone', null), used: 100 },
-    { ...forecast('a', 'unknown', null), used: 90 },
+    { ...forecast('a', 'gone', 1), used: 100, exhaustionAtMs: { p10: 1, p50: 1, p90: 1 } },
+    // Of a rate with a burst, more than its limit may be used.
+    { ...forecast('a', 'unknown', null), used: 101 },
     forecast('b', 'foreign', 0.45, 'other'),
   ],
 }
@@ -41,7 +42,7 @@ describe('the order', () => {
   })
 
   test('may be the share that is used, or the reset', async () => {
-    expect(consumers((await next('?order=used&limit=2')).body)).toEqual(['gone', 'unknown'])
+    expect(consumers((await next('?order=used&limit=2')).body)).toEqual(['unknown', 'gone'])
     expect(consumers((await next('?order=reset&limit=1')).body)).toEqual(['soon'])
   })
 })
@@ -55,7 +56,7 @@ test('any part of the list is answered, with the size of the whole', async () =>
 
 test('is narrowed by quota, risk, and text in any name', async () => {
   expect(consumers((await next('?quota=b')).body)).toEqual(['foreign', 'unlikely'])
-  expect(consumers((await next('?atRisk=0.5')).body)).toEqual(['soon', 'later'])
+  expect(consumers((await next('?atRisk=0.5')).body)).toEqual(['gone', 'soon', 'later'])
   expect(consumers((await next('?search=OTHER')).body)).toEqual(['foreign'])
   expect((await next('?search=nobody')).body).toMatchObject({ total: 0, quotas: ['a', 'b'] })
 })

@@ -51,6 +51,16 @@ test('a probability that dangles about the threshold crosses it once', () => {
   ])
 })
 
+test('the limit is kept when it is reached, and when it is no more', () => {
+  const reached = (asOfMs: number): SubjectForecast => ({
+    ...at(asOfMs, 1),
+    exhaustionAtMs: { p10: 0, p50: 0, p90: 0 },
+  })
+  expect(marks([at(0, 0.9), at(1, 0.9), reached(2), reached(3), at(4, 0.6), reached(5), at(6, 0.1)])).toEqual([
+    ...['above threshold', '0/12', 'limit reached', 'above threshold', 'limit reached', 'below threshold'],
+  ])
+})
+
 test('never more than 24 a window, however wild it goes', () => {
   const wild = Array.from({ length: 12_000 }, (_, ms) => at(ms, ms % 2))
   expect(marks(wild)).toHaveLength(24)

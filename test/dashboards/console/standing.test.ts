@@ -11,18 +11,20 @@ import { NOW_MS } from '../../analyzer/api/forecast-fixture.ts'
 import { answerOf } from './answers.ts'
 
 const at = (p50: number | null) => ({ p10: null, p50, p90: null })
+const usedUp = answerOf({ exhaustionAtMs: { p10: NOW_MS - 9_000, p50: NOW_MS - 9_000, p90: NOW_MS - 9_000 } })
 
 describe('a subject', () => {
   test('runs out at an instant, not before the reset, or nobody can say', () => {
     expect(runsOutWords(answerOf({ exhaustionAtMs: at(NOW_MS + 120_000) }), NOW_MS)).toBe('in 2 min')
     expect(runsOutWords(answerOf({ exhaustionAtMs: at(null) }), NOW_MS)).toBe('not before the reset')
     expect(runsOutWords(answerOf({ exhaustionAtMs: at(null), probability: null }), NOW_MS)).toBe('cannot be said')
-    expect(runsOutWords(answerOf({ used: 100 }), NOW_MS)).toBe('used up')
+    expect(runsOutWords(usedUp, NOW_MS)).toBe('used up')
   })
 
   test('uses a share of its limit, all of one that is 0, and none of one that is unknown', () => {
     expect([answerOf(), answerOf({ limit: 0 }), answerOf({ limit: null })].map(shareUsed)).toEqual([0.4, 1, 0])
-    expect([answerOf({ limit: 0, used: 0 }), answerOf({ limit: null })].map(isUsedUp)).toEqual([true, false])
+    // Of a rate with a burst, more than its limit may be used.
+    expect([usedUp, answerOf({ used: 101 })].map(isUsedUp)).toEqual([true, false])
     expect(limitWords(answerOf())).toBe('of 100 requests')
     expect(limitWords(answerOf({ limit: null }))).toBe('requests, limit unknown')
   })

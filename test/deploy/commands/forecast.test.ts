@@ -26,7 +26,7 @@ const analyzer = createServer((request, response) => {
   const all = [
     forecast('hourly', 'late', 0.2),
     forecast('hourly', 'soon', 0.94),
-    { ...forecast('hourly', '', 1), used: 100 },
+    { ...forecast('hourly', '', 1), used: 100, exhaustionAtMs: { p10: 1, p50: 1, p90: 1 } },
   ]
   const isPath = url.pathname === '/v1/forecasts/path'
   const isGone = isPath && url.searchParams.get('consumer') === 'late'
