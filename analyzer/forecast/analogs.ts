@@ -31,8 +31,11 @@ const SPREAD_MAX = 1.5
 /** Each analog is widened by the spread over this power of their number, so that few of them do not look sure. */
 const WIDENING_POWER = 0.4
 
+/** A window of this length is a day: on some the clock is put forward. */
+const DAY_WINDOW_MS_MIN = 23 * 3_600_000
+
 /** The cycle that analogs are taken from: days, or windows when they are shorter. */
-export const periodMsOf = (windowMs: number): number => Math.min(DAY_MS, windowMs)
+export const periodMsOf = (windowMs: number): number => (windowMs < DAY_WINDOW_MS_MIN ? windowMs : DAY_MS)
 
 /** How many earlier periods are known before `atMs`. */
 export const periodsKnown = (history: History, atMs: number, windowMs: number): number =>

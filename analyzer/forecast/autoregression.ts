@@ -4,6 +4,7 @@
  * day or a week) err differently and are pooled. Paths feed resampled errors back in, so that what is uncertain early
  * makes what follows uncertain. Good for steady and seasonal keys.
  */
+import { periodMsOf } from './analogs.ts'
 import { firstUseMs, type History, totalBetween } from './history.ts'
 import { addLagged, laggedProducts, solveSymmetric } from './least-squares.ts'
 import { knotsOf, type PathAsk, type PathSource, type Paths } from './paths.ts'
@@ -53,7 +54,7 @@ const NEAR = { many: { before: 4, day: 2, days: 1, week: 2 }, few: { before: 2, 
 
 /** Steps that an autoregression learns from: hours, longer ones far ahead, what there is for windows below a day. */
 function autoregressionStepMs(history: History, { atMs, windowMs, leftMs }: PathAsk): number {
-  if (windowMs < DAY_MS) return history.stepMs
+  if (periodMsOf(windowMs) < DAY_MS) return history.stepMs
   const isCoarse = leftMs >= COARSE_LEFT_MS && atMs - firstUseMs(history) >= COARSE_KNOWN_MS
   return Math.max(isCoarse ? COARSE_STEP_MS : HOUR_MS, history.stepMs)
 }

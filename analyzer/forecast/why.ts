@@ -44,9 +44,10 @@ export function whyOf({ history, nowMs }: Question, outlook: Outlook, others: Ot
     : ''
   if (others?.weight === 1) return `Its first use was only ${inWords(knownMs)} ago: ${like.slice(2)}.`
   if (periods === 0) return `Only ${inWords(knownMs)} of history: the recent rate is extended${like}.`
-  const name = windowMs < DAY_MS ? 'window' : 'day'
+  const periodMs = periodMsOf(windowMs)
+  const name = periodMs < DAY_MS ? 'window' : 'day'
   const past = periods === 1 ? `one earlier ${name}` : `${periods} earlier ${name}s`
-  const level = levelInWords(history, nowMs, periodMsOf(windowMs))
+  const level = levelInWords(history, nowMs, periodMs)
   if (periods < PERIODS_NORMAL) return `Only ${past} known${level}${like}.`
   const shares = Array.from(sourceWeights(outlook), weight => Math.round(100 * weight))
   const said = [

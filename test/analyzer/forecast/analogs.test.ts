@@ -31,6 +31,12 @@ test('the same hours of earlier days are followed', () => {
   expect(medianTotal(history, 18 * HOUR_MS, DAY_MS)).toBeCloseTo(117, -1)
 })
 
+test('a day on which the clock is put forward follows the same hours, too', () => {
+  const history = hourly(10 * 24 + 6, hour => (hour % 24 === 20 ? 100 : 1))
+  expect(medianTotal(history, 6 * HOUR_MS, 23 * HOUR_MS)).toBeCloseTo(6, 0)
+  expect(medianTotal(history, 18 * HOUR_MS, 23.5 * HOUR_MS)).toBeCloseTo(117, -1)
+})
+
 test('a level that doubled is expected to stay by half, in logs', () => {
   const history = hourly(20 * 24, hour => (hour >= 19 * 24 ? 20 : 10))
   const expected = 10 * 24 * Math.SQRT2
