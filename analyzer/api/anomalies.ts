@@ -5,6 +5,7 @@ import { UNSEEN_SCORE, type UnusualUse, unseenScore, unusualUse } from '../forec
 import { subjectMap } from '../policy/subject.ts'
 import type { ResettingQuota } from '../tick/followed-quota.ts'
 import { readSubjectHours, type SubjectHours } from '../tick/subject-hours.ts'
+import { readSilentHours } from '../usage/silence.ts'
 import type { Unit } from '../usage/units.ts'
 import { readUnseen, type Trait, type Unseen } from '../usage/unseen.ts'
 import { quotaAsked, RequestError } from './request-error.ts'
@@ -43,7 +44,8 @@ const Anomaly = Type.Object({
   subject: SubjectAnswer,
   kind: Type.Enum(KINDS, {
     description:
-      '`too_much` and `too_little` use in some hours; the first calls for a model, or from a network of clients.',
+      '`too_much` and `too_little` use in some hours (not too little where nothing was recorded of anybody); the first ' +
+      'calls for a model, or from a network of clients.',
   }),
   fromMs: Type.Integer({ description: 'Unix milliseconds.' }),
   toMs: Type.Integer({ description: 'Unix milliseconds.' }),
@@ -105,7 +107,9 @@ async function answer(deps: QuotaQueryDeps, query: Query, own: string | null): P
   if (!quota) return { ...name, anomalies: [], subjectsInAll: 0 }
   const { client } = deps
   const { subjects, subjectsInAll, top } = await readSubjectHours(client, quota, { nowMs, subjectsMax: query.limit })
-  const anomalies = subjects.flatMap(one => unusualHours(one, quota, fromMs))
+  const known = { fromMs: fromMs - HOUR_MS, toMs: Math.ceil(nowMs / HOUR_MS) * HOUR_MS }
+  const silent = await readSilentHours(client, quota.counts, known)
+  const anomalies = subjects.flatMap(one => unusualHours(one, quota, fromMs, silent))
   for (const trait of traitsOf(quota)) {
     const ask = { trait, knownFromMs: fromMs - KNOWN_MS[trait], fromMs, toMs: nowMs }
     for (const one of await readUnseen(client, top, ask)) anomalies.push(...newValues(one, quota, ask))
@@ -121,8 +125,13 @@ const traitsOf = ({ per }: ResettingQuota): Trait[] =>
 const inWords = (amount: number, unit: Unit): string =>
   unit === 'cost' ? (amount / MICROS).toFixed(2) : String(Math.round(amount))
 
-function unusualHours({ subject, history }: SubjectHours, { unit }: ResettingQuota, sinceMs: number): Anomaly[] {
-  return unusualUse(history, sinceMs).map(({ fromMs, toMs, used, expected, score }: UnusualUse) => {
+function unusualHours(
+  { subject, history }: SubjectHours,
+  { unit }: ResettingQuota,
+  sinceMs: number,
+  silent: ReadonlySet<number>,
+): Anomaly[] {
+  return unusualUse(history, sinceMs, silent).map(({ fromMs, toMs, used, expected, score }: UnusualUse) => {
     return {
       subject,
       kind: score > 0 ? 'too_much' : 'too_little',

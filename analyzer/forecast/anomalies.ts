@@ -58,11 +58,15 @@ export interface UnusualUse {
   score: number
 }
 
-/** Whole hours from `fromMs` on, in which use was unusual, joined where they follow each other. */
-export function unusualUse(history: History, fromMs: number): UnusualUse[] {
+/**
+ * Whole hours from `fromMs` on, in which use was unusual, joined where they follow each other. Of the `silent` ones nothing
+ * is known, nor of parts of those beside them: they had not too little.
+ */
+export function unusualUse(history: History, fromMs: number, silent: ReadonlySet<number> = new Set()): UnusualUse[] {
   const found: UnusualUse[] = []
   for (const { startMs, used, low, high, score } of expectedHours(history, fromMs)) {
     if (Math.abs(score) < UNUSUAL_SCORE) continue
+    if (score < 0 && [-HOUR_MS, 0, HOUR_MS].some(apartMs => silent.has(startMs + apartMs))) continue
     const last = found.at(-1)
     if (last?.toMs === startMs && last.score > 0 === score > 0) {
       last.toMs = startMs + HOUR_MS

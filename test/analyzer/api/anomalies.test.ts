@@ -81,6 +81,30 @@ test('money is told in the currency, and not in millionths of it', async () => {
   expect(much).toMatchObject({ used: 3_080_000, why: expect.stringContaining('3.08 cost in 1 h') })
 })
 
+test('hours of which nothing was recorded of anybody are not told as too little', async () => {
+  const gap = { fromMs: hourMs - 60 * HOUR_MS, toMs: hourMs - 55 * HOUR_MS }
+  const hours = Array.from({ length: 20 * 24 }, (_, index) => hourMs - (index + 1) * HOUR_MS + 1)
+  const shipped = (atMs: number) => atMs < gap.fromMs + HOUR_MS / 4 || atMs >= gap.toMs
+  const calls = hours.flatMap(atMs => Array.from({ length: 40 }, (_, index) => atMs + index * 80_000)).filter(shipped)
+  const others = await openTestStore()
+  await storeCalls(
+    others.store,
+    calls.map(startedAtMs => ({ startedAtMs })),
+  )
+  const ask = async () => {
+    const deps = { client: others.store.client, quotas: () => quotas, principalOf, now: () => nowMs }
+    const alone = await testServer([createAnomalyRoutes(deps)])
+    return (await alone.inject({ url: '/v1/anomalies?quota=tokens&from=-3d' })).json()
+  }
+  const away = told(await ask())
+  const busy = hours.map(startedAtMs => ({ startedAtMs, consumer: 'busy' }))
+  await storeCalls(others.store, busy)
+  const stopped = told(await ask())
+  await others.close()
+  expect(away).toEqual([])
+  expect(stopped).toEqual(['app too_little'])
+})
+
 test('what was before is not told again', async () => {
   expect((await get(`/v1/anomalies?quota=tokens&from=${hourMs - HOUR_MS}`)).body.anomalies).toEqual([])
 })

@@ -17,6 +17,7 @@ import { pointsSql } from '../../../analyzer/usage/points.ts'
 import { recentCallsSql } from '../../../analyzer/usage/recent-calls.ts'
 import type { Selection } from '../../../analyzer/usage/selection.ts'
 import { hoursSql, readTopSubjects, stepsSql, topSubjectsSql } from '../../../analyzer/usage/series.ts'
+import { HEARD_SQL } from '../../../analyzer/usage/silence.ts'
 import { UNITS } from '../../../analyzer/usage/units.ts'
 import { unseenSql } from '../../../analyzer/usage/unseen.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
@@ -152,6 +153,14 @@ test('latency and errors come from the projection of the routes', async () => {
       expect(plan).toMatch(/ReadFromMergeTree \((routes|usage)_by_hour\)/)
       expect(plan).not.toMatch(/ReadFromMergeTree \(quotacast\.calls\)/)
     }
+  }
+})
+
+test('hours in which anything came are found in a projection', async () => {
+  for (const query of HEARD_SQL.records) {
+    const plan = await explain(query)
+    expect(plan).toMatch(/ReadFromMergeTree \((totals|routes|usage)_by_hour\)/)
+    expect(plan).not.toMatch(/ReadFromMergeTree \(quotacast\.calls\)/)
   }
 })
 
