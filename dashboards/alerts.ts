@@ -1,4 +1,8 @@
 /** Grafana's alert rules for exhaustion, as a file of its provisioning. */
+import assert from 'node:assert/strict'
+import { uidOf } from './board.ts'
+import { drawBoard } from './draw.ts'
+import { exhaustion } from './exhaustion.ts'
 import { HAS_RUN_OUT, newestForecasts, SUBJECT_TEXT } from './sql.ts'
 
 /** Names of the data source and of the folder in `deploy/grafana/provisioning/`. */
@@ -17,6 +21,9 @@ interface Rule {
   /** For so long, before it rings. */
   for: string
   severity: 'warning' | 'critical'
+  /** Of the board of what runs out: where the alert leads. */
+  panel: string
+  /** Texts as Grafana fills them in: its functions are Prometheus' own. */
   summary: string
   description: string
 }
@@ -31,9 +38,10 @@ const ALERT_RULES: readonly Rule[] = [
     above: PROBABILITY,
     for: '5m',
     severity: 'warning',
+    panel: 'What runs out next',
     summary: '{{ $labels.who }} will probably run out of {{ $labels.quota }}',
     description:
-      'The newest forecast gives {{ printf "%.0f" (mul $values.A.Value 100) }} % to running out before the reset. Spread or lower the calls, or grant more.',
+      'The newest forecast gives {{ humanizePercentage $values.A.Value }} to running out before the reset. Spread or lower the calls, or grant more.',
   },
   {
     uid: 'quotacast-has-run-out',
@@ -42,6 +50,7 @@ const ALERT_RULES: readonly Rule[] = [
     above: 0.5,
     for: '0s',
     severity: 'critical',
+    panel: 'Run out',
     summary: '{{ $labels.who }} has used up {{ $labels.quota }}',
     description:
       'Until the reset calls are refused, or run into the limit of the provider. A grant gives more at once.',
@@ -53,6 +62,7 @@ const ALERT_RULES: readonly Rule[] = [
     above: 0,
     for: '5m',
     severity: 'warning',
+    panel: 'Who is refused now',
     summary: '{{ $labels.quota }} denies calls of {{ $labels.who }}',
     description: '{{ printf "%.0f" $values.A.Value }} decisions in ten minutes went against the caller.',
   },
@@ -83,7 +93,9 @@ const toRule = (rule: Rule) => ({
   annotations: {
     summary: rule.summary,
     description: rule.description,
-    __dashboardUid__: 'quotacast-exhaustion',
+    // Grafana takes both or none, and does not start with one of them.
+    __dashboardUid__: uidOf(exhaustion.slug),
+    __panelId__: panelIdOf(rule.panel),
   },
   data: [
     {
@@ -112,3 +124,9 @@ const toRule = (rule: Rule) => ({
     },
   ],
 })
+
+function panelIdOf(title: string): string {
+  const panel = drawBoard(exhaustion).panels?.find(drawn => drawn.title === title && drawn.type !== 'row')
+  assert(panel?.id !== undefined, `the board has no panel ${title}`)
+  return String(panel.id)
+}
