@@ -139,18 +139,35 @@ const isSet = (value: string | undefined) => value !== undefined && value !== ''
 /** That of this process and more, for one that it starts or becomes. */
 export const environmentWith = (more: Environment): Environment => ({ ...process.env, ...more })
 
+const METRICS_PROTOCOLS = ['grpc', 'http/json', 'http/protobuf'] as const
+
+/** Of OpenTelemetry's specification. */
+const EXPORT_INTERVAL_MS = 60_000
+const EXPORT_TIMEOUT_MS = 30_000
+
+export type TelemetryEnvironment = ReturnType<typeof telemetryEnvironment>
+
 /** What OpenTelemetry's standard variables ask for; without them nothing is sent anywhere. */
 export function telemetryEnvironment(environment: Environment = process.env) {
-  const isOn = environment.OTEL_SDK_DISABLED !== 'true'
+  const isOn = environment.OTEL_SDK_DISABLED?.toLowerCase() !== 'true'
   const sends = (signal: 'TRACES' | 'METRICS') =>
     isOn &&
     environment[`OTEL_${signal}_EXPORTER`] !== 'none' &&
     [`OTEL_${signal}_EXPORTER`, 'OTEL_EXPORTER_OTLP_ENDPOINT', `OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`].some(name =>
       isSet(environment[name]),
     )
+  const protocol = [environment.OTEL_EXPORTER_OTLP_METRICS_PROTOCOL, environment.OTEL_EXPORTER_OTLP_PROTOCOL].find(
+    isSet,
+  )
   return {
+    isOn,
     sendsTraces: sends('TRACES'),
     sendsMetrics: sends('METRICS'),
     serviceName: environment.OTEL_SERVICE_NAME,
+    metricsProtocol: METRICS_PROTOCOLS.find(known => known === protocol) ?? 'http/protobuf',
+    exportIntervalMillis: Number(environment.OTEL_METRIC_EXPORT_INTERVAL) || EXPORT_INTERVAL_MS,
+    exportTimeoutMillis: Number(environment.OTEL_METRIC_EXPORT_TIMEOUT) || EXPORT_TIMEOUT_MS,
+    /** The SDK then prints what it does. */
+    saysItself: isSet(environment.OTEL_LOG_LEVEL),
   }
 }

@@ -33,11 +33,15 @@ export function measureRequests(server: FastifyInstance): RecordRequest {
   return record
 }
 
-/** Makes a span of every request, as a child of the caller's; handlers run inside it. */
+/** Routes of which no span is made: those that are asked all day long whether all is well, and the one that takes spans, which would never end. */
+const UNTRACED = new Set<string | undefined>(['/healthz', '/readyz', '/metrics', '/v1/traces'])
+
+/** Makes a span of every other request, as a child of the caller's; handlers run inside it. */
 export function traceRequests(server: FastifyInstance): void {
   const tracer = trace.getTracer('quotacast')
   const spans = new WeakMap<FastifyRequest, Span>()
   server.addHook('onRequest', (request, _reply, done) => {
+    if (UNTRACED.has(request.routeOptions.url)) return done()
     const parent = propagation.extract(context.active(), request.headers)
     const route = request.routeOptions.url ?? 'unknown'
     // The route, never the path: a token may be a part of the path.

@@ -2,7 +2,6 @@
  * The HTTP server of a role: bounds, authentication, validation, problem documents, health, metrics, OpenAPI. The parts
  * bring their routes; this is the only file that listens, so that tests can use `inject`.
  */
-import type { IncomingMessage, ServerResponse } from 'node:http'
 import swagger, { type FastifyDynamicSwaggerOptions } from '@fastify/swagger'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import Fastify, {
@@ -34,6 +33,8 @@ const REQUEST_TIMEOUT_MS = 60_000
 /** Longer than the idle time of common gateways and balancers, so that they close first and never write into a closed connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
 const IDLE_SWEEP_MS = 20
+/** Prometheus' text format, as it names it. */
+const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 /** As JSON has them. */
 const NUMBER = /^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 
@@ -46,7 +47,8 @@ export interface ServerDeps extends GuardDeps {
   quick?: readonly QuickRoute[]
   /** Why the role cannot do its work now; empty when it can. */
   readiness: () => Promise<Readiness>
-  serveMetrics: (request: IncomingMessage, response: ServerResponse) => void
+  /** In Prometheus' text format. */
+  metrics: () => Promise<string>
   isTracing: boolean
 }
 
@@ -191,7 +193,7 @@ const ReadinessAnswer = Type.Object({
   reasons: Type.Array(Type.String(), { description: 'What is wrong; empty when nothing is.' }),
 })
 
-function ownRoutes(server: FastifyInstance, { role, version, readiness, serveMetrics }: ServerDeps): void {
+function ownRoutes(server: FastifyInstance, { role, version, readiness, metrics }: ServerDeps): void {
   const tags = ['itself']
   server.get(
     '/healthz',
@@ -239,9 +241,9 @@ function ownRoutes(server: FastifyInstance, { role, version, readiness, serveMet
         },
       },
     },
-    (request, reply) => {
-      reply.hijack()
-      serveMetrics(request.raw, reply.raw)
+    (_request, reply) => {
+      reply.type(METRICS_TYPE)
+      return metrics()
     },
   )
   server.get('/openapi.json', { config: { access: 'read' }, schema: { hide: true } }, () => server.swagger())

@@ -74,6 +74,7 @@ export async function serveRole(
 ): Promise<number> {
   const logger = createLogger({ role }, config.logging.level)
   const lifecycle = createLifecycle({ log: logger, process })
+  telemetry.logTo(logger.child({ part: 'telemetry' }))
   lifecycle.onStop('telemetry', () => telemetry.close())
   try {
     await Promise.race([openRole(role, { config, logger, lifecycle, telemetry, isHelper }), lifecycle.stopped])
@@ -103,7 +104,7 @@ async function openRole(
     verify: ground.verify,
     ...(part.sessions === undefined ? {} : { sessions: part.sessions }),
     readiness: () => part.readiness(),
-    serveMetrics: telemetry.serveMetrics,
+    metrics: telemetry.metrics,
     isTracing: telemetry.isTracing,
   })
   lifecycle.onStop('http', () => closeServer(server, REQUEST_GRACE_MS))

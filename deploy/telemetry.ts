@@ -3,48 +3,107 @@
  * variables ask for it. Instruments made before the start stay deaf for ever, so this starts before the parts load.
  */
 import { randomUUID } from 'node:crypto'
-import type { IncomingMessage, ServerResponse } from 'node:http'
-import { PrometheusExporter } from '@opentelemetry/exporter-prometheus'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { DiagLogLevel, diag } from '@opentelemetry/api'
+import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus'
+import { envDetector } from '@opentelemetry/resources'
 import { NodeSDK } from '@opentelemetry/sdk-node'
-import { telemetryEnvironment } from './config.ts'
+import type { Logger } from 'pino'
+import { type TelemetryEnvironment, telemetryEnvironment } from './config.ts'
+
+/** Whoever scrapes gives up after ten seconds: what cannot be measured until then, as a log that is away, is left out. */
+const COLLECT_MS_MAX = 5_000
+/** At the end, for what is still to be sent: a receiver that does not answer must not make the stop an unclean one. */
+const CLOSE_MS_MAX = 2_000
+/** Different things that the SDK may say of itself. */
+const PROBLEMS_MAX = 20
 
 export interface Telemetry {
-  /** Answers a scrape in Prometheus' text format. */
-  serveMetrics(request: IncomingMessage, response: ServerResponse): void
+  /** What is measured, in Prometheus' text format. */
+  metrics(): Promise<string>
   /** Whether spans go anywhere; without it making them would be waste. */
   isTracing: boolean
-  /** Sends what is left; bounded by the exporters' own timeouts. */
+  /** Has it logged what goes wrong with sending, each thing once. */
+  logTo(log: Logger): void
+  /** Sends what is left, for two seconds at most. */
   close(): Promise<void>
 }
 
 /** Starts the SDK and makes it the process' own. Call once, before anything that makes instruments is imported. */
 export async function startTelemetry(role: string): Promise<Telemetry> {
-  const { sendsTraces, sendsMetrics, serviceName } = telemetryEnvironment()
+  const environment = telemetryEnvironment()
+  const { isOn, sendsTraces, sendsMetrics, serviceName } = environment
   const prometheus = new PrometheusExporter({ preventServerStart: true })
+  const serializer = new PrometheusSerializer()
+  const logTo = environment.saysItself ? () => undefined : collectProblems()
   const sdk = new NodeSDK({
     serviceName: serviceName ?? `quotacast-${role}`,
     // Others would put the command line, its owner and the host's name into every scrape. Of a role there may be several
     // processes: taken for one, their counters would go up and down.
-    resourceDetectors: [{ detect: () => ({ attributes: { 'service.instance.id': randomUUID() } }) }],
+    resourceDetectors: [envDetector, { detect: () => ({ attributes: { 'service.instance.id': randomUUID() } }) }],
     instrumentations: [],
     logRecordProcessors: [],
-    metricReaders: sendsMetrics ? [prometheus, await otlpReader()] : [prometheus],
+    metricReaders: sendsMetrics ? [prometheus, await otlpReader(environment)] : [prometheus],
     // Left out, the SDK makes the processors that the variables name; empty, it makes none and needs no collector.
     ...(sendsTraces ? {} : { spanProcessors: [] }),
   })
   sdk.start()
   return {
-    serveMetrics: (request, response) => prometheus.getMetricsRequestHandler(request, response),
+    async metrics() {
+      if (!isOn) return '# OTEL_SDK_DISABLED is true: nothing is measured\n'
+      const { resourceMetrics, errors } = await prometheus.collect({ timeoutMillis: COLLECT_MS_MAX })
+      for (const error of errors) diag.error(String(error))
+      return `${serializer.serialize(resourceMetrics).trimEnd()}\n`
+    },
     isTracing: sendsTraces,
-    close: () => sdk.shutdown(),
+    logTo,
+    close: () => Promise.race([sdk.shutdown(), sleep(CLOSE_MS_MAX)]),
   }
 }
 
 /** The SDK takes either our readers or the environment's; so that `/metrics` stays, the environment's is made here. */
-async function otlpReader() {
+async function otlpReader({ metricsProtocol, exportIntervalMillis, exportTimeoutMillis }: TelemetryEnvironment) {
   const [{ PeriodicExportingMetricReader }, { OTLPMetricExporter }] = await Promise.all([
     import('@opentelemetry/sdk-metrics'),
-    import('@opentelemetry/exporter-metrics-otlp-proto'),
+    EXPORTERS[metricsProtocol](),
   ])
-  return new PeriodicExportingMetricReader({ exporter: new OTLPMetricExporter() })
+  return new PeriodicExportingMetricReader({
+    exporter: new OTLPMetricExporter(),
+    exportIntervalMillis,
+    exportTimeoutMillis: Math.min(exportTimeoutMillis, exportIntervalMillis),
+  })
+}
+
+const EXPORTERS = {
+  grpc: () => import('@opentelemetry/exporter-metrics-otlp-grpc'),
+  'http/json': () => import('@opentelemetry/exporter-metrics-otlp-http'),
+  'http/protobuf': () => import('@opentelemetry/exporter-metrics-otlp-proto'),
+} as const
+
+/** The SDK tells what goes wrong to nobody unless it is asked to, and then with every batch. */
+function collectProblems(): Telemetry['logTo'] {
+  const problems = new Set<string>()
+  let log: Logger | null = null
+  const warn = (reason: string) => log?.warn({ reason }, 'telemetry is not sent as it should be')
+  const say = (text: string) => {
+    const reason = messageOf(text)
+    if (problems.size === PROBLEMS_MAX || problems.has(reason)) return
+    problems.add(reason)
+    warn(reason)
+  }
+  const silent = () => undefined
+  diag.setLogger({ error: say, warn: say, info: silent, debug: silent, verbose: silent }, DiagLogLevel.WARN)
+  return logger => {
+    log = logger
+    problems.forEach(warn)
+  }
+}
+
+/** Of an error that the SDK made into JSON, with its stack. */
+function messageOf(text: string): string {
+  try {
+    return (JSON.parse(text) as { message?: string }).message ?? text
+  } catch {
+    return text
+  }
 }

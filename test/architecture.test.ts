@@ -181,6 +181,9 @@ const PARTS: readonly Part[] = [
       '@opentelemetry/sdk-metrics',
       '@opentelemetry/exporter-prometheus',
       '@opentelemetry/exporter-metrics-otlp-proto',
+      '@opentelemetry/exporter-metrics-otlp-http',
+      '@opentelemetry/exporter-metrics-otlp-grpc',
+      '@opentelemetry/resources',
     ],
   },
 ]

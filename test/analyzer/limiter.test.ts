@@ -89,7 +89,7 @@ async function open(quotas: Quota[]) {
     routes: limiter.routes,
     verify: token => principals[token] ?? null,
     readiness: () => limiter.readiness(),
-    serveMetrics: () => undefined,
+    metrics: async () => '',
     isTracing: false,
   })
   closing.push(

@@ -44,7 +44,7 @@ const server = await createServer({
   routes: receiving.routes,
   verify: () => principal,
   readiness: async () => ({ isReady: true, reasons: receiving.readiness() }),
-  serveMetrics: () => undefined,
+  metrics: async () => '',
   isTracing: false,
 })
 const url = await listen(server, { host, port: httpPort })

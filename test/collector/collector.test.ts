@@ -77,7 +77,7 @@ async function open(store: Store = testStore.store) {
     routes: collector.routes,
     verify,
     readiness: () => collector.readiness(),
-    serveMetrics: () => undefined,
+    metrics: async () => '',
     isTracing: false,
   })
   opened = { collector, server, testLog }

@@ -80,7 +80,7 @@ async function serve({ normalizer, sources }: Readers) {
     routes: [createRejectionRoutes({ log, store, normalizer, sources, principalOf, logger, now: Date.now })],
     verify: (name): Principal => ({ name, tenant: name === 'all' ? null : name, scopes: new Set(['admin']) }),
     readiness: async () => ({ isReady: true, reasons: [] }),
-    serveMetrics: () => undefined,
+    metrics: async () => '',
     isTracing: false,
   })
   const serving = server

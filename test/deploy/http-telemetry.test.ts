@@ -14,11 +14,12 @@ const SCRIPT = `
   const { pino } = await import('pino')
   const server = await createServer({
     role: 'limiter', version: '1', log: pino({ level: 'silent' }), readiness: async () => ({ isReady: true, reasons: [] }), isTracing: telemetry.isTracing,
-    serveMetrics: telemetry.serveMetrics,
+    metrics: telemetry.metrics,
     verify: () => ({ name: 'gateway', scopes: new Set(['admin']), tenant: null }),
     routes: [scope => void scope.get('/v1/auth/:token', { config: { access: 'check' } }, () => 'yes')],
   })
   await server.inject({ url: '/v1/auth/qc_secret', headers: { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' } })
+  await server.inject('/healthz')
   console.log((await server.inject({ url: '/metrics', headers: { authorization: 'Bearer any' } })).body)
   await telemetry.close()
 `
@@ -46,6 +47,8 @@ test('requests are measured and traced by route, as children of their callers, a
     const traces = bodies.join('\n')
     expect(traces).toContain('"name":"GET /v1/auth/:token"')
     expect(traces).toContain('0af7651916cd43dd8448eb211c80319c')
+    // Those that ask all day long whether all is well would be most of what is sent.
+    expect(traces.match(/"spanId"/g)).toHaveLength(1)
     expect(stdout + traces).not.toContain('qc_secret')
   } finally {
     collector.close()

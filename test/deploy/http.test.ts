@@ -27,7 +27,7 @@ const open = async (routes: Routes[], deps: Partial<ServerDeps> = {}) => {
     routes,
     verify: token => principals.get(token) ?? null,
     readiness: async () => ({ isReady: true, reasons: [] }),
-    serveMetrics: (_request, response) => void response.end('metrics'),
+    metrics: async () => 'metrics',
     isTracing: false,
     ...deps,
   })
@@ -97,6 +97,13 @@ describe('access', () => {
     expect(answers.map(answer => answer.statusCode)).toEqual([401, 401, 403, 401, 401, 200, 200])
     expect(answers[0]?.headers['www-authenticate']).toMatch(/^Bearer/)
     expect(answers[2]?.json()).toMatchObject({ status: 403, code: 'SCOPE_MISSING' })
+  })
+
+  test('whoever may read gets the metrics, in the format that they say they are in', async () => {
+    await open([routes])
+    const { body, headers } = await get('/metrics', bearer('reader'))
+    expect(body).toBe('metrics')
+    expect(headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')
   })
 
   test('is granted by bearer or by our own header, whose principal the handler gets; admin may do all', async () => {

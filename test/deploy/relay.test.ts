@@ -16,7 +16,7 @@ const serve = (role: string, routes: readonly Routes[], known: readonly string[]
     ...{ role, routes, version: '1.2.3', log: pino({ level: 'silent' }), isTracing: false },
     verify: token => (known.includes(token) ? (principals.get(token) ?? null) : null),
     readiness: async () => ({ isReady: true, reasons: [] }),
-    serveMetrics: () => undefined,
+    metrics: async () => '',
   })
 
 /** Of `/v1/explain` the relay's version knows less than the role's. */

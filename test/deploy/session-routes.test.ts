@@ -25,7 +25,7 @@ const open = async () => {
     verify,
     sessions,
     readiness: async () => ({ isReady: true, reasons: [] }),
-    serveMetrics: () => undefined,
+    metrics: async () => '',
     isTracing: false,
   })
 }

@@ -11,34 +11,60 @@ const SCRIPT = `
   const { metrics, trace } = await import('@opentelemetry/api')
   metrics.getMeter('test').createCounter('quotacast_test_total').add(3)
   trace.getTracer('test').startSpan('work').end()
-  await new Promise(resolve => telemetry.serveMetrics({}, { setHeader() {}, end(text) { console.log(text); resolve() } }))
+  console.log(await telemetry.metrics())
   const startedAtMs = performance.now()
   await telemetry.close()
   console.log(JSON.stringify({ isTracing: telemetry.isTracing, closeMs: performance.now() - startedAtMs }))
+  process.exit()
 `
 const MODULE = new URL('../../deploy/telemetry.ts', import.meta.url).href
 const REPOSITORY = new URL('../..', import.meta.url).pathname
 
+/** Makes spans for as long as it takes the receiver to refuse two batches, and prints what was logged. */
+const FAILING = `
+  const { startTelemetry } = await import(process.argv[1])
+  const telemetry = await startTelemetry('limiter')
+  const { trace } = await import('@opentelemetry/api')
+  const logged = []
+  telemetry.logTo({ warn: ({ reason }) => logged.push(reason) })
+  for (let batch = 0; batch < 2; batch++) {
+    trace.getTracer('test').startSpan('work').end()
+    await new Promise(resolve => setTimeout(resolve, 300))
+  }
+  console.log(JSON.stringify({ logged, closeMs: 0 }))
+`
+
 const received: string[] = []
+let sent = ''
+/** How the receiver answers. */
+let answer: 'ok' | 'refused' | 'nothing'
 const instances = new Set<string>()
 const collector = createServer((request, response) => {
   received.push(request.url ?? '')
-  request.setEncoding('latin1').on('data', (sent: string) => {
-    for (const [, id = ''] of sent.matchAll(/service\.instance\.id[^0-9a-f]+([0-9a-f-]{36})/g)) instances.add(id)
+  request.setEncoding('latin1').on('data', (part: string) => {
+    sent += part
+    for (const [, id = ''] of part.matchAll(/service\.instance\.id[^0-9a-f]+([0-9a-f-]{36})/g)) instances.add(id)
   })
-  request.on('end', () => response.end())
+  request.on('end', () => {
+    if (answer !== 'nothing') response.writeHead(answer === 'ok' ? 200 : 400).end()
+  })
 })
 let endpoint: string
 beforeEach(async () => {
   received.length = 0
   instances.clear()
+  sent = ''
+  answer = 'ok'
   await new Promise<void>(resolve => collector.listen(0, '127.0.0.1', resolve))
   endpoint = `http://127.0.0.1:${(collector.address() as AddressInfo).port}`
 })
-afterEach(() => collector.close())
+afterEach(() => {
+  collector.closeAllConnections()
+  collector.close()
+})
 
-const run = async (environment: Record<string, string>) => {
-  const args = ['--input-type=module', '-e', SCRIPT, MODULE]
+const run = async (environment: Record<string, string>, script = SCRIPT) => {
+  const args = ['--input-type=module', '-e', script, MODULE]
   const { stdout } = await promisify(execFile)(process.execPath, args, { env: environment, cwd: REPOSITORY })
   const lines = stdout.trim().split('\n')
   return { scrape: lines.slice(0, -1).join('\n'), ...JSON.parse(lines.at(-1) ?? '') }
@@ -67,6 +93,47 @@ describe('telemetry', () => {
       await run({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint })
       expect(instances.size).toBe(processes)
     }
+  })
+
+  test('says of itself what the standard variables say, except which process it is', async () => {
+    const attributes = 'deployment.environment.name=prod,service.instance.id=mine'
+    const { scrape } = await run({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_RESOURCE_ATTRIBUTES: attributes })
+    expect(scrape).toContain('deployment_environment_name="prod"')
+    expect(scrape).not.toContain('"mine"')
+    expect(sent).toContain('prod')
+  })
+
+  test('goes as the standard variables say, metrics too', async () => {
+    await run({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json' })
+    expect(sent).toContain('"name":"quotacast_test_total"')
+    expect(sent).toContain('"name":"work"')
+    sent = ''
+    const [metrics, interval] = ['OTEL_EXPORTER_OTLP_METRICS_PROTOCOL', 'OTEL_METRIC_EXPORT_INTERVAL']
+    const often = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, [metrics]: 'http/json', [interval]: '50' }
+    await run(often, SCRIPT.replace('const startedAtMs', 'await new Promise(resolve => setTimeout(resolve, 500))\n$&'))
+    expect(sent.split('"name":"quotacast_test_total"').length).toBeGreaterThan(3)
+  })
+
+  test('measures nothing when it is switched off, and says so', async () => {
+    const { scrape, isTracing } = await run({ OTEL_SDK_DISABLED: 'true', OTEL_EXPORTER_OTLP_ENDPOINT: endpoint })
+    expect(scrape).toMatch(/^# OTEL_SDK_DISABLED/)
+    expect(isTracing).toBe(false)
+    expect(received).toEqual([])
+  })
+
+  test('logs once that it cannot be sent', async () => {
+    answer = 'refused'
+    const environment = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: '50' }
+    const { logged } = await run({ ...environment, OTEL_METRICS_EXPORTER: 'none' }, FAILING)
+    expect(received.length).toBe(2)
+    expect(logged).toEqual([expect.stringMatching(/bad request/i)])
+  })
+
+  test('does not hold up the end when its receiver never answers', async () => {
+    answer = 'nothing'
+    const { closeMs } = await run({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint })
+    expect(closeMs).toBeGreaterThan(1000)
+    expect(closeMs).toBeLessThan(4000)
   })
 
   test('sends one signal without the other', async () => {

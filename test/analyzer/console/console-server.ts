@@ -42,7 +42,7 @@ export async function serveConsole(
       ...routes,
     ],
     readiness: async () => ({ isReady: true, reasons: [] }),
-    serveMetrics: () => undefined,
+    metrics: async () => '',
   })
   const [port = 0] = await freePorts(1)
   return { url: await listen(server, { host: '127.0.0.1', port }), close: () => server.close() }

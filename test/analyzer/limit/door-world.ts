@@ -102,7 +102,7 @@ export async function openDoors(options: DoorWorldOptions): Promise<DoorWorld> {
     quick: hasQuick ? [createQuickCheck(checking), ...createQuickForwardAuth(forwarding)] : [],
     verify,
     readiness,
-    serveMetrics: () => undefined,
+    metrics: async () => '',
     isTracing: false,
   })
   const [port = 0] = await freePorts(1)

@@ -65,7 +65,7 @@ export async function openReserving(quotas: readonly Quota[], adjustments?: Adju
     ],
     verify: token => (isToken(token) ? principals[token] : null),
     readiness: async () => ({ isReady: true, reasons: [] }),
-    serveMetrics: () => undefined,
+    metrics: async () => '',
     isTracing: false,
   })
   const inject = async (method: 'GET' | 'POST', url: string, token: Token, payload?: object) => {

@@ -80,7 +80,7 @@ export async function openReceiver({
     routes: receiving.routes,
     verify,
     readiness: async () => ({ isReady: true, reasons: receiving.readiness() }),
-    serveMetrics: () => undefined,
+    metrics: async () => '',
     isTracing: false,
   })
   return {
