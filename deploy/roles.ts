@@ -32,6 +32,7 @@ import { createRelayRoutes } from './relay.ts'
 import { openAdminToken, openSecrets, type Secrets } from './secrets.ts'
 import { createSessionRoutes } from './session-routes.ts'
 import { createSessions, type Sessions } from './sessions.ts'
+import { shareMetrics } from './shared-metrics.ts'
 import { createSourceListRoutes } from './source-list-routes.ts'
 import type { Telemetry } from './telemetry.ts'
 
@@ -43,8 +44,8 @@ interface Ground {
   config: Config
   logger: Logger
   lifecycle: Lifecycle
-  /** Of the limiter: it only decides, beside the process that does all. */
-  isHelper: boolean
+  /** Of the limiter: which of the processes that only decide, beside the one that does all, this is; 0 is that one. */
+  helper: number
   secrets: Secrets
   callLog: CallLog
   store: Store
@@ -70,14 +71,14 @@ interface Part {
 /** Runs a role until it is told to stop, and answers the exit code. Telemetry has to be started before. */
 export async function serveRole(
   role: Role,
-  { config, telemetry, isHelper }: { config: Config; telemetry: Telemetry; isHelper: boolean },
+  { config, telemetry, helper }: { config: Config; telemetry: Telemetry; helper: number },
 ): Promise<number> {
   const logger = createLogger({ role }, config.logging.level)
   const lifecycle = createLifecycle({ log: logger, process })
   telemetry.logTo(logger.child({ part: 'telemetry' }))
   lifecycle.onStop('telemetry', () => telemetry.close())
   try {
-    await Promise.race([openRole(role, { config, logger, lifecycle, telemetry, isHelper }), lifecycle.stopped])
+    await Promise.race([openRole(role, { config, logger, lifecycle, telemetry, helper }), lifecycle.stopped])
   } catch (error) {
     logger.fatal({ err: error }, 'the role cannot start')
     lifecycle.stop('the role cannot start')
@@ -89,10 +90,11 @@ export async function serveRole(
 
 async function openRole(
   role: Role,
-  context: { config: Config; logger: Logger; lifecycle: Lifecycle; telemetry: Telemetry; isHelper: boolean },
+  context: { config: Config; logger: Logger; lifecycle: Lifecycle; telemetry: Telemetry; helper: number },
 ): Promise<void> {
-  const { config, logger, lifecycle, telemetry, isHelper } = context
-  const ground = await openGround({ config, logger, lifecycle, isHelper })
+  const { config, logger, lifecycle, telemetry, helper } = context
+  const ground = await openGround({ config, logger, lifecycle, helper })
+  const processes = role === 'limiter' ? config.limiter.processes : 1
   const part = await PARTS[role](ground)
   lifecycle.onStop(role, () => part.close())
   const server = await createServer({
@@ -104,16 +106,15 @@ async function openRole(
     verify: ground.verify,
     ...(part.sessions === undefined ? {} : { sessions: part.sessions }),
     readiness: () => part.readiness(),
-    metrics: telemetry.metrics,
+    metrics: shareMetrics(telemetry.metrics, { name: String(helper), processes }),
     isTracing: telemetry.isTracing,
   })
   lifecycle.onStop('http', () => closeServer(server, REQUEST_GRACE_MS))
-  const isPortShared = role === 'limiter' && config.limiter.processes > 1
-  const url = await listen(server, { ...roleAddress(role, config), isPortShared })
+  const url = await listen(server, { ...roleAddress(role, config), isPortShared: processes > 1 })
   logger.info({ url }, 'listening')
 }
 
-async function openGround(context: Pick<Ground, 'config' | 'logger' | 'lifecycle' | 'isHelper'>): Promise<Ground> {
+async function openGround(context: Pick<Ground, 'config' | 'logger' | 'lifecycle' | 'helper'>): Promise<Ground> {
   const { config, logger, lifecycle } = context
   const secrets = openSecrets(config.dataDir, config.secrets)
   const callLog = await openLogOf(config, logger.child({ part: 'log' }))
@@ -168,7 +169,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
     })
   },
 
-  limiter({ config, logger, callLog, store, control, quotas, policy, identity, secrets, verify, isHelper }) {
+  limiter({ config, logger, callLog, store, control, quotas, policy, identity, secrets, verify, helper }) {
     const patterns = createRoutePatterns(config.collector.routes)
     return openLimiter({
       options: config.limiter,
@@ -182,7 +183,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
       identity,
       labelColumns: config.labels,
       decisionKeys: secrets.decisionKeys,
-      isHelper,
+      isHelper: helper > 0,
       // A door does not know the service.
       routeOf: path => routeOf(path, '', patterns),
       verify,

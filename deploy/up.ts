@@ -34,11 +34,14 @@ export function superviseRole(options: {
   args: readonly string[]
   /** It yields the processor to those who are not. */
   isBackground?: boolean
+  /** The processes started with it: what one of them says is handed to the others, or to the one that it names. */
+  siblings?: Set<ChildProcess>
   log: Logger
   /** From SIGTERM to SIGKILL. */
   deadlineMs?: number
 }): SupervisedRole {
-  const { name, module, args, isBackground = false, log, deadlineMs = STOP_DEADLINE_MS + KILL_GRACE_MS } = options
+  const { name, module, args, isBackground = false, siblings = new Set(), log } = options
+  const { deadlineMs = STOP_DEADLINE_MS + KILL_GRACE_MS } = options
   const stopping = new AbortController()
   let child: ChildProcess | null = null
 
@@ -48,7 +51,9 @@ export function superviseRole(options: {
       const startedAtMs = performance.now()
       child = fork(module, args, { ...boundsOf(args), stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
       if (isBackground) yieldProcessor(child)
+      handOn(child, siblings)
       const reason = await endOf(child)
+      siblings.delete(child)
       child = null
       if (stopping.signal.aborted) return
       const livedMs = Math.round(performance.now() - startedAtMs)
@@ -80,6 +85,15 @@ export function superviseRole(options: {
 /** Before it has threads: each inherits the priority of the one that makes it. Going up again may not be allowed. */
 function yieldProcessor({ pid }: ChildProcess): void {
   if (pid !== undefined) setPriority(pid, Math.max(getPriority(), BACKGROUND_PRIORITY))
+}
+
+function handOn(child: ChildProcess, siblings: Set<ChildProcess>): void {
+  siblings.add(child)
+  child.on('message', message => {
+    const { to } = message as { to?: number }
+    for (const other of siblings)
+      if (other !== child && other.connected && (to === undefined || to === other.pid)) other.send(message)
+  })
 }
 
 async function endOf(child: ChildProcess): Promise<string> {

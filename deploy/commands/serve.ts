@@ -7,8 +7,10 @@ export const command: Command = {
   description: `Runs one role (${ROLES.join(', ')}) in this process, until SIGTERM or Ctrl-C.`,
   options: {
     helper: {
-      type: 'boolean',
-      description: 'Of the limiter with `limiter.processes`: only decides, beside the process that does the rest.',
+      type: 'string',
+      value: 'NUMBER',
+      description:
+        'Of the limiter with `limiter.processes`: only decides, beside the process that does the rest, as the first, the second … that does.',
     },
   },
   examples: ['serve limiter', 'serve collector --config quotacast.yaml'],
@@ -23,9 +25,10 @@ export const command: Command = {
     if (!rolesOf(config).includes(role))
       throw new UsageError(`with store.kind: ${config.store.kind} there is no role ${role}`)
     const { serveRole } = await import('../roles.ts')
-    const isHelper = invocation.isSet('helper')
-    if (isHelper && (role !== 'limiter' || config.limiter.processes === 1))
-      throw new UsageError('--helper: only for the limiter, where limiter.processes is more than 1')
-    return serveRole(role, { config, telemetry, isHelper })
+    const helper = Number(invocation.text('helper') ?? 0)
+    const helpers = role === 'limiter' ? config.limiter.processes - 1 : 0
+    if (!Number.isInteger(helper) || helper < 0 || helper > helpers)
+      throw new UsageError('--helper: only for the limiter, a number below limiter.processes')
+    return serveRole(role, { config, telemetry, helper })
   },
 }

@@ -1,4 +1,4 @@
-import { fork } from 'node:child_process'
+import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -55,8 +55,9 @@ export const command: Command = {
     // Two rounds, each as long as a role may take: first whoever needs the store, then the store.
     const lifecycle = createLifecycle({ log, process, deadlineMs: 3 * STOP_DEADLINE_MS })
     const start = (...children: Child[]) => {
+      const siblings = new Set<ChildProcess>()
       const started = children.map(({ args, ...child }) =>
-        superviseRole({ ...child, module: MAIN, args: [...args, ...configFlags], log }),
+        superviseRole({ ...child, module: MAIN, args: [...args, ...configFlags], siblings, log }),
       )
       const names = children.map(({ name }) => name).join()
       lifecycle.onStop(names, async () => void (await Promise.all(started.map(child => child.stop()))))
@@ -94,7 +95,7 @@ function childrenOf(role: Role, { limiter }: Config): Child[] {
   const helpers = Array.from({ length: limiter.processes - 1 }, (_, index) => ({
     ...one,
     name: `${role} (helper ${index + 1})`,
-    args: [...one.args, '--helper'],
+    args: [...one.args, '--helper', String(index + 1)],
   }))
   return [one, ...helpers]
 }

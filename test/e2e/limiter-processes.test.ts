@@ -51,6 +51,17 @@ describeWith(ON_REDIS.checks, 'limiter processes that share their ports', () => 
     expect(answers.some(({ degraded }) => degraded)).toBe(false)
     expect(answers.filter(({ allowed }) => allowed)).toHaveLength(LIMIT)
 
+    // Whichever of them answers a scrape tells of all: counters that went up and down would be taken for restarts.
+    const decided = async () => {
+      const { body } = await quotacast.get('limiter', '/metrics', { connection: 'close' })
+      const series = (body as string).matchAll(/^quotacast_decisions_total\{process="(\d)".* (\d+)$/gm)
+      return Array.from(series, ([, process, count]) => ({ process, count: Number(count) }))
+    }
+    const sum = async () => (await decided()).reduce((total, { count }) => total + count, 0)
+    await expect.poll(sum, { timeout: 30_000, interval: 1_000 }).toBe(CALLERS)
+    for (let scrape = 0; scrape < 10; scrape++) expect(await sum()).toBe(CALLERS)
+    expect(new Set((await decided()).map(({ process }) => process))).toEqual(new Set(['0', '1', '2']))
+
     const [first] = limiters()
     if (first === undefined) throw new Error('expected a limiter')
     process.kill(first.pid, 'SIGKILL')
