@@ -179,7 +179,7 @@ WHERE quota IN (${SHADOW_QUOTAS}) ORDER BY "share used" DESC LIMIT 100`),
           notes: 'By the quantile of the config, half of them are meant to.',
           queries: prometheus({
             overran:
-              'sum(rate(quotacast_estimated_calls_total{result="overran"}[$__rate_interval])) / sum(rate(quotacast_estimated_calls_total[$__rate_interval]))',
+              'sum(rate(quotacast_estimated_calls_total{result="overran"}[$__rate_interval])) / (sum(rate(quotacast_estimated_calls_total[$__rate_interval])) > 0)',
           }),
           noData: 'No true costs came to be known in this time',
           unit: 'percentunit',

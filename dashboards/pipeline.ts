@@ -1,6 +1,7 @@
 /** Whether everything that gateways send gets where it belongs, and how soon. */
 import type { Board } from './board.ts'
 import { clickHouse, type Panel, prometheus } from './panel.ts'
+import { newly } from './promql.ts'
 import { HOURS } from './sql.ts'
 
 const NO_METRICS = 'Prometheus has no measurements: let it scrape /metrics of every role'
@@ -73,7 +74,7 @@ export const pipeline: Board = {
         stat(
           'Lost',
           'Were entries of the log lost, or do log and store differ?',
-          'sum(increase(quotacast_log_losses_total[$__range])) + sum(increase(quotacast_store_audit_differences_total[$__range])) or vector(0)',
+          `${newly('quotacast_log_losses_total', '$__range')} + ${newly('quotacast_store_audit_differences_total', '$__range')}`,
           {
             thresholds: { warn: 1, bad: 1 },
           },

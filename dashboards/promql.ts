@@ -1,0 +1,8 @@
+/** Parts of expressions for Prometheus. */
+
+/**
+ * How often something rare happened in the time. Its counter begins with the first time, which `increase` does not see:
+ * a series that was not there before counts whole.
+ */
+export const newly = (counter: string, range: string): string =>
+  `(sum((${counter} unless ${counter} offset ${range}) or increase(${counter}[${range}])) or vector(0))`
