@@ -23,10 +23,19 @@ import { createUsageRoutes } from './api/usage.ts'
 import { createWhatIfRoutes } from './api/what-if.ts'
 import { createConsoleRoutes } from './console/routes.ts'
 import type { Control } from './control/control.ts'
-import { changesMade, changesWaiting, quotaReadFailed, tickFinished, tickSkipped, ticksResumed } from './events.ts'
+import {
+  changesMade,
+  changesWaiting,
+  quotaReadFailed,
+  risksObserved,
+  tickFinished,
+  tickSkipped,
+  ticksResumed,
+} from './events.ts'
 import type { Policy } from './policy/policy.ts'
 import { openFitting } from './tick/fitting.ts'
 import { hasReset } from './tick/followed-quota.ts'
+import { risksOf } from './tick/risks.ts'
 import { startSchedule } from './tick/schedule.ts'
 import { parseShard, WHOLE } from './tick/shard.ts'
 import { type SteeringDeps, steer } from './tick/steering.ts'
@@ -133,6 +142,9 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
   })
   const names = new Set(channels.map(({ name }) => name))
   const quotas = () => policy().quotas.filter(hasReset)
+  // Before the first tick nobody knows.
+  const risks = () => (snapshot().asOfMs === null ? [] : risksOf(quotas(), snapshot().forecasts))
+  const endObserving = risksObserved(risks)
   const api = { client: store.client, quotas, policy, labelColumns, snapshot, principalOf, now }
   return {
     routes: [
@@ -164,6 +176,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
     },
     status: () => toStatus({ snapshot: snapshot(), policy: policy(), nowMs: now(), own: null }),
     async close() {
+      endObserving()
       await schedule.close()
       await alerting.close()
       await fitting.close()

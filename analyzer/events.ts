@@ -2,8 +2,9 @@
  * What happens in the analyzer and the limiter that somebody may want to count: one function an event bumps its metric
  * and writes its log line, so that the two cannot drift apart.
  */
-import { type BatchObservableCallback, metrics } from '@opentelemetry/api'
+import { type BatchObservableCallback, metrics, type Observable } from '@opentelemetry/api'
 import type { Logger } from 'pino'
+import type { QuotaRisk } from './tick/risks.ts'
 
 const meter = metrics.getMeter('quotacast.analyzer')
 
@@ -26,6 +27,33 @@ const quotaReadsFailed = meter.createCounter('quotacast_quota_reads_failed_total
   description: 'Quotas that could not be read in a tick.',
 })
 
+const exhaustionProbability = meter.createObservableGauge('quotacast_exhaustion_probability', {
+  description:
+    'Highest probability with which a subject of the quota runs out before its reset; 1 when one has run out.',
+})
+const subjectsAtRisk = meter.createObservableGauge('quotacast_subjects_at_risk', {
+  description: 'Subjects of the quota that will run out as probably as is worth an alert.',
+})
+const subjectsUsedUp = meter.createObservableGauge('quotacast_subjects_used_up', {
+  description: 'Subjects of the quota that have reached its limit.',
+})
+
+/** Measures whenever metrics are read; the answer ends it. */
+function observed(instruments: Observable[], observe: BatchObservableCallback): () => void {
+  meter.addBatchObservableCallback(observe, instruments)
+  return () => meter.removeBatchObservableCallback(observe, instruments)
+}
+
+/** Has the risks of quotas measured whenever metrics are read; the answer ends it. */
+export const risksObserved = (risks: () => readonly QuotaRisk[]): (() => void) =>
+  observed([exhaustionProbability, subjectsAtRisk, subjectsUsedUp], result => {
+    for (const { quota, probability, atRisk, usedUp } of risks()) {
+      result.observe(exhaustionProbability, probability, { quota })
+      result.observe(subjectsAtRisk, atRisk, { quota })
+      result.observe(subjectsUsedUp, usedUp, { quota })
+    }
+  })
+
 /** A tick has ended. */
 export function tickFinished(log: Logger, tick: { tickMs: number; forecastsMade: number; subjectsCut: number }): void {
   const { tickMs, forecastsMade, subjectsCut } = tick
@@ -45,9 +73,7 @@ export function tickSkipped(log: Logger, reason: string, isNew: boolean): void {
 }
 
 /** Ticks are done again. */
-export function ticksResumed(log: Logger): void {
-  log.info('ticks are done again')
-}
+export const ticksResumed = (log: Logger): void => log.info('ticks are done again')
 
 /** A quota could not be read; it is read completely in the next tick. Logged when it begins, counted each time. */
 export function quotaReadFailed(log: Logger, failure: { quota: string; reason: string }, isNew: boolean): void {
@@ -60,9 +86,7 @@ const changesSteered = meter.createCounter('quotacast_analyzer_changes_total', {
 })
 
 /** The analyzer changed something; what it was is in the audit. */
-export function changesMade(changes: number): void {
-  changesSteered.add(changes)
-}
+export const changesMade = (changes: number): void => changesSteered.add(changes)
 
 /** What the analyzer wants to change waits for the control log. Logged when the reason changes. */
 export function changesWaiting(log: Logger, reason: string, isNew: boolean): void {
@@ -104,9 +128,8 @@ const controlEntriesSkipped = meter.createCounter('quotacast_control_entries_ski
 })
 
 /** The limit store is open, in a new epoch. */
-export function limitsOpened(log: Logger, limits: { epoch: number; buckets: number }): void {
+export const limitsOpened = (log: Logger, limits: { epoch: number; buckets: number }): void =>
   log.info(limits, 'limit store opened')
-}
 
 /** Counters could not be written. Decisions go on in memory; logged when it begins, counted each time. */
 export function limitsFlushFailed(log: Logger, error: unknown, isNew: boolean): void {
@@ -115,9 +138,7 @@ export function limitsFlushFailed(log: Logger, error: unknown, isNew: boolean): 
 }
 
 /** Counters are written again. */
-export function limitsFlushResumed(log: Logger): void {
-  log.info('counters are written again')
-}
+export const limitsFlushResumed = (log: Logger): void => log.info('counters are written again')
 
 /** Reservations that nobody settled were given back. */
 export function reservationsExpired(log: Logger, expired: number): void {
@@ -138,9 +159,8 @@ export function decidedAlone(log: Logger, reason: string, isNew: boolean): void 
 }
 
 /** What was let pass without the shared counters is counted there. */
-export function decisionsHandedOver(log: Logger, buckets: number): void {
+export const decisionsHandedOver = (log: Logger, buckets: number): void =>
   log.info({ buckets }, 'what was let pass meanwhile is counted')
-}
 
 /** The limiter stops before it could tell. */
 export function decisionsNotHandedOver(log: Logger): void {
@@ -174,9 +194,8 @@ export function decisionSumsDropped(log: Logger, dropped: number): void {
 }
 
 /** Sums wait for the log. */
-export function decisionSumsDelayed(log: Logger, reason: string): void {
+export const decisionSumsDelayed = (log: Logger, reason: string): void =>
   log.warn({ reason }, 'sums of decisions wait for the log')
-}
 
 /** A batch of call records was applied. */
 export function recordsApplied(
@@ -188,25 +207,20 @@ export function recordsApplied(
 }
 
 /** What calls cost was read from the store, by kinds of calls. */
-export function costsLearned(log: Logger, kinds: number): void {
+export const costsLearned = (log: Logger, kinds: number): void =>
   log.info({ kinds }, 'what calls cost is learned from the store')
-}
 
 /** Has the rates of estimates measured whenever metrics are read; the answer ends it. */
-export function estimatesObserved(
+export const estimatesObserved = (
   counts: () => { calls: number; overran: number; denials: number; needless: number },
-): () => void {
-  const observe: BatchObservableCallback = result => {
+): (() => void) =>
+  observed([callsEstimated, denialsEstimated], result => {
     const { calls, overran, denials, needless } = counts()
     result.observe(callsEstimated, overran, { result: 'overran' })
     result.observe(callsEstimated, calls - overran, { result: 'covered' })
     result.observe(denialsEstimated, needless, { result: 'needless' })
     result.observe(denialsEstimated, denials - needless, { result: 'needed' })
-  }
-  const observed = [callsEstimated, denialsEstimated]
-  meter.addBatchObservableCallback(observe, observed)
-  return () => meter.removeBatchObservableCallback(observe, observed)
-}
+  })
 
 /** Counters were corrected to what the store holds. */
 export function usageReconciled(
@@ -271,9 +285,8 @@ export function redisJoined(log: Logger, limits: { epoch: number; buckets: numbe
 }
 
 /** The counters in Redis cannot be used. */
-export function redisAway(log: Logger, reason: string): void {
+export const redisAway = (log: Logger, reason: string): void =>
   log.error({ reason }, 'counters in Redis cannot be used')
-}
 
 const grpcCallsFailed = meter.createCounter('quotacast_grpc_failures_total', {
   description: 'Calls of the gRPC doors that ended with a status other than OK, by its code.',

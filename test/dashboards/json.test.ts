@@ -5,6 +5,7 @@ import { alertFile } from '../../dashboards/alerts.ts'
 import { BOARDS } from '../../dashboards/boards.ts'
 import { drawBoard } from '../../dashboards/draw.ts'
 import { jsonFileOf, withPanelTable } from '../../dashboards/json.ts'
+import { prometheusRuleFile } from '../../dashboards/prometheus-rules.ts'
 
 const DASHBOARDS = new URL('../../dashboards/', import.meta.url)
 const read = (name: string) => readFileSync(new URL(name, DASHBOARDS), 'utf8')
@@ -17,6 +18,7 @@ test('the committed files are those that `npm run dashboards` writes', () => {
 
 test('so are the alert rules', () => {
   expect(read('../deploy/grafana/provisioning/alerting/quotacast.json')).toBe(alertFile())
+  expect(read('../deploy/grafana/prometheus.rules.json')).toBe(prometheusRuleFile())
 })
 
 test('so is the table of the README', () => {

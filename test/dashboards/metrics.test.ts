@@ -34,7 +34,12 @@ beforeAll(async () => {
     { startedAtMs: Date.now(), tenant: 'acme', status: 200 },
     { status: 200 },
   ])
-  const wanted = ['quotacast_rows_stored_total', 'quotacast_decisions_total', 'quotacast_tick_seconds_bucket']
+  const wanted = [
+    'quotacast_rows_stored_total',
+    'quotacast_decisions_total',
+    'quotacast_tick_seconds_bucket',
+    'quotacast_subjects_used_up',
+  ]
   const untilMs = Date.now() + SCRAPE_MS
   while (wanted.some(name => !scraped.has(name))) {
     if (Date.now() > untilMs) throw new Error(`not scraped: ${wanted.filter(name => !scraped.has(name)).join(', ')}`)

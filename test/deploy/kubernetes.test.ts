@@ -189,3 +189,14 @@ describe('distributed', () => {
     expect(spec.replicas).toBeGreaterThan(budget.spec.maxUnavailable)
   })
 })
+
+test('Prometheus looks for the ports of the roles, in pods of ours', () => {
+  const [job] = parse(readText('deploy/grafana/prometheus.kubernetes.yaml')).scrape_configs
+  const [, label, ports] = /^(\w+);\((.*)\)$/.exec(job.relabel_configs[0].regex) ?? []
+  for (const kind of KINDS) {
+    const { labels } = kustomization(kind)
+    expect(labels).toEqual([expect.objectContaining({ pairs: { 'app.kubernetes.io/part-of': label } })])
+  }
+  const named = workloads.flatMap(({ workload }) => containerOf(workload).ports.map(({ name }: Manifest) => name))
+  expect(named).toEqual(expect.arrayContaining(ports?.split('|') ?? ['some']))
+})
