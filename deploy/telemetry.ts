@@ -84,7 +84,7 @@ const EXPORTERS = {
 function collectProblems(): Telemetry['logTo'] {
   const problems = new Set<string>()
   let log: Logger | null = null
-  const warn = (reason: string) => log?.warn({ reason }, 'telemetry is not sent as it should be')
+  const warn = (reason: string) => log?.warn({ reason }, 'something is not measured, or not sent')
   const say = (text: string) => {
     const reason = messageOf(text)
     if (problems.size === PROBLEMS_MAX || problems.has(reason)) return

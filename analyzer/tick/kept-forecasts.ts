@@ -38,7 +38,6 @@ export function markOf(
   kept: Kept | undefined,
 ): { mark: string; kept: Kept } | null {
   const { probability, windowStartMs, windowEndMs, asOfMs } = forecast
-  if (probability === null) return null
   const isSameWindow = kept !== undefined && kept.windowStartMs === windowStartMs
   const before: Kept = isSameWindow ? kept : { windowStartMs, windowEndMs, fraction: -1, crossings: 0, level: 0 }
   const isAbove = probability >= (before.level > 0 ? threshold * CLEARED_SHARE : threshold)
@@ -47,7 +46,8 @@ export function markOf(
     return { mark: LEVELS[level], kept: { ...before, level, crossings: before.crossings + 1 } }
   }
   const fraction = Math.floor((FRACTIONS * (asOfMs - windowStartMs)) / (windowEndMs - windowStartMs))
-  if (fraction <= before.fraction) return null
+  // What cannot be scored is kept only to take back what an alert rings for.
+  if (probability === null || fraction <= before.fraction) return null
   return { mark: `${fraction}/${FRACTIONS}`, kept: { ...before, fraction } }
 }
 

@@ -69,4 +69,7 @@ test('never more than 24 a window, however wild it goes', () => {
 
 test('what cannot be scored is not kept', () => {
   expect(marks([at(0, null)])).toEqual([])
+  // But that a grant or a reset has ended what an alert rings for.
+  expect(marks([at(0, 1, 0, 1), at(1, null), at(2_000, null)])).toEqual(['used up', 'below threshold'])
+  expect(marks([at(0, 0.9), at(1, null), at(2_000, null)])).toEqual(['above threshold', 'below threshold'])
 })
