@@ -11,6 +11,8 @@ const READ_ENTRIES_MAX = 1_000
 /** How long whoever asked for a change waits until it is folded. */
 const FOLD_MS_MAX = 10_000
 const PARTITION = 0
+/** Of one kind, of which the version is kept after they are gone: the last ones. */
+export const REMOVED_MAX = 10_000
 
 export interface Held {
   /** 0 when there was never one, or nothing is kept of it. */
@@ -59,23 +61,30 @@ export interface FoldDeps {
 
 const NEVER: Held = { version: 0, value: null }
 
+interface OfKind {
+  readonly held: Map<string, Held>
+  /** What is gone, the longest ago first: whoever thought of a change before is to lose. */
+  readonly removed: Map<string, Held>
+}
+
 /** Resolves after the first attempt to read everything. */
 export async function startFold({ log, logger, onChange }: FoldDeps): Promise<Fold> {
-  const held = new Map<ControlKind, Map<string, Held>>()
+  const kinds = new Map<ControlKind, OfKind>()
   const waiting = new Map<string, (outcome: 'won' | 'lost') => void>()
   let logId: string | null = null
   let offset = 0
   let failure: string | null = null
 
+  const current = (kind: ControlKind, key: string): Held => {
+    const ofKind = kinds.get(kind)
+    return ofKind?.held.get(key) ?? ofKind?.removed.get(key) ?? NEVER
+  }
   const fold = (change: ControlChange) => {
-    const ofKind = held.get(change.kind) ?? new Map<string, Held>()
-    held.set(change.kind, ofKind)
-    const { version } = ofKind.get(change.key) ?? NEVER
-    const hasWon = version === change.expectedVersion
+    const hasWon = current(change.kind, change.key).version === change.expectedVersion
     if (hasWon) {
-      // Of provider keys there are ever new ones: of those that are gone nothing is kept, not even the version.
-      if (change.kind === 'upstream' && change.value === null) ofKind.delete(change.key)
-      else ofKind.set(change.key, { version: change.version, value: change.value })
+      const ofKind = kinds.get(change.kind) ?? { held: new Map(), removed: new Map() }
+      kinds.set(change.kind, ofKind)
+      keep(ofKind, change)
       onChange(change)
     }
     waiting.get(change.changeId)?.(hasWon ? 'won' : 'lost')
@@ -122,8 +131,8 @@ export async function startFold({ log, logger, onChange }: FoldDeps): Promise<Fo
   const timer = setInterval(refresh, POLL_MS)
 
   return {
-    current: (kind, key) => held.get(kind)?.get(key) ?? NEVER,
-    keys: kind => [...(held.get(kind) ?? [])].filter(([, { value }]) => value !== null).map(([key]) => key),
+    current,
+    keys: kind => [...(kinds.get(kind)?.held.keys() ?? [])],
     waitFor: changeId => waitForChange(waiting, changeId),
     unavailable: () => failure,
     refresh,
@@ -133,6 +142,19 @@ export async function startFold({ log, logger, onChange }: FoldDeps): Promise<Fo
       await reading
     },
   }
+}
+
+function keep({ held, removed }: OfKind, { kind, key, version, value }: ControlChange): void {
+  removed.delete(key)
+  if (value !== null) {
+    held.set(key, { version, value })
+    return
+  }
+  held.delete(key)
+  // Of provider keys there are ever new ones, which nobody changes but the analyzer.
+  if (kind !== 'upstream') removed.set(key, { version, value })
+  const [oldest] = removed.keys()
+  if (removed.size > REMOVED_MAX && oldest !== undefined) removed.delete(oldest)
 }
 
 function waitForChange(waiting: Map<string, (outcome: 'won' | 'lost') => void>, changeId: string): AwaitedChange {

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
-import { startFold } from '../../../analyzer/control/fold.ts'
+import { REMOVED_MAX, startFold } from '../../../analyzer/control/fold.ts'
 import type { CallLog } from '../../../collector/log/call-log.ts'
+import type { ControlChange, ControlKind } from '../../../collector/log/control-change.ts'
 import { silent } from '../limit/call-records.ts'
 
 test('of a log that is slow to fail no readings pile up, so that a close waits for one at most', async () => {
@@ -17,4 +18,38 @@ test('of a log that is slow to fail no readings pile up, so that a close waits f
   await Promise.all(asked)
   expect(read.mock.calls.length).toBeLessThanOrEqual(2)
   expect(fold.unavailable()).toBe('away')
+})
+
+const change = (kind: ControlKind, key: string, expectedVersion: number, value: unknown): ControlChange => ({
+  ...{ changeId: `${kind} ${key} ${expectedVersion}`, atMs: 1, by: 'test', reason: null },
+  ...{ kind, key, expectedVersion, version: expectedVersion + 1, value },
+})
+
+/** A fold of a log that holds these changes. */
+async function foldOf(changes: readonly ControlChange[]) {
+  const read: CallLog['read'] = async (topic, partition, fromOffset, entriesMax) => {
+    const entries = changes
+      .slice(fromOffset, fromOffset + entriesMax)
+      .map((value, index) => ({ offset: fromOffset + index, appendedAtMs: 1, value: JSON.stringify(value) }))
+    return { topic, logId: 'one', partition, entries, nextOffset: fromOffset + entries.length }
+  }
+  const log: Pick<CallLog, 'read'> = { read }
+  const fold = await startFold({ log: log as CallLog, logger: silent, onChange: () => undefined })
+  await fold.close()
+  return fold
+}
+
+test.each(['override', 'pace', 'token'] as const)('what is kept of each %s that is gone is bounded', async kind => {
+  const keys = Array.from({ length: REMOVED_MAX + 1 }, (_, number) => `key-${number}`)
+  const fold = await foldOf([
+    change(kind, 'stays', 0, {}),
+    ...keys.flatMap(key => [change(kind, key, 0, {}), change(kind, key, 1, null)]),
+    change(kind, 'key-7', 2, {}),
+    // Thought of before it was removed.
+    change(kind, 'key-8', 1, {}),
+  ])
+  expect(fold.current(kind, 'key-0')).toEqual({ version: 0, value: null })
+  expect(fold.current(kind, 'key-1')).toEqual({ version: 2, value: null })
+  expect(fold.current(kind, 'key-8')).toEqual({ version: 2, value: null })
+  expect(fold.keys(kind)).toEqual(['stays', 'key-7'])
 })
