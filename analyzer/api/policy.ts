@@ -72,7 +72,7 @@ const EDITABLE: readonly Editable[] = [
     singular: 'grant',
     schema: Grant,
     countMax: ADJUSTMENTS_MAX,
-    description: 'More for a time, for one subject or for each.',
+    description: 'More for a time, for one subject or for each. It is removed an hour after its end.',
     problemOf: (_key, { quota, subject, fromMs, untilMs }: Grant, { policy }) =>
       untilMs <= fromMs ? 'untilMs is not after fromMs' : subjectProblem(policy(), quota, subject),
   },
@@ -82,7 +82,8 @@ const EDITABLE: readonly Editable[] = [
     singular: 'block',
     schema: Block,
     countMax: ADJUSTMENTS_MAX,
-    description: 'Consumers, tenants and addresses that may not pass at all.',
+    description:
+      'Consumers, tenants and addresses that may not pass at all. One that has an end is removed an hour after it.',
     problemOf: (_key, { what, value }: Block) =>
       what === 'address' && !isAddressRange(value) ? 'value is no address, and no range such as 203.0.113.0/24' : null,
   },

@@ -8,7 +8,7 @@ import type { Control } from '../control/control.ts'
 import { ControlError } from '../control/control-error.ts'
 import type { Wish } from '../control/fold.ts'
 import { subjectEntryKey } from '../control/subject-entry.ts'
-import type { Learned, Pace } from '../policy/adjustment.ts'
+import type { Block, Grant, Learned, Pace, Reset } from '../policy/adjustment.ts'
 import { HEARD_EVERY_MS, learnedChange } from '../policy/learned.ts'
 import { paceChange } from '../policy/pace.ts'
 import type { Policy } from '../policy/policy.ts'
@@ -22,6 +22,8 @@ const CHANGES_MAX = 100
 /** Subjects whose limits by the provider are held at once; beyond them, those not heard of lately make room for new ones. */
 const LEARNED_MAX = 10_000
 const LEARNED_KEPT_MS = CALLS_RETENTION_DAYS * 86_400_000
+/** After its end, what people made is still listed for so long. */
+const ENDED_KEPT_MS = 3_600_000
 const BY = 'analyzer'
 
 export interface SteeringDeps {
@@ -31,6 +33,8 @@ export interface SteeringDeps {
 }
 
 type Steered = Omit<Wish, 'by'>
+type EndingKind = 'pace' | 'reset' | 'grant' | 'block' | 'upstream'
+const WINDOW_ENDED = 'The window has ended.'
 
 /** Makes the changes that follow from forecasts just made; answers how many. Throws what the control log throws. */
 export async function steer(deps: SteeringDeps, forecasts: readonly SubjectForecast[]): Promise<number> {
@@ -101,12 +105,15 @@ function learnedWish({ control, policy }: SteeringDeps, quota: Quota, forecast: 
   )
 }
 
-/** What is over is removed, so that what all roles hold stays small: paces of windows that ended, and what nobody says any more. */
+/**
+ * What is over is removed, so that what all roles hold stays small: paces and resets of windows that ended, grants and
+ * blocks that have, and what nobody says any more.
+ */
 function endedWishes(
   control: SteeringDeps['control'],
   { steered, isFull, nowMs }: { steered: ReadonlySet<string>; isFull: boolean; nowMs: number },
 ): Steered[] {
-  const ended = <Held>(kind: 'pace' | 'upstream', isOver: (held: Held) => boolean, reason: string) =>
+  const ended = <Held>(kind: EndingKind, isOver: (held: Held) => boolean, reason: string) =>
     control.keys(kind).flatMap((key): Steered[] => {
       const { version, value } = control.current(kind, key)
       return !steered.has(key) && isOver(value as Held) ? [{ kind, key, version, value: null, reason }] : []
@@ -115,7 +122,15 @@ function endedWishes(
   const isUnheard = ({ untilMs, asOfMs = untilMs, deniedUntilMs }: Learned) =>
     Math.max(asOfMs, deniedUntilMs ?? 0) < heardFromMs
   return [
-    ...ended<Pace>('pace', ({ untilMs }) => untilMs <= nowMs, 'The window has ended.'),
+    ...ended<Pace>('pace', ({ untilMs }) => untilMs <= nowMs, WINDOW_ENDED),
+    ...ended<Reset>('reset', ({ untilMs }) => untilMs <= nowMs, WINDOW_ENDED),
+    ...ended<Grant>('grant', ({ untilMs }) => untilMs <= nowMs - ENDED_KEPT_MS, 'It has ended.'),
+    // Of one that has no end, it may have been left out.
+    ...ended<Block>(
+      'block',
+      ({ untilMs }) => (untilMs ?? Number.POSITIVE_INFINITY) <= nowMs - ENDED_KEPT_MS,
+      'It has ended.',
+    ),
     ...ended<Learned>('upstream', isUnheard, 'The provider has not said it for long.'),
   ]
 }

@@ -16,7 +16,7 @@ import { WHOLE } from '../../../analyzer/tick/shard.ts'
 import { type SteeringDeps, steer } from '../../../analyzer/tick/steering.ts'
 import type { SubjectForecast } from '../../../analyzer/tick/subject-forecast.ts'
 import { createTicker } from '../../../analyzer/tick/ticker.ts'
-import type { ControlChange } from '../../../collector/log/control-change.ts'
+import type { ControlChange, ControlKind } from '../../../collector/log/control-change.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
 import { openLog, silent } from '../limit/call-records.ts'
 import { callDimensions, testQuota } from '../quotas.ts'
@@ -322,4 +322,32 @@ describe('a limit that the provider says', () => {
     expect(await steer(deps, [heard])).toBe(1)
     expect(held.size).toBe(9_901)
   })
+})
+
+test('what has ended is removed, what people made an hour later, and what has not stays', async () => {
+  const subject = { tenant: 'acme', consumer: 'app' }
+  const ending = (untilMs: number) => ({ quota: 'quota', subject, amount: 1, fromMs: 0, untilMs })
+  const block = (untilMs: number | null) => ({ what: 'consumer', value: 'app', untilMs })
+  const { untilMs: _, ...endless } = block(null)
+  const made: [kind: ControlKind, key: string, value: unknown][] = [
+    ['reset', 'over', { ...ending(startMs), used: 1 }],
+    ['reset', 'under way', { ...ending(startMs + 1), used: 1 }],
+    ['grant', 'over', ending(startMs - HOUR_MS)],
+    ['grant', 'just over', ending(startMs - HOUR_MS + 1)],
+    ['block', 'over', block(startMs - HOUR_MS)],
+    ['block', 'just over', block(startMs - HOUR_MS + 1)],
+    ['block', 'for good', block(null)],
+    ['block', 'without a word of its end', endless],
+  ]
+  await open([testQuota({})])
+  for (const [kind, key, value] of made)
+    await control.change({ kind, key, version: 0, value, by: 'anna', reason: null })
+  changes = []
+  expect(await steer({ control, policy, now: () => nowMs }, [])).toBe(3)
+  expect(changes.map(({ kind, key, value, by }) => [kind, key, value, by])).toEqual([
+    ['reset', 'over', null, 'analyzer'],
+    ['grant', 'over', null, 'analyzer'],
+    ['block', 'over', null, 'analyzer'],
+  ])
+  expect(await steer({ control, policy, now: () => nowMs }, [])).toBe(0)
 })
