@@ -64,14 +64,14 @@ export async function loadTailState(path: string): Promise<TailState | null> {
   throw new TailStateError(path)
 }
 
-/** Leaves out what was not seen for a month. */
-export function saveTailState(path: string, { logId, positions }: TailState, nowMs: number): Promise<void> {
-  const kept = positions
+export const saveTailState = (path: string, state: TailState): Promise<void> => writeState(path, state)
+
+/** Without what was not seen for a month; the last seen first. */
+export const keptPositions = (positions: Iterable<TailPosition>, nowMs: number): TailPosition[] =>
+  Array.from(positions)
     .filter(({ seenAtMs }) => nowMs - seenAtMs < KEPT_MS)
     .sort((one, other) => other.seenAtMs - one.seenAtMs)
     .slice(0, POSITIONS_MAX)
-  return writeState(path, { logId, positions: kept })
-}
 
 /** SHA-256 of the bytes before a position. */
 export const markOf = (before: Buffer): string => hash('sha256', before, 'hex')

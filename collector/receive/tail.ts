@@ -14,7 +14,14 @@ import type { FileReceive } from './listen-options.ts'
 import { type ListenDeps, takePatiently } from './listening.ts'
 import type { LineBatch } from './raw-batch.ts'
 import type { CallSource } from './source.ts'
-import { findPosition, loadTailState, saveTailState, type TailPosition, type TailState } from './tail-positions.ts'
+import {
+  findPosition,
+  keptPositions,
+  loadTailState,
+  saveTailState,
+  type TailPosition,
+  type TailState,
+} from './tail-positions.ts'
 
 /** How soon new lines are seen. */
 const POLL_MS = 250
@@ -73,6 +80,7 @@ interface Followed {
 /** Recordings that begin differently have a position each, also when they share a file one after the other. */
 const keyOf = ({ identity, fingerprint }: Pick<TailPosition, 'identity' | 'fingerprint'>) =>
   `${identity} ${fingerprint}`
+const byKey = (positions: readonly TailPosition[]) => new Map(positions.map(position => [keyOf(position), position]))
 const identityOf = ({ dev, ino }: { dev: bigint; ino: bigint }) => `${dev}:${ino}`
 
 class Tail {
@@ -81,7 +89,7 @@ class Tail {
   readonly #deps: TailDeps
   readonly #statePath: string
   readonly #logId: string
-  readonly #positions: Map<string, TailPosition>
+  #positions: Map<string, TailPosition>
   readonly #files = new Map<string, Followed>()
   #isFromEnd: boolean
   /** By a clock that nobody sets back. */
@@ -96,7 +104,7 @@ class Tail {
     this.#deps = deps
     this.#statePath = path
     this.#logId = state.logId
-    this.#positions = new Map(state.positions.map(position => [keyOf(position), position]))
+    this.#positions = byKey(state.positions)
     this.#isFromEnd = isFirst && options.from === 'end'
   }
 
@@ -219,11 +227,12 @@ class Tail {
   }
 
   async #save(): Promise<void> {
-    const nowMs = this.#deps.now()
     for (const followed of this.#files.values()) this.#remember(followed)
+    const positions = keptPositions(this.#positions.values(), this.#deps.now())
+    this.#positions = byKey(positions)
     this.#hasChanged = false
     this.#savedAtMs = performance.now()
-    await saveTailState(this.#statePath, { logId: this.#logId, positions: [...this.#positions.values()] }, nowMs)
+    await saveTailState(this.#statePath, { logId: this.#logId, positions })
   }
 }
 

@@ -40,6 +40,7 @@ const pathOf = (name = 'access.log') => join(dir, name)
 const linesOf = (values: readonly number[]) => values.map(tokens => `${callLine(tokens)}\n`).join('')
 const write = (values: readonly number[], name?: string) => appendFile(pathOf(name), linesOf(values))
 const sorted = (values: readonly number[]) => values.toSorted((one, other) => one - other)
+const DAY_MS = 86_400_000
 /** Long enough for new lines to be seen twice. */
 const pass = () => sleep(700)
 
@@ -203,6 +204,27 @@ describe('a rotation', () => {
     skewMs = 3_600_000
     await expectOnce(2)
   })
+})
+
+test('a file that was not seen for a month is forgotten, also by who was never started anew', async () => {
+  let months = 0
+  const later = { now: () => Date.now() + 31 * DAY_MS * months }
+  await write([0, 1])
+  await follow({}, later)
+  await untilCalls(testLog, 2)
+  // What happens in each is remembered before the next.
+  const next = async (act: () => Promise<unknown>) => {
+    await pass()
+    await act()
+    months++
+    await pass()
+  }
+  await next(() => rm(pathOf()))
+  await next(() => write([2], 'access.log.2'))
+  await next(() => write([3], 'access.log.3'))
+  await write([0, 1])
+  await untilCalls(testLog, 6)
+  expect(sorted(tokensOf(await testLog.calls()))).toEqual([0, 0, 1, 1, 2, 3])
 })
 
 test('files that come after the clock was set back are found as soon as others', async () => {
