@@ -8,6 +8,7 @@ import type { Dialect } from '../normalize/draft.ts'
 import { createLineDecoder, hasHeader, type LineDecoder } from './decode-lines.ts'
 import { fileStemOf } from './file-stem.ts'
 import { createLineSplitter, LINE_BYTES_MAX, type LineSplitter, type SplitLines } from './lines.ts'
+import { ownBytes } from './own-bytes.ts'
 import { type LineBatch, lineBatch } from './raw-batch.ts'
 import type { CallSource } from './source.ts'
 import { compressionOf, delimiterOf } from './source-file.ts'
@@ -133,7 +134,7 @@ export class FollowedFile {
     const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, from)
     if (!buffer.subarray(0, Math.min(bytesRead, recent.length)).equals(recent)) return null
     this.#readOffset = from + bytesRead
-    this.#recent = Buffer.from(buffer.subarray(Math.max(0, bytesRead - RECENT_BYTES), bytesRead))
+    this.#recent = ownBytes(buffer.subarray(Math.max(0, bytesRead - RECENT_BYTES), bytesRead))
     return buffer.subarray(recent.length, bytesRead)
   }
 
@@ -144,7 +145,7 @@ export class FollowedFile {
       await this.#deps.take(lineBatch(lines, decoder), `file ${fingerprint}`)
     }
     this.#next = { offset: nextOffset, number: nextNumber }
-    this.#marked = Buffer.concat([this.#marked, consumed.subarray(-MARK_BYTES)]).subarray(-MARK_BYTES)
+    this.#marked = ownBytes(Buffer.concat([this.#marked, consumed.subarray(-MARK_BYTES)]).subarray(-MARK_BYTES))
   }
 
   /** Throws `DialectError`, once. */

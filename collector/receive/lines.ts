@@ -3,6 +3,7 @@
  * line breaks between quotes; a quote that is never closed costs its own line, not the rest of the file.
  */
 import { jsonText } from '../normalize/redact.ts'
+import { ownBytes } from './own-bytes.ts'
 
 const NEWLINE = 10
 const CARRIAGE_RETURN = 13
@@ -77,7 +78,7 @@ export function createLineSplitter({ delimiter, offset = 0, number = 1 }: LineSp
     quotes.until -= begin
     offset += begin
     // A copy, so that a few bytes do not hold the whole chunk.
-    rest = Buffer.from(buffer.subarray(begin))
+    rest = ownBytes(buffer.subarray(begin))
     return { lines, consumed: buffer.subarray(0, begin), nextOffset: offset, nextNumber: number }
   }
 

@@ -3,6 +3,7 @@
  * behind it. Senders mix both, so every message is told by itself: a length is digits, a space and the `<` of a priority.
  */
 import type { Line } from './lines.ts'
+import { ownBytes } from './own-bytes.ts'
 
 /** Longest message; the rest of a longer one is dropped, and it becomes a rejection. */
 export const MESSAGE_BYTES_MAX = 256 * 1024
@@ -64,7 +65,7 @@ export function createFrameSplitter(): FrameSplitter {
       at = Math.min(next, buffer.length)
     }
     // A copy, so that a few bytes do not hold the whole chunk.
-    rest = Buffer.from(buffer.subarray(at))
+    rest = ownBytes(buffer.subarray(at))
     return frames
   }
 
