@@ -4,7 +4,7 @@ import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Readiness, Routes } from '../collector/principal.ts'
 import type { Store } from '../collector/store/open.ts'
 import { type AlertOptions, createChannels } from './alert/alert-options.ts'
-import { createAlerting } from './alert/alerting.ts'
+import { type Alerting, createAlerting } from './alert/alerting.ts'
 import { createAccuracyRoutes } from './api/accuracy.ts'
 import { createAlertRoutes } from './api/alerts.ts'
 import { createAnomalyRoutes } from './api/anomalies.ts'
@@ -126,9 +126,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
     now,
   })
   const steering = createSteering({ control, policy, now }, log)
-  const channels = createChannels(deps.alerts, deps.currency)
-  const groupMs = deps.alerts.groupSeconds * 1000
-  const alerting = createAlerting({ control, policy, channels, groupMs, now, logger: logger.child({ part: 'alert' }) })
+  const alerting = openAlerting(deps, now)
   const snapshot = () => withLateness(ticker.snapshot(), options.tickSeconds * 1000, now())
   const live = createLive({ client: store.client, snapshot, principalOf, now })
   const schedule = startSchedule(options.tickSeconds * 1000, async () => {
@@ -140,7 +138,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
     void live.publish()
     return wasDone
   })
-  const names = new Set(channels.map(({ name }) => name))
+  const channels = new Set(Object.keys(deps.alerts.channels))
   const quotas = () => policy().quotas.filter(hasReset)
   // Before the first tick nobody knows.
   const risks = () => (snapshot().asOfMs === null ? [] : risksOf(quotas(), snapshot().forecasts))
@@ -163,7 +161,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
       live.routes,
       createStatusRoutes(api),
       createAlertRoutes({ alerting, principalOf }),
-      createPolicyRoutes({ control, policy, configured, labelColumns, channels: names, principalOf }),
+      createPolicyRoutes({ control, policy, configured, labelColumns, channels, principalOf }),
       createConsoleRoutes(),
     ],
     readiness: async () => {
@@ -182,6 +180,13 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
       await fitting.close()
     },
   }
+}
+
+function openAlerting({ alerts, currency, control, policy, logger }: AnalyzerDeps, now: () => number): Alerting {
+  return createAlerting({
+    ...{ control, policy, now, channels: createChannels(alerts, currency), groupMs: alerts.groupSeconds * 1000 },
+    logger: logger.child({ part: 'alert' }),
+  })
 }
 
 /** Changes what follows from a tick. A control log that is away is no reason to die: the next tick tries again. */

@@ -113,8 +113,7 @@ const PARTS: readonly Part[] = [
   },
   {
     at: 'analyzer/alert/',
-    imports: ['analyzer/policy/', 'analyzer/control/'],
-    types: ['analyzer/forecast/'],
+    imports: ['analyzer/policy/', 'analyzer/forecast/', 'analyzer/control/'],
     node: ['node:crypto'],
   },
   { at: 'analyzer/alert/events.ts', imports: ['analyzer/alert/'], packages: ['@opentelemetry/api'], node: [] },

@@ -9,10 +9,10 @@ import { subjectKey } from '../policy/subject.ts'
 import type { Alert, Rule } from './alert.ts'
 import {
   type AlertAsk,
-  isExhausted,
   isExhaustionProbable,
   isExhaustionStillProbable,
   isStillUsed,
+  isUsedUp,
   lastingMs,
   usedShare,
 } from './rules.ts'
@@ -153,7 +153,7 @@ function ending(
   if (forecast === undefined) return alert.windowEndMs + UNFOLLOWED_MS_MAX < nowMs ? forgotten : null
   if (alert.endedAtMs !== null) return untold.length === 0 ? forgotten : null
   // The other rule says so.
-  if (alert.rule === 'exhaustion' && isExhausted(forecast)) return forgotten
+  if (alert.rule === 'exhaustion' && isUsedUp(forecast)) return forgotten
   const isOn = alert.rule === 'used' ? isStillUsed(alert.level, forecast) : isExhaustionStillProbable(quota, forecast)
   if (isOn) {
     overSinceMs.delete(key)

@@ -3,6 +3,7 @@
  * probably run out before its reset (a forecast). What oscillates about a threshold is told once: an alert begins at the
  * threshold and ends well below it, and not before that has lasted (alerting.ts).
  */
+import { isExhausted } from '../forecast/exhausted.ts'
 import type { Forecast } from '../forecast/forecaster.ts'
 import type { Quota } from '../policy/quota.ts'
 
@@ -27,14 +28,11 @@ export interface AlertAsk extends Pick<Forecast, 'probability' | 'exhaustionAtMs
 type Watched = Pick<Quota, 'alerts'>
 
 /** Used up, or refused by a provider who may not have said how much it allows. A quota of 0 is meant to be. */
-export function isExhausted({ used, limit, probability, exhaustionAtMs: { p50 }, asOfMs }: AlertAsk): boolean {
-  if (limit === 0) return false
-  return (limit !== null && used >= limit) || (probability === 1 && p50 !== null && p50 <= asOfMs)
-}
+export const isUsedUp = (ask: AlertAsk): boolean => ask.limit !== 0 && isExhausted(ask)
 
 /** The highest share of the limit that is used up and worth telling, 1 when nothing is left; `null` below all of them. */
 export function usedShare({ alerts }: Watched, ask: AlertAsk): number | null {
-  if (isExhausted(ask)) return 1
+  if (isUsedUp(ask)) return 1
   const { used, limit } = ask
   if (limit === null || limit === 0) return null
   const reached = alerts.used.filter(share => used >= share * limit)
@@ -43,13 +41,13 @@ export function usedShare({ alerts }: Watched, ask: AlertAsk): number | null {
 
 /** True while no less than the share is used up, or so little less that it may well be again. */
 export function isStillUsed(share: number, ask: AlertAsk): boolean {
-  return isExhausted(ask) || (ask.limit !== null && ask.limit > 0 && ask.used >= UNUSED_SHARE * share * ask.limit)
+  return isUsedUp(ask) || (ask.limit !== null && ask.limit > 0 && ask.used >= UNUSED_SHARE * share * ask.limit)
 }
 
 /** True when the quota will probably run out before its reset, and has not. */
 export function isExhaustionProbable({ alerts }: Watched, ask: AlertAsk): boolean {
   const { probability, confidence } = ask
-  return !isExhausted(ask) && confidence !== 'none' && (probability ?? 0) >= alerts.exhaustionProbability
+  return !isUsedUp(ask) && confidence !== 'none' && (probability ?? 0) >= alerts.exhaustionProbability
 }
 
 /** True while it is so probable that it may well be told again. */

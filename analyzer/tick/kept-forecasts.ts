@@ -40,7 +40,7 @@ export function markOf(
   const { probability, windowStartMs, windowEndMs, asOfMs } = forecast
   const isSameWindow = kept !== undefined && kept.windowStartMs === windowStartMs
   const before: Kept = isSameWindow ? kept : { windowStartMs, windowEndMs, fraction: -1, crossings: 0, level: 0 }
-  const isAbove = probability >= (before.level > 0 ? threshold * CLEARED_SHARE : threshold)
+  const isAbove = (probability ?? 0) >= (before.level > 0 ? threshold * CLEARED_SHARE : threshold)
   const level = isExhausted(forecast) ? 2 : isAbove ? 1 : 0
   if (level !== before.level && before.crossings < CROSSINGS_MAX) {
     return { mark: LEVELS[level], kept: { ...before, level, crossings: before.crossings + 1 } }

@@ -8,7 +8,7 @@ import type { Control } from '../control/control.ts'
 import { ControlError } from '../control/control-error.ts'
 import type { Wish } from '../control/fold.ts'
 import { subjectEntryKey } from '../control/subject-entry.ts'
-import type { Block, Grant, Learned, Pace, Reset } from '../policy/adjustment.ts'
+import type { Block, Grant, Learned, Pace, Reset, Silence } from '../policy/adjustment.ts'
 import { HEARD_EVERY_MS, learnedChange } from '../policy/learned.ts'
 import { paceChange } from '../policy/pace.ts'
 import type { Policy } from '../policy/policy.ts'
@@ -33,7 +33,7 @@ export interface SteeringDeps {
 }
 
 type Steered = Omit<Wish, 'by'>
-type EndingKind = 'pace' | 'reset' | 'grant' | 'block' | 'upstream'
+type EndingKind = 'pace' | 'reset' | 'grant' | 'block' | 'silence' | 'upstream'
 const WINDOW_ENDED = 'The window has ended.'
 
 /** Makes the changes that follow from forecasts just made; answers how many. Throws what the control log throws. */
@@ -106,8 +106,8 @@ function learnedWish({ control, policy }: SteeringDeps, quota: Quota, forecast: 
 }
 
 /**
- * What is over is removed, so that what all roles hold stays small: paces and resets of windows that ended, grants and
- * blocks that have, and what nobody says any more.
+ * What is over is removed, so that what all roles hold stays small: paces and resets of windows that ended, grants,
+ * blocks and silences that have, and what nobody says any more.
  */
 function endedWishes(
   control: SteeringDeps['control'],
@@ -131,6 +131,7 @@ function endedWishes(
       ({ untilMs }) => (untilMs ?? Number.POSITIVE_INFINITY) <= nowMs - ENDED_KEPT_MS,
       'It has ended.',
     ),
+    ...ended<Silence>('silence', ({ untilMs }) => untilMs <= nowMs - ENDED_KEPT_MS, 'It has ended.'),
     ...ended<Learned>('upstream', isUnheard, 'The provider has not said it for long.'),
   ]
 }

@@ -74,9 +74,12 @@ async function tick(afterMs: number, subjects: Record<string, Partial<AlertForec
   nowMs += afterMs
   const windowStartMs = Math.floor(nowMs / HOUR_MS) * HOUR_MS
   for (const [consumer, fields] of Object.entries(subjects)) {
+    const { used = 0, limit = 100 } = fields
+    const isReached = limit !== null && used >= limit
     newest.set(keyOfSubject([consumer]), {
       ...{ quota: 'q', subject: { consumer }, tenant: null, consumer, unit: 'requests', limit: 100, used: 0 },
-      ...{ probability: 0, exhaustionAtMs: never, confidence: 'normal', why: 'By its past.' },
+      exhaustionAtMs: isReached ? { p10: nowMs, p50: nowMs, p90: nowMs } : never,
+      ...{ probability: 0, confidence: 'normal', why: 'By its past.' },
       ...{ windowStartMs, windowEndMs: windowStartMs + HOUR_MS, asOfMs: nowMs },
       ...fields,
     })

@@ -8,7 +8,8 @@ const nowMs = Date.UTC(2026, 0, 5, 12)
 
 const forecast = (consumer: string, used: number): AlertForecast => ({
   ...{ quota: 'q', subject: { consumer }, tenant: null, consumer, unit: 'requests', used, limit: 100, probability: 0 },
-  ...{ exhaustionAtMs: { p10: null, p50: null, p90: null }, confidence: 'normal', why: '' },
+  exhaustionAtMs: used < 100 ? { p10: null, p50: null, p90: null } : { p10: nowMs, p50: nowMs, p90: nowMs },
+  ...{ confidence: 'normal', why: '' },
   ...{ windowStartMs: nowMs, windowEndMs: nowMs + 3_600_000, asOfMs: nowMs },
 })
 

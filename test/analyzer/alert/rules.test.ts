@@ -2,10 +2,10 @@ import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import {
   type AlertAsk,
-  isExhausted,
   isExhaustionProbable,
   isExhaustionStillProbable,
   isStillUsed,
+  isUsedUp,
   lastingMs,
   usedShare,
 } from '../../../analyzer/alert/rules.ts'
@@ -13,15 +13,17 @@ import { testQuota } from '../quotas.ts'
 
 const HOUR_MS = 3_600_000
 const never = { p10: null, p50: null, p90: null }
+const NOW_MS = HOUR_MS / 2
+const reached = { p10: NOW_MS, p50: NOW_MS, p90: NOW_MS }
 const asked = (fields: Partial<AlertAsk> = {}): AlertAsk => ({
   used: 0,
   limit: 100,
   probability: 0,
-  exhaustionAtMs: never,
+  exhaustionAtMs: (fields.used ?? 0) >= (fields.limit ?? 100) ? reached : never,
   confidence: 'normal',
   windowStartMs: 0,
   windowEndMs: HOUR_MS,
-  asOfMs: HOUR_MS / 2,
+  asOfMs: NOW_MS,
   ...fields,
 })
 const quota = testQuota({ alerts: { used: [0.95, 0.8], exhaustionProbability: 0.7 } })
@@ -50,20 +52,19 @@ describe('what is used up', () => {
   })
 
   test('a provider who refuses calls has nothing left, whatever it says of its limit', () => {
-    const nowMs = HOUR_MS / 2
     const refused = asked({
       limit: null,
       used: 5,
       probability: 1,
-      exhaustionAtMs: { p10: nowMs, p50: nowMs, p90: nowMs },
+      exhaustionAtMs: reached,
     })
-    expect(isExhausted(refused)).toBe(true)
+    expect(isUsedUp(refused)).toBe(true)
     expect(usedShare(quota, refused)).toBe(1)
   })
 
   test('what is certain to be used up later is not used up', () => {
     const later = { p10: HOUR_MS - 3, p50: HOUR_MS - 2, p90: HOUR_MS - 1 }
-    expect(isExhausted(asked({ probability: 1, exhaustionAtMs: later }))).toBe(false)
+    expect(isUsedUp(asked({ probability: 1, exhaustionAtMs: later }))).toBe(false)
   })
 
   test('it stays so while a tenth less is used', () => {

@@ -51,11 +51,9 @@ test('a probability that dangles about the threshold crosses it once', () => {
   ])
 })
 
+const reached = (asOfMs: number): SubjectForecast => ({ ...at(asOfMs, 1), exhaustionAtMs: { p10: 0, p50: 0, p90: 0 } })
+
 test('the limit is kept when it is reached, and when it is no more', () => {
-  const reached = (asOfMs: number): SubjectForecast => ({
-    ...at(asOfMs, 1),
-    exhaustionAtMs: { p10: 0, p50: 0, p90: 0 },
-  })
   expect(marks([at(0, 0.9), at(1, 0.9), reached(2), reached(3), at(4, 0.6), reached(5), at(6, 0.1)])).toEqual([
     ...['above threshold', '0/12', 'limit reached', 'above threshold', 'limit reached', 'below threshold'],
   ])
@@ -70,6 +68,6 @@ test('never more than 24 a window, however wild it goes', () => {
 test('what cannot be scored is not kept', () => {
   expect(marks([at(0, null)])).toEqual([])
   // But that a grant or a reset has ended what an alert rings for.
-  expect(marks([at(0, 1, 0, 1), at(1, null), at(2_000, null)])).toEqual(['used up', 'below threshold'])
+  expect(marks([reached(0), at(1, null), at(2_000, null)])).toEqual(['limit reached', 'below threshold'])
   expect(marks([at(0, 0.9), at(1, null), at(2_000, null)])).toEqual(['above threshold', 'below threshold'])
 })

@@ -338,16 +338,19 @@ test('what has ended is removed, what people made an hour later, and what has no
     ['block', 'just over', block(startMs - HOUR_MS + 1)],
     ['block', 'for good', block(null)],
     ['block', 'without a word of its end', endless],
+    ['silence', 'over', { quota: null, subject: null, untilMs: startMs - HOUR_MS }],
+    ['silence', 'just over', { quota: null, subject: null, untilMs: startMs - HOUR_MS + 1 }],
   ]
   await open([testQuota({})])
   for (const [kind, key, value] of made)
     await control.change({ kind, key, version: 0, value, by: 'anna', reason: null })
   changes = []
-  expect(await steer({ control, policy, now: () => nowMs }, [])).toBe(3)
+  expect(await steer({ control, policy, now: () => nowMs }, [])).toBe(4)
   expect(changes.map(({ kind, key, value, by }) => [kind, key, value, by])).toEqual([
     ['reset', 'over', null, 'analyzer'],
     ['grant', 'over', null, 'analyzer'],
     ['block', 'over', null, 'analyzer'],
+    ['silence', 'over', null, 'analyzer'],
   ])
   expect(await steer({ control, policy, now: () => nowMs }, [])).toBe(0)
 })
