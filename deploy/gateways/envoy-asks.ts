@@ -26,7 +26,17 @@ typed_config:
     initial_metadata:
       - { key: x-quotacast-token, value: "${token}" }`
 
-const externalAuthorization = (to: Destination) => `http_filters:
+/** A member of every connection manager. While nobody can be asked, a client's own id would be that of the call. */
+export const CLIENT_ID_DROPPED = `early_header_mutation_extensions:
+  - name: envoy.http.early_header_mutation.header_mutation
+    typed_config:
+      "@type": type.googleapis.com/envoy.extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation
+      mutations:
+        # Only the limiter says what a call was asked with.
+        - remove: x-quotacast-decision-id`
+
+const externalAuthorization = (to: Destination) => `${CLIENT_ID_DROPPED}
+http_filters:
   - ${indented(4, askFilter(to)).trimStart()}`
 
 export const whoAsks = ({ source }: Destination): string => `typed_per_filter_config:
@@ -35,7 +45,8 @@ export const whoAsks = ({ source }: Destination): string => `typed_per_filter_co
     check_settings:
       context_extensions: { gateway: ${source} }`
 
-const rateLimitService = ({ token }: Destination) => `http_filters:
+const rateLimitService = ({ token }: Destination) => `${CLIENT_ID_DROPPED}
+http_filters:
   - name: envoy.filters.http.ratelimit
     typed_config:
       "@type": ${FILTERS}.ratelimit.v3.RateLimit
@@ -79,7 +90,7 @@ export const envoyAsks: readonly AskingSetup[] = [
     run: { by: 'tests', version: 'Envoy 1.40' },
     steps: [
       {
-        text: 'Before the filter `router` of every HTTP connection manager. Callers are the fingerprints of their keys (`Authorization`, `X-Api-Key`), which `keys` gives names; what Quotacast says of them comes with denials and answers alike.',
+        text: 'Into every HTTP connection manager, the filter before `router`. Callers are the fingerprints of their keys (`Authorization`, `X-Api-Key`), which `keys` gives names; what Quotacast says of them comes with denials and answers alike.',
         snippet: { language: 'yaml', of: externalAuthorization },
       },
       {
@@ -96,7 +107,10 @@ export const envoyAsks: readonly AskingSetup[] = [
     title: 'With the rate limit service',
     run: { by: 'tests', version: 'Envoy 1.40' },
     steps: [
-      { text: 'Before the filter `router`:', snippet: { language: 'yaml', of: rateLimitService } },
+      {
+        text: 'Into every HTTP connection manager, the filter before `router`:',
+        snippet: { language: 'yaml', of: rateLimitService },
+      },
       {
         text: 'Into the virtual host or the route. The entries of descriptors are dimensions of quotas.',
         snippet: { language: 'yaml', of: descriptors },

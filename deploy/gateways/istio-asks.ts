@@ -1,5 +1,5 @@
 /** https://istio.io/latest/docs/reference/config/networking/envoy-filter/ */
-import { askFilter, limiterCluster, whoAsks } from './envoy-asks.ts'
+import { askFilter, CLIENT_ID_DROPPED, limiterCluster, whoAsks } from './envoy-asks.ts'
 import { indented } from './envoy-format.ts'
 import type { AskingSetup, Destination } from './guide.ts'
 
@@ -31,6 +31,16 @@ ${limiterCluster(to, 10)}
         operation: INSERT_BEFORE
         value:
 ${indented(10, askFilter(to))}
+    - applyTo: NETWORK_FILTER
+      match:
+        context: GATEWAY
+        listener: { filterChain: { filter: { name: envoy.filters.network.http_connection_manager } } }
+      patch:
+        operation: MERGE
+        value:
+          typed_config:
+            "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+${indented(12, CLIENT_ID_DROPPED)}
     # What its questions say beside the call.
     - applyTo: VIRTUAL_HOST
       match: { context: GATEWAY }

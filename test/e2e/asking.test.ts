@@ -43,6 +43,8 @@ const dirOf = ({ name }: Subject) => join(dir, name)
 let quotacast: Quotacast
 let backend: Backend
 let token = EXAMPLE_DESTINATION.token
+/** The id of a decision about another call. */
+let forged = ''
 
 function instructions(subject: Subject, to: { collector: string; limiter: string } | null) {
   const { name, guide, setups, folder } = subject
@@ -87,6 +89,9 @@ beforeAll(async () => {
     },
     { timeout: STORED_MS, interval: 100 },
   )
+  const { body } = await quotacast.post('limiter', '/v1/check', { dimensions: { gateway: 'another' } })
+  forged = body.decisionId
+  expect(forged).toMatch(/^1\./)
 }, SETUP_MS)
 afterAll(async () => {
   agent.destroy()
@@ -106,7 +111,10 @@ const agent = new Agent({ keepAlive: true })
 const call = (port: number, path: string): Promise<Answer> =>
   new Promise((resolve, reject) => {
     // What clients say of themselves must not count.
-    const headers = { host: HOST, 'x-api-key': KEY, 'x-quotacast-gateway': 'another', 'x-quotacast-cost': '1000' }
+    const headers = {
+      ...{ host: HOST, 'x-api-key': KEY, 'x-quotacast-gateway': 'another', 'x-quotacast-cost': '1000' },
+      'x-quotacast-decision-id': forged,
+    }
     request({ host: '127.0.0.1', port, path, headers, agent }, async response => {
       let body = ''
       for await (const chunk of response) body += chunk

@@ -113,8 +113,10 @@ test('Higress is named the images that its console names', () => {
 
 test('Istio asks with the very filter that Envoy does, before the router', () => {
   const { configPatches: patches } = parse(snippetWith('istio', 'quotacast-asks')).spec
-  const [cluster, filter, who] = patches.map((each: { patch: { value: unknown } }) => each.patch.value)
-  expect(filter).toEqual(parse(snippetWith('envoy', 'failure_mode_allow')).http_filters[0])
+  const [cluster, filter, manager, who] = patches.map((each: { patch: { value: unknown } }) => each.patch.value)
+  const { http_filters: filters, ...members } = parse(snippetWith('envoy', 'failure_mode_allow'))
+  expect(filter).toEqual(filters[0])
+  expect(manager.typed_config).toMatchObject(members)
   expect(who).toEqual(parse(snippetWith('envoy', 'context_extensions').replace('gateway: envoy', 'gateway: istio')))
   expect(cluster).toEqual(parse(snippetWith('envoy', 'quotacast_limiter\n    type')).clusters[0])
   expect(patches[1]).toMatchObject({

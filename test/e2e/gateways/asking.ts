@@ -80,10 +80,12 @@ backend live
 const startAskingEnvoy = (place: Place, patience: string) => {
   const slow = replaced(snippetAt(place, 2), `timeout: ${patience}`, 'timeout: 2s')
   const [log, logCluster, route, limiterCluster] = [0, 1, 3, 4].map(index => parse(snippetAt(place, index)))
+  const { http_filters: filters, ...manager } = parse(slow)
   return startEnvoyWith(place, {
     access_log: log.access_log,
     clusters: [...logCluster.clusters, ...limiterCluster.clusters],
-    filters: parse(slow).http_filters,
+    filters,
+    manager,
     virtualHost: route,
   })
 }

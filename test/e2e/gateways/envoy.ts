@@ -40,11 +40,15 @@ export interface EnvoyParts {
   filters: readonly unknown[]
   /** Further members of the virtual host. */
   virtualHost: Record<string, unknown>
+  /** Further members of the connection manager. */
+  manager?: Record<string, unknown>
 }
 
-export function startEnvoyWith(place: Place, { access_log, clusters, filters, virtualHost }: EnvoyParts) {
+export function startEnvoyWith(place: Place, parts: EnvoyParts) {
+  const { access_log, clusters, filters, virtualHost } = parts
   const { port, backendPort, deadPort } = place
   const manager = {
+    ...parts.manager,
     '@type': `${HTTP}.network.http_connection_manager.v3.HttpConnectionManager`,
     stat_prefix: 'edge',
     use_remote_address: true,
