@@ -105,7 +105,7 @@ test('Logpush is asked for instants finer than seconds, and for headers as rules
 })
 
 test('Higress is named the images that its console names', () => {
-  for (const plugin of ['ai-statistics', 'ext-auth']) {
+  for (const plugin of ['ai-statistics', 'ext-auth', 'transformer']) {
     const { url } = parse(snippetWith('higress', `plugins/${plugin}`)).spec
     expect(url).toBe(`oci://higress-registry.cn-hangzhou.cr.aliyuncs.com/plugins/${plugin}:2.0.3`)
   }
@@ -124,6 +124,13 @@ test('Istio asks with the very filter that Envoy does, before the router', () =>
     match: { listener: { filterChain: { filter: { subFilter: { name: 'envoy.filters.http.router' } } } } },
     patch: { operation: 'INSERT_BEFORE' },
   })
+})
+
+test('Higress drops the id of a decision that a client sends before it asks', () => {
+  const { phase, defaultConfig } = parse(snippetWith('higress', 'plugins/transformer')).spec
+  expect(phase).toBe('AUTHN')
+  expect(parse(snippetWith('higress', 'plugins/ext-auth')).spec.phase).toBe('AUTHZ')
+  expect(defaultConfig.reqRules).toEqual([{ operate: 'remove', headers: [{ key: 'x-quotacast-decision-id' }] }])
 })
 
 test('agentgateway asks as forward-auth does, and logs what it was answered', () => {
