@@ -133,6 +133,12 @@ test('Higress drops the id of a decision that a client sends before it asks', ()
   expect(defaultConfig.reqRules).toEqual([{ operate: 'remove', headers: [{ key: 'x-quotacast-decision-id' }] }])
 })
 
+test('APISIX drops the id of a decision that a client sends, before any other plugin runs', () => {
+  const { 'serverless-pre-function': first } = JSON.parse(snippetWith('apisix', 'forward-auth'))
+  expect(first.phase).toBe('rewrite')
+  expect(first.functions).toEqual([expect.stringContaining("set_header(ctx, 'X-Quotacast-Decision-Id', nil)")])
+})
+
 test('agentgateway asks as forward-auth does, and logs what it was answered', () => {
   const { extAuthz } = parse(snippetWith('agentgateway', 'extAuthz:\n'))
   expect(extAuthz).toMatchObject({ host: 'quotacast:7412', failureMode: 'allow' })
