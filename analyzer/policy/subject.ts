@@ -1,16 +1,14 @@
 /** Whose bucket it is: the values that a call has for a quota's `per`. */
-import type { DimensionField, Dimensions, Quota } from './quota.ts'
+import type { Dimensions, Quota } from './quota.ts'
 
 /** The values of `per` for one bucket, in that order; unknown is an empty text. */
 export type Subject = readonly string[]
 
 /** The bucket's owner within the quota. */
 export function subjectOf(quota: Quota, dims: Dimensions): Subject {
-  return quota.per.map(({ field }) => valueIn(dims, field))
+  // Half a surrogate pair, which JSON can name and UTF-8 cannot hold, is U+FFFD, as the store keeps it.
+  return quota.per.map(({ field }) => (dims[field] ?? '').toWellFormed())
 }
-
-/** Half a surrogate pair, which JSON can name and UTF-8 cannot hold, is U+FFFD, as the store keeps it. */
-const valueIn = (dims: Dimensions, field: DimensionField) => (dims[field] ?? '').toWellFormed()
 
 /**
  * Equal for equal subjects of one quota only, whatever characters the values contain: all but the last say how long
@@ -23,15 +21,17 @@ export function subjectKey(subject: Subject): string {
 }
 
 /** `subjectKey` of `subjectOf`, without the list between them: it is made for every quota of every decision. */
-export function subjectKeyOf({ per }: Quota, dims: Dimensions): string {
+export function subjectKeyOf(quota: Quota, dims: Dimensions): string {
+  const { per } = quota
   const last = per.at(-1)
   if (last === undefined) return ''
   let key = ''
   for (let index = 0; index < per.length - 1; index += 1) {
     const dimension = per[index]
-    if (dimension !== undefined) key += lengthAndValue(valueIn(dims, dimension.field))
+    if (dimension !== undefined) key += lengthAndValue(dims[dimension.field] ?? '')
   }
-  return key + valueIn(dims, last.field)
+  key += dims[last.field] ?? ''
+  return key.isWellFormed() ? key : subjectKey(subjectOf(quota, dims))
 }
 
 const lengthAndValue = (value: string) => `${value.length}:${value}`
