@@ -1,5 +1,6 @@
 /** Errors as problem documents (RFC 9457): what the caller can mend is said, what only we can mend is logged and hidden. */
 import { STATUS_CODES } from 'node:http'
+import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Logger } from 'pino'
 import Type from 'typebox'
@@ -11,6 +12,13 @@ const RETRY_AFTER_SECONDS = 1
 /** What the network says of a store that is away, or broke off: log and limits name what failed by codes of their own. */
 const STORE_AWAY: readonly (string | undefined)[] =
   'ECONNREFUSED ECONNRESET EPIPE ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTFOUND EAI_AGAIN'.split(' ')
+
+/** What the framework says too briefly. */
+const IN_MORE_WORDS: Readonly<Record<string, string>> = {
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'the Content-Type is none that is read here; /openapi.json says which ones are',
+}
+/** What Node says of bytes that are no request; all else is 400. */
+const STATUS_OF_BROKEN: Readonly<Record<string, number>> = { ERR_HTTP_REQUEST_TIMEOUT: 408, HPE_HEADER_OVERFLOW: 431 }
 
 /** One place in a request that is wrong. */
 export interface RequestProblem {
@@ -88,11 +96,25 @@ export function toProblem(
     type: 'about:blank',
     title: STATUS_CODES[status] ?? 'Error',
     status,
-    detail: isOurs ? hidden : error.message,
+    detail: isOurs ? hidden : (IN_MORE_WORDS[error.code ?? ''] ?? error.message),
     ...(error.code === undefined ? {} : { code: STORE_AWAY.includes(error.code) ? 'STORE_UNAVAILABLE' : error.code }),
     ...(error.errors === undefined || isOurs ? {} : { errors: error.errors }),
   }
   const wait = retryAfterSeconds === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterSeconds)) }
   const headers = { ...wait, 'content-type': 'application/problem+json; charset=utf-8' }
   return { status, headers, body: JSON.stringify(problem) }
+}
+
+/** The same to bytes that are no request, whose connection ends with it. */
+export function sendBroken(error: Error & { code: string }, socket: Socket, log: Logger): void {
+  if (socket.writable && error.code !== 'ECONNRESET') {
+    const { name, message, code } = error
+    const statusCode = STATUS_OF_BROKEN[code] ?? 400
+    const request = { method: undefined, route: undefined }
+    const { status, headers, body } = toProblem({ name, message, code, statusCode }, request, log)
+    const fields = { ...headers, 'content-length': Buffer.byteLength(body), connection: 'close' }
+    const lines = Object.entries(fields).map(([field, value]) => `${field}: ${value}\r\n`)
+    socket.write(`HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\n${lines.join('')}\r\n${body}`)
+  }
+  socket.destroy(error)
 }

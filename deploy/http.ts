@@ -19,7 +19,7 @@ import { urlOf } from './addresses.ts'
 import { type ValueProblem, valueProblems } from './config-problems.ts'
 import { fillDefaults, isObject, type Json } from './config-values.ts'
 import { type GuardDeps, guardRoutes } from './http-access.ts'
-import { Problem, RequestError, sendProblem } from './http-problems.ts'
+import { Problem, RequestError, sendBroken, sendProblem } from './http-problems.ts'
 import { serveQuickly } from './http-quick.ts'
 import { measureRequests, traceRequests } from './http-telemetry.ts'
 
@@ -68,6 +68,7 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
     frameworkErrors: (error, request, reply) => {
       sendProblem(error, request, reply, log)
     },
+    clientErrorHandler: (error, socket) => sendBroken(error, socket, log),
   }).withTypeProvider<TypeBoxTypeProvider>()
   server.setValidatorCompiler(compileValidator)
   server.setErrorHandler((error: Error, request, reply) => sendProblem(error, request, reply, log))
@@ -78,6 +79,8 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
   if (deps.isTracing) traceRequests(server)
   const record = measureRequests(server)
   guardRoutes(server, deps)
+  // A text would be no body that any route reads.
+  server.removeContentTypeParser('text/plain')
   server.addSchema(Problem)
   await server.register(swagger, openApi(deps))
   ownRoutes(server, deps)

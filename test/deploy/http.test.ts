@@ -1,3 +1,4 @@
+import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
@@ -222,8 +223,34 @@ describe('problems', () => {
     for (const url of ['/v1/nowhere', '/v1/%']) {
       const answer = await get(url, bearer('reader'))
       expect(answer.headers['content-type']).toContain('application/problem+json')
-      expect([400, 404]).toContain(answer.statusCode)
+      expect(answer.statusCode).toBe(404)
     }
+  })
+
+  test.each(['text/plain', 'application/xml', ''])('say what to do about a body of the type %j', async type => {
+    await open([routes])
+    const headers = { ...bearer('reader'), 'content-type': type }
+    const answer = await server.inject({ method: 'POST', url: '/v1/count', payload: '{"count":1}', headers })
+    expect(answer.statusCode).toBe(415)
+    expect(answer.json().detail).toContain('/openapi.json')
+  })
+
+  test.each([
+    ['GET /v1/a b HTTP/1.1\r\n\r\n', 400],
+    [`GET /v1/who HTTP/1.1\r\nx: ${'x'.repeat(40_000)}\r\n\r\n`, 431],
+  ])('are told of what is no request: %.30s', async (bytes, status) => {
+    await open([routes])
+    const [port = 0] = await freePorts(1)
+    await listen(server, { host: '127.0.0.1', port })
+    const socket = connect(port, '127.0.0.1')
+    // What comes after the answer may meet a closed connection.
+    socket.on('error', () => undefined).write(bytes)
+    let answer = ''
+    for await (const part of socket) answer += part
+    const [head = '', body = ''] = answer.split('\r\n\r\n')
+    expect(head).toContain(`HTTP/1.1 ${status} `)
+    expect(head).toContain('application/problem+json')
+    expect(JSON.parse(body)).toMatchObject({ type: 'about:blank', status })
   })
 })
 
