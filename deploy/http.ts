@@ -19,6 +19,7 @@ import { urlOf } from './addresses.ts'
 import { type ValueProblem, valueProblems } from './config-problems.ts'
 import { fillDefaults, isObject, type Json } from './config-values.ts'
 import { type GuardDeps, guardRoutes } from './http-access.ts'
+import { refuseOtherMethods } from './http-methods.ts'
 import { Problem, RequestError, sendBroken, sendProblem } from './http-problems.ts'
 import { serveQuickly } from './http-quick.ts'
 import { measureRequests, traceRequests } from './http-telemetry.ts'
@@ -79,6 +80,7 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
   if (deps.isTracing) traceRequests(server)
   const record = measureRequests(server)
   guardRoutes(server, deps)
+  const addRefusals = refuseOtherMethods(server)
   // A text would be no body that any route reads.
   server.removeContentTypeParser('text/plain')
   server.addSchema(Problem)
@@ -86,6 +88,7 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
   ownRoutes(server, deps)
   // Each part in a scope of its own: its body parsers and hooks are nobody else's.
   for (const routes of deps.routes) await server.register(toPlugin(routes))
+  addRefusals()
   // A span belongs to every request, and only the framework makes them.
   const { quick = [], verify, isTracing } = deps
   if (!isTracing && quick.length > 0)

@@ -227,6 +227,19 @@ describe('problems', () => {
     }
   })
 
+  test.each([
+    ['PUT', '/v1/count', 'POST'],
+    ['GET', '/v1/count', 'POST'],
+    ['POST', '/v1/who', 'GET, HEAD'],
+    ['OPTIONS', '/v1/fail/bug', 'GET, HEAD'],
+    ['TRACE', '/healthz', 'GET, HEAD'],
+  ] as const)('say to %s %s which methods there are: %s', async (method, url, allow) => {
+    await open([routes])
+    const answer = await server.inject({ method: method as 'GET', url, headers: { 'content-type': 'a/b' } })
+    expect([answer.statusCode, answer.headers.allow]).toEqual([405, allow])
+    expect(answer.json()).toMatchObject({ status: 405, code: 'METHOD_NOT_ALLOWED' })
+  })
+
   test.each(['text/plain', 'application/xml', ''])('say what to do about a body of the type %j', async type => {
     await open([routes])
     const headers = { ...bearer('reader'), 'content-type': type }
