@@ -5,6 +5,7 @@ import { createBlocks, type FindBlock } from '../limit/blocks.ts'
 import { Block } from '../policy/adjustment.ts'
 import { paceQuotaOf } from '../policy/pace.ts'
 import { keyOf, type Policy } from '../policy/policy.ts'
+import { ENFORCEMENTS } from '../policy/quota-options.ts'
 import { plainForecast, type SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { UNITS } from '../usage/units.ts'
@@ -18,6 +19,10 @@ export const ForecastAnswer = Type.Object({
   quota: Type.String({ description: 'Name of the quota.' }),
   subject: SubjectAnswer,
   unit: Type.Enum(UNITS, { description: 'What the quota counts.' }),
+  enforcement: orNull(
+    Type.Enum(ENFORCEMENTS),
+    'What the quota does: `shadow` counts and forecasts, and denies nothing. Null when the quota is gone.',
+  ),
   limit: orNull(
     Type.Number(),
     'Units that the subject may use per window now: its own limit and grants included. Null while the provider has not said it.',
@@ -100,6 +105,7 @@ export function toForecastAnswer(forecast: SubjectForecast, answering: Answering
   const { tenant, consumer, crossing: _crossing, limitChanges, ...answer } = plainForecast(forecast)
   return {
     ...answer,
+    enforcement: policy.byName.get(forecast.quota)?.enforcement ?? null,
     limitChanges: [...limitChanges],
     dataAgeMs: dataAgeMs(snapshot, nowMs),
     bindsFirst: bindingOf(forecast, answering),

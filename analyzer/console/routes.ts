@@ -61,7 +61,7 @@ ${STYLES.map(name => `<link rel="stylesheet" href="${at(name)}">`).join('\n')}
 </head>
 <body>
 <div id="app"></div>
-<noscript>The console needs JavaScript. The same answers are in the API: GET /v1/forecasts, described by /openapi.json.</noscript>
+<noscript><main><h1>The console needs JavaScript</h1><p>Allow it for this page, or ask the API: <code>GET /v1/forecasts</code> has the same answers, <code>/openapi.json</code> describes them.</p></main></noscript>
 </body>
 </html>
 `

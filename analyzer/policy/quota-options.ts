@@ -27,7 +27,7 @@ const shareOf = (description: string, options: { default?: number } = {}) =>
 const COUNTS = ['checks', 'records', 'checks_and_records'] as const
 export type Counts = (typeof COUNTS)[number]
 
-const ENFORCEMENTS = ['deny', 'shadow', 'pace'] as const
+export const ENFORCEMENTS = ['deny', 'shadow', 'pace'] as const
 export type Enforcement = (typeof ENFORCEMENTS)[number]
 
 export const QuotaOptions = Type.Object(

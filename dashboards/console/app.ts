@@ -3,7 +3,7 @@ import type { FunctionComponent } from 'preact'
 import { useEffect, useState } from 'preact/hooks'
 import { type ApiError, getJson, logOut, otherTabs, sessionEnds } from './api.ts'
 import type { SessionAnswer } from './foreign-answers.ts'
-import { formatDuration, formatInstant, sentenceOf } from './format.ts'
+import { formatDuration, formatInstant, formatName, sentenceOf } from './format.ts'
 import { html } from './html.ts'
 import { connectLive, useLive } from './live.ts'
 import { Login } from './login.ts'
@@ -54,7 +54,7 @@ function Frame({ session }: { session: SessionAnswer }) {
     [route.page],
   )
   const { page } = PAGES[route.page] ?? { page: UnknownPage }
-  const who = session.tenant === null ? session.name : `${session.name} · ${session.tenant}`
+  const who = session.tenant === null ? session.name : `${session.name} · ${formatName(session.tenant)}`
   const skip = (event: Event) => {
     event.preventDefault()
     document.querySelector<HTMLElement>('h1')?.focus()

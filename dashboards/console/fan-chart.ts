@@ -120,7 +120,7 @@ const windowMsOf = ({ data: [times] }: uPlot): number => 1000 * ((times.at(-1) ?
 
 const axisNumber = new Intl.NumberFormat('en-US', { notation: 'compact', maximumSignificantDigits: 3 })
 const compactAmount = (value: number, unit: string) =>
-  unit === 'cost' ? axisNumber.format(value / 1_000_000) : axisNumber.format(value)
+  unit === 'bytes' ? formatAmount(value, unit) : axisNumber.format(unit === 'cost' ? value / 1_000_000 : value)
 
 /** A line between what was and what may be. */
 function drawNow(self: uPlot, { path }: FanChartProps, color: string): void {

@@ -26,6 +26,10 @@ export function formatAmount(amount: number | null, unit: string): string {
   return amount === null ? UNKNOWN : amountText(Math.round(amount) + 0, unit).replace('-', '−')
 }
 
+/** The same with its name, which bytes have already: `1 request`, `1.5 MB`. */
+export const formatUnits = (amount: number, unit: string): string =>
+  unit === 'bytes' ? formatAmount(amount, unit) : `${formatAmount(amount, unit)} ${formatUnit(unit, amount)}`
+
 function amountText(amount: number, unit: string): string {
   if (unit === 'cost') return (amount !== 0 && Math.abs(amount) < MICROS ? cents : money).format(amount / MICROS)
   if (unit === 'bytes') return formatBytes(amount)
@@ -43,17 +47,13 @@ export function formatUnit(unit: string, amount = 0): string {
   return amount === 1 ? words.replace(/s$/, '') : words
 }
 
-/** A probability: never 0% or 100% where it is not. */
-export function formatProbability(probability: number | null): string {
-  if (probability === null) return UNKNOWN
-  if (probability > 0 && probability < 0.005) return '<1%'
-  if (probability < 1 && probability > 0.995) return '>99%'
-  return `${whole.format(probability * 100)}%`
+/** A probability, or a share of a whole, also above 100%: never 0% or 100% where it is not. */
+export function formatShare(share: number | null): string {
+  if (share === null || !Number.isFinite(share)) return UNKNOWN
+  if (share > 0 && share < 0.005) return '<1%'
+  if (share < 1 && share >= 0.995) return '>99%'
+  return `${whole.format(share * 100)}%`
 }
-
-/** A share of a whole: `42%`, also above 100. */
-export const formatShare = (share: number | null): string =>
-  share === null || !Number.isFinite(share) ? UNKNOWN : `${whole.format(share * 100)}%`
 
 /** A number that is neither an amount nor a share: three digits. */
 export const formatNumber = (value: number | null): string => (value === null ? UNKNOWN : small.format(value))
@@ -108,9 +108,21 @@ export const formatTick = (atMs: number, spanMs: number): string =>
     ? new Date(atMs).toLocaleTimeString('en-US', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' })
     : new Date(atMs).toLocaleDateString('en-US', { month: 'short', day: 'numeric' })
 
+/** Control characters, and what is not seen or turns others round; emoji are joined by another one. */
+const UNSEEN = /[\p{Cc}\p{Zl}\p{Zp}\u00ad\u061c\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]/gu
+/** Written from right to left: set apart, so that the order of what is beside them stays. */
+const RIGHT_TO_LEFT = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]/
+
+/** A name that others chose, so that none looks like another one, like two, or like nothing. */
+export function formatName(name: string): string {
+  const seen = name.replaceAll(UNSEEN, one => `⟨U+${one.charCodeAt(0).toString(16).toUpperCase().padStart(4, '0')}⟩`)
+  const text = seen === seen.trim() ? seen : `“${seen}”`
+  return RIGHT_TO_LEFT.test(text) ? `\u2068${text}\u2069` : text
+}
+
 /** The values of a subject; all calls together have none. */
 export function formatSubject(subject: Readonly<Record<string, string>>): string {
-  const values = Object.entries(subject).map(([name, value]) => (value === '' ? `unknown ${name}` : value))
+  const values = Object.entries(subject).map(([name, value]) => (value === '' ? `unknown ${name}` : formatName(value)))
   return values.length === 0 ? 'all calls' : values.join(' / ')
 }
 

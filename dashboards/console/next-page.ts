@@ -4,12 +4,12 @@ import type { DenialAnswer } from '../../analyzer/api/denials.ts'
 import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
 import type { NextAnswer } from '../../analyzer/api/next.ts'
 import { queryOf } from './api.ts'
-import { formatAmount, formatProbability, formatShare, formatSubject, formatWhen } from './format.ts'
+import { formatAmount, formatShare, formatSubject, formatWhen } from './format.ts'
 import { html } from './html.ts'
 import { useLive, useTicks } from './live.ts'
 import { At, Bar, Choice, Empty, Failure, Heading, Tile, toneOf } from './parts.ts'
-import { linkTo, subjectLink } from './router.ts'
-import { limitWords, runsOutWords, shareUsed } from './standing.ts'
+import { linkTo, type Route, subjectLink, useParameters } from './router.ts'
+import { limitWords, runsOutWords, shadowWords, shareUsed } from './standing.ts'
 import { useIsNarrow } from './use-media.ts'
 import { useNow, useResource, useSettled } from './use-resource.ts'
 import { type Seen, VirtualList } from './virtual-list.ts'
@@ -25,10 +25,8 @@ const ORDERS = [
   { value: 'reset', text: 'Next reset' },
 ]
 
-export function NextPage() {
-  const [search, setSearch] = useState('')
-  const [quota, setQuota] = useState('')
-  const [order, setOrder] = useState('risk')
+export function NextPage({ route }: { route: Route }) {
+  const [{ search = '', quota = '', order = 'risk' }, choose] = useParameters(route)
   const [seen, setSeen] = useState<Seen>({ offset: 0, limit: PAGE_ROWS })
   const text = useSettled(search, TYPING_MS)
   const part = { offset: seen.offset, limit: Math.min(seen.limit, ROWS_MAX) }
@@ -45,11 +43,11 @@ export function NextPage() {
     <div class="filters" role="search">
       <label class="choice grow"><span>Find</span>
         <input type="search" value=${search} placeholder="Tenant, consumer, model, quota …"
-          onInput=${(event: { currentTarget: HTMLInputElement }) => setSearch(event.currentTarget.value)} />
+          onInput=${(event: { currentTarget: HTMLInputElement }) => choose({ search: event.currentTarget.value })} />
       </label>
-      <${Choice} label="Quota" value=${quota} onChange=${setQuota}
+      <${Choice} label="Quota" value=${quota} onChange=${(name: string) => choose({ quota: name })}
         options=${[{ value: '', text: 'All quotas' }, ...(answer?.quotas ?? []).map(name => ({ value: name, text: name }))]} />
-      <${Choice} label="Order" value=${order} options=${ORDERS} onChange=${setOrder} />
+      <${Choice} label="Order" value=${order} options=${ORDERS} onChange=${(name: string) => choose({ order: name })} />
     </div>
     ${answer !== null && answer.total === 0 && html`<${Nothing} answer=${answer} isFiltered=${text !== '' || quota !== ''} />`}
     ${answer !== null && answer.total > 0 && html`<${Subjects} total=${answer.total} shown=${shown} onSeen=${setSeen} />`}
@@ -74,7 +72,7 @@ function Summary({ answer }: { answer: NextAnswer | null }) {
   const denied = totalDenied(denials ?? [])
   const of = (count: number | undefined) => (count === undefined ? '–' : formatAmount(count, 'subjects'))
   return html`<dl class="tiles" aria-label="Now">
-    <${Tile} label="Used up now" value=${of(answer?.exhausted)} tone=${(answer?.exhausted ?? 0) > 0 ? 'bad' : ''} note="wait for their reset" />
+    <${Tile} label="Used up now" value=${of(answer?.exhausted)} tone=${(answer?.exhausted ?? 0) > 0 ? 'bad' : ''} note="at their limit" />
     <${Tile} label="Likely to run out" value=${of(answer?.likely)} tone=${(answer?.likely ?? 0) > 0 ? 'warn' : ''} note="before their reset" />
     <${Tile} label="Watched" value=${of(answer?.total)} note="subjects of quotas" />
     <${Tile} label="Denied" value=${of(denials === null ? undefined : denied)} tone=${denied > 0 ? 'bad' : ''} note="checks in the last 15 min" />
@@ -143,10 +141,10 @@ function Row({ index, forecast, nowMs }: { index: number; forecast: ForecastAnsw
   const tone = toneOf(probability, share)
   return html`<div role="row" aria-rowindex=${rowIndex} class="row">
     <span role="cell" class="c-subject">
-      <a href=${subjectLink(quota, subject)}>${formatSubject(subject)}</a><small>${quota}</small>
+      <a href=${subjectLink(quota, subject)}>${formatSubject(subject)}</a><small>${quota}${shadowWords(forecast)}</small>
     </span>
     <span role="cell" class=${`c-risk ${probability === null ? '' : tone}`} title="Probability of running out before the reset">
-      <b>${formatProbability(probability)}</b><${Bar} share=${probability ?? 0} tone=${tone} />
+      <b>${formatShare(probability)}</b><${Bar} share=${probability ?? 0} tone=${tone} />
     </span>
     <span role="cell" class=${`c-when ${share >= 1 ? 'bad' : ''}`}>${runsOutWords(forecast, nowMs)}</span>
     <span role="cell" class="c-used">

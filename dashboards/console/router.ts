@@ -42,3 +42,16 @@ export function useRoute(): Route {
   }, [])
   return route
 }
+
+/** What a page's reader chose: it stays in the address, so that going back and reloading find it again. */
+export function useParameters(route: Route) {
+  const [chosen, setChosen] = useState(route.parameters)
+  useEffect(() => setChosen(route.parameters), [route])
+  const choose = (part: Route['parameters']) => {
+    const parameters = { ...chosen, ...part }
+    setChosen(parameters)
+    const stated = Object.entries(parameters).filter(([, value]) => value !== '')
+    history.replaceState(null, '', linkTo(route.page, Object.fromEntries(stated)))
+  }
+  return [chosen, choose] as const
+}

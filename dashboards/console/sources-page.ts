@@ -1,11 +1,11 @@
 /** Who sends calls, whether they still come, and how to connect another gateway. */
-import { useState } from 'preact/hooks'
 import type { GatewaysAnswer } from '../../analyzer/api/gateways.ts'
 import type { SourceGuideAnswer, SourcesAnswer } from './foreign-answers.ts'
-import { formatAmount, formatShare } from './format.ts'
+import { formatAmount, formatName, formatShare } from './format.ts'
 import { html } from './html.ts'
 import { useTicks } from './live.ts'
 import { Answered, Choice, Empty, Heading, Panel, Snippet, Sparkline, Table, When } from './parts.ts'
+import { type Route, useParameters } from './router.ts'
 import { useNow, useResource } from './use-resource.ts'
 
 /** A gateway that sent every hour and is quiet for so long is worth a look. */
@@ -13,7 +13,7 @@ const QUIET_MS = 15 * 60_000
 const TICKS = 3
 const COLUMNS = ['Gateway', 'Reads', 'State', 'Last 24 hours', 'Calls', 'Errors', 'Refused']
 
-export function SourcesPage() {
+export function SourcesPage({ route }: { route: Route }) {
   const nowMs = useNow(1_000)
   const gateways = useResource<GatewaysAnswer>('/v1/gateways', useTicks(TICKS))
   return html`
@@ -24,7 +24,7 @@ export function SourcesPage() {
           ? html`<${Empty} title="No calls in the last day."><p>Choose your gateway below: it says what to paste so that its calls come here.</p><//>`
           : html`<${Table} label="Gateways" head=${COLUMNS}>${answer.gateways.map(one => html`<${Gateway} gateway=${one} nowMs=${nowMs} />`)}<//>`}<//>
     <//>
-    <${Connect} />
+    <${Connect} route=${route} />
   `
 }
 
@@ -33,7 +33,7 @@ function Gateway({ gateway: one, nowMs }: { gateway: GatewaysAnswer['gateways'][
   const total = calls.reduce((sum, count) => sum + count, 0)
   const isQuiet = nowMs - lastArrivedAtMs > QUIET_MS
   return html`<tr>
-    <td><b>${gateway || 'unknown'}</b></td>
+    <td class="name"><b>${gateway === '' ? 'unknown' : formatName(gateway)}</b></td>
     <td>${dialect}</td>
     <td><span class=${`chip ${isQuiet ? 'warn' : 'good'}`}>${isQuiet ? 'quiet' : 'sending'}</span> <small><${When} atMs=${lastArrivedAtMs} nowMs=${nowMs} /></small></td>
     <td><${Sparkline} values=${calls} label=${`Calls by the hour, ${total} in all`} /></td>
@@ -43,13 +43,12 @@ function Gateway({ gateway: one, nowMs }: { gateway: GatewaysAnswer['gateways'][
   </tr>`
 }
 
-function Connect() {
+function Connect({ route }: { route: Route }) {
   const sources = useResource<SourcesAnswer>('/v1/sources')
-  const [name, setName] = useState('')
-  const guide = useResource<SourceGuideAnswer>(name === '' ? null : `/v1/sources/${encodeURIComponent(name)}`)
+  const [{ gateway: name = '' }, choose] = useParameters(route)
   return html`<${Panel} id="connect" title="Connect a gateway">
     <${Answered} of=${sources}>${(answer: SourcesAnswer) => html`
-      <${Choice} label="Gateway" value=${name} onChange=${setName} options=${[
+      <${Choice} label="Gateway" value=${name} onChange=${(gateway: string) => choose({ gateway })} options=${[
         { value: '', text: 'Choose …' },
         ...answer.sources.map(source => ({
           value: source.name,
@@ -58,11 +57,16 @@ function Connect() {
       ]} />
       ${name === '' && html`<p class="hint">Any of ${answer.sources.length} gateways and log formats. Own programs send JSON to <code>POST /v1/calls</code> of the collector.</p>`}
     `}<//>
-    ${name !== '' && html`<${Answered} key=${name} of=${guide}>${(answer: SourceGuideAnswer) => html`<${Guide} guide=${answer} name=${name} />`}<//>`}
+    ${name !== '' && html`<${Guide} key=${name} name=${name} />`}
   <//>`
 }
 
-function Guide({ guide: { title, ways, setups, notes }, name }: { guide: SourceGuideAnswer; name: string }) {
+function Guide({ name }: { name: string }) {
+  const guide = useResource<SourceGuideAnswer>(`/v1/sources/${encodeURIComponent(name)}`)
+  return html`<${Answered} of=${guide}>${(answer: SourceGuideAnswer) => html`<${Steps} guide=${answer} name=${name} />`}<//>`
+}
+
+function Steps({ guide: { title, ways, setups, notes }, name }: { guide: SourceGuideAnswer; name: string }) {
   return html`<div class="guide">
     <p class="hint">${title}: ${ways.join(', ')}. <code>QUOTACAST_TOKEN</code> stands for a token of the scope <code>ingest</code>:</p>
     <${Snippet} label="the command that makes a token" text=${`npm run -s quotacast -- token create --name ${name} --scopes ingest`} />

@@ -1,6 +1,6 @@
 /** Where a subject stands, in a few words: the same ones on every page. */
 import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
-import { formatAmount, formatDuration, formatProbability, formatUnit, formatWhen } from './format.ts'
+import { formatAmount, formatDuration, formatShare, formatUnit, formatUnits, formatWhen } from './format.ts'
 
 /** What is used of the limit, as a share; 0 while the provider has not told its limit. */
 export const shareUsed = ({ used, limit }: ForecastAnswer): number =>
@@ -16,15 +16,19 @@ export function runsOutWords(forecast: ForecastAnswer, nowMs: number): string {
   return forecast.probability === null ? 'cannot be said' : 'not before the reset'
 }
 
+/** What to know of a quota that is used up: behind its name; '' where it denies. */
+export const shadowWords = ({ enforcement }: ForecastAnswer): string =>
+  enforcement === 'shadow' ? ' (shadow: denies nothing)' : ''
+
 export const limitWords = ({ limit, unit }: ForecastAnswer): string =>
-  limit === null ? `${formatUnit(unit)}, limit unknown` : `of ${formatAmount(limit, unit)} ${formatUnit(unit)}`
+  limit === null ? `${formatUnit(unit)}, limit unknown` : `of ${formatUnits(limit, unit)}`
 
 /** What the provider said last, where it sets the limit; `null` where it does not, or said nothing. */
 export function upstreamWords({ upstream, unit }: ForecastAnswer, nowMs: number): string | null {
   if (upstream === null) return null
   const { limit, remaining, resetAtMs, deniedUntilMs, asOfMs } = upstream
   const said = [
-    ...(remaining === null ? [] : [`${formatAmount(remaining, unit)} ${formatUnit(unit)} left`]),
+    ...(remaining === null ? [] : [`${formatUnits(remaining, unit)} left`]),
     ...(limit === null ? [] : [`of ${formatAmount(limit, unit)}`]),
     ...(resetAtMs === null ? [] : [`to be refilled ${formatWhen(resetAtMs, nowMs)}`]),
     ...(deniedUntilMs === null ? [] : [`come again ${formatWhen(deniedUntilMs, nowMs)}`]),
@@ -39,12 +43,10 @@ export function slowedWords({ pace, bindsFirst, unit }: ForecastAnswer, nowMs: n
     ...(pace === null
       ? []
       : [
-          `Slowed down to ${formatAmount(pace.amount, unit)} ${formatUnit(unit)} per ${formatDuration(pace.periodMs)}, so that what is left lasts; it ends ${formatWhen(pace.untilMs, nowMs)}.`,
+          `Slowed down to ${formatUnits(pace.amount, unit)} per ${formatDuration(pace.periodMs)}, so that what is left lasts; it ends ${formatWhen(pace.untilMs, nowMs)}.`,
         ]),
     ...(first === undefined
       ? []
-      : [
-          `Of all its quotas ${first.quota} is the most likely to run out first (${formatProbability(first.probability)}).`,
-        ]),
+      : [`Of all its quotas ${first.quota} is the most likely to run out first (${formatShare(first.probability)}).`]),
   ]
 }

@@ -2,7 +2,7 @@
 import type { CallsAnswer } from '../../analyzer/api/calls.ts'
 import type { ReservationsAnswer } from '../../analyzer/limit/reservation-list.ts'
 import { queryOf } from './api.ts'
-import { formatAmount, formatLatency, formatUnit } from './format.ts'
+import { formatAmount, formatLatency, formatName, formatUnit, formatUnits } from './format.ts'
 import { html } from './html.ts'
 import { useTicks } from './live.ts'
 import { Answered, At, Empty, Panel, type SubjectProps, Table, When } from './parts.ts'
@@ -10,28 +10,35 @@ import { useNow, useResource } from './use-resource.ts'
 
 const TICKS = 2
 const SHOWN = 25
+/** The API knows no other dimensions to choose by than tenant and consumer. */
+const HELD_MAX = 500
+const HELD_SHOWN = 20
 const COLUMNS = ['Started', 'Outcome', 'Status', 'Model or route', 'Gateway', 'Tokens', 'Cost', 'Latency']
 
 export function Reservations({ subject }: SubjectProps) {
   const nowMs = useNow(1_000)
   const { tenant, consumer } = subject
   const held = useResource<ReservationsAnswer>(
-    `/v1/reservations?${queryOf({ tenant, consumer, limit: 20 })}`,
+    `/v1/reservations?${queryOf({ tenant, consumer, limit: HELD_MAX })}`,
     useTicks(TICKS),
   )
+  const isIts = ({ dimensions }: { dimensions: Record<string, string> }) =>
+    Object.entries(subject).every(([name, value]) => (dimensions[name] ?? '') === value)
   const costOf = (cost: Record<string, number>) =>
     Object.entries(cost)
-      .map(([unit, amount]) => `${formatAmount(amount, unit)} ${formatUnit(unit, amount)}`)
+      .map(([unit, amount]) => formatUnits(amount, unit))
       .join(', ')
   return html`<${Panel} id="reservations" title="Held for calls under way">
-    <${Answered} of=${held}>${({ reservations }: ReservationsAnswer) =>
-      reservations.length === 0
+    <${Answered} of=${held}>${(answer: ReservationsAnswer) => {
+      const reservations = answer.reservations.filter(isIts).slice(0, HELD_SHOWN)
+      return reservations.length === 0
         ? html`<${Empty} title="Nothing is held."><p>A gateway holds what a call may cost by <code>POST /v1/reservations</code> of the limiter.</p><//>`
         : html`<ul class="rows">${reservations.map(
             ({ id, owner, cost, madeAtMs, expiresAtMs }) => html`<li key=${id ?? madeAtMs}>
-              <span>${costOf(cost)}</span><small>by ${owner}, <${When} atMs=${madeAtMs} nowMs=${nowMs} /></small>
+              <span>${costOf(cost)}</span><small>by ${formatName(owner)}, <${When} atMs=${madeAtMs} nowMs=${nowMs} /></small>
               <small>${expiresAtMs === null ? '' : html`given back <${When} atMs=${expiresAtMs} nowMs=${nowMs} />`}</small></li>`,
-          )}</ul>`}<//>
+          )}</ul>`
+    }}<//>
   <//>`
 }
 
@@ -56,8 +63,8 @@ function Call({ call, nowMs }: { call: CallsAnswer['calls'][number]; nowMs: numb
     <td><${At} atMs=${startedAtMs} nowMs=${nowMs} /></td>
     <td><span class=${`chip ${tone}`}>${formatUnit(outcome)}</span></td>
     <td class="number">${status ?? '–'}</td>
-    <td>${model || route || '–'}</td>
-    <td>${gateway || '–'}</td>
+    <td class="name">${formatName(model || route || '–')}</td>
+    <td class="name">${formatName(gateway || '–')}</td>
     <td class="number">${formatAmount(totalTokens, 'total_tokens')}</td>
     <td class="number">${formatAmount(costMicros, 'cost')}</td>
     <td class="number">${formatLatency(latencyMs)}</td>

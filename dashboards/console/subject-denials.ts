@@ -3,7 +3,7 @@ import { useState } from 'preact/hooks'
 import type { DenialsAnswer } from '../../analyzer/api/denials.ts'
 import type { ExplainAnswer } from '../../analyzer/limit/explain.ts'
 import { queryOf } from './api.ts'
-import { formatAmount, formatUnit } from './format.ts'
+import { formatUnits } from './format.ts'
 import { html } from './html.ts'
 import { useLive, useTicks } from './live.ts'
 import { Answered, At, Empty, Panel, type SubjectProps } from './parts.ts'
@@ -31,7 +31,7 @@ export function SubjectDenials({ quota, subject }: SubjectProps) {
         : html`<ul class="rows" aria-live="polite">${shown.slice(0, SHOWN_MAX).map(
             ({ minuteMs, denied, deniedCost, unit }) => html`<li key=${minuteMs}>
               <${At} atMs=${minuteMs} nowMs=${nowMs} /><span class="risk bad">${denied} denied</span>
-              <small>asked for ${formatAmount(deniedCost, unit)} ${formatUnit(unit, deniedCost)}</small></li>`,
+              <small>asked for ${formatUnits(deniedCost, unit)}</small></li>`,
           )}</ul>`
     }}<//>
     <${Why} subject=${subject} />

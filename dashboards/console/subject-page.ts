@@ -4,20 +4,12 @@ import type { PathAnswer } from '../../analyzer/api/forecast-path.ts'
 import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
 import { queryOf } from './api.ts'
 import { FanChart } from './fan-chart.ts'
-import {
-  formatAmount,
-  formatInstant,
-  formatNumber,
-  formatProbability,
-  formatShare,
-  formatSubject,
-  formatWhen,
-} from './format.ts'
+import { formatAmount, formatInstant, formatNumber, formatShare, formatSubject, formatWhen } from './format.ts'
 import { html } from './html.ts'
 import { useTicks } from './live.ts'
 import { Answered, Bar, Heading, Panel, Tile, toneOf } from './parts.ts'
 import { linkTo, type Route, subjectLink, subjectOf } from './router.ts'
-import { isUsedUp, limitWords, runsOutWords, shareUsed, slowedWords, upstreamWords } from './standing.ts'
+import { isUsedUp, limitWords, runsOutWords, shadowWords, shareUsed, slowedWords, upstreamWords } from './standing.ts'
 import { RecentCalls, Reservations } from './subject-calls.ts'
 import { SubjectDenials } from './subject-denials.ts'
 import { useNow, useResource } from './use-resource.ts'
@@ -45,7 +37,7 @@ export function SubjectPage({ route }: { route: Route }) {
     ticks,
   )
   return html`
-    <p class="crumbs"><a href=${linkTo('')}>Runs out next</a> / ${quota}</p>
+    <p class="crumbs"><a href=${linkTo('')}>Runs out next</a> / ${quota}${followed === undefined ? '' : shadowWords(followed)}</p>
     <${Heading} title=${formatSubject(subject)} />
     ${
       followed !== undefined && !hasPath
@@ -97,7 +89,7 @@ function Standing({ forecast, nowMs }: { forecast: ForecastAnswer; nowMs: number
   return html`<${Blocked} forecast=${forecast} nowMs=${nowMs} />
   <dl class="tiles" aria-label="Standing">
     <${Tile} label="Used" value=${formatAmount(used, unit)} note=${`${limitWords(forecast)}${limit === null ? '' : `, ${formatShare(share)}`}`} />
-    <${Tile} label="Risk of running out" value=${formatProbability(probability)} tone=${tone === 'good' ? '' : tone} note=${`burn rate ${formatNumber(burnRate)}`} />
+    <${Tile} label="Risk of running out" value=${formatShare(probability)} tone=${tone === 'good' ? '' : tone} note=${`burn rate ${formatNumber(burnRate)}`} />
     <${Tile} label="Runs out" value=${runsOutWords(forecast, nowMs)} note=${isUsedUp(forecast) || p10 === null ? '' : `8 in 10: ${at(p10)} to ${at(p90)}`} />
     <${Tile} label="Left at the reset" value=${formatAmount(headroom?.p50 ?? null, unit)} note=${left} />
     <${Tile} label="Reset" value=${formatWhen(windowEndMs, nowMs)} note=${formatInstant(windowEndMs, nowMs)} />
@@ -128,8 +120,8 @@ function OtherQuota({ forecast }: { forecast: ForecastAnswer }) {
   const { quota, subject, used, unit, probability } = forecast
   const tone = toneOf(probability, shareUsed(forecast))
   return html`
-    <a href=${subjectLink(quota, subject)}>${quota}<small> ${formatSubject(subject)}</small></a>
+    <a href=${subjectLink(quota, subject)}>${quota}<small>${shadowWords(forecast)} ${formatSubject(subject)}</small></a>
     <span>${formatAmount(used, unit)} <small>${limitWords(forecast)}</small><${Bar} share=${shareUsed(forecast)} tone=${tone} /></span>
-    <span class=${`risk ${tone}`}>${probability === null ? '' : `${formatProbability(probability)} risk`}</span>
+    <span class=${`risk ${tone}`}>${probability === null ? '' : `${formatShare(probability)} risk`}</span>
   `
 }

@@ -1,12 +1,19 @@
 /** Where the use of a quota is going in the long run, and what is unusual now. */
-import { useState } from 'preact/hooks'
 import type { AnomaliesAnswer } from '../../analyzer/api/anomalies.ts'
 import type { TrendsAnswer } from '../../analyzer/api/trends.ts'
 import { queryOf } from './api.ts'
-import { formatAmount, formatGrowth, formatInstant, formatNumber, formatSubject, formatUnit } from './format.ts'
+import {
+  formatAmount,
+  formatGrowth,
+  formatInstant,
+  formatName,
+  formatNumber,
+  formatSubject,
+  formatUnits,
+} from './format.ts'
 import { html } from './html.ts'
 import { Answered, At, Choice, Empty, Heading, Panel, Sparkline, Table } from './parts.ts'
-import { linkTo, subjectLink } from './router.ts'
+import { linkTo, type Route, subjectLink, useParameters } from './router.ts'
 import { useQuotas } from './use-quotas.ts'
 import { useNow, useResource } from './use-resource.ts'
 
@@ -18,13 +25,13 @@ const KINDS: Readonly<Record<string, string>> = {
   new_network: 'new network',
 }
 
-export function TrendsPage() {
+export function TrendsPage({ route }: { route: Route }) {
   const quotas = useQuotas()
-  const [chosen, setChosen] = useState<string | null>(null)
-  const quota = chosen ?? quotas?.[0] ?? null
+  const [chosen, choose] = useParameters(route)
+  const quota = chosen.quota ?? quotas?.[0] ?? null
   return html`
     <${Heading} title="Trends and unusual activity">
-      ${quota !== null && html`<${Choice} label="Quota" value=${quota} onChange=${setChosen} options=${(quotas ?? []).map(name => ({ value: name, text: name }))} />`}
+      ${quota !== null && html`<${Choice} label="Quota" value=${quota} onChange=${(name: string) => choose({ quota: name })} options=${(quotas ?? []).map(name => ({ value: name, text: name }))} />`}
     <//>
     ${quotas?.length === 0 && html`<${Empty} title="No quota has a forecast yet."><p>Trends need calls: <a href=${linkTo('sources')}>connect a gateway</a>.</p><//>`}
     ${quota !== null && html`<${Anomalies} key=${`a ${quota}`} quota=${quota} /><${Growth} key=${`g ${quota}`} quota=${quota} />`}
@@ -41,8 +48,8 @@ function Anomalies({ quota }: { quota: string }) {
         : html`<${Table} label="Unusual activity" head=${['Since', 'Subject', 'What', 'How unusual', 'In words']}>${answer.anomalies.map(
             ({ subject, kind, fromMs, score, value, why }) => html`<tr>
               <td><${At} atMs=${fromMs} nowMs=${nowMs} /></td>
-              <td><a href=${subjectLink(quota, subject)}>${formatSubject(subject)}</a></td>
-              <td><span class=${`chip ${kind === 'too_little' ? 'warn' : 'bad'}`}>${KINDS[kind]}</span>${value !== null && html` <small>${value}</small>`}</td>
+              <td class="name"><a href=${subjectLink(quota, subject)}>${formatSubject(subject)}</a></td>
+              <td><span class=${`chip ${kind === 'too_little' ? 'warn' : 'bad'}`}>${KINDS[kind]}</span>${value !== null && html` <small>${formatName(value)}</small>`}</td>
               <td class="number">${formatNumber(score)} σ</td>
               <td class="words">${why}</td>
             </tr>`,
@@ -63,9 +70,9 @@ function Growth({ quota }: { quota: string }) {
 
 function Trend({ trend, of: { quota, unit, asOfMs } }: { trend: TrendsAnswer['subjects'][number]; of: TrendsAnswer }) {
   const { subject, days, growth, outgrown } = trend
-  const label = `Use by day, ${days.length} days, at most ${formatAmount(Math.max(0, ...days), unit)} ${formatUnit(unit)}`
+  const label = `Use by day, ${days.length} days, at most ${formatUnits(Math.max(0, ...days), unit)}`
   return html`<tr>
-    <td><a href=${subjectLink(quota, subject)}>${formatSubject(subject)}</a></td>
+    <td class="name"><a href=${subjectLink(quota, subject)}>${formatSubject(subject)}</a></td>
     <td><${Sparkline} values=${days} label=${label} /></td>
     <td class="number">${growth === null ? 'not known yet' : formatGrowth(growth.factor)}</td>
     <td class="number">${growth === null ? '–' : `${formatGrowth(growth.low)} to ${formatGrowth(growth.high)}`}</td>

@@ -1,10 +1,13 @@
 /** A list of any length of which only what is seen is asked for and drawn. */
 import type { ComponentChildren } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { html } from './html.ts'
 
 /** Rows above and below what is seen. */
 const SPARE_ROWS = 12
+
+/** How far the newest list was scrolled, and its address, for whoever comes back to it. */
+let left = { address: '', top: 0 }
 
 export interface Seen {
   offset: number
@@ -29,10 +32,12 @@ export function VirtualList({ label, total, rowHeight, row, onSeen, pageRows, he
   const measure = () => {
     const element = box.current
     if (element === null) return
+    left = { address: location.hash, top: element.scrollTop }
     const first = Math.max(0, Math.floor(element.scrollTop / rowHeight) - SPARE_ROWS)
     const last = Math.ceil((element.scrollTop + element.clientHeight) / rowHeight) + SPARE_ROWS
     setRange(known => (known.first === first && known.last === last ? known : { first, last }))
   }
+  useLayoutEffect(() => box.current?.scrollTo(0, left.address === location.hash ? left.top : 0), [])
   // What is seen changes with the length and height of the rows.
   useEffect(() => {
     measure()

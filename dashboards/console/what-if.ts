@@ -3,7 +3,7 @@ import { useEffect, useState } from 'preact/hooks'
 import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
 import type { WhatIfAnswer } from '../../analyzer/api/what-if.ts'
 import { type ApiError, postJson } from './api.ts'
-import { formatAmount, formatGrowth, formatProbability, formatUnit } from './format.ts'
+import { formatAmount, formatGrowth, formatShare, formatUnits } from './format.ts'
 import { html } from './html.ts'
 import { Failure } from './parts.ts'
 import { runsOutWords } from './standing.ts'
@@ -50,7 +50,7 @@ export function WhatIf({ forecast, wish, onWish, nowMs }: WhatIfProps) {
       limit !== null &&
       forecast.limit !== null &&
       html`<${Slider} label="Limit" steps=${wish.limitSteps} onSteps=${(limitSteps: number) => onWish({ ...wish, limitSteps })}
-      words=${`${formatAmount(limit, forecast.unit)} ${formatUnit(forecast.unit)} (${formatGrowth(limit / forecast.limit)})`} />`
+      words=${`${formatUnits(limit, forecast.unit)} (${formatGrowth(limit / forecast.limit)})`} />`
     }
     <${Slider} label="Demand from now on" steps=${wish.growthSteps} onSteps=${(growthSteps: number) => onWish({ ...wish, growthSteps })}
       words=${`${growth === 1 ? 'as expected' : `× ${growth.toFixed(2)} (${formatGrowth(growth)})`}`} />
@@ -106,7 +106,7 @@ function useWhatIf({ quota, subject, limit }: ForecastAnswer, wish: Wish) {
 function Comparison({ now, whatIf, nowMs }: { now: ForecastAnswer; whatIf: ForecastAnswer | null; nowMs: number }) {
   const { unit } = now
   const rows: [string, (forecast: ForecastAnswer) => string][] = [
-    ['Risk', ({ probability }) => formatProbability(probability)],
+    ['Risk', ({ probability }) => formatShare(probability)],
     ['Runs out', forecast => runsOutWords(forecast, nowMs)],
     ['Use at the reset', ({ usageAtReset }) => formatAmount(usageAtReset?.p50 ?? null, unit)],
     ['Left then', ({ headroom }) => formatAmount(headroom?.p50 ?? null, unit)],

@@ -37,7 +37,7 @@ const names = (forecasts: { quota: string; subject: Record<string, string> }[]) 
 test('a forecast is answered whole', async () => {
   const { body } = await get('/v1/forecasts?quota=b')
   const { tenant: _tenant, consumer: _consumer, crossing: _crossing, ...rest } = forecast('b', 'x', 0.9)
-  const answered = { ...rest, dataAgeMs: 7_000, blocked: null, pace: null, bindsFirst: [] }
+  const answered = { ...rest, enforcement: 'pace', dataAgeMs: 7_000, blocked: null, pace: null, bindsFirst: [] }
   expect(body).toEqual({ asOfMs: NOW_MS - 2_000, forecasts: [answered], nextCursor: null })
 })
 

@@ -4,7 +4,7 @@ import type { Browser, BrowserContext, Page } from 'playwright-core'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { NextAnswer } from '../../../analyzer/api/next.ts'
 import type { WhatIfAnswer } from '../../../analyzer/api/what-if.ts'
-import { formatAmount, formatProbability, formatUnit } from '../../../dashboards/console/format.ts'
+import { formatAmount, formatShare, formatUnit } from '../../../dashboards/console/format.ts'
 import { subjectLink } from '../../../dashboards/console/router.ts'
 import { type Quotacast, startQuotacast } from '../../e2e/quotacast.ts'
 import { chromiumChecks, launchChromium } from '../../servers/chromium.ts'
@@ -130,9 +130,7 @@ describeWith(chromiumChecks, 'the console', () => {
     await expect
       .poll(
         async () =>
-          (await firstRow(page).textContent())?.includes(
-            formatProbability((await next()).forecasts[0]?.probability ?? null),
-          ),
+          (await firstRow(page).textContent())?.includes(formatShare((await next()).forecasts[0]?.probability ?? null)),
         { timeout: WAIT_MS },
       )
       .toBe(true)
@@ -173,7 +171,7 @@ describeWith(chromiumChecks, 'the console', () => {
           ])
           // Between two questions the time goes on, and the forecast with it.
           const near = Number(rest?.replaceAll(',', '').replace('−', '-')) / (headroom?.p50 ?? 1)
-          return risk === formatProbability(probability) && Math.abs(near - 1) < 0.05
+          return risk === formatShare(probability) && Math.abs(near - 1) < 0.05
         },
         { timeout: WAIT_MS },
       )

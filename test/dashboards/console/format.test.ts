@@ -5,13 +5,15 @@ import {
   formatGrowth,
   formatInstant,
   formatLatency,
+  formatName,
   formatNumber,
-  formatProbability,
   formatShare,
   formatSubject,
   formatTick,
   formatUnit,
+  formatUnits,
   formatWhen,
+  sentenceOf,
 } from '../../../dashboards/console/format.ts'
 
 const SECOND_MS = 1_000
@@ -49,7 +51,7 @@ describe('amounts', () => {
 
 describe('probabilities', () => {
   test('are certain only where they are', () => {
-    expect([0, 0.001, 0.005, 0.5, 0.959, 0.996, 1, null].map(formatProbability)).toEqual([
+    expect([0, 0.001, 0.005, 0.5, 0.959, 0.995, 1, null].map(formatShare)).toEqual([
       '0%',
       '<1%',
       '1%',
@@ -61,7 +63,7 @@ describe('probabilities', () => {
     ])
   })
 
-  test('and shares are told apart: more than all of a limit may be used', () => {
+  test('and shares are written alike: more than all of a limit may be used', () => {
     expect([0, 1.234, null, Number.NaN].map(formatShare)).toEqual(['0%', '123%', '–', '–'])
   })
 })
@@ -101,6 +103,28 @@ test('names are words', () => {
   expect(formatUnit('requests', 1)).toBe('request')
   expect(formatSubject({ tenant: 'acme', consumer: '' })).toBe('acme / unknown consumer')
   expect(formatSubject({})).toBe('all calls')
+})
+
+test('amounts have their unit once', () => {
+  expect(formatUnits(1, 'requests')).toBe('1 request')
+  expect(formatUnits(5_000_000_000, 'bytes')).toBe('5 GB')
+})
+
+describe('names that others chose', () => {
+  test('show what is not seen, and what turns others round', () => {
+    expect(formatName('\u202egnp.evil')).toBe('⟨U+202E⟩gnp.evil')
+    expect(formatName('a\nb\u0000')).toBe('a⟨U+000A⟩b⟨U+0000⟩')
+    expect(formatSubject({ tenant: '  ', consumer: '\u200b' })).toBe('“  ” / ⟨U+200B⟩')
+  })
+
+  test('are left alone otherwise; right-to-left ones stay where they are', () => {
+    expect(formatName('<b>👩‍👩‍👧‍👦 日本</b>')).toBe('<b>👩‍👩‍👧‍👦 日本</b>')
+    expect(formatSubject({ tenant: 'עברית', consumer: 'app' })).toBe('\u2068עברית\u2069 / app')
+  })
+})
+
+test('problems are told in sentences', () => {
+  expect(['the store is away', 'Is it running?'].map(sentenceOf)).toEqual(['The store is away.', 'Is it running?'])
 })
 
 test('numbers have the digits that say something', () => {

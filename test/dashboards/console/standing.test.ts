@@ -3,6 +3,7 @@ import {
   isUsedUp,
   limitWords,
   runsOutWords,
+  shadowWords,
   shareUsed,
   slowedWords,
   upstreamWords,
@@ -28,6 +29,11 @@ describe('a subject', () => {
     expect(limitWords(answerOf())).toBe('of 100 requests')
     expect(limitWords(answerOf({ limit: null }))).toBe('requests, limit unknown')
   })
+})
+
+test('a quota that denies nothing says so', () => {
+  expect(shadowWords(answerOf({ enforcement: 'shadow' }))).toBe(' (shadow: denies nothing)')
+  expect([answerOf({ enforcement: 'pace' }), answerOf({ enforcement: null })].map(shadowWords)).toEqual(['', ''])
 })
 
 test('what the provider said is told as far as it said it', () => {
