@@ -93,7 +93,13 @@ export function guardRoutes(server: FastifyInstance, { verify, sessions }: Guard
       if (!SAFE_METHODS.includes(request.method) && !isSameOrigin(request)) {
         return done(new AccessError('ORIGIN_FOREIGN', 'the request comes from another site'))
       }
-      reply.headers({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
+      // Also where the route writes its answer itself.
+      reply.raw.setHeaders(
+        new Map([
+          ['cache-control', 'no-store'],
+          ['x-content-type-options', 'nosniff'],
+        ]),
+      )
     }
     ;(request as AuthenticatedRequest)[CALLER] = { principal, token }
     done()

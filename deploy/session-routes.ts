@@ -42,6 +42,10 @@ export interface SessionRoutesDeps {
 export function createSessionRoutes(deps: SessionRoutesDeps): Routes {
   const { sessions, principalOf } = deps
   const logIn = createLogin(deps)
+  const end = ({ headers }: FastifyRequest) => {
+    const id = sessionIdOf(headers.cookie)
+    if (id !== null) sessions.close(id)
+  }
   const tags = ['itself']
   return server => {
     server.post<{ Body: Static<typeof Login> }>(
@@ -56,6 +60,7 @@ export function createSessionRoutes(deps: SessionRoutesDeps): Routes {
       },
       (request, reply) => {
         const principal = logIn(request)
+        end(request)
         reply.header('set-cookie', sessionCookie(sessions.open(request.body.token), isOverTls(request)))
         return toAnswer(principal)
       },
@@ -75,8 +80,7 @@ export function createSessionRoutes(deps: SessionRoutesDeps): Routes {
         schema: { summary: 'Log out of the console', tags, response: { 204: Type.Null() } },
       },
       (request, reply) => {
-        const id = sessionIdOf(request.headers.cookie)
-        if (id !== null) sessions.close(id)
+        end(request)
         return reply
           .code(204)
           .header('set-cookie', sessionCookie('', isOverTls(request)))

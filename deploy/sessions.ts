@@ -10,7 +10,10 @@ export const SESSION_SECONDS = 12 * 3600
 const SESSIONS_MAX = 1_000
 const ID_BYTES = 32
 const COOKIE = 'quotacast_session'
-const COOKIE_PATTERN = new RegExp(`(?:^|;) *${COOKIE}=([\\w-]{43})(?:;|$)`)
+/** Browsers take a cookie of such a name only over TLS, from this very host, for all of its paths. */
+const TLS_COOKIE = `__Host-${COOKIE}`
+/** Of what comes twice, the one that nobody else can have set goes first. */
+const COOKIE_PATTERNS = [TLS_COOKIE, COOKIE].map(name => new RegExp(`(?:^|;) *${name}=([\\w-]{43})(?:;|$)`))
 
 export interface Sessions {
   /** Begins a session of a token that was verified, and answers its id. */
@@ -44,10 +47,11 @@ export function createSessions(now: () => number = Date.now): Sessions {
 
 /** The session's id in a `Cookie` header, or `null`. */
 export const sessionIdOf = (cookies: string | undefined): string | null =>
-  COOKIE_PATTERN.exec(cookies ?? '')?.[1] ?? null
+  COOKIE_PATTERNS.flatMap(pattern => pattern.exec(cookies ?? '')?.[1] ?? [])[0] ?? null
 
 /** A `Set-Cookie` header; an id of '' takes the cookie away. Over TLS the cookie stays there. */
 export function sessionCookie(id: string, isSecure: boolean): string {
   const age = id === '' ? 0 : SESSION_SECONDS
-  return `${COOKIE}=${id}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${age}${isSecure ? '; Secure' : ''}`
+  const cookie = `${isSecure ? TLS_COOKIE : COOKIE}=${id}; Path=/; HttpOnly; SameSite=Strict; Max-Age=${age}`
+  return isSecure ? `${cookie}; Secure` : cookie
 }

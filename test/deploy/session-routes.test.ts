@@ -20,6 +20,11 @@ const open = async () => {
     log: pino({ level: 'silent' }),
     routes: [
       createSessionRoutes({ sessions, verify, principalOf, now: () => nowMs }),
+      scope =>
+        void scope.get('/v1/raw', { config: { access: 'read' } }, (_request, reply) => {
+          reply.hijack()
+          reply.raw.end('written by the route itself')
+        }),
       scope => void scope.post('/v1/change', { config: { access: 'read' } }, request => principalOf(request).name),
     ],
     verify,
@@ -49,6 +54,14 @@ test('a token becomes a session with the rights of the token, and the token come
   expect(who.json()).toMatchObject({ name: 'reader', tenant: 'acme' })
   expect(who.headers['cache-control']).toBe('no-store')
   expect((await server.inject({ url: '/metrics', headers: { cookie: cookie.slice(0, -3) } })).statusCode).toBe(401)
+})
+
+test('what a session reads is kept nowhere, also where a route writes its answer itself', async () => {
+  const cookie = await cookieOf()
+  for (const url of ['/v1/session', '/v1/raw']) {
+    const { headers } = await server.inject({ url, headers: { cookie } })
+    expect(headers, url).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' })
+  }
 })
 
 test('what a session changes must come from a page of this very server', async () => {
@@ -84,6 +97,15 @@ test('a revoked token ends its sessions at once', async () => {
   principals.delete('reader-token')
   expect((await server.inject({ url: '/v1/session', headers: { cookie } })).statusCode).toBe(401)
   if (principal !== undefined) principals.set('reader-token', principal)
+})
+
+test('logging in again ends the session before, which no logout would reach any more', async () => {
+  const before = await cookieOf()
+  const headers = { ...own, cookie: before }
+  expect((await logIn('stranger', headers)).statusCode).toBe(401)
+  expect((await server.inject({ url: '/v1/session', headers: { cookie: before } })).statusCode).toBe(200)
+  expect((await logIn('reader-token', headers)).statusCode).toBe(200)
+  expect((await server.inject({ url: '/v1/session', headers: { cookie: before } })).statusCode).toBe(401)
 })
 
 test('logging out ends the session and takes the cookie away', async () => {

@@ -32,6 +32,14 @@ describe('the cookie', () => {
     expect(sessionIdOf(sessionCookie(id, true))).toBe(id)
   })
 
+  test('over TLS is one that no other host and no page without TLS can have set, and goes before all others', () => {
+    const id = createSessions().open('token')
+    const cookie = sessionCookie(id, true)
+    expect(cookie).toMatch(/^__Host-quotacast_session=[^;]+; Path=\/;/)
+    expect(cookie).not.toContain('Domain')
+    expect(sessionIdOf(`quotacast_session=${'A'.repeat(43)}; __Host-quotacast_session=${id}`)).toBe(id)
+  })
+
   test('is found among others, and is nothing else', () => {
     const id = createSessions().open('token')
     expect(sessionIdOf(`theme=dark; quotacast_session=${id}; a=b`)).toBe(id)
