@@ -213,7 +213,7 @@ function withLateness(snapshot: Snapshot, turnMs: number, nowMs: number): Snapsh
   const { asOfMs, skipped, tickMs } = snapshot
   const lateMs = nowMs - (asOfMs ?? nowMs)
   if (skipped !== null || lateMs <= turnMs + 2 * tickMs + LATE_MS) return snapshot
-  return { ...snapshot, skipped: `no tick was done for ${Math.round(lateMs / 1000)} s` }
+  return { ...snapshot, skipped: `no tick has ended for ${Math.round(lateMs / 1000)} s, the store may hang` }
 }
 
 /** One tick with its events; answers whether it was done. A store that is away is no reason to die. */

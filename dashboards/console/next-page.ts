@@ -34,11 +34,12 @@ export function NextPage({ route }: { route: Route }) {
     `/v1/forecasts/next?${queryOf({ search: text, quota, order, ...part })}`,
     useTicks(1),
   )
+  const isFiltered = text !== '' || quota !== ''
   const shown = useShown(answer, seen.offset)
   return html`
     <${Heading} title="What runs out next" />
     ${error !== null && html`<${Failure} error=${error} />`}
-    <${Summary} answer=${answer} />
+    <${Summary} answer=${answer} isFiltered=${isFiltered} />
     <${JustDenied} />
     <div class="filters" role="search">
       <label class="choice grow"><span>Find</span>
@@ -49,7 +50,7 @@ export function NextPage({ route }: { route: Route }) {
         options=${[{ value: '', text: 'All quotas' }, ...(answer?.quotas ?? []).map(name => ({ value: name, text: name }))]} />
       <${Choice} label="Order" value=${order} options=${ORDERS} onChange=${(name: string) => choose({ order: name })} />
     </div>
-    ${answer !== null && answer.total === 0 && html`<${Nothing} answer=${answer} isFiltered=${text !== '' || quota !== ''} />`}
+    ${answer !== null && answer.total === 0 && html`<${Nothing} answer=${answer} isFiltered=${isFiltered} />`}
     ${answer !== null && answer.total > 0 && html`<${Subjects} total=${answer.total} shown=${shown} onSeen=${setSeen} />`}
   `
 }
@@ -67,14 +68,14 @@ function useShown(answer: NextAnswer | null, offset: number): ReadonlyMap<number
   }, [answer])
 }
 
-function Summary({ answer }: { answer: NextAnswer | null }) {
+function Summary({ answer, isFiltered }: { answer: NextAnswer | null; isFiltered: boolean }) {
   const { denials } = useLive()
   const denied = totalDenied(denials ?? [])
   const of = (count: number | undefined) => (count === undefined ? '–' : formatAmount(count, 'subjects'))
   return html`<dl class="tiles" aria-label="Now">
-    <${Tile} label="Used up now" value=${of(answer?.exhausted)} tone=${(answer?.exhausted ?? 0) > 0 ? 'bad' : ''} note="at their limit" />
-    <${Tile} label="Likely to run out" value=${of(answer?.likely)} tone=${(answer?.likely ?? 0) > 0 ? 'warn' : ''} note="before their reset" />
-    <${Tile} label="Watched" value=${of(answer?.total)} note="subjects of quotas" />
+    <${Tile} label="Used up now" value=${of(answer?.exhausted)} tone=${(answer?.exhausted ?? 0) > 0 ? 'bad' : ''} note=${isFiltered ? 'of what is found' : 'at their limit'} />
+    <${Tile} label="Likely to run out" value=${of(answer?.likely)} tone=${(answer?.likely ?? 0) > 0 ? 'warn' : ''} note=${isFiltered ? 'of what is found' : 'before their reset'} />
+    <${Tile} label=${isFiltered ? 'Found' : 'Watched'} value=${of(answer?.total)} note="subjects of quotas" />
     <${Tile} label="Denied" value=${of(denials === null ? undefined : denied)} tone=${denied > 0 ? 'bad' : ''} note="checks in the last 15 min" />
   </dl>`
 }

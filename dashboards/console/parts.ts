@@ -35,17 +35,21 @@ export function Tile({ label, value, note, tone }: { label: string; value: strin
 export const Empty = ({ title, children }: { title: string; children?: ComponentChildren }) =>
   html`<div class="empty"><p class="empty-title">${title}</p>${children}</div>`
 
+/** Failures of the API's own, of which its answer says no more than a code. */
+const AWAY: Readonly<Record<string, string>> = {
+  ROLE_UNAVAILABLE: 'The role that is asked for this, limiter or collector, does not answer.',
+  STORE_UNAVAILABLE: 'The store does not answer.',
+}
+
 /** What went wrong, and what to do about it. */
-export function Failure({ error }: { error: ApiError }) {
+export function Failure({ error: { status, code, message } }: { error: ApiError }) {
   const hint =
-    error.code === 'ROLE_UNAVAILABLE'
-      ? 'This comes from another role (limiter or collector), which does not answer now. The rest of the page is not affected.'
-      : error.status === 403
-        ? 'Log in with a token that may see this.'
-        : error.status === 404
-          ? html`It may have been renamed or removed: <a href=${linkTo('')}>see what runs out next</a>.`
-          : 'It is tried again by itself.'
-  return html`<div class="failure" role="alert"><strong>${sentenceOf(error.message)}</strong> ${hint}</div>`
+    status === 403
+      ? 'Log in with a token that may see this.'
+      : status === 404
+        ? html`It may have been renamed or removed: <a href=${linkTo('')}>see what runs out next</a>.`
+        : 'It is tried again by itself.'
+  return html`<div class="failure" role="alert"><strong>${AWAY[code] ?? sentenceOf(message)}</strong> ${hint}</div>`
 }
 
 /** The content once there is an answer; until then that it is awaited, or why there is none. */
@@ -81,7 +85,7 @@ export function Sparkline({ values, label }: { values: readonly number[]; label:
 export const toneOf = (probability: number | null, share = 0): string =>
   share >= 1 || (probability ?? 0) >= 0.8 ? 'bad' : (probability ?? 0) >= 0.5 ? 'warn' : 'good'
 
-/** Text to be pasted elsewhere. */
+/** Text to be pasted elsewhere. Without TLS, from another machine, a browser has no clipboard for pages. */
 export function Snippet({ text, label }: { text: string; label: string }) {
   const [isCopied, setIsCopied] = useState(false)
   const copy = () => {
@@ -94,7 +98,7 @@ export function Snippet({ text, label }: { text: string; label: string }) {
     )
   }
   return html`<div class="snippet">
-    <button type="button" onClick=${copy} aria-label=${`Copy ${label}`}>${isCopied ? 'Copied' : 'Copy'}</button>
+    ${'clipboard' in navigator && html`<button type="button" onClick=${copy} aria-label=${`Copy ${label}`}>${isCopied ? 'Copied' : 'Copy'}</button>`}
     <pre tabindex="0" role="region" aria-label=${label}>${text}</pre>
   </div>`
 }

@@ -13,7 +13,8 @@ import { isUsedUp, limitWords, runsOutWords, shadowWords, shareUsed, slowedWords
 import { RecentCalls, Reservations } from './subject-calls.ts'
 import { SubjectDenials } from './subject-denials.ts'
 import { useNow, useResource } from './use-resource.ts'
-import { AS_IT_IS, conditionsOf, WhatIf } from './what-if.ts'
+import { WhatIf } from './what-if.ts'
+import { AS_IT_IS, conditionsOf } from './wish.ts'
 
 /** What reads the store is asked less often than the analyzer looks. */
 const TICKS = 2

@@ -27,17 +27,19 @@ export interface VirtualListProps {
 }
 
 export function VirtualList({ label, total, rowHeight, row, onSeen, pageRows, header }: VirtualListProps) {
+  // A scroll may be told when the address is another one already.
+  const address = location.hash
   const box = useRef<HTMLDivElement>(null)
   const [range, setRange] = useState({ first: 0, last: SPARE_ROWS * 3 })
   const measure = () => {
     const element = box.current
     if (element === null) return
-    left = { address: location.hash, top: element.scrollTop }
+    left = { address, top: element.scrollTop }
     const first = Math.max(0, Math.floor(element.scrollTop / rowHeight) - SPARE_ROWS)
     const last = Math.ceil((element.scrollTop + element.clientHeight) / rowHeight) + SPARE_ROWS
     setRange(known => (known.first === first && known.last === last ? known : { first, last }))
   }
-  useLayoutEffect(() => box.current?.scrollTo(0, left.address === location.hash ? left.top : 0), [])
+  useLayoutEffect(() => box.current?.scrollTo(0, left.address === address ? left.top : 0), [])
   // What is seen changes with the length and height of the rows.
   useEffect(() => {
     measure()

@@ -8,27 +8,10 @@ import { html } from './html.ts'
 import { Failure } from './parts.ts'
 import { runsOutWords } from './standing.ts'
 import { toApiError, useSettled } from './use-resource.ts'
+import { AS_IT_IS, conditionsOf, STEPS_MAX, type Wish } from './wish.ts'
 
-/** Sliders are logarithms: a quarter to four times, in twentieths of a doubling. */
-const DOUBLINGS_MAX = 2
-const STEPS_PER_DOUBLING = 20
 /** Moving goes on for so long without a question. */
 const SETTLE_MS = 120
-
-/** What is asked, in steps of the sliders. */
-export interface Wish {
-  limitSteps: number
-  growthSteps: number
-}
-export const AS_IT_IS: Wish = { limitSteps: 0, growthSteps: 0 }
-
-const factorOf = (steps: number): number => 2 ** (steps / STEPS_PER_DOUBLING)
-
-/** The limit (`null` while it is unknown) and the growth of a wish. */
-export const conditionsOf = ({ limitSteps, growthSteps }: Wish, limit: number | null) => ({
-  limit: limitSteps === 0 || limit === null ? limit : Math.round(limit * factorOf(limitSteps)),
-  growth: Number(factorOf(growthSteps).toFixed(4)),
-})
 
 export interface WhatIfProps {
   forecast: ForecastAnswer
@@ -70,10 +53,9 @@ function Slider({
   words: string
   onSteps: (steps: number) => void
 }) {
-  const most = DOUBLINGS_MAX * STEPS_PER_DOUBLING
   return html`<label class="slider">
     <span>${label} <output>${words}</output></span>
-    <input type="range" min=${-most} max=${most} step="1" value=${steps} aria-label=${label} aria-valuetext=${words}
+    <input type="range" min=${-STEPS_MAX} max=${STEPS_MAX} step="1" value=${steps} aria-label=${label} aria-valuetext=${words}
       onInput=${(event: { currentTarget: HTMLInputElement }) => onSteps(event.currentTarget.valueAsNumber)} />
   </label>`
 }

@@ -26,6 +26,8 @@ describeWith(chromiumChecks, 'a place', () => {
     await page.getByRole('searchbox').fill('app-12')
     await page.getByLabel('Order').selectOption('used')
     await rows.waitFor()
+    // The numbers above the list are of the list, and say so.
+    expect(await page.locator('.tiles').textContent()).toMatch(/Used up now0of what is found.*Found11/)
     await page.getByRole('link', { name: 'app-123' }).click()
     await page.getByRole('heading', { name: 'acme / app-123' }).waitFor()
     await page.goBack()

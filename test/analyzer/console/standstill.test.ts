@@ -83,8 +83,8 @@ describeWith(chromiumChecks, 'a standstill', () => {
     await page.clock.runFor(20_000)
     expect(waiting).toHaveLength(1)
     collector = () => NO_REJECTIONS
-    waiting[0]?.code(503).send({ code: 'ROLE_UNAVAILABLE', detail: 'the collector does not answer' })
-    await page.getByText('The collector does not answer.').waitFor()
+    waiting[0]?.code(503).send({ code: 'ROLE_UNAVAILABLE', detail: 'Not now: try again.' })
+    await page.getByText('limiter or collector, does not answer. It is tried again by itself.').waitFor()
     await page.clock.runFor(16_000)
     await page.getByText('Everything could be read.').waitFor()
     await page.context().close()

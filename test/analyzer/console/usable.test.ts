@@ -1,6 +1,7 @@
 /** What one needs to see to use the console: where a field is, where the focus is, whose row it is. */
 import type { Browser, Locator } from 'playwright-core'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import type { Routes } from '../../../collector/principal.ts'
 import { chromiumChecks, launchChromium } from '../../servers/chromium.ts'
 import { describeWith } from '../../servers/describe-with.ts'
 import { forecast } from '../api/forecast-fixture.ts'
@@ -8,6 +9,11 @@ import { type ConsoleServer, openConsole, serveConsole } from './console-server.
 
 /** WCAG 2.2, 1.4.11: of what makes out a control. */
 const CONTRAST_MIN = 3
+const example = { message: 'no line of a log', input: '' }
+const count = { source: 'nginx', reason: 'unreadable', count: 1, replayable: 1, lastAtMs: Date.now(), example }
+const routes: Routes = server => {
+  server.get('/v1/rejections/counts', { config: { access: 'read' } }, () => ({ counts: [count] }))
+}
 const SUBJECT = 'acme / search-engine'
 
 describeWith(chromiumChecks, 'the console', () => {
@@ -15,7 +21,7 @@ describeWith(chromiumChecks, 'the console', () => {
   let browser: Browser
   beforeAll(async () => {
     const forecasts = [forecast('q', 'search-engine', 0.3)]
-    ;[server, browser] = await Promise.all([serveConsole(forecasts), launchChromium()])
+    ;[server, browser] = await Promise.all([serveConsole(forecasts, [routes]), launchChromium()])
   })
   afterAll(async () => {
     await browser?.close()
@@ -43,6 +49,18 @@ describeWith(chromiumChecks, 'the console', () => {
     await page.setViewportSize({ width: 320, height: 640 })
     const cell = page.getByRole('cell').filter({ has: page.getByRole('link', { name: SUBJECT }) })
     expect(await cell.evaluate(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)).toBe(0)
+  })
+
+  test('offers to copy only where a browser lets it: over TLS, or on the same machine', async () => {
+    const page = await openConsole(browser, server.url)
+    await page.goto(`${server.url}/#/rejections`)
+    const snippet = page.getByRole('region', { name: 'the commands that replay rejections' })
+    await snippet.waitFor()
+    expect(await page.getByRole('button', { name: 'Copy' }).count()).toBe(1)
+    await page.addInitScript('delete Navigator.prototype.clipboard')
+    await page.reload()
+    await snippet.waitFor()
+    expect(await page.getByRole('button', { name: 'Copy' }).count()).toBe(0)
   })
 
   test('says what to do without JavaScript', async () => {
