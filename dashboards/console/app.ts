@@ -1,6 +1,6 @@
 /** The frame of all pages: who is logged in, where one can go, whether what is shown is live. */
 import type { FunctionComponent } from 'preact'
-import { useEffect, useState } from 'preact/hooks'
+import { useEffect, useRef, useState } from 'preact/hooks'
 import { type ApiError, getJson, logOut, otherTabs, sessionEnds } from './api.ts'
 import type { SessionAnswer } from './foreign-answers.ts'
 import { formatDuration, formatInstant, formatName, sentenceOf } from './format.ts'
@@ -28,6 +28,8 @@ const PAGES: Readonly<Record<string, { title: string | null; page: FunctionCompo
 
 export function App() {
   const [session, setSession] = useState<SessionAnswer | null | undefined>(undefined)
+  const wasThere = useRef(false)
+  if (session) wasThere.current = true
   useEffect(() => {
     const onEnd = () => setSession(null)
     const ask = () => void getJson<SessionAnswer>('/v1/session').then(setSession, onEnd)
@@ -40,7 +42,7 @@ export function App() {
     }
   }, [])
   if (session === undefined) return html`<p class="waiting" role="status">Loading …</p>`
-  if (session === null) return html`<${Login} onLogin=${setSession} />`
+  if (session === null) return html`<${Login} onLogin=${setSession} hasEnded=${wasThere.current} />`
   return html`<${Frame} key=${JSON.stringify(session)} session=${session} />`
 }
 

@@ -6,7 +6,7 @@ import { sentenceOf } from './format.ts'
 import { html } from './html.ts'
 import { toApiError } from './use-resource.ts'
 
-export function Login({ onLogin }: { onLogin: (session: SessionAnswer) => void }) {
+export function Login({ onLogin, hasEnded }: { onLogin: (session: SessionAnswer) => void; hasEnded: boolean }) {
   const [problem, setProblem] = useState<string | null>(null)
   const [isBusy, setIsBusy] = useState(false)
   const field = useRef<HTMLInputElement>(null)
@@ -32,6 +32,7 @@ export function Login({ onLogin }: { onLogin: (session: SessionAnswer) => void }
     <form method="post" onSubmit=${submit}>
       <p class="brand"><span class="logo" aria-hidden="true"></span>Quotacast</p>
       <h1>Log in</h1>
+      ${hasEnded && html`<p class="hint" role="status">The session has ended: by logging out, after 12 hours, with its token, or as the analyzer was started anew.</p>`}
       <label for="token">Token</label>
       <input ref=${field} id="token" type="password" required autocomplete="current-password" spellcheck="false"
         aria-describedby="token-help" aria-invalid=${problem !== null} />

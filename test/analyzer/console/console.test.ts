@@ -113,6 +113,7 @@ describeWith(chromiumChecks, 'the console', () => {
     await page.keyboard.press('Enter')
     await page.getByText('the token is unknown or revoked').waitFor()
     expect(await page.locator('.list').count()).toBe(0)
+    expect(await page.getByText('The session has ended').count()).toBe(0)
     expect(await cookiesOf(context)).toBeUndefined()
     await context.close()
   })

@@ -97,6 +97,7 @@ describeWith(chromiumChecks, 'a standstill', () => {
     await other.getByText('Everything could be read.').waitFor()
     await page.getByRole('button', { name: 'Log out' }).click()
     await other.getByRole('heading', { name: 'Log in' }).waitFor()
+    await other.getByText('The session has ended').waitFor()
     await logIn(page, 'acme-token')
     await other.getByText('of-acme · acme').waitFor()
     await page.context().close()
