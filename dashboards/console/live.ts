@@ -17,7 +17,8 @@ export interface LiveState {
   ticks: number
 }
 
-let current: LiveState = { state: 'connecting', tick: null, denials: null, ticks: 0 }
+const NOTHING: LiveState = { state: 'connecting', tick: null, denials: null, ticks: 0 }
+let current = NOTHING
 const listeners = new Set<(state: LiveState) => void>()
 
 function change(part: Partial<LiveState>): void {
@@ -85,5 +86,7 @@ export function connectLive(): () => void {
   return () => {
     document.removeEventListener('visibilitychange', onVisibility)
     disconnect()
+    // What this session was told is not for the next one, which may see less.
+    change(NOTHING)
   }
 }

@@ -4,6 +4,7 @@ import type { FastifyReply } from 'fastify'
 import type { Browser } from 'playwright-core'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { Routes } from '../../../collector/principal.ts'
+import { principalOf } from '../../../deploy/http-access.ts'
 import { chromiumChecks, launchChromium } from '../../servers/chromium.ts'
 import { describeWith } from '../../servers/describe-with.ts'
 import { forecast, NOW_MS } from '../api/forecast-fixture.ts'
@@ -19,15 +20,19 @@ const tick = () => {
   const event = `event: tick\ndata: ${JSON.stringify({ asOfMs: NOW_MS, dataAgeMs: 1_000, ...told })}\n\n`
   for (const stream of streams) stream.write(event)
 }
+const subject = { tenant: 'globex', consumer: 'app' }
+const denial = { quota: 'q', subject, unit: 'requests', minuteMs: NOW_MS, denied: 3, deniedCost: 3 }
 const NO_REJECTIONS = { counts: [] }
 let collector: (reply: FastifyReply) => unknown
 
 const routes: Routes = server => {
-  server.get('/v1/live', { ...read, exposeHeadRoute: false }, (_request, reply) => {
+  server.get('/v1/live', { ...read, exposeHeadRoute: false }, (request, reply) => {
     reply.hijack()
     streams.add(reply.raw.writeHead(200, { 'content-type': 'text/event-stream' }))
     reply.raw.once('close', () => streams.delete(reply.raw))
     tick()
+    if (principalOf(request).tenant === null)
+      reply.raw.write(`event: denials\ndata: ${JSON.stringify({ denials: [denial] })}\n\n`)
   })
   server.get('/v1/rejections/counts', read, (_request, reply) => collector(reply))
 }
@@ -92,6 +97,7 @@ describeWith(chromiumChecks, 'a standstill', () => {
 
   test('a session that ends or changes in one tab does so in all', async () => {
     const page = await openConsole(browser, server.url)
+    await page.getByText('globex / app').waitFor()
     const other = await page.context().newPage()
     await other.goto(`${server.url}/#/rejections`)
     await other.getByText('Everything could be read.').waitFor()
@@ -100,6 +106,7 @@ describeWith(chromiumChecks, 'a standstill', () => {
     await other.getByText('The session has ended').waitFor()
     await logIn(page, 'acme-token')
     await other.getByText('of-acme · acme').waitFor()
+    expect(await page.getByText('globex').count()).toBe(0)
     await page.context().close()
   })
 
