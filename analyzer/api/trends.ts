@@ -5,7 +5,8 @@ import { dailyTotals, outgrownBy, seasonProfile, WEEK_HOURS, weeklyGrowth } from
 import type { Policy } from '../policy/policy.ts'
 import { subjectKey } from '../policy/subject.ts'
 import type { ResettingQuota } from '../tick/followed-quota.ts'
-import { hoursKnownUntil, readSubjectHours, type SubjectHours } from '../tick/subject-hours.ts'
+import { HISTORY_HOURS, hoursKnownUntil, readSubjectHours, type SubjectHours } from '../tick/subject-hours.ts'
+import { readSilentHours } from '../usage/silence.ts'
 import { UNITS } from '../usage/units.ts'
 import { windowAt } from '../usage/window.ts'
 import { quotaAsked } from './request-error.ts'
@@ -13,7 +14,9 @@ import { orNull, SubjectAnswer } from './schema.ts'
 import { type QuotaQueryDeps, SubjectsQuery, visibleQuota } from './subject-asked.ts'
 import { ChangeAnswer, factorChangesOf, GrowthAnswer } from './trend-schema.ts'
 
-const DAY_MS = 86_400_000
+const HOUR_MS = 3_600_000
+const DAY_HOURS = 24
+const DAY_MS = DAY_HOURS * HOUR_MS
 /** What is taken for growth that is not known yet. */
 const NO_GROWTH = { factor: 1, low: 1, high: 1 }
 
@@ -96,14 +99,19 @@ async function answer(deps: TrendsDeps, query: SubjectsQuery, own: string | null
     ? await readSubjectHours(deps.client, visible, ask)
     : { subjects: [], subjectsInAll: 0 }
   const window = windowAt(quota.window, nowMs)
+  const asOfMs = hoursKnownUntil(nowMs)
+  const silent = await readSilentHours(deps.client, quota.counts, {
+    fromMs: asOfMs - HISTORY_HOURS * HOUR_MS,
+    toMs: asOfMs,
+  })
   return {
     quota: quota.name,
     unit: quota.unit,
     limit: quota.limit,
-    asOfMs: hoursKnownUntil(nowMs),
+    asOfMs,
     subjects: subjects.map(one => {
       const limit = lastingLimit(deps.policy(), quota, one, nowMs)
-      return { ...trendOf(one, window.endMs - window.startMs, limit), limit }
+      return { ...trendOf(one, { windowMs: window.endMs - window.startMs, limit, silent }), limit }
     }),
     subjectsInAll,
   }
@@ -116,10 +124,14 @@ function lastingLimit(policy: Policy, quota: ResettingQuota, { subject }: Subjec
   return override ?? quota.limit ?? learned?.limit ?? null
 }
 
-function trendOf({ subject, history }: SubjectHours, windowMs: number, limit: number | null) {
+function trendOf(
+  { subject, history }: SubjectHours,
+  { windowMs, limit, silent }: { windowMs: number; limit: number | null; silent: ReadonlySet<number> },
+) {
   const days = dailyTotals(history)
-  const growth = weeklyGrowth(days)
   const knownFromMs = history.endMs - days.length * DAY_MS
+  const told = days.map((units, day) => (isSilentDay(silent, knownFromMs + day * DAY_MS) ? null : units))
+  const growth = weeklyGrowth(told)
   // Days on which the subject was not there yet say nothing of its weeks and windows.
   const hoursBefore = Math.round((knownFromMs - history.startMs) / history.stepMs)
   const usedBefore = history.total[hoursBefore] ?? 0
@@ -129,8 +141,13 @@ function trendOf({ subject, history }: SubjectHours, windowMs: number, limit: nu
     subject,
     days,
     growth,
-    changes: factorChangesOf(days, knownFromMs),
+    changes: factorChangesOf(told, knownFromMs),
     season: seasonProfile(known),
     outgrown: limit === null ? null : outgrownBy(known, { windowMs, limit, growth: growth ?? NO_GROWTH }),
   }
 }
+
+/** Of most of its hours nothing was recorded of anybody: it says nothing of a level. */
+const isSilentDay = (silent: ReadonlySet<number>, startMs: number): boolean =>
+  Array.from({ length: DAY_HOURS }, (_, hour) => silent.has(startMs + hour * HOUR_MS)).filter(Boolean).length >
+  DAY_HOURS / 2

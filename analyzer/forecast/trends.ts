@@ -107,13 +107,12 @@ export function levelChanges(days: Days, changeMin: number): LevelChange[] {
   const adjusted = withoutWeekdays(known)
   const deviation = deviationOf(adjusted)
   const cuts = cutsOf(adjusted, { from: 0, to: adjusted.length, deviation, changeMin }).sort((a, b) => a - b)
-  const levelBetween = (from: number, to: number) =>
-    median(
-      known
-        .slice(from, to)
-        .map(({ value }) => value)
-        .sort(ascending),
-    )
+  // As without weekends, but none that was not seen.
+  const levelBetween = (from: number, to: number) => {
+    const seen = known.slice(from, to).map(({ value }) => value)
+    const level = median(adjusted.slice(from, to).sort(ascending))
+    return Math.max(Math.min(...seen), Math.min(Math.max(...seen), level))
+  }
   return cuts.map((cut, index) => ({
     day: known[cut]?.day ?? 0,
     before: levelBetween(cuts[index - 1] ?? 0, cut),

@@ -13,7 +13,7 @@ const HOUR_MS = 3_600_000
 /** Calls are logged when they end: an hour that ended just now is not known yet. */
 const SETTLE_MS = 10 * 60_000
 /** Whole weeks, all of which `calls` still holds. */
-const HISTORY_HOURS = 4 * 7 * 24
+export const HISTORY_HOURS = 4 * 7 * 24
 
 export interface SubjectHours {
   /** The dimensions of the quota's `per`, by name. */

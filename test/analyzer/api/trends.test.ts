@@ -104,6 +104,23 @@ test('what the day before the first whole one used belongs to no week and to no 
   expect(young.outgrown).toMatchObject({ typical: { usage: 24 }, busy: { usage: 24 } })
 })
 
+test('days of which nothing was recorded of anybody are no other level', async () => {
+  const others = await openTestStore()
+  const isShipped = ({ startedAtMs }: TestCall) =>
+    ![10, 11, 12, 13].includes(Math.floor((startedAtMs - beginMs) / DAY_MS))
+  await storeCalls(
+    others.store,
+    hourly((day, hour) => ({ total_tokens: 10 + ((7 * day + hour) % 5) })).filter(isShipped),
+  )
+  const deps = { client: others.store.client, quotas: () => quotas, policy: () => createPolicy(quotas), principalOf }
+  const alone = await testServer([createTrendRoutes({ ...deps, now: () => nowMs })])
+  const [one] = (await alone.inject({ url: '/v1/trends?quota=daily' })).json().subjects
+  await others.close()
+  expect(one.days[11]).toBe(0)
+  expect(one).toMatchObject({ changes: [] })
+  expect(one.growth.factor).toBeCloseTo(1, 1)
+})
+
 test('one consumer, or few', async () => {
   expect((await get('/v1/trends?quota=daily&consumer=steady')).body.subjects).toHaveLength(1)
   expect((await get('/v1/trends?quota=daily&limit=1')).body).toMatchObject({ subjects: [{}], subjectsInAll: 4 })

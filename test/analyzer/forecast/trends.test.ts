@@ -75,6 +75,14 @@ describe('changes of level', () => {
     expect(change).toEqual({ day: 8, before: 0.01, after: 0.2 })
   })
 
+  test('are told without the weekend that they may fall on', () => {
+    // Friday to Sunday are three times as busy as they were.
+    const days = daysOf(28, day => weekday(day) * noisy(day) * (day < 25 ? 1 : 3))
+    const [change] = levelChanges(toLogs(days), 0.1)
+    expect(change?.day).toBe(25)
+    expect((change?.after ?? 0) - (change?.before ?? 0)).toBeGreaterThan(Math.log(2))
+  })
+
   test('are not seen in noise, one wild day or steady growth', () => {
     expect(changesOf(daysOf(28, day => weekday(day) * noisy(day)))).toEqual([])
     expect(changesOf(daysOf(28, day => (day === 14 ? 30 : 1) * weekday(day) * noisy(day)))).toEqual([])
