@@ -126,15 +126,16 @@ function mostAt(ask: PassingAsk, atMs: number): number {
   return limit === 0 ? 0 : (burst ?? limit)
 }
 
-/** What is taken from now to the end of the length, knot by knot. Without demand it only falls. */
+/** What is taken from now to the end of the length, at the knots and where the limit changes. Without demand it only falls. */
 function takenAhead(ask: PassingAsk, curve: Curve): Taken[] {
-  const { nowMs, lengthMs, used, rule, growth = 1 } = ask
-  const knotMs = lengthMs / KNOTS
+  const { nowMs, lengthMs, used, limits, rule, growth = 1 } = ask
+  const knots = Array.from({ length: KNOTS }, (_, knot) => nowMs + (knot + 1) * (lengthMs / KNOTS))
+  const changes = limits.slice(1).map(({ fromMs }) => fromMs)
+  const instants = [...new Set([...knots, ...changes])].sort((a, b) => a - b)
   const demand = new Float64Array(CURVE_LEVELS.length)
   let before = new Float64Array(CURVE_LEVELS.length)
   let level = new Float64Array(CURVE_LEVELS.length).fill(used)
-  return Array.from({ length: KNOTS }, (_, knot) => {
-    const atMs = nowMs + (knot + 1) * knotMs
+  return instants.map((atMs, index) => {
     quantilesBetween(curve, nowMs, atMs, demand)
     demand.forEach((units, index) => {
       demand[index] = growth * units
@@ -143,7 +144,8 @@ function takenAhead(ask: PassingAsk, curve: Curve): Taken[] {
       const counted = rule.counts(atMs)
       return { atMs, units: demand.map(units => counted + units) }
     }
-    const drained = ((limitAt(ask.limits, atMs - knotMs) ?? 0) * knotMs) / lengthMs
+    const sinceMs = instants[index - 1] ?? nowMs
+    const drained = ((limitAt(limits, sinceMs) ?? 0) * (atMs - sinceMs)) / lengthMs
     // What comes between two knots may be less at a higher quantile: sorted, so that what is ahead stays ahead.
     level = level
       .map((units, index) => Math.max(0, units + Math.max(0, (demand[index] ?? 0) - (before[index] ?? 0)) - drained))
@@ -154,13 +156,18 @@ function takenAhead(ask: PassingAsk, curve: Curve): Taken[] {
 }
 
 function crossingOf(ask: PassingAsk, path: readonly Taken[]): Crossing {
+  const shares: number[] = []
+  const probabilities: number[] = []
   let most = 0
-  const probabilities = path.map(({ atMs, units }) => {
-    const limit = mostAt(ask, atMs)
-    most = Math.max(most, limit === 0 ? 1 : chanceAbove(units, limit, FLOOR_SHARE * limit))
-    return most
-  })
-  return { shares: path.map(({ atMs }) => (atMs - ask.nowMs) / ask.lengthMs), probabilities }
+  for (const { atMs, units } of path) {
+    // Where the limit changes, the one before holds until then.
+    for (const limit of new Set([mostAt(ask, atMs - 1), mostAt(ask, atMs)])) {
+      most = Math.max(most, limit === 0 ? 1 : chanceAbove(units, limit, FLOOR_SHARE * limit))
+      shares.push((atMs - ask.nowMs) / ask.lengthMs)
+      probabilities.push(most)
+    }
+  }
+  return { shares, probabilities }
 }
 
 /** What is taken ahead as a chart shows it. */

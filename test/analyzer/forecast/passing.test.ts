@@ -61,6 +61,16 @@ describe('a sliding window', () => {
     const granted = { ...ask, limits: [...ask.limits, { fromMs: ask.nowMs + MINUTE_MS, limit: 2_000 }] }
     expect(answer(granted).probability).toBeLessThan(answer(ask).probability ?? 0)
   })
+
+  test('that more is used of than a grant leaves is reached when the grant ends, and not before', () => {
+    const ask = asked(steady, 2_000)
+    for (const inMs of [MINUTE_MS, 100 * MINUTE_MS, 101 * MINUTE_MS]) {
+      const endMs = ask.nowMs + inMs
+      const { exhaustionAtMs } = answer({ ...ask, limits: [...ask.limits, { fromMs: endMs, limit: 100 }] })
+      expect(exhaustionAtMs.p10).toBe(endMs)
+      expect((exhaustionAtMs.p90 ?? 0) - endMs).toBeLessThan(5 * MINUTE_MS)
+    }
+  })
 })
 
 test('without demand to come, what is used only falls, as what is known of it expires', () => {
