@@ -53,7 +53,7 @@ export const ForecastAnswer = Type.Object({
       'what a period takes on average where it is under five minutes.',
   }),
   windowStartMs: instant('Begin of the window; of a sliding one, what was used before counts no more'),
-  windowEndMs: instant('The reset; without one, when all that is used now will count no more'),
+  windowEndMs: instant('The reset; without one, a length of the window from now, as far as is forecast'),
   asOfMs: instant('When this was forecast'),
   isStored: Type.Boolean({
     description:

@@ -39,12 +39,13 @@ export const stepOf = ({ window }: FollowedQuota, nowMs: number): number => seri
 
 /**
  * The window in which use counts now. Without a reset it is the length, or the period, that has just passed: it ends now,
- * and begins on the whole step before, so that it is a sum of steps.
+ * and begins on the whole step before (of a sliding one, with the oldest slot that counts), so that it is a sum of steps.
  */
 export function countedWindow(quota: FollowedQuota, nowMs: number): Window {
   const { window } = quota
   if (isResetting(window)) return windowAt(window, nowMs)
   const stepMs = stepOf(quota, nowMs)
-  const lengthMs = Math.max(stepMs, lengthAt(window, nowMs))
-  return { startMs: Math.floor((nowMs - lengthMs) / stepMs) * stepMs, endMs: nowMs }
+  const fromMs = nowMs - Math.max(stepMs, lengthAt(window, nowMs))
+  const countsFromMs = window.kind === 'sliding' ? Math.floor(fromMs / window.slotMs) * window.slotMs : fromMs
+  return { startMs: Math.floor(countsFromMs / stepMs) * stepMs, endMs: nowMs }
 }

@@ -30,7 +30,7 @@ export interface SubjectForecast extends Forecast {
   upstream: UpstreamReading | null
   used: number
   windowStartMs: number
-  /** Without a reset: when all that is used now will count no more. */
+  /** Without a reset: a length from now, as far as is forecast. */
   windowEndMs: number
   asOfMs: number
   /** Made by another analyzer, and as old as `asOfMs` says. */

@@ -228,6 +228,15 @@ test('a sliding window and a rate are forecast as far as their length goes', asy
   expect(found['rate-90']?.probability).toBe(1)
 })
 
+test('a sliding window begins where what is used begins to count: with its oldest slot', async () => {
+  await storeCalls(testStore.store, minutely(nowMs - 20 * HOUR_MS, nowMs))
+  const windows = [4, 5, 7, 9].map(slots => ({ kind: 'sliding', everySeconds: 7_200, slots }))
+  const quotas = windows.map(window => testQuota({ name: `slots-${window.slots}`, window }))
+  const { forecasts } = await tickerOf(quotas).tick()
+  const sinceBegin = forecasts.map(({ windowStartMs }) => (nowMs - windowStartMs) / MINUTE_MS)
+  expect(forecasts.map(({ used }) => used)).toEqual(sinceBegin)
+})
+
 test('quotas that add up the same in the same windows share what is learnt, whatever their limits', async () => {
   await storeCalls(testStore.store, minutely(nowMs - 20 * HOUR_MS, nowMs))
   const here = openFitting(0)
