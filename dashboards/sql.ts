@@ -55,13 +55,18 @@ FROM (
 ) ARRAY JOIN points AS point
 GROUP BY time, series ORDER BY time`
 
+/** Quotas that were removed, wherever they came from: nobody is held to them any more. */
+const REMOVED = `SELECT key FROM (
+    SELECT key, argMax(value, version) AS latest FROM audit WHERE kind IN ('quota', 'quota_config') GROUP BY key, kind
+  ) GROUP BY key HAVING max(latest) = ''`
+
 /**
  * The newest forecast of every subject whose window is open. The longest window is a year, so its twelfths, of which one
  * forecast each is kept, are not older than 32 days.
  */
 export const newestForecasts = (condition: string): string =>
   `SELECT * FROM forecasts
-  WHERE as_of >= now() - INTERVAL 32 DAY AND window_end > now() AND ${condition}
+  WHERE as_of >= now() - INTERVAL 32 DAY AND window_end > now() AND quota NOT IN (${REMOVED}) AND ${condition}
   ORDER BY as_of DESC LIMIT 1 BY quota, subject`
 
 /** Of a kept forecast: the limit that held then was reached. (`limit` is the one that will hold at the reset.) */
