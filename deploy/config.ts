@@ -150,19 +150,19 @@ export type TelemetryEnvironment = ReturnType<typeof telemetryEnvironment>
 /** What OpenTelemetry's standard variables ask for; without them nothing is sent anywhere. */
 export function telemetryEnvironment(environment: Environment = process.env) {
   const isOn = environment.OTEL_SDK_DISABLED?.toLowerCase() !== 'true'
-  const sends = (signal: 'TRACES' | 'METRICS') =>
-    isOn &&
-    environment[`OTEL_${signal}_EXPORTER`] !== 'none' &&
-    [`OTEL_${signal}_EXPORTER`, 'OTEL_EXPORTER_OTLP_ENDPOINT', `OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`].some(name =>
-      isSet(environment[name]),
-    )
+  const exportersOf = (signal: 'TRACES' | 'METRICS'): string => {
+    const stated = environment[`OTEL_${signal}_EXPORTER`]
+    const endpoints = ['OTEL_EXPORTER_OTLP_ENDPOINT', `OTEL_EXPORTER_OTLP_${signal}_ENDPOINT`]
+    return stated || (endpoints.some(name => isSet(environment[name])) ? 'otlp' : 'none')
+  }
   const protocol = [environment.OTEL_EXPORTER_OTLP_METRICS_PROTOCOL, environment.OTEL_EXPORTER_OTLP_PROTOCOL].find(
     isSet,
   )
   return {
     isOn,
-    sendsTraces: sends('TRACES'),
-    sendsMetrics: sends('METRICS'),
+    sendsTraces: isOn && exportersOf('TRACES') !== 'none',
+    // Prometheus has its `/metrics` always.
+    sendsMetrics: isOn && exportersOf('METRICS').split(',').includes('otlp'),
     serviceName: environment.OTEL_SERVICE_NAME,
     metricsProtocol: METRICS_PROTOCOLS.find(known => known === protocol) ?? 'http/protobuf',
     exportIntervalMillis: Number(environment.OTEL_METRIC_EXPORT_INTERVAL) || EXPORT_INTERVAL_MS,

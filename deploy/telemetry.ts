@@ -52,7 +52,7 @@ export async function startTelemetry(role: string): Promise<Telemetry> {
     async metrics() {
       if (!isOn) return '# OTEL_SDK_DISABLED is true: nothing is measured\n'
       const { resourceMetrics, errors } = await prometheus.collect({ timeoutMillis: COLLECT_MS_MAX })
-      for (const error of errors) diag.error(String(error))
+      for (const error of errors) diag.error(`a measurement failed: ${error}`)
       return `${serializer.serialize(resourceMetrics).trimEnd()}\n`
     },
     isTracing: sendsTraces,

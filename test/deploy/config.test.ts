@@ -286,6 +286,8 @@ describe('telemetryEnvironment', () => {
     [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318', OTEL_METRICS_EXPORTER: 'none' }, true, false],
     [{ OTEL_EXPORTER_OTLP_ENDPOINT: 'http://collector:4318', OTEL_SDK_DISABLED: 'true' }, false, false],
     [{ OTEL_EXPORTER_OTLP_ENDPOINT: '' }, false, false],
+    [{ OTEL_TRACES_EXPORTER: 'console', OTEL_METRICS_EXPORTER: 'prometheus' }, true, false],
+    [{ OTEL_METRICS_EXPORTER: 'prometheus,otlp' }, false, true],
   ])('%j', (environment, sendsTraces, sendsMetrics) => {
     expect(telemetryEnvironment(environment)).toMatchObject({ sendsTraces, sendsMetrics })
   })

@@ -16,10 +16,12 @@ const SCRIPT = `
     role: 'limiter', version: '1', log: pino({ level: 'silent' }), readiness: async () => ({ isReady: true, reasons: [] }), isTracing: telemetry.isTracing,
     metrics: telemetry.metrics,
     verify: () => ({ name: 'gateway', scopes: new Set(['admin']), tenant: null }),
-    routes: [scope => void scope.get('/v1/auth/:token', { config: { access: 'check' } }, () => 'yes')],
+    routes: [scope => void scope.get('/v1/auth/:token', { config: { access: 'check' } }, () => 'yes'),
+      scope => void scope.post('/v1/traces', { config: { access: 'ingest' } }, () => 'yes')],
   })
   await server.inject({ url: '/v1/auth/qc_secret', headers: { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' } })
   await server.inject('/healthz')
+  await server.inject({ method: 'POST', url: '/v1/traces', headers: { authorization: 'Bearer any' } })
   console.log((await server.inject({ url: '/metrics', headers: { authorization: 'Bearer any' } })).body)
   await telemetry.close()
 `
@@ -47,7 +49,8 @@ test('requests are measured and traced by route, as children of their callers, a
     const traces = bodies.join('\n')
     expect(traces).toContain('"name":"GET /v1/auth/:token"')
     expect(traces).toContain('0af7651916cd43dd8448eb211c80319c')
-    // Those that ask all day long whether all is well would be most of what is sent.
+    // Those that ask all day long whether all is well would be most of what is sent, and our own spans its cause.
+    expect(stdout).toContain('http_route="/v1/traces",http_response_status_code="200"')
     expect(traces.match(/"spanId"/g)).toHaveLength(1)
     expect(stdout + traces).not.toContain('qc_secret')
   } finally {

@@ -121,6 +121,13 @@ describe('telemetry', () => {
     expect(received).toEqual([])
   })
 
+  test('leaves out of a scrape what is not measured in time', async () => {
+    const stuck = `metrics.getMeter('test').createObservableGauge('stuck').addCallback(() => new Promise(() => {}))\n$&`
+    const { scrape } = await run({}, SCRIPT.replace('metrics.getMeter', stuck))
+    expect(scrape).toContain('quotacast_test_total')
+    expect(scrape).not.toMatch(/^stuck/m)
+  })
+
   test('logs once that it cannot be sent', async () => {
     answer = 'refused'
     const environment = { OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_BSP_SCHEDULE_DELAY: '50' }
