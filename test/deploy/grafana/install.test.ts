@@ -134,8 +134,8 @@ test('the provisioning names one data source for alerts, and the port and user o
   })
   const { groups } = JSON.parse(read('alerting/quotacast.json'))
   for (const { data } of groups[0].rules) expect(data[0].datasourceUid).toBe(clickhouse.uid)
-  expect(parse(read('dashboards/quotacast.yaml')).providers[0]).toMatchObject({
-    folderUid: 'quotacast',
-    folder: groups[0].folder,
-  })
+  // Rules can name no id of a folder: Grafana finds that of the dashboards by its title as long as these name none either.
+  const [provider] = parse(read('dashboards/quotacast.yaml')).providers
+  expect(provider.folder).toBe(groups[0].folder)
+  expect(provider).not.toHaveProperty('folderUid')
 })
