@@ -141,7 +141,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
   const channels = new Set(Object.keys(deps.alerts.channels))
   const quotas = () => policy().quotas.filter(hasReset)
   // Before the first tick nobody knows.
-  const risks = () => (snapshot().asOfMs === null ? [] : risksOf(quotas(), snapshot().forecasts))
+  const risks = () => (snapshot().asOfMs === null ? [] : risksOf(policy().quotas, snapshot().forecasts))
   const endObserving = risksObserved(risks)
   const api = { client: store.client, quotas, policy, labelColumns, snapshot, principalOf, now }
   return {

@@ -1,5 +1,7 @@
 /** What the forecasts of all subjects say together, by quota: few enough numbers to measure and to alert on. */
+import { isExhausted } from '../forecast/exhausted.ts'
 import type { Quota } from '../policy/quota.ts'
+import { isFollowed } from './followed-quota.ts'
 import type { SubjectForecast } from './subject-forecast.ts'
 
 export interface QuotaRisk {
@@ -11,17 +13,19 @@ export interface QuotaRisk {
   usedUp: number
 }
 
-/** Every quota that can be forecast, also one that nobody has used yet. Thresholds are those of its alerts. */
-export function risksOf(
-  quotas: readonly Pick<Quota, 'name' | 'alerts'>[],
-  forecasts: readonly SubjectForecast[],
-): QuotaRisk[] {
-  const risks = new Map(quotas.map(({ name }) => [name, { quota: name, probability: 0, atRisk: 0, usedUp: 0 }]))
-  const thresholds = new Map(quotas.map(({ name, alerts }) => [name, alerts.exhaustionProbability]))
-  for (const { quota, used, limit, probability, confidence } of forecasts) {
+/**
+ * Every quota that can be forecast, also one that nobody has used yet, but no rate, which is used up whenever somebody is
+ * fast. Thresholds are those of its alerts.
+ */
+export function risksOf(quotas: readonly Quota[], forecasts: readonly SubjectForecast[]): QuotaRisk[] {
+  const known = quotas.filter(quota => isFollowed(quota) && quota.window.kind !== 'rate')
+  const risks = new Map(known.map(({ name }) => [name, { quota: name, probability: 0, atRisk: 0, usedUp: 0 }]))
+  const thresholds = new Map(known.map(({ name, alerts }) => [name, alerts.exhaustionProbability]))
+  for (const forecast of forecasts) {
+    const { quota, probability, confidence } = forecast
     const risk = risks.get(quota)
     if (risk === undefined) continue
-    if (limit !== null && used >= limit) {
+    if (isExhausted(forecast)) {
       risk.usedUp++
       risk.probability = 1
     } else if (probability !== null && confidence !== 'none') {

@@ -74,6 +74,19 @@ describe('a supervised role', () => {
     expect(role.pid()).toBe(pids().at(-1))
   })
 
+  test('is heard by those that were started with it, and by no others', async () => {
+    const siblings: Parameters<typeof superviseRole>[0]['siblings'] = new Set()
+    const body = `process.on('message', pid => appendFileSync(process.argv[2] + '.heard', pid + '\\n'))
+      setInterval(() => process.send(process.pid), 50)`
+    const together = [supervise(body, { siblings }), supervise(body, { siblings })]
+    writeFileSync(`${lives}.heard`, '')
+    supervise(body)
+    await untilLives(3)
+    const heard = () => new Set(readFileSync(`${lives}.heard`, 'utf8').split('\n').filter(Boolean).map(Number))
+    await expect.poll(() => heard().size).toBe(2)
+    expect(heard()).toEqual(new Set(together.map(role => role.pid())))
+  })
+
   test('that dies at once is started again ever more slowly', async () => {
     const backoffsMs: number[] = []
     const log = pino({ base: null }, { write: line => void backoffsMs.push(JSON.parse(line).backoffMs) })

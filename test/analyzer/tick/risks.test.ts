@@ -1,10 +1,16 @@
 import { expect, test } from 'vitest'
+import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { risksOf } from '../../../analyzer/tick/risks.ts'
 import type { SubjectForecast } from '../../../analyzer/tick/subject-forecast.ts'
 
-const quota = (name: string, exhaustionProbability: number) => ({ name, alerts: { used: [], exhaustionProbability } })
-const forecast = (one: Partial<SubjectForecast>) =>
-  ({ quota: 'a', used: 0, limit: 10, probability: 0.1, confidence: 'normal', ...one }) as SubjectForecast
+const quota = (name: string, exhaustionProbability: number, kind = 'fixed') =>
+  ({ name, unit: 'requests', window: { kind }, alerts: { used: [], exhaustionProbability } }) as unknown as Quota
+const forecast = (one: Partial<SubjectForecast>, exhaustedAtMs: number | null = null) =>
+  ({
+    ...{ quota: 'a', asOfMs: 5, probability: 0.1, confidence: 'normal' },
+    exhaustionAtMs: { p10: exhaustedAtMs, p50: exhaustedAtMs, p90: exhaustedAtMs },
+    ...one,
+  }) as SubjectForecast
 
 test('each quota has its own threshold, and one of which nothing is known is at no risk', () => {
   const forecasts = [
@@ -13,11 +19,13 @@ test('each quota has its own threshold, and one of which nothing is known is at 
     forecast({ probability: 0.99, confidence: 'none' }),
     forecast({ probability: null }),
     forecast({ quota: 'b', probability: 0.65 }),
-    forecast({ quota: 'b', probability: 0.9, used: 10 }),
-    forecast({ quota: 'b', limit: null, used: 10, probability: null }),
-    forecast({ quota: 'gone', used: 10 }),
+    forecast({ quota: 'b', probability: 0.9 }, 5),
+    forecast({ quota: 'gone' }, 5),
+    forecast({ quota: 'rate' }, 5),
   ]
-  expect(risksOf([quota('a', 0.7), quota('b', 0.6), quota('new', 0.7)], forecasts)).toEqual([
+  expect(
+    risksOf([quota('a', 0.7), quota('b', 0.6), quota('new', 0.7, 'sliding'), quota('rate', 0.7, 'rate')], forecasts),
+  ).toEqual([
     { quota: 'a', probability: 0.75, atRisk: 1, usedUp: 0 },
     { quota: 'b', probability: 1, atRisk: 1, usedUp: 1 },
     { quota: 'new', probability: 0, atRisk: 0, usedUp: 0 },
