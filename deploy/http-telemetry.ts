@@ -33,8 +33,14 @@ export function measureRequests(server: FastifyInstance): RecordRequest {
   return record
 }
 
-/** Routes of which no span is made: those that are asked all day long whether all is well, and the one that takes spans, which would never end. */
-const UNTRACED = new Set<string | undefined>(['/healthz', '/readyz', '/metrics', '/v1/traces'])
+/**
+ * Routes of which no span is made: those that are asked all day long whether all is well, and those that take telemetry,
+ * our own perhaps, of which there would be no end.
+ */
+const UNTRACED = new Set<string | undefined>([
+  ...['/healthz', '/readyz', '/metrics'],
+  ...['/v1/traces', '/v1/metrics', '/v1/logs'],
+])
 
 /** Makes a span of every other request, as a child of the caller's; handlers run inside it. */
 export function traceRequests(server: FastifyInstance): void {

@@ -85,8 +85,8 @@ function collectProblems(): Telemetry['logTo'] {
   const problems = new Set<string>()
   let log: Logger | null = null
   const warn = (reason: string) => log?.warn({ reason }, 'something is not measured, or not sent')
-  const say = (text: string) => {
-    const reason = messageOf(text)
+  const say = (...parts: unknown[]) => {
+    const reason = messageOf(parts.join(' '))
     if (problems.size === PROBLEMS_MAX || problems.has(reason)) return
     problems.add(reason)
     warn(reason)

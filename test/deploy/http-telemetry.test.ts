@@ -17,11 +17,11 @@ const SCRIPT = `
     metrics: telemetry.metrics,
     verify: () => ({ name: 'gateway', scopes: new Set(['admin']), tenant: null }),
     routes: [scope => void scope.get('/v1/auth/:token', { config: { access: 'check' } }, () => 'yes'),
-      scope => void scope.post('/v1/traces', { config: { access: 'ingest' } }, () => 'yes')],
+      scope => ['traces', 'metrics', 'logs'].forEach(signal => scope.post('/v1/' + signal, { config: { access: 'ingest' } }, () => 'yes'))],
   })
   await server.inject({ url: '/v1/auth/qc_secret', headers: { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' } })
   await server.inject('/healthz')
-  await server.inject({ method: 'POST', url: '/v1/traces', headers: { authorization: 'Bearer any' } })
+  for (const url of ['/v1/traces', '/v1/metrics', '/v1/logs']) await server.inject({ method: 'POST', url, headers: { authorization: 'Bearer any' } })
   console.log((await server.inject({ url: '/metrics', headers: { authorization: 'Bearer any' } })).body)
   await telemetry.close()
 `
@@ -50,7 +50,8 @@ test('requests are measured and traced by route, as children of their callers, a
     expect(traces).toContain('"name":"GET /v1/auth/:token"')
     expect(traces).toContain('0af7651916cd43dd8448eb211c80319c')
     // Those that ask all day long whether all is well would be most of what is sent, and our own spans its cause.
-    expect(stdout).toContain('http_route="/v1/traces",http_response_status_code="200"')
+    for (const signal of ['traces', 'metrics', 'logs'])
+      expect(stdout).toContain(`http_route="/v1/${signal}",http_response_status_code="200"`)
     expect(traces.match(/"spanId"/g)).toHaveLength(1)
     expect(stdout + traces).not.toContain('qc_secret')
   } finally {
