@@ -34,7 +34,7 @@ export function superviseRole(options: {
   args: readonly string[]
   /** It yields the processor to those who are not. */
   isBackground?: boolean
-  /** The processes started with it: what one of them says is handed to the others, or to the one that it names. */
+  /** The processes of its role: what one of them says is handed to the others, or to the one that it names. */
   siblings?: Set<ChildProcess>
   log: Logger
   /** From SIGTERM to SIGKILL. */

@@ -55,9 +55,8 @@ export const command: Command = {
     // Two rounds, each as long as a role may take: first whoever needs the store, then the store.
     const lifecycle = createLifecycle({ log, process, deadlineMs: 3 * STOP_DEADLINE_MS })
     const start = (...children: Child[]) => {
-      const siblings = new Set<ChildProcess>()
       const started = children.map(({ args, ...child }) =>
-        superviseRole({ ...child, module: MAIN, args: [...args, ...configFlags], siblings, log }),
+        superviseRole({ ...child, module: MAIN, args: [...args, ...configFlags], log }),
       )
       const names = children.map(({ name }) => name).join()
       lifecycle.onStop(names, async () => void (await Promise.all(started.map(child => child.stop()))))
@@ -85,12 +84,13 @@ interface Child {
   /** Of the CLI. */
   args: readonly string[]
   isBackground: boolean
+  siblings?: Set<ChildProcess>
 }
 
 /** The processes of a role: one, and of the limiter as many as its config says. */
 function childrenOf(role: Role, { limiter }: Config): Child[] {
   // Whoever only has to be soon yields to the one that callers wait for.
-  const one: Child = { name: role, args: ['serve', role], isBackground: role !== 'limiter' }
+  const one: Child = { name: role, args: ['serve', role], isBackground: role !== 'limiter', siblings: new Set() }
   if (role !== 'limiter') return [one]
   const helpers = Array.from({ length: limiter.processes - 1 }, (_, index) => ({
     ...one,

@@ -74,7 +74,7 @@ describe('a supervised role', () => {
     expect(role.pid()).toBe(pids().at(-1))
   })
 
-  test('is heard by those that were started with it, and by no others', async () => {
+  test('is heard by the other processes of its role, and by no others', async () => {
     const siblings: Parameters<typeof superviseRole>[0]['siblings'] = new Set()
     const body = `process.on('message', pid => appendFileSync(process.argv[2] + '.heard', pid + '\\n'))
       setInterval(() => process.send(process.pid), 50)`
