@@ -10,6 +10,8 @@ const ID = '{id}'
 export const OTHER_ROUTES = '{other}'
 export const ROUTES_PER_SERVICE_MAX = 1000
 const SERVICES_MAX = 1000
+/** Of all services: the longest ones take 60 MB. */
+export const ROUTES_MAX = 100_000
 const SEGMENT_CHARACTERS_MAX = 64
 /** Paths whose route is remembered. */
 const REMEMBERED_MAX = 20_000
@@ -64,15 +66,16 @@ export function createRouteBook(patterns: RoutePatterns): RouteBook {
   const routesByService = new Map<string, Set<string>>()
   /** Of all services beyond `SERVICES_MAX`. */
   const otherRoutes = new Set<string>()
+  let routeCount = 0
   const remember = (path: string, service: string) => {
     const scope = patterns.scopeOf(service)
     const key = scope === '' ? path : `${scope}\n${path}`
     const known = remembered.get(key)
     if (known !== undefined) return known
-    const route = routeOf(path, service, patterns)
-    if (remembered.size >= REMEMBERED_MAX) remembered.clear()
     // Copies, because a slice keeps the text that it was cut from, the query included.
-    remembered.set(Buffer.from(key).toString(), Buffer.from(route).toString())
+    const route = Buffer.from(routeOf(path, service, patterns)).toString()
+    if (remembered.size >= REMEMBERED_MAX) remembered.clear()
+    remembered.set(Buffer.from(key).toString(), route)
     return route
   }
   const seenOf = (service: string) => {
@@ -92,8 +95,9 @@ export function createRouteBook(patterns: RoutePatterns): RouteBook {
       if (route.length > TEXT_CHARACTERS_MAX || patterns.has(route)) return route
       const seen = seenOf(service)
       if (seen.has(route)) return route
-      if (seen.size >= ROUTES_PER_SERVICE_MAX) return OTHER_ROUTES
+      if (seen.size >= ROUTES_PER_SERVICE_MAX || routeCount >= ROUTES_MAX) return OTHER_ROUTES
       seen.add(route)
+      routeCount++
       return route
     },
   }

@@ -1,6 +1,12 @@
 import { expect, test } from 'vitest'
 import { TEXT_CHARACTERS_MAX } from '../../../collector/call-record.ts'
-import { createRouteBook, OTHER_ROUTES, ROUTES_PER_SERVICE_MAX, routeOf } from '../../../collector/normalize/route.ts'
+import {
+  createRouteBook,
+  OTHER_ROUTES,
+  ROUTES_MAX,
+  ROUTES_PER_SERVICE_MAX,
+  routeOf,
+} from '../../../collector/normalize/route.ts'
 import { createRoutePatterns } from '../../../collector/normalize/route-patterns.ts'
 
 const NONE = createRoutePatterns([])
@@ -42,6 +48,18 @@ test('services beyond the bound share one, so that made-up names show no more ro
   }
   expect(shown.size).toBe(2 * ROUTES_PER_SERVICE_MAX + 1)
   expect(routes.route('/page-0/x', 'service-0')).toBe('/page-0/x')
+})
+
+test('all services together show no more routes than fit into memory', () => {
+  const routes = createRouteBook(NONE)
+  let shown = 0
+  for (let service = 0; shown < 2 * ROUTES_MAX; service++) {
+    for (let index = 0; index < ROUTES_PER_SERVICE_MAX; index++, shown++) {
+      const route = routes.route(`/of-${service}/page-${index}/x`, `service-${service}`)
+      expect(route === OTHER_ROUTES).toBe(shown >= ROUTES_MAX)
+    }
+  }
+  expect(routes.route('/of-0/page-0/x', 'service-0')).toBe('/of-0/page-0/x')
 })
 
 test('a path too long for a record takes no place, one that its ids made long does', () => {
