@@ -83,7 +83,7 @@ const toOtherBoards = () =>
     .keepTime(true)
     .includeVars(true)
 
-/** Changes of quotas, and of limits for single subjects, wherever time is drawn. */
+/** Changes of quotas, and of limits for single subjects, wherever time is drawn; that something has ended is none. */
 const limitChanges = () =>
   new AnnotationQueryBuilder()
     .name('Limit changes')
@@ -96,7 +96,7 @@ const limitChanges = () =>
           source: 'clickhouse',
           sql: `SELECT at AS time, concat(kind, ' ', key) AS title, concat(by, if(reason = '', '', ': '), reason) AS text, kind AS tags
 FROM audit
-WHERE kind IN ('quota', 'quota_config', 'override', 'grant', 'reset', 'block') AND $__timeFilter_ms(at)
+WHERE kind IN ('quota', 'quota_config', 'override', 'grant', 'reset', 'block') AND by != 'analyzer' AND $__timeFilter_ms(at)
 ORDER BY at DESC LIMIT 200`,
         },
         'annotation',

@@ -48,6 +48,8 @@ export async function openDemoStore(): Promise<DemoStore> {
   )
   const control = await openControl({ log, onChange: () => undefined, logger })
   await control.recordQuotas(config.quotas).done
+  const ended = { kind: 'block', key: 'over', version: 0, value: null, reason: 'It has ended.' } as const
+  await control.change({ ...ended, by: 'analyzer' })
   const untilStored = async () => {
     for (;;) {
       const lag = await storing.lag()

@@ -141,12 +141,13 @@ describe.each(dashboards)('$file', ({ dashboard }) => {
     expect(reading).toEqual([])
   })
 
-  test('changes of limits are annotated', async () => {
+  test('changes of limits are annotated, and not that something has ended', async () => {
     const [rawSql = ''] = (dashboard.annotations?.list ?? []).map(({ target }) => (target as unknown as Target).rawSql)
     const { columns, rows } = await ask(expand(rawSql, await expansionOf(dashboard)))
     expect(columns.map(({ name }) => name)).toEqual(['time', 'title', 'text', 'tags'])
     expect(columns[0]).toSatisfy(isTime)
     expect(rows.length).toBeGreaterThan(0)
+    expect(rows.filter(([, title]) => title === 'block over')).toEqual([])
   })
 })
 
