@@ -5,6 +5,7 @@ import type { PrincipalOf, Readiness, Routes } from '../collector/principal.ts'
 import type { Store } from '../collector/store/open.ts'
 import { type AlertOptions, createChannels } from './alert/alert-options.ts'
 import { type Alerting, createAlerting } from './alert/alerting.ts'
+import type { ChannelStatus } from './alert/telling.ts'
 import { createAccuracyRoutes } from './api/accuracy.ts'
 import { createAlertRoutes } from './api/alerts.ts'
 import { createAnomalyRoutes } from './api/anomalies.ts'
@@ -125,6 +126,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
     shard: parseShard(options.shard) ?? WHOLE,
     now,
   })
+  const snapshots = control.writeSnapshots()
   const steering = createSteering({ control, policy, now }, log)
   const alerting = openAlerting(deps, now)
   const snapshot = () => withLateness(ticker.snapshot(), options.tickSeconds * 1000, now())
@@ -164,22 +166,24 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
       createPolicyRoutes({ control, policy, configured, labelColumns, channels, principalOf }),
       createConsoleRoutes(),
     ],
-    readiness: async () => {
-      const { asOfMs, skipped, quotasFailed } = snapshot()
-      const reasons = quotasFailed.map(({ quota, reason }) => `the quota ${quota} could not be read: ${reason}`)
-      for (const { failure } of alerting.channels()) reasons.push(...[failure ?? []].flat())
-      if (skipped !== null) reasons.push(`the last tick was skipped: ${skipped}`)
-      else if (asOfMs === null) reasons.push('the first tick has not ended yet')
-      return { isReady: asOfMs !== null, reasons }
-    },
+    readiness: async () => readinessOf(snapshot(), alerting.channels()),
     status: () => toStatus({ snapshot: snapshot(), policy: policy(), nowMs: now(), own: null }),
     async close() {
       endObserving()
       await schedule.close()
       await alerting.close()
+      await snapshots.stop()
       await fitting.close()
     },
   }
+}
+
+function readinessOf({ asOfMs, skipped, quotasFailed }: Snapshot, channels: readonly ChannelStatus[]): Readiness {
+  const reasons = quotasFailed.map(({ quota, reason }) => `the quota ${quota} could not be read: ${reason}`)
+  for (const { failure } of channels) if (failure !== null) reasons.push(failure)
+  if (skipped !== null) reasons.push(`the last tick was skipped: ${skipped}`)
+  else if (asOfMs === null) reasons.push('the first tick has not ended yet')
+  return { isReady: asOfMs !== null, reasons }
 }
 
 function openAlerting({ alerts, currency, control, policy, logger }: AnalyzerDeps, now: () => number): Alerting {

@@ -1,18 +1,19 @@
 /**
  * What changes at run time, folded from the control log into memory. Every role folds all of it, in the order of the
- * log: of two changes that expect the same version the first one wins, everywhere alike. The topic is small and never
- * trimmed, so it is read from its beginning at every start.
+ * log: of two changes that expect the same version the first one wins, everywhere alike. What a snapshot in the log holds
+ * is taken from it, so that a start costs as much as there is, not as much as there ever was.
  */
 import { createHash, randomBytes, randomUUID, timingSafeEqual } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { CallLog } from '../../collector/log/call-log.ts'
 import type { ControlChange, ControlKind } from '../../collector/log/control-change.ts'
 import type { Principal, Scope } from '../../collector/principal.ts'
-import { controlChanged } from '../events.ts'
 import type { QuotaOptions } from '../policy/quota-options.ts'
 import { ControlError } from './control-error.ts'
-import { type Held, startFold, type Wish } from './fold.ts'
+import { type HeldChange, startFold, type Wish } from './fold.ts'
+import type { Held } from './held.ts'
 import { type QuotaRecording, startQuotaRecording } from './quota-recording.ts'
+import { type SnapshotWriting, type SnapshotWritingDeps, startSnapshotWriting } from './snapshot-writing.ts'
 import { isTokenEntry, type TokenEntry, toPrincipal } from './token.ts'
 
 const TOKEN_BYTES = 32
@@ -29,6 +30,8 @@ export interface Control {
   revokeToken(wish: { name: string; by: string; reason: string | null }): Promise<void>
   /** Records the quotas of the config as changes where they differ from the last ones; tries until the log takes it. */
   recordQuotas(quotas: readonly QuotaOptions[]): QuotaRecording
+  /** Keeps the control log short: writes a snapshot now and then, for the writer of the store to drop what is before it. */
+  writeSnapshots(options?: Pick<SnapshotWritingDeps, 'checkMs'>): SnapshotWriting
   /** What holds under a kind and a key, and the version that a change of it must expect. */
   current(kind: ControlKind, key: string): Held
   keys(kind: ControlKind): string[]
@@ -41,8 +44,8 @@ export interface Control {
 
 export interface ControlDeps {
   log: CallLog
-  /** Is told of every change that holds, in order. */
-  onChange?: (change: ControlChange) => void
+  /** Is told of every change that holds, in order, and of what a snapshot changes. */
+  onChange?: (change: HeldChange) => void
   logger: Logger
   now?: () => number
 }
@@ -57,8 +60,6 @@ export async function openControl(deps: ControlDeps): Promise<Control> {
     onChange(change) {
       if (change.kind === 'token') foldToken(byHash, change)
       deps.onChange?.(change)
-      const { kind, key, version, by } = change
-      controlChanged(logger, { kind, key, version, by })
     },
   })
 
@@ -109,6 +110,7 @@ export async function openControl(deps: ControlDeps): Promise<Control> {
       await change({ kind: 'token', key: name, version: current.version, value: null, by, reason })
     },
     recordQuotas: quotas => startQuotaRecording({ quotas, fold, change, logger }),
+    writeSnapshots: options => startSnapshotWriting({ fold, log, logger, ...options }),
     unavailable: fold.unavailable,
     close: fold.close,
   }
@@ -122,7 +124,7 @@ const toChange = ({ version, ...wish }: Wish, atMs: number): ControlChange => ({
   version: version + 1,
 })
 
-function foldToken(byHash: Map<string, TokenEntry>, { key, value }: ControlChange): void {
+function foldToken(byHash: Map<string, TokenEntry>, { key, value }: HeldChange): void {
   for (const [hash, entry] of byHash) if (entry.name === key) byHash.delete(hash)
   if (isTokenEntry(value)) byHash.set(value.sha256, value)
 }

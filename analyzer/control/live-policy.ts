@@ -1,10 +1,10 @@
 /** The policy as the config and the control log have made it: every role folds the same changes into the same value. */
 import { Compile } from 'typebox/compile'
-import type { ControlChange } from '../../collector/log/control-change.ts'
 import { Block, Grant, Learned, Override, Pace, Reset } from '../policy/adjustment.ts'
 import { createPolicy, type Policy } from '../policy/policy.ts'
 import { parseQuota, type Quota, QuotaError } from '../policy/quota.ts'
 import { QuotaOptions } from '../policy/quota-options.ts'
+import type { HeldChange } from './fold.ts'
 
 const checks = {
   quota: Compile(QuotaOptions),
@@ -27,7 +27,7 @@ const isPolicyValue = (kind: PolicyKind, value: unknown): boolean => checks[kind
 export interface LivePolicy {
   /** Replaced as a whole by each change, so that whoever keeps something made from it sees that it is another. */
   current(): Policy
-  fold(change: ControlChange): void
+  fold(change: HeldChange): void
 }
 
 /** Quotas of the config stay as they are: a change that names one of them has no effect here. */

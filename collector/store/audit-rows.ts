@@ -1,5 +1,6 @@
 /** The part of an audit that compares entries of the log with the rows that hold their positions. */
 import type { LogBatch, LogPartition, LogTopic } from '../log/call-log.ts'
+import { isSnapshotPiece } from '../log/control-change.ts'
 import { createCallRows } from './call-rows.ts'
 import { ID_TABLES, type IdTable, lookUpIds } from './duplicates.ts'
 import type { Store } from './open.ts'
@@ -25,15 +26,17 @@ interface Chunk {
   keptFromMs: number
 }
 
-/** Compares a stretch of the log with the rows whose positions lie in it. */
+/** Compares a stretch of the log with the rows whose positions lie in it. Pieces of snapshots have none. */
 export const auditChunk = async (store: Store, chunk: Chunk) => {
   const stored = await readPositions(store, chunk)
+  const { topic } = chunk.partition
+  const entries = chunk.entries.filter(({ value }) => topic !== 'control' || !isSnapshotPiece(value))
   const differences: RowDifference[] = []
   const absent: { offset: number; key: RowKey | null }[] = []
-  for (const { offset, value } of chunk.entries) {
+  for (const { offset, value } of entries) {
     const row = stored.get(offset)
     stored.delete(offset)
-    const { key, bornAtMs } = readEntry(chunk.partition.topic, value)
+    const { key, bornAtMs } = readEntry(topic, value)
     const id = key?.id ?? null
     if (row !== undefined && row.copies > 1) {
       const message = `the position is stored ${row.copies} times`
@@ -49,7 +52,7 @@ export const auditChunk = async (store: Store, chunk: Chunk) => {
   for (const [offset, { id }] of stored) {
     differences.push({ kind: 'misplaced', offset, id, message: 'the log has no entry at this position' })
   }
-  const table = ID_TABLE[chunk.partition.topic]
+  const table = ID_TABLE[topic]
   const absentKeys = absent.flatMap(({ key }) => key ?? [])
   const elsewhere = table === null ? new Set() : await lookUpIds(store, table, absentKeys)
   const lost = absent.filter(({ key }) => key === null || !elsewhere.has(key.id))
@@ -57,7 +60,7 @@ export const auditChunk = async (store: Store, chunk: Chunk) => {
     const message = 'the entry is not in the store'
     differences.push({ kind: 'lost', offset, id: key?.id ?? null, message })
   }
-  return { rows: chunk.entries.length - absent.length, duplicates: absent.length - lost.length, differences }
+  return { rows: entries.length - absent.length, duplicates: absent.length - lost.length, differences }
 }
 
 /** Ids of these positions that are stored more than once, wherever. */

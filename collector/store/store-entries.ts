@@ -1,6 +1,7 @@
 /** A batch of the log's entries into the tables: parse, leave out what is stored already, insert. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { LogBatch, LogPartition } from '../log/call-log.ts'
+import { isSnapshotPiece } from '../log/control-change.ts'
 import { createCallRows } from './call-rows.ts'
 import type { Duplicates } from './duplicates.ts'
 import type { Fence } from './fence.ts'
@@ -107,7 +108,7 @@ export const createStoreEntries = (deps: {
       case 'decisions':
         return storeOnce(decisionRows, duplicates.decisions, batch)
       case 'control':
-        return storeAll(auditRows, batch)
+        return storeAll(auditRows, { ...batch, entries: batch.entries.filter(({ value }) => !isSnapshotPiece(value)) })
     }
   }
 }

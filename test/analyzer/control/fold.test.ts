@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test, vi } from 'vitest'
-import { REMOVED_MAX, startFold } from '../../../analyzer/control/fold.ts'
+import { startFold } from '../../../analyzer/control/fold.ts'
+import { REMOVED_MAX } from '../../../analyzer/control/held.ts'
 import type { CallLog } from '../../../collector/log/call-log.ts'
 import type { ControlChange, ControlKind } from '../../../collector/log/control-change.ts'
 import { silent } from '../limit/call-records.ts'
@@ -10,8 +11,7 @@ test('of a log that is slow to fail no readings pile up, so that a close waits f
     await sleep(300)
     throw new Error('away')
   })
-  const log: Pick<CallLog, 'read'> = { read }
-  const fold = await startFold({ log: log as CallLog, logger: silent, onChange: () => undefined })
+  const fold = await startFold({ log: { read, partitions: read }, logger: silent, onChange: () => undefined })
   const asked = Array.from({ length: 50 }, () => fold.refresh())
   await sleep(100)
   await fold.close()
@@ -33,13 +33,15 @@ async function foldOf(changes: readonly ControlChange[]) {
       .map((value, index) => ({ offset: fromOffset + index, appendedAtMs: 1, value: JSON.stringify(value) }))
     return { topic, logId: 'one', partition, entries, nextOffset: fromOffset + entries.length }
   }
-  const log: Pick<CallLog, 'read'> = { read }
-  const fold = await startFold({ log: log as CallLog, logger: silent, onChange: () => undefined })
+  const partitions: CallLog['partitions'] = async topic => [
+    { topic, logId: 'one', partition: 0, beginOffset: 0, endOffset: changes.length },
+  ]
+  const fold = await startFold({ log: { read, partitions }, logger: silent, onChange: () => undefined })
   await fold.close()
   return fold
 }
 
-test.each(['override', 'pace', 'token'] as const)('what is kept of each %s that is gone is bounded', async kind => {
+test.each(['override', 'block', 'token'] as const)('what is kept of each %s that is gone is bounded', async kind => {
   const keys = Array.from({ length: REMOVED_MAX + 1 }, (_, number) => `key-${number}`)
   const fold = await foldOf([
     change(kind, 'stays', 0, {}),

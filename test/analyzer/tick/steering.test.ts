@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Control, openControl } from '../../../analyzer/control/control.ts'
+import type { HeldChange } from '../../../analyzer/control/fold.ts'
 import { createLivePolicy } from '../../../analyzer/control/live-policy.ts'
 import { uniform } from '../../../analyzer/forecast/random.ts'
 import { startDecisionSumming } from '../../../analyzer/limit/decision-summing.ts'
@@ -16,7 +17,7 @@ import { WHOLE } from '../../../analyzer/tick/shard.ts'
 import { type SteeringDeps, steer } from '../../../analyzer/tick/steering.ts'
 import type { SubjectForecast } from '../../../analyzer/tick/subject-forecast.ts'
 import { createTicker } from '../../../analyzer/tick/ticker.ts'
-import type { ControlChange, ControlKind } from '../../../collector/log/control-change.ts'
+import type { ControlKind } from '../../../collector/log/control-change.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
 import { openLog, silent } from '../limit/call-records.ts'
 import { callDimensions, testQuota } from '../quotas.ts'
@@ -30,7 +31,7 @@ const startMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS - 24 * HOUR_MS
 
 let testStore: TestStore
 let nowMs: number
-let changes: ControlChange[]
+let changes: HeldChange[]
 let limiter: Limiter
 let control: Control
 let policy: () => Policy
@@ -55,7 +56,7 @@ async function open(quotas: readonly Quota[]): Promise<() => Promise<void>> {
   const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
   const log = await openLog(join(dir, 'log'))
   const live = createLivePolicy(quotas, [])
-  const onChange = (change: ControlChange) => {
+  const onChange = (change: HeldChange) => {
     changes.push(change)
     live.fold(change)
   }
