@@ -10,7 +10,7 @@ import { KafkaLogOptions } from './kafka-options.ts'
  * - `calls`: call records, keyed by `callId`
  * - `rejections`: what could not be normalized
  * - `decisions`: the limiter's sums per minute, quota and bucket
- * - `control`: what changes at run time (tokens, quotas, …); one partition, never trimmed
+ * - `control`: what changes at run time (tokens, quotas, …), and snapshots of what that comes to; one partition
  */
 export const LOG_TOPICS = ['calls', 'rejections', 'decisions', 'control'] as const
 export type LogTopic = (typeof LOG_TOPICS)[number]
@@ -108,8 +108,9 @@ export interface CallLog {
   /** Why appends to the topic, or to any of them, would be refused now, or `null`. */
   unavailable(topic?: LogTopic): string | null
   /**
-   * Drops what is older than the retention and below `belowOffset`, never from `control`; only the writer calls it. A
-   * log of bounded size that is nearly full drops younger entries below `belowOffset` too, rather than refuse new ones.
+   * Drops what is older than the retention and below `belowOffset`; only the writer calls it, of `control` with where a
+   * snapshot that it has handled is as of. A log of bounded size that is nearly full drops younger entries below
+   * `belowOffset` too, rather than refuse new ones.
    */
   trim(partition: LogPartition, belowOffset: number): Promise<void>
   close(): Promise<void>

@@ -89,14 +89,18 @@ type Stretch = Pick<LogPartition, 'logId'> & { beginOffset: number; endOffset: n
  * The newest snapshot that lies wholly within the stretch and needs nothing from before it; `null` where there is none.
  * Looks from the end backwards, so that what it costs does not grow with the log. Throws as `read` does.
  */
-export async function findSnapshot(log: Pick<CallLog, 'read'>, stretch: Stretch): Promise<ControlSnapshot | null> {
+export async function findSnapshot(
+  log: Pick<CallLog, 'read'>,
+  stretch: Stretch,
+  keep: (piece: SnapshotPiece) => SnapshotPiece = piece => piece,
+): Promise<ControlSnapshot | null> {
   const pieces = createSnapshotPieces()
   let newest: ControlSnapshot | null = null
   let toOffset = stretch.endOffset
   for (let entries = LOOK_ENTRIES_MIN; newest === null && toOffset > stretch.beginOffset; ) {
     const fromOffset = Math.max(stretch.beginOffset, toOffset - entries)
     for await (const piece of piecesBetween(log, stretch.logId, fromOffset, toOffset)) {
-      const found = pieces.add(piece)
+      const found = pieces.add(keep(piece))
       if (found === null || found.asOfOffset < stretch.beginOffset) continue
       if (newest === null || found.asOfOffset > newest.asOfOffset) newest = found
     }
@@ -104,6 +108,11 @@ export async function findSnapshot(log: Pick<CallLog, 'read'>, stretch: Stretch)
     entries = Math.min(2 * entries, LOOK_ENTRIES_MAX)
   }
   return newest
+}
+
+/** Where that snapshot is as of, without keeping what it holds. */
+export async function findSnapshotOffset(log: Pick<CallLog, 'read'>, stretch: Stretch): Promise<number | null> {
+  return (await findSnapshot(log, stretch, withoutHeld))?.asOfOffset ?? null
 }
 
 export const withoutHeld = (piece: SnapshotPiece): SnapshotPiece => ({ ...piece, held: [] })

@@ -83,10 +83,8 @@ export async function openEmbeddedLog(options: EmbeddedLogOptions, deps: LogDeps
       }
       return null
     },
-    async trim({ topic, logId }, belowOffset) {
-      if (topic === 'control') return
-      await topics[topic].trim(logId, belowOffset, now() - options.retentionSeconds * 1_000)
-    },
+    trim: ({ topic, logId }, belowOffset) =>
+      topics[topic].trim(logId, belowOffset, now() - options.retentionSeconds * 1_000),
     async close() {
       await Promise.all([...subscriptions].map(subscription => subscription.close()))
       await Promise.all([...Object.values(topics), ...positions.values()].map(part => part.close()))

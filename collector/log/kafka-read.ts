@@ -65,7 +65,6 @@ export async function trimBelow(
   belowOffset: number,
   nowMs: number,
 ): Promise<void> {
-  if (topic === 'control') return
   const topicName = kafkaTopic(options, topic)
   if ((await lives.logIds(topic)).of(partition) !== logId) return
   const [young, offsets] = await Promise.all([

@@ -16,8 +16,8 @@ export function kafkaTopic(options: Pick<KafkaLogOptions, 'topicPrefix'>, topic:
 }
 
 /**
- * What a topic must be set to. `control` is not compacted: its order decides which of two changes has won, and of two
- * with one key compaction keeps the later one, which may be the loser.
+ * What a topic must be set to. `control` is not compacted by Kafka: its order decides which of two changes has won, and of
+ * two with one key compaction keeps the later one, which may be the loser. What snapshots in it hold is trimmed instead.
  */
 const SETTINGS: Record<string, string> = {
   'cleanup.policy': 'delete',

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { batchStored, writeFailed } from '../events.ts'
 import { type CallLog, LOG_TOPICS, type LogBatch, type LogLag, type LogPartition } from '../log/call-log.ts'
+import { isSnapshotPiece } from '../log/control-change.ts'
 import { createDuplicates } from './duplicates.ts'
 import { type Fence, renewFence, takeFence } from './fence.ts'
 import type { Store } from './open.ts'
@@ -16,6 +17,7 @@ import { readStoredEnd, readStoredOffsets } from './positions.ts'
 import { hasOtherEntry, isBeyondEnd } from './restored-log.ts'
 import { createStoreEntries, type DuplicatesByTopic, type StoredCounts, type StoreEntries } from './store-entries.ts'
 import { StoreError } from './store-error.ts'
+import { newSnapshotSearch, startTrimming, type Trimmable } from './trimming.ts'
 
 /** The name under which the log keeps the writer's positions. */
 const READER_NAME = 'writer'
@@ -61,16 +63,11 @@ export interface Writer {
   close(): Promise<void>
 }
 
-/** A partition that is ours. */
-interface Holding {
-  partition: LogPartition
+interface Holding extends Trimmable {
   fence: Fence
   /** Entries below may be stored already. */
   storedEnd: number
-  /** Entries below are handled. */
   nextOffset: number
-  /** Entries below were handled some time ago, so that the log has committed them. */
-  trimOffset: number
   /** An insert was begun and not acknowledged. */
   isInDoubt: boolean
 }
@@ -97,6 +94,8 @@ export const createWriter = (deps: WriterDeps): Writer => {
     status.storedAtMs = now()
     batchStored(logger, { topic: batch.topic, ...counts, durationMs: Math.round(performance.now() - startedMs) })
     holding.nextOffset = batch.nextOffset
+    if (batch.topic === 'control' && batch.entries.some(({ value }) => isSnapshotPiece(value)))
+      holding.snapshots.piecesTo = batch.nextOffset
     const pauseMs = flushMs - (performance.now() - startedMs)
     if (batch.entries.length < LARGE_BATCH_ENTRIES && pauseMs > 0) {
       await sleep(pauseMs, undefined, { signal: closing.signal }).catch(() => undefined)
@@ -185,7 +184,8 @@ const takePartition = async (
   // Ids that others stored are complete only now that nobody else can insert.
   const { topic } = partition
   if (topic === 'calls' || topic === 'decisions') await duplicates[topic].fill()
-  return { partition, fence, storedEnd, nextOffset, trimOffset: nextOffset, isInDoubt: false }
+  const snapshots = newSnapshotSearch(nextOffset)
+  return { partition, fence, storedEnd, nextOffset, trimOffset: nextOffset, snapshots, isInDoubt: false }
 }
 
 /** Stores what is not stored of a batch, whatever happened to the ones before it. */
@@ -211,29 +211,4 @@ const storeMissing = async (
   const counts = await storeEntries({ partition: batch, fence: holding.fence, entries, stored, isAlone })
   holding.isInDoubt = false
   return counts
-}
-
-/** Drops from the log, again and again, what had been handled when it did so before. */
-const startTrimming = (log: CallLog, logger: Logger, holdings: ReadonlyMap<string, Holding>, trimMs: number) => {
-  let running: Promise<void> = Promise.resolve()
-  const trim = async (): Promise<void> => {
-    for (const holding of [...holdings.values()]) {
-      const { partition, trimOffset, nextOffset } = holding
-      try {
-        await log.trim(partition, trimOffset)
-        holding.trimOffset = nextOffset
-      } catch (err) {
-        logger.warn({ err, topic: partition.topic }, 'log was not trimmed')
-      }
-    }
-  }
-  const timer = setInterval(() => {
-    running = running.then(trim)
-  }, trimMs)
-  return {
-    async stop(): Promise<void> {
-      clearInterval(timer)
-      await running
-    },
-  }
 }

@@ -5,32 +5,32 @@ import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import type { LogLoss, LogOptions } from '../../../collector/log/call-log.ts'
 import { openCallLog } from '../../../collector/log/open.ts'
-import { testCallLog } from '../../contract/call-log.ts'
+import { type LogUnderTest, testCallLog } from '../../contract/call-log.ts'
+import { testControlLog } from '../../contract/control-log.ts'
 
 const defaults: LogOptions = { kind: 'embedded', retentionSeconds: 3_600, sizeBytesMax: 2 ** 30 }
 
-testCallLog(
-  'embedded',
-  async () => {
-    const root = await mkdtemp(join(tmpdir(), 'quotacast-'))
-    const dir = join(root, 'log')
-    const topic = join(dir, 'calls')
-    const copy = join(root, 'copy')
-    return {
-      dir,
-      options: changes => ({ ...defaults, ...changes }),
-      // Its users go on writing meanwhile.
-      wipe: () => rm(dir, { recursive: true, maxRetries: 10 }),
-      backup: () => cp(topic, copy, { recursive: true }),
-      async restore() {
-        await rm(topic, { recursive: true })
-        await cp(copy, topic, { recursive: true })
-      },
-      remove: () => rm(root, { recursive: true }),
-    }
-  },
-  { isBounded: true, comparesAtOnce: true },
-)
+const underTest = async (): Promise<LogUnderTest> => {
+  const root = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  const dir = join(root, 'log')
+  const topic = join(dir, 'calls')
+  const copy = join(root, 'copy')
+  return {
+    dir,
+    options: changes => ({ ...defaults, ...changes }),
+    // Its users go on writing meanwhile.
+    wipe: () => rm(dir, { recursive: true, maxRetries: 10 }),
+    backup: () => cp(topic, copy, { recursive: true }),
+    async restore() {
+      await rm(topic, { recursive: true })
+      await cp(copy, topic, { recursive: true })
+    },
+    remove: () => rm(root, { recursive: true }),
+  }
+}
+
+testCallLog('embedded', underTest, { isBounded: true, comparesAtOnce: true })
+testControlLog('embedded', underTest)
 
 test('a damaged block is lost, loudly, and its neighbours are not', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))

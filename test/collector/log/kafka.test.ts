@@ -7,10 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { type Admin, Kafka, logLevel } from 'kafkajs'
 import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
+import { startFold } from '../../../analyzer/control/fold.ts'
 import type { CallLog, LogBatch, LogLoss, LogPartition, LogReader, LogTopic } from '../../../collector/log/call-log.ts'
 import type { KafkaLogOptions } from '../../../collector/log/kafka-options.ts'
 import { openCallLog } from '../../../collector/log/open.ts'
-import { testCallLog } from '../../contract/call-log.ts'
+import { type LogUnderTest, testCallLog } from '../../contract/call-log.ts'
+import { testControlLog } from '../../contract/control-log.ts'
 import { describeWith } from '../../servers/describe-with.ts'
 import { type KafkaBroker, type KafkaServers, kafkaChecks, startKafka } from '../../servers/kafka.ts'
 
@@ -48,38 +50,75 @@ describeWith(kafkaChecks, 'one broker', () => {
     await servers?.stop()
   })
 
-  testCallLog(
-    'kafka',
-    async () => {
-      const prefix = randomUUID()
-      const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
-      const broker = brokerOf(servers)
-      const partition = join(broker.logDir, `${prefix}.calls-0`)
-      const copy = join(dir, 'copy')
-      const whileStopped = async (work: () => Promise<void>): Promise<void> => {
-        await broker.stop()
-        await work()
-        await broker.start()
-      }
-      const topics = ['calls', 'rejections', 'decisions', 'control'].map(topic => `${prefix}.${topic}`)
-      return {
-        dir,
-        options: (changes = {}) => {
-          const { retentionSeconds } = changes
-          return optionsOf(prefix, retentionSeconds === undefined ? {} : { retentionSeconds })
-        },
-        wipe: () => admin.deleteTopics({ topics }),
-        backup: () => whileStopped(() => cp(partition, copy, { recursive: true })),
-        restore: () =>
-          whileStopped(async () => {
-            await rm(partition, { recursive: true })
-            await cp(copy, partition, { recursive: true })
-          }),
-        remove: () => rm(dir, { recursive: true }),
-      }
-    },
-    { isBounded: false, comparesAtOnce: false },
-  )
+  const underTest = async (): Promise<LogUnderTest> => {
+    const prefix = randomUUID()
+    const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+    const broker = brokerOf(servers)
+    const partition = join(broker.logDir, `${prefix}.calls-0`)
+    const copy = join(dir, 'copy')
+    const whileStopped = async (work: () => Promise<void>): Promise<void> => {
+      await broker.stop()
+      await work()
+      await broker.start()
+    }
+    const topics = ['calls', 'rejections', 'decisions', 'control'].map(topic => `${prefix}.${topic}`)
+    return {
+      dir,
+      options: (changes = {}) => {
+        const { retentionSeconds } = changes
+        return optionsOf(prefix, retentionSeconds === undefined ? {} : { retentionSeconds })
+      },
+      wipe: () => admin.deleteTopics({ topics }),
+      backup: () => whileStopped(() => cp(partition, copy, { recursive: true })),
+      restore: () =>
+        whileStopped(async () => {
+          await rm(partition, { recursive: true })
+          await cp(copy, partition, { recursive: true })
+        }),
+      remove: () => rm(dir, { recursive: true }),
+    }
+  }
+
+  testCallLog('kafka', underTest, { isBounded: false, comparesAtOnce: false })
+  testControlLog('kafka', underTest)
+
+  test('holes that transactions leave in the control log are no gap', async () => {
+    const prefix = randomUUID()
+    const { log } = await openLog({}, prefix)
+    const topic = `${prefix}.control`
+    const client = new Kafka({ brokers: servers.addresses, logLevel: logLevel.NOTHING })
+    const producer = client.producer({ transactionalId: prefix, idempotent: true, maxInFlightRequests: 1 })
+    await producer.connect()
+    const change = (version: number) => {
+      const asked = { changeId: randomUUID(), atMs: 0, by: 'test', reason: null }
+      return JSON.stringify({
+        kind: 'grant',
+        key: 'a',
+        expectedVersion: version,
+        version: version + 1,
+        value: 1,
+        ...asked,
+      })
+    }
+    const transact = async (value: string, end: 'commit' | 'abort') => {
+      const transaction = await producer.transaction()
+      await transaction.send({ topic, messages: [{ value, partition: 0 }] })
+      await transaction[end]()
+    }
+    await transact(change(7), 'abort')
+    await transact(change(0), 'commit')
+    const fold = await startFold({ log, logger: pino({ level: 'silent' }), onChange: () => undefined })
+    await transact(change(1), 'commit')
+    await transact(change(7), 'abort')
+    await log.append('control', [{ key: 'a', value: change(2) }])
+    await vi.waitFor(() => expect(fold.current('grant', 'a').version).toBe(3), waiting)
+    expect(fold.unavailable()).toBeNull()
+    const [partition] = await log.partitions('control')
+    expect(partition?.endOffset).toBeGreaterThan(5)
+    await fold.close()
+    await producer.disconnect()
+    await log.close()
+  })
 
   test('loses nothing that it acknowledged when the broker is killed under load', async () => {
     const broker = brokerOf(servers)

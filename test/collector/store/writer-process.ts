@@ -11,11 +11,13 @@ export interface WriterProcess {
   storeDir: string
   storeOptions: StoreOptions
   flushMs: number
+  trimMs?: number
 }
 
 const task: WriterProcess = JSON.parse(process.argv[2] ?? '')
 const logger = pino({ level: 'silent' })
 const log = await openCallLog(task.logOptions, { dir: task.logDir, log: logger, onLoss: () => undefined })
 const store = await openStore(task.storeOptions, { dir: task.storeDir, log: logger })
-createWriter({ log, store, logger, labelColumns: ['team'], flushMs: task.flushMs })
+const { flushMs, trimMs } = task
+createWriter({ log, store, logger, labelColumns: ['team'], flushMs, ...(trimMs !== undefined && { trimMs }) })
 process.send?.('started')
