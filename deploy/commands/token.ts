@@ -1,4 +1,5 @@
 import { type Control, openControl } from '../../analyzer/control/control.ts'
+import { LogError } from '../../collector/log/call-log.ts'
 import { SCOPES, type Scope } from '../../collector/principal.ts'
 import { type Command, type Invocation, UsageError } from '../command.ts'
 import type { Config } from '../config-schema.ts'
@@ -86,6 +87,8 @@ async function withControl(config: Config, act: (control: Control) => Promise<nu
   try {
     const control = await openControl({ log, logger })
     try {
+      const reason = control.unavailable()
+      if (reason !== null) throw new LogError('LOG_UNAVAILABLE', `which tokens there are is not known: ${reason}`)
       return await act(control)
     } finally {
       await control.close()

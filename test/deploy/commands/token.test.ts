@@ -2,7 +2,9 @@ import { execFile } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pino } from 'pino'
 import { afterAll, expect, test } from 'vitest'
+import { openCallLog } from '../../../collector/log/open.ts'
 
 const REPOSITORY = new URL('../../..', import.meta.url).pathname
 const dataDir = mkdtempSync(join(tmpdir(), 'quotacast-'))
@@ -44,4 +46,21 @@ test.each([
   const { code, stderr } = await token(...args)
   expect(stderr).toContain(message)
   expect(code).toBe(2)
+})
+
+test('which tokens there are is not guessed where changes are gone from the log', async () => {
+  const log = await openCallLog(
+    { kind: 'embedded', retentionSeconds: 60, sizeBytesMax: 2 ** 28 },
+    { dir: join(dataDir, 'log'), log: pino({ level: 'silent' }), onLoss: () => undefined, now: () => Date.now() * 2 },
+  )
+  await log.append('control', [{ key: 'x', value: 'whatever it was' }])
+  const [partition] = await log.partitions('control')
+  if (partition !== undefined) await log.trim(partition, partition.endOffset)
+  await log.close()
+  for (const args of [['list'], ['create', '--name', 'nginx', '--scopes', 'read']]) {
+    const { code, stdout, stderr } = await token(...args)
+    expect(stdout).toBe('')
+    expect(stderr).toMatch(/which tokens there are is not known: changes 0 to \d+ are gone.*\n$/)
+    expect(code).toBe(1)
+  }
 })
