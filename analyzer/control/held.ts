@@ -13,6 +13,7 @@ export interface HeldState {
   current(kind: ControlKind, key: string): Held
   /** Keys of one kind that hold now. */
   keys(kind: ControlKind): string[]
+  /** How many things hold now. */
   count(): number
   /** All of it, of each kind in the order of the last changes. */
   entries(): HeldEntry[]
@@ -42,7 +43,7 @@ export function createHeldState(): HeldState {
   return {
     current,
     keys: kind => [...(kinds.get(kind)?.held.keys() ?? [])],
-    count: () => [...kinds.values()].reduce((sum, { held, removed }) => sum + held.size + removed.size, 0),
+    count: () => [...kinds.values()].reduce((sum, { held }) => sum + held.size, 0),
     entries: () => entriesOf(kinds),
     fold({ kind, key, expectedVersion, version, value }) {
       if (current(kind, key).version !== expectedVersion) return false

@@ -66,6 +66,16 @@ test('the more there is to hold, the less often', async () => {
   await vi.waitFor(() => expect(pieces(log)[0]?.held).toHaveLength(701), CHECKED)
 })
 
+test('what is gone does not put it off: of things that come and go there may be ten thousand of each kind', async () => {
+  const log = openMemoryLog(2_000)
+  for (let key = 0; key < 600; key++) {
+    log.put(change('grant', `g${key}`, 0, { amount: key }))
+    log.put(change('grant', `g${key}`, 1, null))
+  }
+  write(log, await open(log))
+  await vi.waitFor(() => expect(pieces(log)[0]?.held).toHaveLength(600), CHECKED)
+})
+
 test('what was removed keeps its version, except of what comes and goes', async () => {
   const log = openMemoryLog(2_000)
   for (const kind of ['token', 'pace', 'upstream'] as const) {
