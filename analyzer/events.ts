@@ -269,11 +269,8 @@ export function controlEntrySkipped(log: Logger, offset: number): void {
 }
 
 /** Something that may be changed at run time has changed. */
-export function controlChanged(
-  log: Logger,
-  { kind, key, version, by }: { kind: string; key: string; version: number; by: string },
-): void {
-  log.info({ kind, key, version, by }, 'control changed')
+export function controlChanged(log: Logger, change: { kind: string; key: string; version: number; by: string }): void {
+  log.info(change, 'control changed')
 }
 
 /** The quotas of the config could not be recorded as changes yet. */

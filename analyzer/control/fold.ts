@@ -206,7 +206,8 @@ function createEntryFolding({ logger, onChange }: FoldDeps, state: HeldState, at
     const hasWon = state.fold(change)
     if (hasWon) {
       onChange(change)
-      controlChanged(logger, change)
+      const { kind, key, version, by } = change
+      controlChanged(logger, { kind, key, version, by })
     }
     settle(change.changeId, hasWon ? 'won' : 'lost')
   }
