@@ -56,7 +56,9 @@ export function createAlerting(deps: AlertingDeps): Alerting {
   const judge = createJudge()
   const telling = createTelling(deps)
   const names = channels.map(({ name }) => name)
-  const channelsOf = ({ alerts }: Quota) => names.filter(name => alerts.channels?.includes(name) ?? true)
+  // A rate is used up whenever somebody is fast, and has something left a moment later.
+  const channelsOf = ({ alerts, window }: Quota) =>
+    window.kind === 'rate' ? [] : names.filter(name => alerts.channels?.includes(name) ?? true)
   let waitingFor: string | null = null
 
   const judgeAll = async ({ asOfMs, forecasts, find }: Judged) => {

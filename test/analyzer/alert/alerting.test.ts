@@ -282,6 +282,12 @@ describe('who is told', () => {
     expect(heldAlerts()).toEqual([])
   })
 
+  test('nobody of a rate, which is used up whenever somebody is fast', async () => {
+    quotas = [testQuota({ name: 'q', per: ['consumer'], limit: 100, window: { kind: 'rate', everySeconds: 60 } })]
+    await tick(MINUTE_MS, { web: { used: 100 } })
+    expect(heldAlerts()).toEqual([])
+  })
+
   test('nobody while it is silenced, and whoever should when that ends', async () => {
     const silence = { quota: 'q', subject: { consumer: 'web' }, untilMs: START_MS + HOUR_MS / 2 }
     await control.change({ kind: 'silence', key: 's', version: 0, value: silence, by: 'test', reason: null })
