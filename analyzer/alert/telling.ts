@@ -46,50 +46,68 @@ export interface Telling {
   close(): Promise<void>
 }
 
+interface Told {
+  key: string
+  notice: Notice
+}
+
 interface State {
   toldAtMs: number | null
   failure: string | null
   failures: number
   dueAtMs: number
   sending: Promise<void> | null
+  /** Ids of what it has accepted and the control log does not know yet. */
+  unmarked: Set<string>
 }
 
 export function createTelling({ control, channels, groupMs, now, logger }: TellingDeps): Telling {
   const closing = new AbortController()
   const states = new Map<Channel, State>(
-    channels.map(channel => [channel, { toldAtMs: null, failure: null, failures: 0, dueAtMs: 0, sending: null }]),
+    channels.map(channel => [
+      channel,
+      { toldAtMs: null, failure: null, failures: 0, dueAtMs: 0, sending: null, unmarked: new Set() },
+    ]),
   )
   const send = (channel: Channel, message: Message) =>
     channel.send(message, AbortSignal.any([closing.signal, AbortSignal.timeout(SEND_MS_MAX)]))
 
-  const tellOne = async (channel: Channel, state: State, notices: readonly [key: string, notice: Notice][]) => {
-    const message = toMessage(
-      notices.map(([, notice]) => notice),
-      now(),
-    )
+  const sendNews = async (channel: Channel, state: State, news: readonly Notice[]) => {
     try {
-      await send(channel, message)
-      await Promise.all(notices.map(([key, notice]) => markTold(control, { key, notice, channel: channel.name })))
-      alertsTold(logger, { channel: channel.name, alerts: notices.length })
+      await send(channel, toMessage(news, now()))
+      for (const { id } of news) state.unmarked.add(id)
+      alertsTold(logger, { channel: channel.name, alerts: news.length })
       Object.assign(state, { toldAtMs: now(), failure: null, failures: 0, dueAtMs: now() + groupMs })
     } catch (error) {
       const failure = error instanceof Error ? error.message : String(error)
       if (!closing.signal.aborted) channelFailed(logger, { channel: channel.name, failure }, failure !== state.failure)
       const retryMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(state.failures, 16))
       Object.assign(state, { failure, failures: state.failures + 1, dueAtMs: now() + retryMs })
-    } finally {
-      state.sending = null
     }
+  }
+  const tellOne = async (channel: Channel, state: State, told: readonly Told[]) => {
+    const news = told.map(({ notice }) => notice).filter(({ id }) => !state.unmarked.has(id))
+    if (news.length > 0) await sendNews(channel, state, news)
+    const marks = told
+      .filter(({ notice }) => state.unmarked.has(notice.id))
+      .map(async one => {
+        await markTold(control, one, channel.name)
+        state.unmarked.delete(one.notice.id)
+      })
+    // While the control log is away what was accepted is not sent again, only marked later.
+    await Promise.allSettled(marks)
+    state.sending = null
   }
   return {
     tell(alerts) {
       for (const [channel, state] of states) {
         if (state.sending !== null || now() < state.dueAtMs || closing.signal.aborted) continue
-        const notices = alerts
+        const told = alerts
           .filter(([, { untold }]) => untold.includes(channel.name))
           .slice(0, NOTICES_MAX)
-          .map(([key, alert]): [string, Notice] => [key, toNotice(key, alert)])
-        if (notices.length > 0) state.sending = tellOne(channel, state, notices)
+          .map(([key, alert]) => ({ key, notice: toNotice(key, alert) }))
+        if (told.length > 0) state.sending = tellOne(channel, state, told)
+        else state.unmarked.clear()
       }
     },
     async test(name) {
@@ -118,10 +136,7 @@ function toMessage(notices: readonly Notice[], sentAtMs: number): Message {
 }
 
 /** Notes that the channel knows, unless there is something newer to tell. The other channels do so meanwhile. */
-async function markTold(
-  control: TellingDeps['control'],
-  { key, notice, channel }: { key: string; notice: Notice; channel: string },
-): Promise<void> {
+async function markTold(control: TellingDeps['control'], { key, notice }: Told, channel: string): Promise<void> {
   for (let attempt = 0; attempt < CHANNELS_MAX; attempt++) {
     const { version, value } = control.current('alert', key)
     if (!isAlert(value) || toNotice(key, value).id !== notice.id || !value.untold.includes(channel)) return

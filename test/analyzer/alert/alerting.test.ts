@@ -203,6 +203,20 @@ describe('whoever tells', () => {
     expect(new Set(messages.flatMap(({ notices }) => notices.map(({ id }) => id))).size).toBe(1)
   })
 
+  test('tells nothing again while the control log is away', async () => {
+    const { change } = control
+    control.change = async wish => {
+      if (wish.reason?.startsWith('Told')) throw new Error('the log is away')
+      return change(wish)
+    }
+    for (let turn = 0; turn < 10; turn++) await tick(MINUTE_MS, { web: { used: 100 } })
+    await expect.poll(() => told).toEqual({ ops: ['web has run out of q'], chat: ['web has run out of q'] })
+    control.change = change
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    expect(messages).toHaveLength(2)
+  })
+
   test('shares the work with another analyzer, and one of them tells', async () => {
     const other = start()
     await tick(MINUTE_MS, { web: { used: 100 } }, [alerting])
