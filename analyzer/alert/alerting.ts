@@ -5,14 +5,15 @@
  */
 import type { Logger } from 'pino'
 import type { Control } from '../control/control.ts'
-import { ControlError } from '../control/control-error.ts'
+import { isOvertaken } from '../control/control-error.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
+import { subjectNamed } from '../policy/subject.ts'
 import { type Alert, isAlert } from './alert.ts'
 import type { Channel } from './channel.ts'
 import { alertsHeld, alertsWaiting } from './events.ts'
-import { type AlertForecast, createJudge, urgencyOf, valuesOf } from './judging.ts'
-import { isSilenced, silencesNow } from './silences.ts'
+import { type AlertForecast, createJudge, urgencyOf } from './judging.ts'
+import { silencedNow } from './silences.ts'
 import { type ChannelStatus, createTelling } from './telling.ts'
 import { title } from './words.ts'
 
@@ -43,8 +44,8 @@ export interface Alerting {
   follow(judged: Judged): Promise<void>
   /** Alerts that are held, by their keys. */
   held(): ReadonlyMap<string, Alert>
-  /** Whether nobody is told of it now. */
-  isSilenced(alert: Alert): boolean
+  /** Answers of an alert whether nobody is told of it now. */
+  silenced(): (alert: Alert) => boolean
   channels(): ChannelStatus[]
   /** Sends a message without alerts; false when there is no such channel. Throws `ChannelError`. */
   test(channel: string): Promise<boolean>
@@ -72,14 +73,12 @@ export function createAlerting(deps: AlertingDeps): Alerting {
     const { byName } = policy()
     const isOwn = (alert: Alert) => {
       const quota = byName.get(alert.quota)
-      return quota !== undefined && find(quota.name, valuesOf(quota, alert)) !== undefined
+      return quota !== undefined && find(quota.name, subjectNamed(quota, alert.subject)) !== undefined
     }
     const held = [...heldIn(control)]
     alertsHeld(held.map(([, alert]) => alert))
-    const silences = silencesNow(control, now())
-    const toTell = held.filter(
-      ([, alert]) => alert.untold.length > 0 && isOwn(alert) && !silences.some(silence => isSilenced(alert, silence)),
-    )
+    const isSilenced = silencedNow(control, now())
+    const toTell = held.filter(([, alert]) => alert.untold.length > 0 && isOwn(alert) && !isSilenced(alert))
     telling.tell(toTell.toSorted(([, one], [, other]) => urgencyOf(other) - urgencyOf(one)))
   }
   return {
@@ -96,7 +95,7 @@ export function createAlerting(deps: AlertingDeps): Alerting {
       tellAll(judged)
     },
     held: () => heldIn(control),
-    isSilenced: alert => silencesNow(control, now()).some(silence => isSilenced(alert, silence)),
+    silenced: () => silencedNow(control, now()),
     channels: telling.status,
     test: telling.test,
     close: telling.close,
@@ -119,6 +118,6 @@ async function change(control: AlertingDeps['control'], key: string, alert: Aler
     await control.change({ kind: 'alert', key, version, value: alert, by: BY, reason })
   } catch (error) {
     // Another analyzer was faster.
-    if (!(error instanceof ControlError && error.code === 'VERSION_CONFLICT')) throw error
+    if (!isOvertaken(error)) throw error
   }
 }

@@ -5,7 +5,7 @@
 import { subjectEntryKey } from '../control/subject-entry.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
-import { subjectKey } from '../policy/subject.ts'
+import { subjectKey, subjectNamed } from '../policy/subject.ts'
 import type { Alert, Rule } from './alert.ts'
 import {
   type AlertAsk,
@@ -74,7 +74,7 @@ export function createJudge(): (ask: JudgeAsk) => AlertChange[] {
     }
     const exhausting = [...probable].flatMap(([key, { forecast, sinceMs }]) => {
       const quota = ask.policy.byName.get(forecast.quota)
-      const newest = quota && ask.find(quota.name, valuesOf(quota, forecast))
+      const newest = quota && ask.find(quota.name, subjectNamed(quota, forecast.subject))
       if (!newest || !isExhaustionProbable(quota, newest)) {
         probable.delete(key)
         return []
@@ -93,12 +93,8 @@ export function createJudge(): (ask: JudgeAsk) => AlertChange[] {
 /** What is used up comes before what may be. */
 export const urgencyOf = ({ rule, level }: Pick<Alert, 'rule' | 'level'>): number => (rule === 'used' ? 1 : 0) + level
 
-/** The subject's values in the order of the quota's `per`. */
-export const valuesOf = (quota: Quota, { subject }: Pick<AlertForecast, 'subject'>): string[] =>
-  quota.per.map(({ name }) => subject[name] ?? '')
-
-const keyOf = (rule: Rule, quota: Quota, forecast: AlertForecast): string =>
-  `${subjectEntryKey(quota.name, subjectKey(valuesOf(quota, forecast)))}:${rule}`
+const keyOf = (rule: Rule, quota: Quota, { subject }: AlertForecast): string =>
+  `${subjectEntryKey(quota.name, subjectKey(subjectNamed(quota, subject)))}:${rule}`
 
 /** The alert that begins, or reaches a higher level; `null` where it is told already. */
 function rising(
@@ -149,7 +145,7 @@ function ending(
   const channels = quota ? channelsOf(quota) : []
   const untold = alert.untold.filter(name => channels.includes(name))
   if (quota === undefined || channels.length === 0) return forgotten
-  const forecast = find(quota.name, valuesOf(quota, alert))
+  const forecast = find(quota.name, subjectNamed(quota, alert.subject))
   if (forecast === undefined) return alert.windowEndMs + UNFOLLOWED_MS_MAX < nowMs ? forgotten : null
   if (alert.endedAtMs !== null) return untold.length === 0 ? forgotten : null
   // The other rule says so.

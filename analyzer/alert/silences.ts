@@ -3,15 +3,16 @@ import type { Control } from '../control/control.ts'
 import type { Silence } from '../policy/adjustment.ts'
 import type { Alert } from './alert.ts'
 
-/** Those that hold. What may be kept under the kind is checked where it is made. */
-export function silencesNow(control: Pick<Control, 'current' | 'keys'>, nowMs: number): Silence[] {
-  return control
+/** Answers of an alert whether a silence holds for it. What may be kept under the kind is checked where it is made. */
+export function silencedNow(control: Pick<Control, 'current' | 'keys'>, nowMs: number): (alert: Alert) => boolean {
+  const silences = control
     .keys('silence')
     .map(key => control.current('silence', key).value as Silence)
     .filter(({ untilMs }) => untilMs > nowMs)
+  return alert => silences.some(silence => isOf(alert, silence))
 }
 
-export function isSilenced({ quota, subject }: Alert, silence: Silence): boolean {
+function isOf({ quota, subject }: Alert, silence: Silence): boolean {
   if (silence.quota !== null && silence.quota !== quota) return false
   const named = silence.subject
   return named === null || Object.entries(subject).every(([name, value]) => named[name] === value)

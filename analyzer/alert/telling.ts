@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import type { Logger } from 'pino'
 import type { Control } from '../control/control.ts'
-import { ControlError } from '../control/control-error.ts'
+import { isOvertaken } from '../control/control-error.ts'
 import { CHANNELS_MAX } from '../policy/quota-options.ts'
 import { type Alert, isAlert } from './alert.ts'
 import type { Channel, Message, Notice } from './channel.ts'
@@ -147,7 +147,7 @@ async function markTold(control: TellingDeps['control'], { key, notice }: Told, 
       await control.change({ kind: 'alert', key, version, value: next, by: BY, reason: `Told ${channel}.` })
       return
     } catch (error) {
-      if (!(error instanceof ControlError && error.code === 'VERSION_CONFLICT')) throw error
+      if (!isOvertaken(error)) throw error
     }
   }
 }

@@ -6,7 +6,7 @@ import type { Alerting } from '../alert/alerting.ts'
 import { urgencyOf } from '../alert/judging.ts'
 import { title } from '../alert/words.ts'
 import { CHANNEL_NAME } from '../policy/quota-options.ts'
-import { RequestError, tenantAsked } from './request-error.ts'
+import { allTenantsAsked, RequestError, tenantAsked } from './request-error.ts'
 import { dimensionValue, orNull, quotaName } from './schema.ts'
 
 const ROWS_MAX = 1_000
@@ -79,8 +79,7 @@ export function createAlertRoutes({ alerting, principalOf }: AlertDeps): Routes 
         config: { access: 'read' },
       },
       request => {
-        const { tenant } = principalOf(request)
-        if (tenant !== null) tenantAsked(tenant, '')
+        allTenantsAsked(principalOf(request).tenant)
         return alerting.channels()
       },
     )
@@ -97,8 +96,7 @@ export function createAlertRoutes({ alerting, principalOf }: AlertDeps): Routes 
       },
       async request => {
         const { name } = request.params
-        const { tenant } = principalOf(request)
-        if (tenant !== null) tenantAsked(tenant, '')
+        allTenantsAsked(principalOf(request).tenant)
         if (!(await alerting.test(name)))
           throw new RequestError(404, 'NOT_FOUND', `There is no channel ${name} in alerts.channels.`)
         return { name }
@@ -110,6 +108,7 @@ export function createAlertRoutes({ alerting, principalOf }: AlertDeps): Routes 
 function answer(alerting: Alerting, query: Query, own: string | null): AlertsAnswer {
   const tenant = tenantAsked(own, query.tenant)
   const { quota, offset, limit } = query
+  const isSilenced = alerting.silenced()
   const wanted = [...alerting.held()]
     .filter(([, alert]) => tenant === undefined || alert.tenant === tenant)
     .filter(([, alert]) => quota === undefined || alert.quota === quota)
@@ -120,7 +119,7 @@ function answer(alerting: Alerting, query: Query, own: string | null): AlertsAns
       key,
       title: title(alert),
       ...alert,
-      isSilenced: alerting.isSilenced(alert),
+      isSilenced: isSilenced(alert),
     })),
   }
 }

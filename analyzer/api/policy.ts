@@ -14,7 +14,7 @@ import { Block, Grant, Override, Silence } from '../policy/adjustment.ts'
 import { keyOf, type Policy } from '../policy/policy.ts'
 import { parseQuota, QUOTAS_MAX, QuotaError } from '../policy/quota.ts'
 import { QuotaOptions } from '../policy/quota-options.ts'
-import { RequestError, tenantAsked } from './request-error.ts'
+import { allTenantsAsked, RequestError } from './request-error.ts'
 
 const ADJUSTMENTS_MAX = 100_000
 const SILENCES_MAX = 1_000
@@ -167,7 +167,7 @@ function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps
       config: { access: 'read' },
     },
     request => {
-      forAllTenants(deps, request)
+      allTenantsAsked(deps.principalOf(request).tenant)
       return list(kind, deps)
     },
   )
@@ -185,7 +185,7 @@ function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps
       config: { access: 'admin' },
     },
     async request => {
-      forAllTenants(deps, request)
+      allTenantsAsked(deps.principalOf(request).tenant)
       const { key } = request.params
       const { value, version, reason = null } = request.body
       checkChange(editable, key, deps)
@@ -208,7 +208,7 @@ function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps
       config: { access: 'admin' },
     },
     async request => {
-      forAllTenants(deps, request)
+      allTenantsAsked(deps.principalOf(request).tenant)
       const { key } = request.params
       const { version, reason = null } = request.query
       if (kind === 'quota') refuseConfigured(key, deps)
@@ -217,12 +217,6 @@ function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps
       return change(request, { key, version, value: null, reason })
     },
   )
-}
-
-/** What is changed here concerns all tenants. */
-function forAllTenants({ principalOf }: PolicyDeps, request: FastifyRequest): void {
-  const { tenant } = principalOf(request)
-  if (tenant !== null) tenantAsked(tenant, '')
 }
 
 function list(kind: EditableKind, { control, policy, configured }: PolicyDeps) {

@@ -35,6 +35,11 @@ export function tenantAsked(own: string | null, named: string | undefined): stri
   return own
 }
 
+/** For what concerns all tenants. Throws `RequestError` (403) to who may see one only. */
+export function allTenantsAsked(own: string | null): void {
+  if (own !== null) tenantAsked(own, '')
+}
+
 /** The quota of that name. Throws `RequestError` (404) when there is none. */
 export function quotaAsked<Q extends Quota>(quotas: readonly Q[], name: string): Q {
   const quota = quotas.find(one => one.name === name)

@@ -3,7 +3,7 @@ import Type, { type Static } from 'typebox'
 import type { Routes } from '../../collector/principal.ts'
 import { dailyTotals, outgrownBy, seasonProfile, WEEK_HOURS, weeklyGrowth } from '../forecast/trends.ts'
 import type { Policy } from '../policy/policy.ts'
-import { subjectKey } from '../policy/subject.ts'
+import { subjectKey, subjectNamed } from '../policy/subject.ts'
 import type { ResettingQuota } from '../tick/followed-quota.ts'
 import { HISTORY_HOURS, hoursKnownUntil, readSubjectHours, type SubjectHours } from '../tick/subject-hours.ts'
 import { readSilentHours } from '../usage/silence.ts'
@@ -119,7 +119,7 @@ async function answer(deps: TrendsDeps, query: SubjectsQuery, own: string | null
 
 /** Without what is granted for a time. */
 function lastingLimit(policy: Policy, quota: ResettingQuota, { subject }: SubjectHours, nowMs: number): number | null {
-  const key = subjectKey(quota.per.map(({ name }) => subject[name] ?? ''))
+  const key = subjectKey(subjectNamed(quota, subject))
   const { override, learned } = policy.adjusted(quota, key, nowMs)
   return override ?? quota.limit ?? learned?.limit ?? null
 }

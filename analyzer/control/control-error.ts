@@ -20,3 +20,7 @@ export class ControlError extends Error {
     this.statusCode = STATUS_CODES[code]
   }
 }
+
+/** True where somebody else changed it first. */
+export const isOvertaken = (error: unknown): boolean =>
+  error instanceof ControlError && error.code === 'VERSION_CONFLICT'

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { quotasNotRecorded } from '../events.ts'
 import type { QuotaOptions } from '../policy/quota-options.ts'
-import { ControlError } from './control-error.ts'
+import { isOvertaken } from './control-error.ts'
 import type { Fold, Wish } from './fold.ts'
 
 /** When it is tried again while the log is away. */
@@ -73,7 +73,7 @@ async function recordAll({ quotas, fold, change }: QuotaRecordingDeps, signal: A
       await change(wish)
     } catch (error) {
       // Another limiter with a config of its own was faster: the next start of one of them tells.
-      if (!(error instanceof ControlError && error.code === 'VERSION_CONFLICT')) throw error
+      if (!isOvertaken(error)) throw error
     }
   }
 }

@@ -8,7 +8,7 @@ import { elsewhereNow } from './learned.ts'
 import { paceQuotaOf } from './pace.ts'
 import type { Quota } from './quota.ts'
 import { indexQuotas } from './quota-index.ts'
-import { type Subject, subjectKey } from './subject.ts'
+import { type Subject, subjectKey, subjectNamed } from './subject.ts'
 
 /** What somebody may use. */
 export interface Allowance {
@@ -130,7 +130,7 @@ export function createPolicy(quotas: readonly Quota[], adjustments: Adjustments 
       for (const [key, { resets }] of adjusted.get(quota.name)?.bySubject ?? []) {
         const reset = lastReset(resets, nowMs)
         if (reset === null) continue
-        found.set(key, { subject: quota.per.map(({ name }) => reset.subject[name] ?? ''), sinceMs: reset.fromMs })
+        found.set(key, { subject: subjectNamed(quota, reset.subject), sinceMs: reset.fromMs })
       }
       return found
     },

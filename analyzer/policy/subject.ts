@@ -40,3 +40,7 @@ const lengthAndValue = (value: string) => `${value.length}:${value}`
 export function subjectMap(quota: Quota, subject: Subject): Record<string, string> {
   return Object.fromEntries(quota.per.map(({ name }, index) => [name, subject[index] ?? '']))
 }
+
+/** The subject of which `subjectMap` made these names; unknown, and what is not named, is an empty text. */
+export const subjectNamed = (quota: Quota, named: Readonly<Record<string, string>>): string[] =>
+  quota.per.map(({ name }) => named[name] ?? '')

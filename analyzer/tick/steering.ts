@@ -5,7 +5,7 @@
  */
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
 import type { Control } from '../control/control.ts'
-import { ControlError } from '../control/control-error.ts'
+import { isOvertaken } from '../control/control-error.ts'
 import type { Wish } from '../control/fold.ts'
 import { subjectEntryKey } from '../control/subject-entry.ts'
 import type { Block, Grant, Learned, Pace, Reset, Silence } from '../policy/adjustment.ts'
@@ -13,7 +13,7 @@ import { HEARD_EVERY_MS, learnedChange } from '../policy/learned.ts'
 import { paceChange } from '../policy/pace.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
-import { subjectKey } from '../policy/subject.ts'
+import { subjectKey, subjectNamed } from '../policy/subject.ts'
 import { isResetting } from '../usage/window.ts'
 import { plainForecast, type SubjectForecast } from './subject-forecast.ts'
 
@@ -57,7 +57,7 @@ export async function steer(deps: SteeringDeps, forecasts: readonly SubjectForec
       await control.change({ ...wish, by: BY })
     } catch (error) {
       // Another analyzer was faster.
-      if (!(error instanceof ControlError && error.code === 'VERSION_CONFLICT')) throw error
+      if (!isOvertaken(error)) throw error
     }
   }
   return all.length
@@ -138,8 +138,7 @@ function endedWishes(
 
 type NamedSubject = Readonly<Record<string, string>>
 
-const keyOfNamed = (quota: Quota, subject: NamedSubject): string =>
-  subjectKey(quota.per.map(({ name }) => subject[name] ?? ''))
+const keyOfNamed = (quota: Quota, subject: NamedSubject): string => subjectKey(subjectNamed(quota, subject))
 
 const entryKeyOf = (quota: Quota, subject: NamedSubject): string =>
   subjectEntryKey(quota.name, keyOfNamed(quota, subject))

@@ -3,10 +3,11 @@ import { askFilter, CLIENT_ID_DROPPED, limiterCluster, whoAsks } from './envoy-a
 import { indented } from './envoy-format.ts'
 import type { AskingSetup, Destination } from './guide.ts'
 
-const filters = (to: Destination) => `apiVersion: networking.istio.io/v1alpha3
+/** Begins the patches of Istio's ingress gateway with a cluster, which is written `CLUSTER_INDENT` deep. */
+export const filterWith = (name: string, cluster: string): string => `apiVersion: networking.istio.io/v1alpha3
 kind: EnvoyFilter
 metadata:
-  name: quotacast-asks
+  name: ${name}
   namespace: istio-system
 spec:
   workloadSelector:
@@ -18,7 +19,11 @@ spec:
       patch:
         operation: ADD
         value:
-${limiterCluster(to, 10)}
+${cluster}`
+/** In a list of patches. */
+export const CLUSTER_INDENT = 10
+
+const filters = (to: Destination) => `${filterWith('quotacast-asks', limiterCluster(to, CLUSTER_INDENT))}
     - applyTo: HTTP_FILTER
       match:
         context: GATEWAY

@@ -1,7 +1,7 @@
 /** Istio's gateways. https://istio.io/latest/docs/tasks/observability/logs/access-log/ */
 import { accessLogServiceOf, clusterOf, formatMap } from './envoy-format.ts'
 import type { Guide } from './guide.ts'
-import { istioAsks } from './istio-asks.ts'
+import { CLUSTER_INDENT, filterWith, istioAsks } from './istio-asks.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
 
 const CONTAINER_LOGS = '/var/log/containers/istio-ingressgateway-*_istio-system_istio-proxy-*.log'
@@ -58,22 +58,7 @@ spec:
           text: "Istio's own provider `envoyHttpAls` sends no token, so Envoy is told by itself:",
           snippet: {
             language: 'yaml',
-            of: to => `apiVersion: networking.istio.io/v1alpha3
-kind: EnvoyFilter
-metadata:
-  name: quotacast
-  namespace: istio-system
-spec:
-  workloadSelector:
-    labels:
-      istio: ingressgateway
-  configPatches:
-    - applyTo: CLUSTER
-      match: { context: GATEWAY }
-      patch:
-        operation: ADD
-        value:
-${clusterOf(to, 10)}
+            of: to => `${filterWith('quotacast', clusterOf(to, CLUSTER_INDENT))}
     - applyTo: NETWORK_FILTER
       match:
         context: GATEWAY

@@ -310,7 +310,7 @@ describe('who is told', () => {
     expect(told.ops).toEqual(['app has run out of q'])
     expect(
       heldAlerts()
-        .filter(alert => alerting.isSilenced(alert))
+        .filter(alerting.silenced())
         .map(({ consumer }) => consumer),
     ).toEqual(['web'])
     await tickAndTell(HOUR_MS / 2, { web: { used: 100 }, app: { used: 100 } })

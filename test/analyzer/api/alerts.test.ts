@@ -21,7 +21,10 @@ const alerting: Alerting = {
       ['q:2:used', alert('beta')],
       ['r:3:used', alert('acme', { quota: 'r', sinceMs: 2 })],
     ]),
-  isSilenced: ({ tenant }) => tenant === 'beta',
+  silenced:
+    () =>
+    ({ tenant }) =>
+      tenant === 'beta',
   channels: () => [{ name: 'ops', toldAtMs: 7, failure: null }],
   async test(name) {
     if (name === 'down') throw new ChannelError('down', 'it answered 500')
