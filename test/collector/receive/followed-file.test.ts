@@ -41,8 +41,8 @@ test('a file that is followed holds the few bytes that it was recognized by, and
     for (let other = 0; other < 3; other++) Buffer.allocUnsafe(OTHERS_BYTES)
     files.push(file)
   }
-  const held = heldBytes() - before
+  // What is collected is given back by another thread, soon after.
+  await expect.poll(() => heldBytes() - before).toBeLessThan(FILES * BYTES_A_FILE_MAX)
   expect(files.map(file => file.position()?.number)).toEqual(files.map(() => 2))
   for (const file of files) await file.close()
-  expect(held).toBeLessThan(FILES * BYTES_A_FILE_MAX)
 })

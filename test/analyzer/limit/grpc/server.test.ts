@@ -318,8 +318,9 @@ describe('a peer', () => {
       await Promise.all(strangers.map(socket => once(socket, 'connect')))
       const late = openClient(server.port)
       expect((await late.raw(ECHO, hello, { deadlineMs: 5_000 })).code).toBe(status.OK)
-      late.close()
+      // A stranger that the system took up may be handed to the server after the late one, which therefore stays.
       await expect.poll(() => strangers.filter(({ closed }) => closed).length).toBe(2)
+      late.close()
       expect((await client.raw(ECHO, hello)).code).toBe(status.OK)
     } finally {
       for (const socket of strangers) socket.destroy()
