@@ -1,5 +1,6 @@
 /** Envoy AI Gateway. https://aigateway.envoyproxy.io/docs/capabilities/observability/accesslogs */
 import { envoyProxyOf } from './envoy-format.ts'
+import { securityPolicySetup } from './envoy-gateway-asks.ts'
 import type { Guide } from './guide.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
 
@@ -56,6 +57,7 @@ spec:
     },
     shipperSetup(CONTAINER_LOGS),
   ],
+  asks: [{ ...securityPolicySetup, run: { by: 'nobody' } }],
   notes: [
     'The gateway names backends and not providers: `default/openai/route/…` becomes the service and the `providerKey` `default/openai`. Where all backends of a Gateway are of one provider, add `provider: openai` to the format.',
     "The names of the gateway's own examples (`genai_model_name`, `genai_tokens_input` …) are read too.",

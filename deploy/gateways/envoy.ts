@@ -1,6 +1,7 @@
 /** Envoy itself, Envoy Gateway, Contour, Gloo. https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/access_log/usage */
 import { envoyAsks } from './envoy-asks.ts'
 import { accessLogServiceOf, clusterOf, envoyProxyOf, formatAttributes, formatMap } from './envoy-format.ts'
+import { securityPolicySetup } from './envoy-gateway-asks.ts'
 import type { Guide } from './guide.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
 
@@ -101,8 +102,12 @@ ${formatAttributes(10)}`,
     },
     shipperSetup(CONTAINER_LOGS),
   ],
-  asks: envoyAsks,
+  asks: [
+    ...envoyAsks,
+    { ...securityPolicySetup, run: { by: 'tests', version: 'Envoy 1.40, configured as Envoy Gateway does it' } },
+  ],
   notes: [
+    'Where Envoy is configured by something that adds no metadata to the questions of ext_authz, the token may be the context extension `x-quotacast-token`: `authPolicy.context` of Contour, `contextExtensions` of Gloo.',
     'Envoy knows no consumers. A filter has to say who called: an ext_authz service in its dynamic metadata (`consumer`, `tenant`), which arrives with the access log service by itself. Or log the header with the key under its own name (`"x-api-key": "%REQ(X-API-KEY)%"`): only its fingerprint is kept.',
     'The default text format, that of Istio, the default of Envoy Gateway and the names of Contour are read too. In all but `json_format` values are not escaped, so that a client may write names and values of its own into the user agent.',
     'Lists of `%RESPONSE_FLAGS%` are the label `error`. `RL` is `limited`, `DC` without an error is `aborted`, and a 429 is `exhausted` when the details are `via_upstream`.',

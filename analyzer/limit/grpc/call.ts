@@ -1,6 +1,7 @@
 /**
- * One gRPC call: who calls is checked before anything of its message is kept, the message is read within bounds, the
- * method answers, and the status goes out behind it. A call that is over (answered, cancelled, late) stays over.
+ * One gRPC call: who calls is checked before anything of its message is kept, or as soon as it is read where the message
+ * says so; it is read within bounds, the method answers, and the status goes out behind it. A call that is over (answered,
+ * cancelled, late) stays over.
  */
 import type { Logger } from 'pino'
 import type { Principal } from '../../../collector/principal.ts'
@@ -11,14 +12,22 @@ import type { StreamHandler } from './connection-state.ts'
 import { frame, HEAD_BYTES, timeoutMs, unframe } from './framing.ts'
 import { encodeFields } from './hpack.ts'
 import type { RequestHeaders } from './request-headers.ts'
-import { type Answering, GRPC, type GrpcCode, GrpcError, type GrpcMethod, type GrpcMethods } from './rpc.ts'
+import {
+  type Answering,
+  type CheckMethod,
+  GRPC,
+  type GrpcCode,
+  GrpcError,
+  type GrpcMethods,
+  TOKEN_NAME,
+} from './rpc.ts'
 import type { Stream } from './streams.ts'
 
 /** Of one message; ext_authz may carry the beginning of a body. */
 const MESSAGE_BYTES_MAX = 256 * 1024
 export const CONTENT_BYTES_MAX = HEAD_BYTES + MESSAGE_BYTES_MAX
-/** Of all calls whose messages have not arrived whole yet; those that need no token have a room of their own. */
-const UNDERWAY_BYTES_MAX = { check: 64 * 2 ** 20, open: 2 ** 20 } as const
+/** Of all calls whose messages have not arrived whole yet; those without a token have a room of their own. */
+const UNDERWAY_BYTES_MAX = { trusted: 64 * 2 ** 20, open: 2 ** 20 } as const
 /** What keeping a call takes, and a part of its message beside its bytes. */
 const CALL_BYTES = 512
 const PART_BYTES = 256
@@ -30,7 +39,6 @@ const CALL_MS_MAX = 10_000
 /** Callers whose failures take turns would have every one of them logged. */
 const LOG_MS = 1_000
 
-const TOKEN_HEADER = 'x-quotacast-token'
 const BEARER = /^bearer +(\S+)$/i
 
 /** `:status 200` is the eighth field of HPACK's static table. */
@@ -62,7 +70,7 @@ export interface Call extends Admitted {
 }
 
 interface Admitted {
-  readonly access: GrpcMethod['access']
+  readonly room: keyof typeof UNDERWAY_BYTES_MAX
   readonly handle: (message: Uint8Array) => Answering
 }
 
@@ -104,15 +112,14 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
     )
   }
   const handlerOf = (connection: () => Connection<Call>): CallHandler => {
-    let isTrusted = false
+    const peer = { isTrusted: false }
     return {
-      isTrusted: () => isTrusted,
+      isTrusted: () => peer.isTrusted,
       opened(stream, headers) {
         try {
           const deadlineMs = deps.nowMs() + callMs(headers)
-          const { access, handle } = admit(deps, headers)
-          isTrusted ||= access !== 'open'
-          stream.own = { access, handle, connection: connection(), deadlineMs, parts: [], bytes: 0, roomBytes: 0 }
+          const admitted = admit(deps, headers, peer)
+          stream.own = { ...admitted, connection: connection(), deadlineMs, parts: [], bytes: 0, roomBytes: 0 }
           take(stream.own, CALL_BYTES)
         } catch (error) {
           fail(connection(), stream, error)
@@ -149,11 +156,11 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
 
 /** What calls under way keep until their messages are whole. Throws `GrpcError` where there is no more room. */
 function createRoom() {
-  const takenBytes = { check: 0, open: 0 }
+  const takenBytes = { trusted: 0, open: 0 }
   const take = (call: Call, bytes: number) => {
     call.roomBytes += bytes
-    takenBytes[call.access] += bytes
-    if (takenBytes[call.access] > UNDERWAY_BYTES_MAX[call.access]) throw tooMuch('Too many bytes are under way.')
+    takenBytes[call.room] += bytes
+    if (takenBytes[call.room] > UNDERWAY_BYTES_MAX[call.room]) throw tooMuch('Too many bytes are under way.')
   }
   return {
     take,
@@ -166,7 +173,7 @@ function createRoom() {
     },
     leave(call: Call | null) {
       if (call === null) return
-      takenBytes[call.access] -= call.roomBytes
+      takenBytes[call.room] -= call.roomBytes
       call.roomBytes = 0
       call.parts = []
     },
@@ -180,28 +187,38 @@ function callMs(headers: RequestHeaders): number {
   return asked === undefined ? CALL_MS_MAX : Math.min(CALL_MS_MAX, timeoutMs(asked) ?? CALL_MS_MAX)
 }
 
-/** The method, for a caller who may use it. Throws `GrpcError`. */
-function admit({ methods, verify }: CallDeps, headers: RequestHeaders): Admitted {
+/** The method, for a caller who may use it, as far as can be known before its message. Throws `GrpcError`. */
+function admit({ methods, verify }: CallDeps, headers: RequestHeaders, peer: { isTrusted: boolean }): Admitted {
   const path = headers.get(':path') ?? ''
   if (headers.get(':method') !== 'POST' || headers.get('content-type')?.startsWith('application/grpc') !== true) {
     throw new GrpcError(GRPC.internal, 'This port speaks gRPC only.')
   }
   const method = methods.get(path)
   if (method === undefined) throw new GrpcError(GRPC.unimplemented, `There is no method ${path}.`)
-  const { access } = method
-  if (access === 'open') return { access, handle: message => method.handle(message) }
-  const principal = principalOf(method, headers, verify)
-  return { access, handle: message => method.handle(message, principal) }
+  if (method.access === 'open') return { room: 'open', handle: message => method.handle(message) }
+  const trust = (token: string | undefined) => {
+    const principal = principalOf(method, token, verify)
+    peer.isTrusted = true
+    return principal
+  }
+  const token = headers.get(TOKEN_NAME) ?? BEARER.exec(headers.get('authorization') ?? '')?.[1]
+  const { tokenIn } = method
+  if (token === undefined && tokenIn !== undefined) {
+    const room = peer.isTrusted ? 'trusted' : 'open'
+    return { room, handle: message => method.handle(message, trust(tokenIn(message))) }
+  }
+  const principal = trust(token)
+  return { room: 'trusted', handle: message => method.handle(message, principal) }
 }
 
 function principalOf(
-  { access }: GrpcMethod & { access: 'check' },
-  headers: RequestHeaders,
+  { access, tokenIn }: CheckMethod,
+  token: string | undefined,
   verify: CallDeps['verify'],
 ): Principal {
-  const token = headers.get(TOKEN_HEADER) ?? BEARER.exec(headers.get('authorization') ?? '')?.[1]
   if (token === undefined) {
-    throw new GrpcError(GRPC.unauthenticated, `A token is needed, as the metadata ${TOKEN_HEADER}.`)
+    const where = tokenIn === undefined ? 'the metadata' : 'the metadata or the context extension'
+    throw new GrpcError(GRPC.unauthenticated, `A token is needed, as ${where} ${TOKEN_NAME}.`)
   }
   const principal = verify(token)
   if (principal === null) throw new GrpcError(GRPC.unauthenticated, 'The token is unknown or revoked.')

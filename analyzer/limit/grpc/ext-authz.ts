@@ -1,6 +1,7 @@
 /**
  * Envoy's ext_authz over gRPC. Headers of the call are the client's own word, so what is known of it beside the path and
- * the credential comes from the context extensions of the route.
+ * the credential comes from the context extensions of the route. So may Envoy's own token: not all that configure Envoy
+ * can add metadata to its questions.
  * https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/auth/v3/external_auth.proto
  */
 import { TEXT_CHARACTERS_MAX } from '../../../collector/call-record.ts'
@@ -11,7 +12,7 @@ import { noDimensions } from '../http.ts'
 import type { Ask, Limiter } from '../limiter.ts'
 import { type Caller, NOBODY } from './caller-metadata.ts'
 import { type CheckRequest, decodeCheckRequest, encodeDenied, encodeOk } from './ext-authz-messages.ts'
-import { GRPC, type GrpcMethod } from './rpc.ts'
+import { GRPC, type GrpcMethod, TOKEN_NAME } from './rpc.ts'
 
 export interface ExtAuthzDeps extends DoorAnswerDeps {
   limiter: Limiter
@@ -28,6 +29,7 @@ export function createExtAuthzMethod(deps: ExtAuthzDeps): [string, GrpcMethod] {
     '/envoy.service.auth.v3.Authorization/Check',
     {
       access: 'check',
+      tokenIn: message => decodeCheckRequest(message).contextExtensions.get(TOKEN_NAME),
       async handle(message, principal) {
         const request = decodeCheckRequest(message)
         const { tenant, consumer, refusal } = readCaller(source => find(request, source), principal.tenant)

@@ -28,10 +28,18 @@ export class GrpcError extends Error {
 /** What a method answers: at once where it can. */
 export type Answering = Uint8Array | Promise<Uint8Array>
 
+/** What a caller's token is called, in the metadata of a call. */
+export const TOKEN_NAME = 'x-quotacast-token'
+
 /** Takes one message, and answers one. What it throws becomes the status. */
-export type GrpcMethod =
-  | { readonly access: 'open'; handle(message: Uint8Array): Answering }
-  | { readonly access: 'check'; handle(message: Uint8Array, principal: Principal): Answering }
+export type GrpcMethod = { readonly access: 'open'; handle(message: Uint8Array): Answering } | CheckMethod
+
+export interface CheckMethod {
+  readonly access: 'check'
+  handle(message: Uint8Array, principal: Principal): Answering
+  /** Where callers without metadata of their own write their token. */
+  tokenIn?(message: Uint8Array): string | undefined
+}
 
 /** By path: `/package.Service/Method`. */
 export type GrpcMethods = ReadonlyMap<string, GrpcMethod>

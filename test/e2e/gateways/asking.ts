@@ -8,6 +8,7 @@ import { haproxyChecks, startHaproxy } from '../../servers/gateways/haproxy.ts'
 import { nginxChecks, startNginx } from '../../servers/gateways/nginx.ts'
 import { springChecks, startSpring } from '../../servers/gateways/spring.ts'
 import { startEnvoyWith } from './envoy.ts'
+import { startEnvoyGateway } from './envoy-gateway.ts'
 import { replaced } from './guided.ts'
 import { type Place, type Subject, snippetAt } from './subject.ts'
 import { CONSUMER, KEY } from './traffic.ts'
@@ -155,6 +156,15 @@ export const ASKING: readonly AskingSubject[] = [
     start: place => startAskingEnvoy(place, '0.1s'),
     deniedWithinMs: ENVOY_PATIENCE_MS,
     denial: { 'x-ratelimit-remaining': /^0$/, 'x-ratelimit-reset': /^[1-9]\d*$/ },
+  },
+  {
+    name: 'envoy-gateway',
+    guide: 'envoy',
+    setups: ['Envoy Gateway, through', 'Envoy Gateway, with a SecurityPolicy'],
+    folder: '/var/log/containers',
+    checks: envoyChecks,
+    start: startEnvoyGateway,
+    deniedWithinMs: ENVOY_PATIENCE_MS,
   },
   {
     name: 'spring',

@@ -95,4 +95,25 @@ describe('Check', () => {
     const other = await check({}, { tenant: 'other', consumer: 'web' }, 'acme')
     expect([other.status.code, other.deniedResponse.status.code]).toEqual([status.PERMISSION_DENIED, 403])
   })
+  test('takes the token from the context where Envoy sends none', async () => {
+    await open({ quotas: [requests] })
+    const answerTo = async (contextExtensions: Record<string, string>, headers: Record<string, string> = {}) => {
+      const { code, details, message } = await client.call('check', { attributes: { contextExtensions } }, { headers })
+      return [code, code === status.OK ? message.status.code : details]
+    }
+    const asked = { tenant: 'acme', consumer: 'web' }
+    expect(await answerTo({ ...asked, 'x-quotacast-token': 'acme' })).toEqual([status.OK, 0])
+    const foreign = { tenant: 'other', 'x-quotacast-token': 'acme' }
+    expect(await answerTo(foreign)).toEqual([status.OK, status.PERMISSION_DENIED])
+    const lacking = 'A token is needed, as the metadata or the context extension x-quotacast-token.'
+    expect(await answerTo(asked)).toEqual([status.UNAUTHENTICATED, lacking])
+    for (const [token, code] of [
+      ['stranger', status.UNAUTHENTICATED],
+      ['reader', status.PERMISSION_DENIED],
+    ] as const)
+      expect((await answerTo({ ...asked, 'x-quotacast-token': token }))[0]).toBe(code)
+    // Its own metadata has the last word.
+    const both = { ...asked, 'x-quotacast-token': 'gateway' }
+    expect((await answerTo(both, { 'x-quotacast-token': 'stranger' }))[0]).toBe(status.UNAUTHENTICATED)
+  })
 })

@@ -327,6 +327,23 @@ describe('a peer', () => {
     }
   })
 
+  test('is known by a token that its message holds, too', async () => {
+    const path = '/test.Echo/Telling'
+    await open({ [path]: { ...echo, tokenIn: message => Buffer.from(message).toString() } })
+    const telling = openClient(server.port)
+    const tell = async (token: string) => (await telling.raw(path, Buffer.from(token), { headers: {} })).code
+    expect([await tell('stranger'), await tell('gateway')]).toEqual([status.UNAUTHENTICATED, status.OK])
+    const strangers = Array.from({ length: 1_000 }, () => tcp().resume())
+    try {
+      await Promise.all(strangers.map(socket => once(socket, 'connect')))
+      await expect.poll(() => strangers.some(({ closed }) => closed)).toBe(true)
+      expect(await tell('gateway')).toBe(status.OK)
+    } finally {
+      for (const socket of strangers) socket.destroy()
+      telling.close()
+    }
+  })
+
   test('that says very much at once is read by and by: others are, in between', async () => {
     let bytes = 0
     let bytesInTurnMax = 0
