@@ -50,6 +50,18 @@ export interface QuickRoute {
   ): QuickAnswer | Promise<QuickAnswer> | null
 }
 
+/** Ends the span of a gRPC call, with the code of the call's status. The first one holds. */
+export type EndCallSpan = (code: number) => void
+
+/**
+ * Begins the span of a gRPC call, as a child of the caller's. `method` is `/package.Service/Method`, or `null` when there
+ * is none such. Answers `null` for a call of which no span is made.
+ */
+export type TraceCall = (
+  method: string | null,
+  metadata: { get(name: string): string | undefined },
+) => EndCallSpan | null
+
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** The scope a caller needs; `open` is for health and for what a page needs before its reader has logged in. The server refuses to start with a route without it. */

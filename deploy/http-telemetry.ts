@@ -33,23 +33,21 @@ export function measureRequests(server: FastifyInstance): RecordRequest {
   return record
 }
 
-/**
- * Routes of which no span is made: those that are asked all day long whether all is well, and those that take telemetry,
- * our own perhaps, of which there would be no end.
- */
-const UNTRACED = new Set<string | undefined>([
-  ...['/healthz', '/readyz', '/metrics'],
-  ...['/v1/traces', '/v1/metrics', '/v1/logs'],
-])
+/** Routes that are asked all day long whether all is well: no span is made of that. */
+const HEALTH = new Set<string | undefined>(['/healthz', '/readyz', '/metrics'])
+/** Routes that take telemetry: of our own, which names no caller, there would be no end. */
+const TELEMETRY = new Set<string | undefined>(['/v1/traces', '/v1/metrics', '/v1/logs'])
 
 /** Makes a span of every other request, as a child of the caller's; handlers run inside it. */
 export function traceRequests(server: FastifyInstance): void {
   const tracer = trace.getTracer('quotacast')
   const spans = new WeakMap<FastifyRequest, Span>()
   server.addHook('onRequest', (request, _reply, done) => {
-    if (UNTRACED.has(request.routeOptions.url)) return done()
+    const { url } = request.routeOptions
+    if (HEALTH.has(url)) return done()
     const parent = propagation.extract(context.active(), request.headers)
-    const route = request.routeOptions.url ?? 'unknown'
+    if (TELEMETRY.has(url) && trace.getSpanContext(parent) === undefined) return done()
+    const route = url ?? 'unknown'
     // The route, never the path: a token may be a part of the path.
     const attributes = { 'http.request.method': request.method, 'http.route': route }
     const span = tracer.startSpan(`${request.method} ${route}`, { kind: SpanKind.SERVER, attributes }, parent)

@@ -15,7 +15,7 @@ import { createIdentity, type Identity } from '../collector/identity.ts'
 import type { CallLog } from '../collector/log/call-log.ts'
 import { routeOf } from '../collector/normalize/route.ts'
 import { createRoutePatterns } from '../collector/normalize/route-patterns.ts'
-import type { Principal, QuickRoute, Readiness, Routes } from '../collector/principal.ts'
+import type { Principal, QuickRoute, Readiness, Routes, TraceCall } from '../collector/principal.ts'
 import { REJECTION_COUNTS_ROUTE, REJECTIONS_ROUTE } from '../collector/rejection-routes.ts'
 import { startEmbeddedStore } from '../collector/store/embedded.ts'
 import type { Store } from '../collector/store/open.ts'
@@ -29,6 +29,7 @@ import { createLifecycle, type Lifecycle } from './lifecycle.ts'
 import { createLogger } from './logging.ts'
 import { openLogOf, openStoreOf } from './open-data.ts'
 import { createRelayRoutes } from './relay.ts'
+import { createCallTracing } from './rpc-telemetry.ts'
 import { openAdminToken, openSecrets, type Secrets } from './secrets.ts'
 import { createSessionRoutes } from './session-routes.ts'
 import { createSessions, type Sessions } from './sessions.ts'
@@ -56,6 +57,8 @@ interface Ground {
   identity: Identity
   /** Whose token it is, or `null`. */
   verify: (token: string) => Principal | null
+  /** Left out where nobody traces calls. */
+  traceCall?: TraceCall | undefined
 }
 
 /** A role's own part. */
@@ -93,7 +96,8 @@ async function openRole(
   context: { config: Config; logger: Logger; lifecycle: Lifecycle; telemetry: Telemetry; helper: number },
 ): Promise<void> {
   const { config, logger, lifecycle, telemetry, helper } = context
-  const ground = await openGround({ config, logger, lifecycle, helper })
+  const traceCall = telemetry.isTracing ? createCallTracing() : undefined
+  const ground = await openGround({ config, logger, lifecycle, helper, traceCall })
   const processes = role === 'limiter' ? config.limiter.processes : 1
   const part = await PARTS[role](ground)
   lifecycle.onStop(role, () => part.close())
@@ -114,7 +118,9 @@ async function openRole(
   logger.info({ url }, 'listening')
 }
 
-async function openGround(context: Pick<Ground, 'config' | 'logger' | 'lifecycle' | 'helper'>): Promise<Ground> {
+async function openGround(
+  context: Pick<Ground, 'config' | 'logger' | 'lifecycle' | 'helper' | 'traceCall'>,
+): Promise<Ground> {
   const { config, logger, lifecycle } = context
   const secrets = openSecrets(config.dataDir, config.secrets)
   const callLog = await openLogOf(config, logger.child({ part: 'log' }))
@@ -151,7 +157,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
     }
   },
 
-  collector({ config, logger, callLog, store, identity, verify }) {
+  collector({ config, logger, callLog, store, identity, verify, traceCall }) {
     const { mappings, sources, prices, labels } = config
     return openCollector({
       options: config.collector,
@@ -164,12 +170,13 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
       labelColumns: labels,
       principalOf,
       verify,
+      traceCall,
       dir: join(config.dataDir, 'sources'),
       logger,
     })
   },
 
-  limiter({ config, logger, callLog, store, control, quotas, policy, identity, secrets, verify, helper }) {
+  limiter({ config, logger, callLog, store, control, quotas, policy, identity, secrets, verify, traceCall, helper }) {
     const patterns = createRoutePatterns(config.collector.routes)
     return openLimiter({
       options: config.limiter,
@@ -188,6 +195,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
       routeOf: path => routeOf(path, '', patterns),
       verify,
       principalOf,
+      traceCall,
       logger,
     })
   },

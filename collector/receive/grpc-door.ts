@@ -13,7 +13,7 @@ import {
   type ServerInterceptor,
   ServerListenerBuilder,
 } from '@grpc/grpc-js'
-import type { Principal } from '../principal.ts'
+import type { EndCallSpan, Principal, TraceCall } from '../principal.ts'
 import { holdArriving } from './arriving.ts'
 import type { Flight } from './flight.ts'
 import { ReceiveError } from './request-body.ts'
@@ -38,6 +38,8 @@ export interface DoorDeps {
   flight: Flight
   /** Of messages that have not arrived whole. */
   arriving: Flight
+  /** Left out where nobody traces calls. */
+  traceCall?: TraceCall | undefined
 }
 
 export interface Door {
@@ -64,27 +66,24 @@ export function createDoor(deps: DoorDeps): Door {
   }
 
   const interceptor: ServerInterceptor = ({ path, requestStream }, call) => {
-    const held = new Set<Buffer>()
+    const { hold, leaveAll } = holdMessages(flight, leaving)
     let state: 'new' | 'admitted' | 'over' = 'new'
+    let endSpan: EndCallSpan | null = null
     const enter = async (message: Buffer): Promise<boolean> => {
-      while (!flight.enter(message, message.length)) {
+      while (!hold(message)) {
         if (!requestStream || state === 'over') return false
         await sleep(ROOM_POLL_MS)
       }
-      held.add(message)
-      leaving.set(message, () => {
-        held.delete(message)
-        flight.leave(message)
-      })
       return true
     }
-    const leaveAll = () => {
-      for (const message of held) flight.leave(message)
-      held.clear()
+    const refuse = ({ code, message }: RpcError) => {
+      endSpan?.(code)
+      call.sendStatus({ code, details: message, metadata: null })
     }
-    const refuse = ({ code, message }: RpcError) => call.sendStatus({ code, details: message, metadata: null })
     const listener = new ServerListenerBuilder()
       .withOnReceiveMetadata((metadata, next) => {
+        // That of a stream would last for months.
+        if (!requestStream) endSpan = deps.traceCall?.(path, textsOf(metadata)) ?? null
         try {
           admit(path, metadata)
         } catch (error) {
@@ -108,15 +107,43 @@ export function createDoor(deps: DoorDeps): Door {
         if (state === 'admitted') calls--
         state = 'over'
         leaveAll()
+        endSpan?.(RPC.cancelled)
       })
       .build()
-    return new ServerInterceptingCall(call, { start: next => next(listener) })
+    return new ServerInterceptingCall(call, {
+      start: next => next(listener),
+      sendStatus(status, next) {
+        endSpan?.(status.code)
+        next(status)
+      },
+    })
   }
 
   return {
     interceptor,
     callerOf: (method, metadata) => callerOf(deps, method, metadata),
     leave: message => leaving.get(message)?.(),
+  }
+}
+
+/** The messages of one call that are held, each of which `leaving` lets go. */
+function holdMessages(flight: Flight, leaving: WeakMap<Buffer, () => void>) {
+  const held = new Set<Buffer>()
+  return {
+    /** False when there is no room. */
+    hold(message: Buffer): boolean {
+      if (!flight.enter(message, message.length)) return false
+      held.add(message)
+      leaving.set(message, () => {
+        held.delete(message)
+        flight.leave(message)
+      })
+      return true
+    },
+    leaveAll() {
+      for (const message of held) flight.leave(message)
+      held.clear()
+    },
   }
 }
 
@@ -142,6 +169,8 @@ function streamOf(call: ServerInterceptingCallInterface): ServerHttp2Stream {
   assert(stream !== undefined, 'the gRPC library has its stream elsewhere')
   return stream
 }
+
+const textsOf = (metadata: Metadata) => ({ get: (name: string) => textOf(metadata, name) ?? undefined })
 
 function textOf(metadata: Metadata, name: string): string | null {
   const [value] = metadata.get(name)

@@ -3,6 +3,7 @@ import type { Principal } from '../principal.ts'
 import type { CallSource } from './source.ts'
 
 export const RPC = {
+  cancelled: 1,
   invalidArgument: 3,
   notFound: 5,
   permissionDenied: 7,

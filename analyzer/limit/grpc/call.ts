@@ -4,7 +4,7 @@
  * cancelled, late) stays over.
  */
 import type { Logger } from 'pino'
-import type { Principal } from '../../../collector/principal.ts'
+import type { EndCallSpan, Principal, TraceCall } from '../../../collector/principal.ts'
 import { grpcCallFailed } from '../../events.ts'
 import { DoorError } from '../door-error.ts'
 import type { Connection } from './connection.ts'
@@ -54,6 +54,8 @@ export interface CallDeps {
   methods: GrpcMethods
   /** Whose token it is, or `null`. */
   verify: (token: string) => Principal | null
+  /** Left out where nobody traces calls. */
+  traceCall?: TraceCall | undefined
   logger: Logger
 }
 
@@ -88,6 +90,7 @@ export interface Calls {
 
 export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
   const { take, keep, leave } = createRoom()
+  const spans = deps.traceCall === undefined ? null : createSpans(deps.methods, deps.traceCall)
   let logged = { failure: '', atMs: Number.NEGATIVE_INFINITY }
   const fail = (connection: Connection<Call>, stream: Stream<Call>, error: unknown) => {
     leave(stream.own)
@@ -99,10 +102,13 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
     const isNew = failure !== logged.failure && atMs - logged.atMs >= LOG_MS
     if (isNew) logged = { failure, atMs }
     grpcCallFailed(deps.logger, { code, reason: message }, isNew)
+    spans?.end(stream, code)
     connection.refuse(stream, failureBlock(code, message))
   }
-  const succeed = (connection: Connection<Call>, stream: Stream<Call>, answer: Uint8Array) =>
+  const succeed = (connection: Connection<Call>, stream: Stream<Call>, answer: Uint8Array) => {
+    spans?.end(stream, GRPC.ok)
     connection.answer(stream, { head: HEAD, content: frame(answer), trailers: OK_TRAILERS })
+  }
   const make = (stream: Stream<Call>, { connection, handle }: Call, body: Buffer) => {
     const answer = handle(unframe(body))
     if (!(answer instanceof Promise)) return succeed(connection, stream, answer)
@@ -116,6 +122,7 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
     return {
       isTrusted: () => peer.isTrusted,
       opened(stream, headers) {
+        spans?.begin(stream, headers)
         try {
           const deadlineMs = deps.nowMs() + callMs(headers)
           const admitted = admit(deps, headers, peer)
@@ -138,7 +145,10 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
           fail(call.connection, stream, error)
         }
       },
-      lost: stream => leave(stream.own),
+      lost(stream) {
+        leave(stream.own)
+        spans?.end(stream, GRPC.cancelled)
+      },
     }
   }
   return {
@@ -151,6 +161,18 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
         else fail(connection, stream, new GrpcError(GRPC.deadlineExceeded, 'The deadline has passed.'))
       }
     },
+  }
+}
+
+/** The spans of calls under way. */
+function createSpans(methods: GrpcMethods, traceCall: TraceCall) {
+  const ends = new WeakMap<Stream<Call>, EndCallSpan | null>()
+  return {
+    begin(stream: Stream<Call>, headers: RequestHeaders) {
+      const path = headers.get(':path') ?? ''
+      ends.set(stream, traceCall(methods.has(path) ? path : null, headers))
+    },
+    end: (stream: Stream<Call>, code: GrpcCode) => ends.get(stream)?.(code),
   }
 }
 

@@ -3,6 +3,7 @@ import type { Principal } from '../../../collector/principal.ts'
 
 export const GRPC = {
   ok: 0,
+  cancelled: 1,
   invalidArgument: 3,
   deadlineExceeded: 4,
   notFound: 5,

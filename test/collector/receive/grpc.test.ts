@@ -282,3 +282,27 @@ test('closing cuts off streams that never end', async () => {
   await receiving.close()
   expect((await ended).code).not.toBe(status.OK)
 })
+
+test('the span of a call ends with what it ends with, the first time; a stream has none', async () => {
+  const ended: (string | number | null)[][] = []
+  let reason: string | null = null
+  const { client } = await open({
+    log: { unavailable: () => reason },
+    traceCall(method, metadata) {
+      const call: (string | number | null)[] = [method, metadata.get('traceparent') ?? null]
+      ended.push(call)
+      return code => void call.push(code)
+    },
+  })
+  await unary(client, TRACES, EMPTY, { ...BEARER, traceparent: 'a' })
+  await unary(client, TRACES, Buffer.from([1]))
+  reason = 'the log is full'
+  await unary(client, TRACES, EMPTY)
+  await stream(client).ended
+  const firstOf = ended.map(([method, parent, code]) => [method, parent, code])
+  expect(firstOf).toEqual([
+    [TRACES, 'a', status.OK],
+    [TRACES, null, status.INVALID_ARGUMENT],
+    [TRACES, null, status.UNAVAILABLE],
+  ])
+})

@@ -1,3 +1,4 @@
+import { status } from '@grpc/grpc-js'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { type Call, createCalls } from '../../../../analyzer/limit/grpc/call.ts'
@@ -80,4 +81,32 @@ test('callers without a token cannot take the room of the others, not even with 
   for (const stream of open) handler.lost(stream)
   begin(PATH)
   expect(refused.size).toBe(1)
+})
+
+test('a call that its caller gives up is no failure of its span, and one that nobody traces has none', () => {
+  const waiting = { access: 'open', handle: () => new Promise<Uint8Array>(() => undefined) } as const
+  const ended: (string | number | null)[][] = []
+  const calls = createCalls({
+    methods: new Map([[PATH, waiting]]),
+    verify: () => null,
+    traceCall(method, metadata) {
+      if (metadata.get('traceparent') === undefined) return null
+      return code => void ended.push([method, code])
+    },
+    logger: silent,
+    nowMs: () => 0,
+  })
+  const connection = { refuse: () => undefined } as unknown as Connection<Call>
+  const handler = calls.handlerOf(() => connection)
+  for (const [id, traceparent] of [
+    [1, []],
+    [3, [['traceparent', 'a']]],
+  ] as const) {
+    const windows = { receiveWindow: 0, sendWindow: 0 }
+    const stream: Stream<Call> = { id, own: null, ...windows, isReceived: false, isOver: false, unsent: null }
+    handler.opened(stream, new Map<string, string>([[':method', 'POST'], ...HEADERS, ...traceparent]))
+    handler.received(stream, Buffer.alloc(5), true)
+    handler.lost(stream)
+  }
+  expect(ended).toEqual([[PATH, status.CANCELLED]])
 })
