@@ -23,6 +23,7 @@ import { refuseOtherMethods } from './http-methods.ts'
 import { Problem, RequestError, sendBroken, sendProblem } from './http-problems.ts'
 import { serveQuickly } from './http-quick.ts'
 import { measureRequests, traceRequests } from './http-telemetry.ts'
+import { metricsFormat } from './metrics-format.ts'
 
 /** A body's bound where its route states no other. */
 const BODY_BYTES_MAX = 2 ** 20
@@ -34,8 +35,6 @@ const REQUEST_TIMEOUT_MS = 60_000
 /** Longer than the idle time of common gateways and balancers, so that they close first and never write into a closed connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
 const IDLE_SWEEP_MS = 20
-/** Prometheus' text format, as it names it. */
-const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8'
 /** As JSON has them. */
 const NUMBER = /^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 
@@ -243,13 +242,20 @@ function ownRoutes(server: FastifyInstance, { role, version, readiness, metrics 
         summary: 'Metrics',
         tags,
         response: {
-          200: { description: "Prometheus' text format.", content: { 'text/plain': { schema: Type.String() } } },
+          200: {
+            description: "Prometheus' text format, or that of OpenMetrics, as `Accept` says.",
+            content: {
+              'text/plain': { schema: Type.String() },
+              'application/openmetrics-text': { schema: Type.String() },
+            },
+          },
         },
       },
     },
-    (_request, reply) => {
-      reply.type(METRICS_TYPE)
-      return metrics()
+    async (request, reply) => {
+      const { contentType, write } = metricsFormat(request.headers.accept)
+      reply.type(contentType).header('vary', 'Accept')
+      return write(await metrics())
     },
   )
   server.get('/openapi.json', { config: { access: 'read' }, schema: { hide: true } }, () => server.swagger())

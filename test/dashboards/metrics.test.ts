@@ -1,12 +1,19 @@
 /** Expressions for Prometheus name metrics that the roles export, and labels that these have. */
-import { readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { BOARDS } from '../../dashboards/boards.ts'
 import { type Quotacast, startQuotacast } from '../e2e/quotacast.ts'
+import { freePorts } from '../free-ports.ts'
+import { prometheusCheck, startPrometheus } from '../screenshots/prometheus.ts'
+import { describeWith } from '../servers/describe-with.ts'
 
 /** Sums of decisions are handed on every ten seconds. */
 const SCRAPE_MS = 60_000
+const PROMTOOL = 'promtool'
 const ROLES = ['store', 'collector', 'limiter', 'analyzer'] as const
 /** Where instruments get their names; those of events that have not happened yet are not exported. */
 const SOURCES = ['collector/events.ts', 'analyzer/events.ts', 'deploy/http-telemetry.ts']
@@ -85,4 +92,39 @@ test('sums are by labels that the metric has', () => {
     }),
   )
   expect(wrong).toEqual([])
+})
+
+describeWith([prometheusCheck], 'with Prometheus', () => {
+  test('its tool finds nothing wrong with what a role exports', async () => {
+    for (const role of ROLES) {
+      const { body } = await quotacast.get(role, '/metrics')
+      const { status, stdout, stderr } = spawnSync(PROMTOOL, ['check', 'metrics'], { input: body, encoding: 'utf8' })
+      expect({ role, status, said: stdout + stderr }).toEqual({ role, status: 0, said: '' })
+    }
+  })
+
+  test('it reads OpenMetrics of every role, with units', { timeout: SCRAPE_MS }, async () => {
+    const dir = mkdtempSync(join(tmpdir(), 'quotacast-prometheus-'))
+    const [port = 0] = await freePorts(1)
+    const ports = ROLES.map(role => Number(new URL(quotacast.health[role]).port))
+    const prometheus = await startPrometheus({ dir, port, ports, tokenFile: join(quotacast.dir, 'token') })
+    try {
+      const answerOf = async (path: string) =>
+        (await (await fetch(`http://127.0.0.1:${port}/api/v1/${path}`)).json()).data
+      const isUp = async () => {
+        const { activeTargets } = await answerOf('targets')
+        return activeTargets.map(({ health, lastError }: Record<string, string>) => ({ health, lastError }))
+      }
+      await expect.poll(isUp, { timeout: SCRAPE_MS / 2 }).toEqual(ROLES.map(() => ({ health: 'up', lastError: '' })))
+      const metadata = await answerOf('metadata')
+      expect(metadata.quotacast_tick_seconds).toMatchObject([{ type: 'histogram', unit: 'seconds' }])
+      expect(metadata.quotacast_decisions).toMatchObject([{ type: 'counter' }])
+      expect(metadata.target).toMatchObject([{ type: 'info' }])
+      const { result } = await answerOf('query?query=quotacast_decisions_total')
+      expect(result).toHaveLength(1)
+    } finally {
+      await prometheus.stop()
+      rmSync(dir, { recursive: true, force: true })
+    }
+  })
 })

@@ -104,7 +104,10 @@ describe('access', () => {
     await open([routes])
     const { body, headers } = await get('/metrics', bearer('reader'))
     expect(body).toBe('metrics')
-    expect(headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')
+    expect(headers).toMatchObject({ 'content-type': 'text/plain; version=0.0.4; charset=utf-8', vary: 'Accept' })
+    const chosen = await get('/metrics', { ...bearer('reader'), accept: 'application/openmetrics-text' })
+    expect(chosen.body).toBe('# EOF\n')
+    expect(chosen.headers['content-type']).toBe('application/openmetrics-text; version=1.0.0; charset=utf-8')
   })
 
   test('is granted by bearer or by our own header, whose principal the handler gets; admin may do all', async () => {
@@ -288,7 +291,9 @@ test('the API reference is OpenAPI 3.1 of the routes', async () => {
     $ref: '#/components/schemas/Problem',
   })
   expect(Object.keys(paths)).toEqual(expect.arrayContaining(['/v1/who', '/v1/count', '/v1/auth/{token}', '/healthz']))
-  expect(paths['/metrics'].get.responses['200'].content).toEqual({ 'text/plain': { schema: { type: 'string' } } })
+  const text = { schema: { type: 'string' } }
+  const { content } = paths['/metrics'].get.responses['200']
+  expect(content).toEqual({ 'text/plain': text, 'application/openmetrics-text': text })
   expect(Object.keys(paths['/readyz'].get.responses['503'].content)).toEqual([
     'application/problem+json',
     'application/json',

@@ -61,6 +61,11 @@ describeWith(ON_REDIS.checks, 'limiter processes that share their ports', () => 
     await expect.poll(sum, { timeout: 30_000, interval: 1_000 }).toBe(CALLERS)
     for (let scrape = 0; scrape < 10; scrape++) expect(await sum()).toBe(CALLERS)
     expect(new Set((await decided()).map(({ process }) => process))).toEqual(new Set(['0', '1', '2']))
+    const accept = 'application/openmetrics-text'
+    const open = (await quotacast.get('limiter', '/metrics', { accept })).body as string
+    expect(open.match(/^quotacast_decisions_total\{process="\d"/gm)?.length).toBeGreaterThanOrEqual(PROCESSES)
+    expect(open.match(/^# TYPE quotacast_decisions counter$/gm)).toHaveLength(1)
+    expect(open.split('# EOF')).toEqual([expect.stringMatching(/\n$/), '\n'])
 
     const [first] = limiters()
     if (first === undefined) throw new Error('expected a limiter')
