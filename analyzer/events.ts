@@ -4,6 +4,7 @@
  */
 import { type BatchObservableCallback, metrics, type Observable } from '@opentelemetry/api'
 import type { Logger } from 'pino'
+import { sayRarely } from '../collector/rarely.ts'
 import type { QuotaRisk } from './tick/risks.ts'
 
 const meter = metrics.getMeter('quotacast.analyzer')
@@ -143,7 +144,7 @@ export const limitsFlushResumed = (log: Logger): void => log.info('counters are 
 /** Reservations that nobody settled were given back. */
 export function reservationsExpired(log: Logger, expired: number): void {
   reservationsExpiredTotal.add(expired)
-  log.warn({ expired }, 'reservations expired')
+  sayRarely(log, 'expired', { expired }, sums => log.warn(sums, 'reservations expired'))
 }
 
 /** The limit store did not count: quotas answered as `onStoreFailure` says. Logged when the reason changes. */

@@ -6,6 +6,7 @@ import { type Attributes, type BatchObservableCallback, type Counter, metrics } 
 import type { Logger } from 'pino'
 import type { RejectionReason } from './call-record.ts'
 import type { LogLag, LogLoss, LogTopic } from './log/call-log.ts'
+import { sayRarely } from './rarely.ts'
 
 const METER = 'quotacast.collector'
 
@@ -41,9 +42,12 @@ export function callsReceived(
   const { receiver, dialect, accepted, rejected } = received
   if (accepted > 0) callsAccepted(accepted, { receiver })
   for (const [reason, count] of rejected) callsRejected(count, { receiver, reason })
-  if (rejected.size > 0) {
-    log.warn({ receiver, dialect, accepted, rejected: Object.fromEntries(rejected) }, 'calls rejected')
-  }
+  if (rejected.size === 0) return
+  const reasons = Object.fromEntries(rejected)
+  sayRarely(log, `${receiver} ${dialect} ${Object.keys(reasons)}`, { accepted, ...reasons }, sums => {
+    const { accepted, ...rejected } = sums
+    log.warn({ receiver, dialect, accepted, rejected }, 'calls rejected')
+  })
 }
 
 const callsReplayed = counter('quotacast_calls_replayed_total', 'Rejections that became calls when they were replayed.')
@@ -60,7 +64,9 @@ export function rejectionsReplayed(
 /** Calls that were neither accepted nor rejected: their sender keeps them and comes again. */
 export function deliveryRefused(log: Logger, refused: { receiver: Receiver; reason: string }): void {
   deliveriesRefused(1, { receiver: refused.receiver })
-  log.warn(refused, 'calls were not taken, their sender must come again')
+  sayRarely(log, `${refused.receiver} ${refused.reason}`, { deliveries: 1 }, ({ deliveries }) =>
+    log.warn({ ...refused, deliveries }, 'calls were not taken, their sender must come again'),
+  )
 }
 
 const linesDroppedTotal = counter(
@@ -71,7 +77,10 @@ const linesDroppedTotal = counter(
 /** Datagrams came faster than they could be made durable. */
 export function linesDropped(log: Logger, dropped: { source: string; lines: number }): void {
   linesDroppedTotal(dropped.lines, { source: dropped.source })
-  log.error(dropped, 'lines are lost: they came over UDP faster than they could be kept')
+  const { source } = dropped
+  sayRarely(log, `lines ${source}`, { lines: dropped.lines }, ({ lines }) =>
+    log.error({ source, lines }, 'lines are lost: they came over UDP faster than they could be kept'),
+  )
 }
 
 const sourcesFailed = counter('quotacast_sources_failed_total', 'Ways in that broke, by source; they are tried again.')
@@ -131,7 +140,7 @@ export function lagObserved(lag: () => Promise<readonly LogLag[]>): () => void {
     description: 'Entries of the log that are not stored yet, by topic.',
   })
   const oldest = meter.createObservableGauge('quotacast_log_lag_seconds', {
-    description: 'Age of the oldest of them, 0 when there is none.',
+    description: 'Age of the oldest entry of the log that is not stored yet, by topic; 0 when there is none.',
     unit: 's',
   })
   const observe: BatchObservableCallback = async result => {

@@ -74,6 +74,7 @@ const PARTS: readonly Part[] = [
     packages: ['@clickhouse/client'],
   },
   { at: 'collector/store/engine.ts', imports: ['collector/store/'], packages: ['chdb', 'ffi-rs'] },
+  { at: 'collector/rarely.ts', imports: [], node: [] },
   { at: COLLECTOR_EVENTS, imports: ['collector/'], packages: ['@opentelemetry/api'] },
   { at: 'collector/all-tenants.ts', imports: ['collector/principal.ts'], node: [] },
   { at: 'collector/rejection-routes.ts', imports: ['collector/'], node: [] },
@@ -147,7 +148,12 @@ const PARTS: readonly Part[] = [
   { at: 'analyzer/limit/redis.ts', imports: ['analyzer/limit/', TLS, ANALYZER_EVENTS], packages: ['ioredis'] },
   { at: 'analyzer/api/', imports: ['analyzer/', 'collector/principal.ts', TABLES], packages: ['@clickhouse/client'] },
   { at: 'analyzer/console/', imports: ['collector/principal.ts'] },
-  { at: ANALYZER_EVENTS, imports: ['analyzer/'], types: ['collector/'], packages: ['@opentelemetry/api'] },
+  {
+    at: ANALYZER_EVENTS,
+    imports: ['analyzer/', 'collector/rarely.ts'],
+    types: ['collector/'],
+    packages: ['@opentelemetry/api'],
+  },
   {
     at: 'analyzer/analyzer.ts',
     imports: ['analyzer/', 'collector/principal.ts'],
