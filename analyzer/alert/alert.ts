@@ -48,6 +48,11 @@ export const Alert = Type.Object(
       description: 'End, while channels have not been told of it; null before. Unix milliseconds.',
     }),
     ...FACTS,
+    told: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'Channels that have accepted this state, in the order in which they did.',
+      }),
+    ),
     untold: Type.Array(Type.String(), { description: 'Channels that do not know of this state yet.' }),
   },
   { additionalProperties: false },

@@ -13,7 +13,7 @@ import { type Alert, isAlert } from './alert.ts'
 import type { Channel } from './channel.ts'
 import { alertsHeld, alertsWaiting } from './events.ts'
 import { type AlertForecast, createJudge, urgencyOf } from './judging.ts'
-import { silencedNow } from './silences.ts'
+import { silencesNow } from './silences.ts'
 import { type ChannelStatus, createTelling } from './telling.ts'
 import { title } from './words.ts'
 
@@ -44,8 +44,8 @@ export interface Alerting {
   follow(judged: Judged): Promise<void>
   /** Alerts that are held, by their keys. */
   held(): ReadonlyMap<string, Alert>
-  /** Answers of an alert whether nobody is told of it now. */
-  silenced(): (alert: Alert) => boolean
+  /** Answers of an alert until when nobody is told of it; `null`: whoever should be is. */
+  silencedUntil(): (alert: Alert) => number | null
   channels(): ChannelStatus[]
   /** Sends a message without alerts; false when there is no such channel. Throws `ChannelError`. */
   test(channel: string): Promise<boolean>
@@ -77,8 +77,8 @@ export function createAlerting(deps: AlertingDeps): Alerting {
     }
     const held = [...heldIn(control)]
     alertsHeld(held.map(([, alert]) => alert))
-    const isSilenced = silencedNow(control, now())
-    const toTell = held.filter(([, alert]) => alert.untold.length > 0 && isOwn(alert) && !isSilenced(alert))
+    const silencedUntil = silencesNow(control, now())
+    const toTell = held.filter(([, alert]) => alert.untold.length > 0 && isOwn(alert) && silencedUntil(alert) === null)
     telling.tell(toTell.toSorted(([, one], [, other]) => urgencyOf(other) - urgencyOf(one)))
   }
   return {
@@ -95,7 +95,7 @@ export function createAlerting(deps: AlertingDeps): Alerting {
       tellAll(judged)
     },
     held: () => heldIn(control),
-    silenced: () => silencedNow(control, now()),
+    silencedUntil: () => silencesNow(control, now()),
     channels: telling.status,
     test: telling.test,
     close: telling.close,

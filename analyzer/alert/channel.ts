@@ -2,7 +2,7 @@
 import type { Alert } from './alert.ts'
 
 /** What is told of one alert. */
-export interface Notice extends Omit<Alert, 'untold'> {
+export interface Notice extends Omit<Alert, 'told' | 'untold'> {
   /** Equal when the same is told again, after an answer that never came. */
   id: string
 }
@@ -15,8 +15,11 @@ export interface Message {
   notices: readonly Notice[]
 }
 
+export const CHANNEL_KINDS = ['webhook', 'slack', 'email'] as const
+
 export interface Channel {
   readonly name: string
+  readonly kind: (typeof CHANNEL_KINDS)[number]
   /** Resolves when the message has been accepted. Throws `ChannelError`, and gives up when the signal comes. */
   send(message: Message, signal: AbortSignal): Promise<void>
 }

@@ -48,6 +48,7 @@ export function createEmail(name: string, options: Static<typeof EmailOptions>, 
   })
   return {
     name,
+    kind: 'email',
     async send(message, signal) {
       const aborted = once(signal, 'abort').then(() => Promise.reject(new Error('it did not answer in time')))
       const mail = { messageId: `<${message.id}@quotacast>`, subject: `[Quotacast] ${headline(message)}` }

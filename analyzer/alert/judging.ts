@@ -114,7 +114,7 @@ function rising(
       ...{ rule, quota: quota.name, subject, tenant, consumer, level },
       ...{ sinceMs: before?.sinceMs ?? nowMs, endedAtMs: null },
       ...factsOf(forecast),
-      untold: [...channelsOf(quota)],
+      ...{ told: [], untold: [...channelsOf(quota)] },
     },
   }
 }
@@ -162,5 +162,7 @@ function ending(
   if (nowMs - endedAtMs < OVER_MS_MIN) return null
   // Who was not told of the begin need not know of the end.
   const told = channels.filter(name => !untold.includes(name))
-  return told.length === 0 ? forgotten : { key, alert: { ...alert, ...factsOf(forecast), endedAtMs, untold: told } }
+  return told.length === 0
+    ? forgotten
+    : { key, alert: { ...alert, ...factsOf(forecast), endedAtMs, told: [], untold: told } }
 }

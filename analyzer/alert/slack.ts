@@ -15,6 +15,7 @@ export const SlackOptions = Type.Object(
 export function createSlack(name: string, { url }: Static<typeof SlackOptions>, currency: string): Channel {
   return {
     name,
+    kind: 'slack',
     send: (message, signal) =>
       post(name, url, { body: JSON.stringify({ text: toText(message, currency) }), headers: {}, signal }),
   }

@@ -20,10 +20,11 @@ const RETRY_MS_MAX = 300_000
 const ID_CHARACTERS = 32
 const BY = 'analyzer'
 
-export interface ChannelStatus {
-  name: string
+export interface ChannelStatus extends Pick<Channel, 'name' | 'kind'> {
   /** When it accepted a message last; `null` for not since the start. */
   toldAtMs: number | null
+  /** When it did not accept one last; `null` for not since the start. */
+  failedAtMs: number | null
   /** Why the last message was not accepted, or `null`. */
   failure: string | null
 }
@@ -51,9 +52,7 @@ interface Told {
   notice: Notice
 }
 
-interface State {
-  toldAtMs: number | null
-  failure: string | null
+interface State extends Pick<ChannelStatus, 'toldAtMs' | 'failedAtMs' | 'failure'> {
   failures: number
   dueAtMs: number
   sending: Promise<void> | null
@@ -66,7 +65,7 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
   const states = new Map<Channel, State>(
     channels.map(channel => [
       channel,
-      { toldAtMs: null, failure: null, failures: 0, dueAtMs: 0, sending: null, unmarked: new Set() },
+      { toldAtMs: null, failedAtMs: null, failure: null, failures: 0, dueAtMs: 0, sending: null, unmarked: new Set() },
     ]),
   )
   const send = (channel: Channel, message: Message) =>
@@ -82,7 +81,8 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
       const failure = error instanceof Error ? error.message : String(error)
       if (!closing.signal.aborted) channelFailed(logger, { channel: channel.name, failure }, failure !== state.failure)
       const retryMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(state.failures, 16))
-      Object.assign(state, { failure, failures: state.failures + 1, dueAtMs: now() + retryMs })
+      const failedAtMs = now()
+      Object.assign(state, { failure, failedAtMs, failures: state.failures + 1, dueAtMs: failedAtMs + retryMs })
     }
   }
   const tellOne = async (channel: Channel, state: State, told: readonly Told[]) => {
@@ -115,7 +115,10 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
       if (channel !== undefined) await send(channel, toMessage([], now()))
       return channel !== undefined
     },
-    status: () => [...states].map(([{ name }, { toldAtMs, failure }]) => ({ name, toldAtMs, failure })),
+    status: () =>
+      [...states].map(([{ name, kind }, { toldAtMs, failedAtMs, failure }]) => ({
+        ...{ name, kind, toldAtMs, failedAtMs, failure },
+      })),
     async close() {
       closing.abort()
       await Promise.all([...states.values()].map(({ sending }) => sending))
@@ -126,7 +129,7 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
 const idOf = (...parts: readonly (string | number | null)[]): string =>
   createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, ID_CHARACTERS)
 
-function toNotice(key: string, { untold: _untold, ...alert }: Alert): Notice {
+function toNotice(key: string, { told: _told, untold: _untold, ...alert }: Alert): Notice {
   return { id: idOf(key, alert.sinceMs, alert.level, alert.endedAtMs), ...alert }
 }
 
@@ -141,9 +144,10 @@ async function markTold(control: TellingDeps['control'], { key, notice }: Told, 
     const { version, value } = control.current('alert', key)
     if (!isAlert(value) || toNotice(key, value).id !== notice.id || !value.untold.includes(channel)) return
     const untold = value.untold.filter(name => name !== channel)
+    const told = [...(value.told ?? []), channel]
     const isOver = value.endedAtMs !== null && untold.length === 0
     try {
-      const next = isOver ? null : { ...value, untold }
+      const next = isOver ? null : { ...value, told, untold }
       await control.change({ kind: 'alert', key, version, value: next, by: BY, reason: `Told ${channel}.` })
       return
     } catch (error) {

@@ -39,6 +39,7 @@ export function createWebhook(
 ): Channel {
   return {
     name,
+    kind: 'webhook',
     async send(message, signal) {
       const body = JSON.stringify(toJson(message, currency))
       const seconds = String(Math.floor(message.sentAtMs / 1000))

@@ -5,7 +5,7 @@ import type { Message } from './channel.ts'
 const MICROS = 1_000_000
 const NAME_CHARACTERS_MAX = 80
 
-type Told = Omit<Alert, 'untold'>
+type Told = Omit<Alert, 'told' | 'untold'>
 
 /** One line for all of a message. */
 export function headline({ notices }: Message): string {

@@ -3,6 +3,7 @@ import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
 import { Alert } from '../alert/alert.ts'
 import type { Alerting } from '../alert/alerting.ts'
+import { CHANNEL_KINDS } from '../alert/channel.ts'
 import { urgencyOf } from '../alert/judging.ts'
 import { title } from '../alert/words.ts'
 import { CHANNEL_NAME } from '../policy/quota-options.ts'
@@ -28,9 +29,14 @@ const AlertAnswer = Type.Object({
   title: Type.String({ description: 'In words.' }),
   ...Alert.properties,
   isSilenced: Type.Boolean({ description: 'Nobody is told of it for now.' }),
+  silencedUntilMs: orNull(
+    Type.Integer(),
+    'When the last of the silences ends that hold for it now, Unix milliseconds; null: none does.',
+  ),
 })
 
 const Answer = Type.Object({
+  isConfigured: Type.Boolean({ description: 'Whether there is somebody to tell; else no alert begins.' }),
   total: Type.Integer({ description: 'Alerts that there are in all.' }),
   alerts: Type.Array(AlertAnswer, { description: 'The worst first.' }),
 })
@@ -38,10 +44,12 @@ export type AlertsAnswer = Static<typeof Answer>
 
 const ChannelAnswer = Type.Object({
   name: Type.String(),
+  kind: Type.Enum(CHANNEL_KINDS, { description: 'What it is; where it is may be a secret, and is not told.' }),
   toldAtMs: orNull(
     Type.Integer(),
     'When it accepted a message of this analyzer last, Unix milliseconds; null: not since its start.',
   ),
+  failedAtMs: orNull(Type.Integer(), 'When it did not accept one last, Unix milliseconds; null: not since its start.'),
   failure: orNull(Type.String(), 'Why it did not accept the last one; null: it did, or there was none.'),
 })
 
@@ -108,18 +116,17 @@ export function createAlertRoutes({ alerting, principalOf }: AlertDeps): Routes 
 function answer(alerting: Alerting, query: Query, own: string | null): AlertsAnswer {
   const tenant = tenantAsked(own, query.tenant)
   const { quota, offset, limit } = query
-  const isSilenced = alerting.silenced()
+  const silencedUntil = alerting.silencedUntil()
   const wanted = [...alerting.held()]
     .filter(([, alert]) => tenant === undefined || alert.tenant === tenant)
     .filter(([, alert]) => quota === undefined || alert.quota === quota)
     .toSorted(([, one], [, other]) => urgencyOf(other) - urgencyOf(one) || one.sinceMs - other.sinceMs)
   return {
+    isConfigured: alerting.channels().length > 0,
     total: wanted.length,
-    alerts: wanted.slice(offset, offset + limit).map(([key, alert]) => ({
-      key,
-      title: title(alert),
-      ...alert,
-      isSilenced: isSilenced(alert),
-    })),
+    alerts: wanted.slice(offset, offset + limit).map(([key, alert]) => {
+      const silencedUntilMs = silencedUntil(alert)
+      return { key, title: title(alert), ...alert, isSilenced: silencedUntilMs !== null, silencedUntilMs }
+    }),
   }
 }

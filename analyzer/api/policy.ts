@@ -10,7 +10,7 @@ import { unknownChannels } from '../alert/alert-options.ts'
 import type { Control } from '../control/control.ts'
 import type { Wish } from '../control/fold.ts'
 import { isAddressRange } from '../limit/blocks.ts'
-import { Block, Grant, Override, Silence } from '../policy/adjustment.ts'
+import { Block, Grant, Override, REASON_CHARACTERS_MAX, Silence } from '../policy/adjustment.ts'
 import { keyOf, type Policy } from '../policy/policy.ts'
 import { parseQuota, QUOTAS_MAX, QuotaError } from '../policy/quota.ts'
 import { QuotaOptions } from '../policy/quota-options.ts'
@@ -18,7 +18,6 @@ import { allTenantsAsked, RequestError } from './request-error.ts'
 
 const ADJUSTMENTS_MAX = 100_000
 const SILENCES_MAX = 1_000
-const REASON_CHARACTERS_MAX = 2_048
 const KEY = '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'
 
 export interface PolicyDeps {

@@ -3,6 +3,7 @@ import Type, { type Static } from 'typebox'
 import { VALUE_CHARACTERS_MAX } from './quota-options.ts'
 
 const LIMIT_MAX = Number.MAX_SAFE_INTEGER
+export const REASON_CHARACTERS_MAX = 2_048
 const name = (description: string) => Type.String({ minLength: 1, maxLength: VALUE_CHARACTERS_MAX, description })
 const amount = (description: string) => Type.Integer({ minimum: 0, maximum: LIMIT_MAX, description })
 /** Later instants have no date that could be told (ECMAScript's time values). */
@@ -101,6 +102,9 @@ export const Silence = Type.Object(
     quota: Type.Union([name('Name of the quota.'), Type.Null()], { description: 'Of which quota; null: of all.' }),
     subject: Type.Union([Subject, Type.Null()], { description: 'Whose; null: of each subject. Needs a quota.' }),
     untilMs: instant('End; what is still wrong then is told.'),
+    reason: Type.Optional(
+      Type.String({ maxLength: REASON_CHARACTERS_MAX, description: 'Why, for whoever looks at the silences.' }),
+    ),
   },
   { additionalProperties: false },
 )

@@ -53,7 +53,7 @@ afterEach(async () => {
 function start(names = ['ops', 'chat']): Alerting {
   const channels = names.map(
     (name): Channel => ({
-      name,
+      ...{ name, kind: 'webhook' },
       async send(message) {
         if (failing.has(name)) throw new ChannelError(name, 'it answered 500')
         told[name]?.push(...message.notices.map(title))
@@ -175,6 +175,20 @@ describe('what will probably be used up', () => {
 })
 
 describe('whoever tells', () => {
+  test('keeps who knows of each state, and who does not', async () => {
+    const known = () => heldAlerts().map(alert => [alert.told, alert.untold])
+    failing.add('chat')
+    await tickAndTell(MINUTE_MS, { web: { used: 82 } })
+    expect(known()).toEqual([[['ops'], ['chat']]])
+    failing.clear()
+    await tickAndTell(5 * MINUTE_MS)
+    expect(known()).toEqual([[['ops', 'chat'], []]])
+    failing.add('ops').add('chat')
+    await tick(MINUTE_MS, { web: { used: 100 } })
+    expect(known()).toEqual([[[], ['ops', 'chat']]])
+    expect(messages.flatMap(({ notices }) => notices.flatMap(Object.keys))).not.toContain('told')
+  })
+
   test('tells nothing twice after a restart, and forgets nothing', async () => {
     failing.add('chat')
     await tickAndTell(MINUTE_MS, { web: { used: 100 } })
@@ -252,12 +266,18 @@ describe('whoever tells', () => {
     expect(failures).toBeLessThan(3)
     expect(told.chat).toHaveLength(60)
     expect(alerting.channels()).toMatchObject([
-      { name: 'ops', toldAtMs: null, failure: 'The channel ops did not accept the message: it answered 500.' },
-      { name: 'chat', toldAtMs: nowMs, failure: null },
+      {
+        ...{ name: 'ops', kind: 'webhook', toldAtMs: null, failedAtMs: expect.any(Number) },
+        failure: 'The channel ops did not accept the message: it answered 500.',
+      },
+      { name: 'chat', toldAtMs: nowMs, failedAtMs: null, failure: null },
     ])
     failing.clear()
+    const { failedAtMs } = alerting.channels()[0] ?? {}
+    expect(nowMs - (failedAtMs ?? 0)).toBeLessThan(5 * MINUTE_MS)
     await tickAndTell(5 * MINUTE_MS)
     expect(told.ops).toHaveLength(60)
+    expect(alerting.channels()[0]).toMatchObject({ toldAtMs: nowMs, failedAtMs, failure: null })
   })
 
   test('gathers what happens within the time of a group, and sends at most a hundred at once', async () => {
@@ -308,11 +328,15 @@ describe('who is told', () => {
     await tick(MINUTE_MS, { web: { used: 100 }, app: { used: 100 } })
     await expect.poll(() => untold().map(({ consumer }) => consumer)).toEqual(['web'])
     expect(told.ops).toEqual(['app has run out of q'])
-    expect(
-      heldAlerts()
-        .filter(alerting.silenced())
-        .map(({ consumer }) => consumer),
-    ).toEqual(['web'])
+    const silencedUntil = alerting.silencedUntil()
+    expect(heldAlerts().map(alert => [alert.consumer, silencedUntil(alert)])).toEqual([
+      ['web', silence.untilMs],
+      ['app', null],
+    ])
+    const later = { quota: null, subject: null, untilMs: silence.untilMs + 1 }
+    await control.change({ kind: 'silence', key: 't', version: 0, value: later, by: 'test', reason: null })
+    expect(heldAlerts().map(alerting.silencedUntil())).toEqual([later.untilMs, later.untilMs])
+    await control.change({ kind: 'silence', key: 't', version: 1, value: null, by: 'test', reason: null })
     await tickAndTell(HOUR_MS / 2, { web: { used: 100 }, app: { used: 100 } })
     expect(told.ops).toEqual(['app has run out of q', 'web has run out of q'])
   })

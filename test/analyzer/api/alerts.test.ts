@@ -3,6 +3,7 @@ import { beforeAll, expect, test } from 'vitest'
 import type { Alert } from '../../../analyzer/alert/alert.ts'
 import type { Alerting } from '../../../analyzer/alert/alerting.ts'
 import { ChannelError } from '../../../analyzer/alert/channel.ts'
+import type { ChannelStatus } from '../../../analyzer/alert/telling.ts'
 import { type AlertsAnswer, createAlertRoutes } from '../../../analyzer/api/alerts.ts'
 import { principalOf, testServer } from './server.ts'
 
@@ -13,6 +14,9 @@ const alert = (tenant: string, fields: Partial<Alert> = {}): Alert => ({
   ...fields,
 })
 
+const ops: ChannelStatus = { name: 'ops', kind: 'webhook', toldAtMs: 7, failedAtMs: 5, failure: null }
+let channels = [ops]
+
 const alerting: Alerting = {
   held: () =>
     new Map([
@@ -21,11 +25,11 @@ const alerting: Alerting = {
       ['q:2:used', alert('beta')],
       ['r:3:used', alert('acme', { quota: 'r', sinceMs: 2 })],
     ]),
-  silenced:
+  silencedUntil:
     () =>
     ({ tenant }) =>
-      tenant === 'beta',
-  channels: () => [{ name: 'ops', toldAtMs: 7, failure: null }],
+      tenant === 'beta' ? 99 : null,
+  channels: () => channels,
   async test(name) {
     if (name === 'down') throw new ChannelError('down', 'it answered 500')
     return name === 'ops'
@@ -44,12 +48,21 @@ const get = async (query = '', headers = {}): Promise<AlertsAnswer> =>
 test('the worst comes first, and those that are silenced say so', async () => {
   const { total, alerts } = await get()
   expect(total).toBe(4)
-  expect(alerts.map(({ key, title, isSilenced }) => [key, title, isSilenced])).toEqual([
-    ['q:2:used', 'beta has run out of q', true],
-    ['r:3:used', 'acme has run out of r', false],
-    ['q:1:used', 'acme has used 80 % of q', false],
-    ['q:1:exhaustion', 'acme will probably run out of q', false],
+  expect(alerts.map(({ key, title, silencedUntilMs }) => [key, title, silencedUntilMs])).toEqual([
+    ['q:2:used', 'beta has run out of q', 99],
+    ['r:3:used', 'acme has run out of r', null],
+    ['q:1:used', 'acme has used 80 % of q', null],
+    ['q:1:exhaustion', 'acme will probably run out of q', null],
   ])
+  expect(alerts.map(({ isSilenced }) => isSilenced)).toEqual([true, false, false, false])
+})
+
+test('whether there is somebody to tell is said to every reader', async () => {
+  const headers = { 'x-tenant': 'acme' }
+  expect(await get('', headers)).toMatchObject({ isConfigured: true })
+  channels = []
+  expect(await get('', headers)).toMatchObject({ isConfigured: false })
+  channels = [ops]
 })
 
 test('they are answered by quota, by tenant, and in parts', async () => {
@@ -70,7 +83,7 @@ test('a token of one tenant sees what is its own, and no channels', async () => 
 })
 
 test('a channel is tried', async () => {
-  expect((await server.inject('/v1/alerts/channels')).json()).toEqual([{ name: 'ops', toldAtMs: 7, failure: null }])
+  expect((await server.inject('/v1/alerts/channels')).json()).toEqual([ops])
   const tried = (name: string) => server.inject({ method: 'POST', url: `/v1/alerts/channels/${name}/test` })
   expect((await tried('ops')).json()).toEqual({ name: 'ops' })
   expect((await tried('nobody')).statusCode).toBe(404)

@@ -117,5 +117,8 @@ test('a silence is of all, of a quota, or of one of its subjects', async () => {
   expect((await server.inject('/v1/silences')).json()).toEqual([
     { key: 's', version: 1, value: { quota: null, subject: null, untilMs } },
   ])
-  expect((await del('/v1/silences/s', 1)).statusCode).toBe(200)
+  const reasoned = { quota: null, subject: null, untilMs, reason: 'The provider is down.' }
+  expect((await put('/v1/silences/s', reasoned, 1)).statusCode).toBe(200)
+  expect((await server.inject('/v1/silences')).json()).toEqual([{ key: 's', version: 2, value: reasoned }])
+  expect((await del('/v1/silences/s', 2)).statusCode).toBe(200)
 })
