@@ -11,6 +11,7 @@ import { createAlertRoutes } from './api/alerts.ts'
 import { createAnomalyRoutes } from './api/anomalies.ts'
 import { createCallRoutes } from './api/calls.ts'
 import { createDenialRoutes } from './api/denials.ts'
+import { createEndedAlertRoutes } from './api/ended-alerts.ts'
 import { createForecastPathRoutes } from './api/forecast-path.ts'
 import { createForecastRoutes } from './api/forecasts.ts'
 import { createGatewayRoutes } from './api/gateways.ts'
@@ -163,6 +164,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
       live.routes,
       createStatusRoutes(api),
       createAlertRoutes({ alerting, principalOf }),
+      createEndedAlertRoutes({ ...api, alerting }),
       createPolicyRoutes({ control, policy, configured, labelColumns, channels, principalOf }),
       createConsoleRoutes(),
     ],

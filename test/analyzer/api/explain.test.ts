@@ -10,6 +10,7 @@ import { costsSql } from '../../../analyzer/usage/costs.ts'
 import { hourlyUsageSql, rawUsageSql } from '../../../analyzer/usage/current.ts'
 import { decisionsSql } from '../../../analyzer/usage/decisions.ts'
 import { denialsSql } from '../../../analyzer/usage/denials.ts'
+import { endedAlertsSql } from '../../../analyzer/usage/ended-alerts.ts'
 import { freshSql } from '../../../analyzer/usage/fresh.ts'
 import { gatewaysSql } from '../../../analyzer/usage/gateways.ts'
 import { latencySql, outcomesSql, PERFORMANCE_COLUMNS } from '../../../analyzer/usage/performance.ts'
@@ -60,6 +61,7 @@ const params = {
   callsMax: 50,
   rowsMax: 100,
   rowsPerTenantMax: 100,
+  beginMs: nowMs - 2 * DAY_MS,
 }
 
 const selection = (columns: string[], unit: Selection['unit'] = 'total_tokens'): Selection => ({
@@ -205,4 +207,7 @@ test('the other tables are read by their keys', async () => {
   expect(await explain(decisionsSql(true, '1'))).toContain('PrimaryKey')
   expect(await explain(decisionsSql(false, '1'))).toContain('Partition')
   expect(await explain(denialsSql([]))).toContain('Partition')
+  const change = { at: params.toSeconds, kind: 'alert', key: 'key', log_id: 'log', log_offset: 1 }
+  await testStore.store.client.insert({ table: 'audit', values: [change], format: 'JSONEachRow' })
+  expect(await explain(endedAlertsSql(['quota', 'tenant']))).toContain('PrimaryKey')
 })
