@@ -9,6 +9,8 @@ import type { QuickAnswer } from '../collector/principal.ts'
 /** Most validation errors that an answer lists. */
 const PROBLEMS_MAX = 10
 const RETRY_AFTER_SECONDS = 1
+/** Somebody whom we asked for the caller did not do it, who is the caller's to mend: a channel of alerts. */
+const REFUSED_ELSEWHERE = 502
 /** What the network says of a store that is away, or broke off: log and limits name what failed by codes of their own. */
 const STORE_AWAY: readonly (string | undefined)[] =
   'ECONNREFUSED ECONNRESET EPIPE ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTFOUND EAI_AGAIN'.split(' ')
@@ -88,7 +90,7 @@ export function toProblem(
   log: Logger,
 ): QuickAnswer {
   const status = statusOf(error)
-  const isOurs = status >= 500
+  const isOurs = status >= 500 && status !== REFUSED_ELSEWHERE
   if (status === 500) log.error({ err: error, ...request }, 'a request failed')
   const retryAfterSeconds = error.retryAfterSeconds ?? (status === 503 ? RETRY_AFTER_SECONDS : undefined)
   const hidden = status === 503 ? 'Not now: try again.' : 'This is our fault; the log of the role says more.'

@@ -71,6 +71,7 @@ const routes: Routes = scope => {
       conflict: { statusCode: 409, code: 'VERSION_CONFLICT' },
       full: { code: 'LOG_FULL', retryable: true },
       away: { code: 'ECONNREFUSED' },
+      refused: { statusCode: 502, code: 'ALERT_UNDELIVERED' },
       limited: { statusCode: 429, code: 'LIMITED', retryAfterSeconds: 2.5 },
     }
     throw Object.assign(new Error(`secret of ${request.params.kind}`), errors[request.params.kind])
@@ -206,6 +207,7 @@ describe('problems', () => {
     ['bug', 500, 'This is our fault; the log of the role says more.', undefined],
     ['full', 503, 'Not now: try again.', 'LOG_FULL'],
     ['away', 503, 'Not now: try again.', 'STORE_UNAVAILABLE'],
+    ['refused', 502, 'secret of refused', 'ALERT_UNDELIVERED'],
     ['conflict', 409, 'secret of conflict', 'VERSION_CONFLICT'],
     ['limited', 429, 'secret of limited', 'LIMITED'],
   ])('%s is %d', async (kind, status, detail, code) => {
