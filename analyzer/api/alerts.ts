@@ -38,6 +38,9 @@ const AlertAnswer = Type.Object({
 const Answer = Type.Object({
   isConfigured: Type.Boolean({ description: 'Whether there is somebody to tell; else no alert begins.' }),
   total: Type.Integer({ description: 'Alerts that there are in all.' }),
+  exhausted: Type.Integer({ description: 'Of these, those of what is used up.' }),
+  likely: Type.Integer({ description: 'Of these, those of what will probably be, before its reset.' }),
+  untold: Type.Integer({ description: 'Of these, those that a channel has yet to accept, silenced ones among them.' }),
   alerts: Type.Array(AlertAnswer, { description: 'The worst first.' }),
 })
 export type AlertsAnswer = Static<typeof Answer>
@@ -52,6 +55,7 @@ const ChannelAnswer = Type.Object({
   failedAtMs: orNull(Type.Integer(), 'When it did not accept one last, Unix milliseconds; null: not since its start.'),
   failure: orNull(Type.String(), 'Why it did not accept the last one; null: it did, or there was none.'),
 })
+export type ChannelAnswer = Static<typeof ChannelAnswer>
 
 const Params = Type.Object({ name: Type.String({ pattern: CHANNEL_NAME, description: 'Its name.' }) })
 
@@ -113,6 +117,8 @@ export function createAlertRoutes({ alerting, principalOf }: AlertDeps): Routes 
   }
 }
 
+const isOn = ({ endedAtMs }: Alert): boolean => endedAtMs === null
+
 function answer(alerting: Alerting, query: Query, own: string | null): AlertsAnswer {
   const tenant = tenantAsked(own, query.tenant)
   const { quota, offset, limit } = query
@@ -124,6 +130,9 @@ function answer(alerting: Alerting, query: Query, own: string | null): AlertsAns
   return {
     isConfigured: alerting.channels().length > 0,
     total: wanted.length,
+    exhausted: wanted.filter(([, alert]) => isOn(alert) && alert.rule === 'used' && alert.level === 1).length,
+    likely: wanted.filter(([, alert]) => isOn(alert) && alert.rule === 'exhaustion').length,
+    untold: wanted.filter(([, { untold }]) => untold.length > 0).length,
     alerts: wanted.slice(offset, offset + limit).map(([key, alert]) => {
       const silencedUntilMs = silencedUntil(alert)
       return { key, title: title(alert), ...alert, isSilenced: silencedUntilMs !== null, silencedUntilMs }

@@ -33,6 +33,7 @@ const EndedAlert = Type.Object({
   endedAtMs: Type.Integer({ description: 'End. Unix milliseconds.' }),
   told: Type.Array(Type.String(), { description: 'Channels that were told of it; what was silenced was not.' }),
 })
+
 const Answer = Type.Object({ alerts: Type.Array(EndedAlert, { description: 'The newest first.' }) })
 export type EndedAlertsAnswer = Static<typeof Answer>
 

@@ -10,7 +10,7 @@ import { type Asset, type Assets, loadAssets } from './assets.ts'
 const KEPT_FOR_EVER = 'public, max-age=31536000, immutable'
 
 /** In the order in which later rules win. */
-const STYLES = ['vendor-uplot', 'base', 'frame', 'numbers', 'list', 'tables', 'chart', 'narrow'].map(
+const STYLES = ['vendor-uplot', 'base', 'frame', 'numbers', 'list', 'tables', 'dialog', 'chart', 'narrow'].map(
   name => `${name}.css`,
 )
 

@@ -51,21 +51,30 @@ export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T>
 
 /** As `getJson`; nothing is tried again. */
 export const postJson = <T>(path: string, body: object, signal?: AbortSignal): Promise<T> =>
-  send<T>(path, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify(body),
-    signal: signal ?? null,
-  })
+  sendJson<T>('POST', path, body, signal)
+
+/** The same. */
+export const putJson = (path: string, body: object): Promise<unknown> => sendJson('PUT', path, body)
+
+/** The same. */
+export const remove = (path: string): Promise<unknown> => send(path, { method: 'DELETE' })
 
 /** Resolves when the session has ended, also where it had before. Throws `ApiError` where it may live on. */
 export async function logOut(): Promise<void> {
-  await send(SESSION_PATH, { method: 'DELETE' }).catch((error: unknown) => {
+  await remove(SESSION_PATH).catch((error: unknown) => {
     if (!(error instanceof ApiError && error.status === 401)) throw error
   })
   sessionEnds.dispatchEvent(new Event('end'))
   otherTabs.postMessage('ended')
 }
+
+const sendJson = <T>(method: string, path: string, body: object, signal?: AbortSignal): Promise<T> =>
+  send<T>(path, {
+    method,
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+    signal: signal ?? null,
+  })
 
 async function send<T>(path: string, init: RequestInit): Promise<T> {
   const timeout = AbortSignal.timeout(TIMEOUT_MS)

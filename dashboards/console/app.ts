@@ -1,6 +1,7 @@
 /** The frame of all pages: who is logged in, where one can go, whether what is shown is live. */
 import type { FunctionComponent } from 'preact'
 import { useEffect, useRef, useState } from 'preact/hooks'
+import { AlertsPage } from './alerts-page.ts'
 import { type ApiError, getJson, logOut, otherTabs, sessionEnds } from './api.ts'
 import type { SessionAnswer } from './foreign-answers.ts'
 import { formatDuration, formatInstant, formatName, sentenceOf } from './format.ts'
@@ -16,9 +17,16 @@ import { SubjectPage } from './subject-page.ts'
 import { TrendsPage } from './trends-page.ts'
 import { toApiError, useNow } from './use-resource.ts'
 
+interface PageProps {
+  route: Route
+  /** Who looks. */
+  session: SessionAnswer
+}
+
 /** In the order of the menu; a page without a title is opened from others. */
-const PAGES: Readonly<Record<string, { title: string | null; page: FunctionComponent<{ route: Route }> }>> = {
+const PAGES: Readonly<Record<string, { title: string | null; page: FunctionComponent<PageProps> }>> = {
   '': { title: 'Runs out next', page: NextPage },
+  alerts: { title: 'Alerts', page: AlertsPage },
   subject: { title: null, page: SubjectPage },
   trends: { title: 'Trends', page: TrendsPage },
   sources: { title: 'Sources', page: SourcesPage },
@@ -80,7 +88,7 @@ function Frame({ session }: { session: SessionAnswer }) {
     </header>
     <main id="main">
       ${stays !== null && html`<div class="failure" role="alert"><strong>You are still logged in.</strong> ${sentenceOf(stays.message)} Try again.</div>`}
-      <${Standstill} /><${page} key=${JSON.stringify(route)} route=${route} />
+      <${Standstill} /><${page} key=${JSON.stringify(route)} route=${route} session=${session} />
     </main>
   `
 }

@@ -37,7 +37,7 @@ export function Login({ onLogin, hasEnded }: { onLogin: (session: SessionAnswer)
       <input ref=${field} id="token" type="password" required autocomplete="current-password" spellcheck="false"
         aria-describedby="token-help" aria-invalid=${problem !== null} />
       <p class="problem" role="alert">${problem === null ? '' : `That did not work. ${sentenceOf(problem)}`}</p>
-      <button type="submit" disabled=${isBusy}>${isBusy ? 'Logging in …' : 'Log in'}</button>
+      <button type="submit" class="main" disabled=${isBusy}>${isBusy ? 'Logging in …' : 'Log in'}</button>
       <div id="token-help" class="hint">
         <p>The admin token is in the file <code>token</code> of the data folder (<code>cat data/token</code>).</p>
         <p>For others, make one that may only read:<br /><code>npm run -s quotacast -- token create --name anna --scopes read</code></p>

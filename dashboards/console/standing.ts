@@ -20,7 +20,7 @@ export function runsOutWords(forecast: ForecastAnswer, nowMs: number): string {
 export const shadowWords = ({ enforcement }: ForecastAnswer): string =>
   enforcement === 'shadow' ? ' (shadow: denies nothing)' : ''
 
-export const limitWords = ({ limit, unit }: ForecastAnswer): string =>
+export const limitWords = ({ limit, unit }: { limit: number | null; unit: string }): string =>
   limit === null ? `${formatUnit(unit)}, limit unknown` : `of ${formatUnits(limit, unit)}`
 
 /** What the provider said last, where it sets the limit; `null` where it does not, or said nothing. */

@@ -21,6 +21,7 @@ const SIZES = [
 const SUBJECT = 'subject?quota=demo-tokens-per-month&by.tenant=demo-steady'
 const PAGES = {
   next: '',
+  alerts: 'alerts',
   subject: SUBJECT,
   trends: 'trends',
   sources: 'sources',

@@ -16,8 +16,10 @@ import { NOW_MS } from '../api/forecast-fixture.ts'
 
 const WAIT_MS = 30_000
 const TOKENS: Readonly<Record<string, Principal>> = {
+  'admin-token': { name: 'admin', scopes: new Set(['admin']), tenant: null },
   'reader-token': { name: 'reader', scopes: new Set(['read']), tenant: null },
   'acme-token': { name: 'of-acme', scopes: new Set(['read']), tenant: 'acme' },
+  'acme-admin-token': { name: 'admin-of-acme', scopes: new Set(['admin']), tenant: 'acme' },
 }
 
 export interface ConsoleServer {

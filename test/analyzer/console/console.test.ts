@@ -14,7 +14,7 @@ const MINUTE_MS = 60_000
 const MINUTES = 30
 const WAIT_MS = 30_000
 const QUOTA = 'tokens-per-hour'
-const PAGES = ['', 'trends', 'sources', 'rejections', 'quality']
+const PAGES = ['', 'alerts', 'trends', 'sources', 'rejections', 'quality']
 
 /** An hour that begins with the calls, so that no reset comes into the way of a test. */
 const quotasSince = (beginMs: number) => [
@@ -23,6 +23,7 @@ const quotasSince = (beginMs: number) => [
     per: ['tenant', 'consumer'],
     unit: 'total_tokens',
     limit: 100_000,
+    alerts: { used: [0.8] },
     window: { kind: 'fixed', everySeconds: '1h', anchor: new Date(beginMs).toISOString() },
   },
   {
@@ -41,6 +42,8 @@ const callers = [
   { tenant: 'acme', consumer: 'search', tokens: 5 },
   { tenant: 'globex', consumer: 'assistant', tokens: 10 },
 ]
+/** Nobody is there. */
+const ops = { kind: 'webhook', url: 'http://127.0.0.1:1/of-ops-alone' }
 const urgent = { tenant: 'acme', consumer: 'chat-app' }
 
 function callsSince(beginMs: number) {
@@ -58,7 +61,10 @@ describeWith(chromiumChecks, 'the console', () => {
   let browser: Browser
   beforeAll(async () => {
     const beginMs = Date.now() - MINUTES * MINUTE_MS
-    ;[quotacast, browser] = await Promise.all([startQuotacast({ quotas: quotasSince(beginMs) }), launchChromium()])
+    ;[quotacast, browser] = await Promise.all([
+      startQuotacast({ quotas: quotasSince(beginMs), alerts: { channels: { ops } } }),
+      launchChromium(),
+    ])
     expect((await quotacast.post('collector', '/v1/calls', callsSince(beginMs))).body.rejected).toEqual([])
     await quotacast.post('collector', '/v1/sources/nginx', 'no line of a log\n')
     await vi.waitFor(async () => {
@@ -196,6 +202,25 @@ describeWith(chromiumChecks, 'the console', () => {
     await page.getByRole('button', { name: 'Would a call pass now, and why?' }).click()
     await page.getByText(/tokens-per-hour allows each tenant and consumer 100,000 total_tokens/).waitFor()
     expect(problems.filter(problem => !problem.includes('404'))).toEqual([])
+    await context.close()
+  })
+
+  test('an alert is shown, why nobody knows of it, and another one while one looks', async () => {
+    const { page, context, problems } = await openPage()
+    await logIn(page, quotacast.token, problems)
+    await page.getByRole('navigation').getByRole('link', { name: 'Alerts' }).click()
+    const alerts = page.getByRole('region', { name: 'Alerts', exact: true })
+    await alerts.getByText('80% used').waitFor()
+    await alerts.getByText('ops: not yet').waitFor()
+    await page.getByRole('status').getByText('The channel ops did not accept the message').waitFor()
+    await page.getByText('None has ended.').waitFor()
+    expect(await page.locator('main').textContent()).not.toContain('of-ops-alone')
+    const late = { tenant: 'acme', consumer: 'late', gateway: 'edge', status: 200, totalTokens: 95_000 }
+    await quotacast.post('collector', '/v1/calls', [{ ...late, requestId: 'late', startedAtMs: Date.now() - 1 }])
+    await alerts.getByRole('link', { name: 'acme / late' }).waitFor()
+    await alerts.getByRole('link', { name: 'acme / chat-app' }).click()
+    await page.getByRole('heading', { name: 'acme / chat-app' }).waitFor()
+    expect(problems).toEqual([])
     await context.close()
   })
 
