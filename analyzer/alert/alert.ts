@@ -32,31 +32,29 @@ const FACTS = {
   asOfMs: Type.Number({ description: 'When it was forecast. Unix milliseconds.' }),
 }
 
-export const Alert = Type.Object(
-  {
-    rule: Type.Enum(RULES, {
-      description:
-        '`used`: a share of the limit is used up. `exhaustion`: the quota will probably run out before its reset.',
+/** Another version may keep more with it. */
+export const Alert = Type.Object({
+  rule: Type.Enum(RULES, {
+    description:
+      '`used`: a share of the limit is used up. `exhaustion`: the quota will probably run out before its reset.',
+  }),
+  quota: Type.String({ description: 'Name of the quota.' }),
+  subject: Subject,
+  tenant: owner,
+  consumer: owner,
+  level: Type.Number({ description: 'The share of the limit, or the probability, from which on it is told.' }),
+  sinceMs: instant('Begin. Unix milliseconds.'),
+  endedAtMs: orNull(instant('End.'), {
+    description: 'End, while channels have not been told of it; null before. Unix milliseconds.',
+  }),
+  ...FACTS,
+  told: Type.Optional(
+    Type.Array(Type.String(), {
+      description: 'Channels that have accepted this state, in the order in which they did.',
     }),
-    quota: Type.String({ description: 'Name of the quota.' }),
-    subject: Subject,
-    tenant: owner,
-    consumer: owner,
-    level: Type.Number({ description: 'The share of the limit, or the probability, from which on it is told.' }),
-    sinceMs: instant('Begin. Unix milliseconds.'),
-    endedAtMs: orNull(instant('End.'), {
-      description: 'End, while channels have not been told of it; null before. Unix milliseconds.',
-    }),
-    ...FACTS,
-    told: Type.Optional(
-      Type.Array(Type.String(), {
-        description: 'Channels that have accepted this state, in the order in which they did.',
-      }),
-    ),
-    untold: Type.Array(Type.String(), { description: 'Channels that do not know of this state yet.' }),
-  },
-  { additionalProperties: false },
-)
+  ),
+  untold: Type.Array(Type.String(), { description: 'Channels that do not know of this state yet.' }),
+})
 export type Alert = Static<typeof Alert>
 
 const alert = Compile(Alert)

@@ -200,6 +200,16 @@ describe('whoever tells', () => {
     expect(told).toEqual({ ops: ['web has run out of q'], chat: ['web has run out of q'] })
   })
 
+  test('tells nothing again of what a newer version keeps with more than is known here', async () => {
+    const { change } = control
+    control.change = wish =>
+      change(wish.reason?.startsWith('Told') ? { ...wish, value: { ...(wish.value as object), newer: 1 } } : wish)
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    control.change = change
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    expect(told.ops).toEqual(['web has run out of q'])
+  })
+
   test('tells again under the same ids what was accepted just before it died', async () => {
     const { change } = control
     control.change = async wish => {
