@@ -13,6 +13,8 @@ import { type DemoCall, MINUTE_MS, type Planned } from './calls.ts'
 export interface Enforcement {
   /** The call as it went: its own, or refused because a quota was used up. Calls come in the order of their start. */
   decide(planned: Planned): DemoCall
+  /** Begin of the oldest window that holds at `atMs`: what calls have used since then counts. */
+  openSinceMs(atMs: number): number
   /** Sums of the decisions since the last time that this was asked. */
   takeSums(): LogEntry[]
 }
@@ -71,6 +73,7 @@ export function createEnforcement(quotas: readonly Quota[], prices: Prices, toMs
       for (const { bucket, cost } of claims) used.set(bucket, (used.get(bucket) ?? 0) + cost)
       return call
     },
+    openSinceMs: atMs => Math.min(atMs, ...enforced.map(({ window }) => windowAt(window, atMs).startMs)),
     takeSums() {
       const entries = Array.from(sums, ([key, sum]) => toEntry(sum, idOf(key)))
       sums.clear()

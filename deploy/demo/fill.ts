@@ -11,7 +11,8 @@ import { plainSource } from '../../collector/receive/source.ts'
 import type { Config } from '../config-schema.ts'
 import { normalizerOf } from '../normalizer.ts'
 import { callsOfMinute, MINUTE_MS } from './calls.ts'
-import { createEnforcement } from './enforcement.ts'
+import { createEnforcement, type Enforcement } from './enforcement.ts'
+import { firstMinute, floorMinute } from './folder.ts'
 
 /** What is on its way to the disk at once: whole hours, as decisions are summed by them. */
 const AT_ONCE_MS = 2 * 60 * MINUTE_MS
@@ -45,6 +46,7 @@ export async function fillLog({ fromMs, toMs, originMs }: FillRange, deps: FillD
   const enforcement = createEnforcement(deps.quotas, createPrices(config.prices), toMs)
   const source = plainSource(canonical)
   const decode = canonical.open(NO_CONTEXT)
+  decideBefore(fromMs, originMs, enforcement)
   let calls = 0
   const takeMinute = async (minuteMs: number) => {
     const values = callsOfMinute(minuteMs, originMs).map(planned => planned.broken ?? enforcement.decide(planned))
@@ -66,4 +68,13 @@ export async function fillLog({ fromMs, toMs, originMs }: FillRange, deps: FillD
     if (sums.length > 0) await log.append('decisions', sums)
   }
   return calls
+}
+
+/** What was used before, in windows that hold now, counts too. */
+function decideBefore(beforeMs: number, originMs: number, enforcement: Enforcement): void {
+  const fromMs = Math.max(firstMinute(originMs), enforcement.openSinceMs(beforeMs))
+  for (let minuteMs = floorMinute(fromMs); minuteMs < beforeMs; minuteMs += MINUTE_MS) {
+    for (const planned of callsOfMinute(minuteMs, originMs)) if (planned.broken === null) enforcement.decide(planned)
+  }
+  enforcement.takeSums()
 }

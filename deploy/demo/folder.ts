@@ -40,7 +40,7 @@ export function openDemoFolder({ dataDir, log, store, limits }: Config, nowMs: n
     )
   }
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const begun = { originMs: nowMs, filledToMs: floorMinute(nowMs - DEMO_DAYS * DAY_MS) }
+  const begun = { originMs: nowMs, filledToMs: firstMinute(nowMs) }
   saveDemoState(dataDir, begun)
   return begun
 }
@@ -54,6 +54,9 @@ export function refuseDemoFolder(dataDir: string): void {
 }
 
 export const floorMinute = (atMs: number): number => atMs - (atMs % MINUTE_MS)
+
+/** With which the calls begin of a demo that was first started at `originMs`. */
+export const firstMinute = (originMs: number): number => floorMinute(originMs - DEMO_DAYS * DAY_MS)
 
 export function saveDemoState(dataDir: string, state: DemoState): void {
   const file = join(dataDir, MARKER)
