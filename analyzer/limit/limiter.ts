@@ -137,12 +137,12 @@ export interface LimiterDeps {
 
 export function createLimiter(deps: LimiterDeps): Limiter {
   const { store, summing, asOfMs } = deps
-  let blocksOf: { policy: Policy; find: FindBlock } | null = null
+  let blocksOf: { blocks: readonly Block[]; find: FindBlock } | null = null
   let lastFailure: string | null = null
 
   const blockOf = ({ dims, clientIp }: Ask, nowMs: number): Block | null => {
-    const policy = deps.policy()
-    if (blocksOf?.policy !== policy) blocksOf = { policy, find: createBlocks(policy.blocks) }
+    const { blocks } = deps.policy()
+    if (blocksOf?.blocks !== blocks) blocksOf = { blocks, find: createBlocks(blocks) }
     return blocksOf.find({ tenant: dims.tenant, consumer: dims.consumer, clientIp, nowMs })
   }
   const fail = (quotas: readonly Quota[], error: unknown, nowMs: number): Decision => {

@@ -12,6 +12,9 @@ const STEADY_FACTOR = 1.25
 
 const companions = new WeakMap<Quota, Quota>()
 
+/** What the rate beside a quota is called: no quota that was configured can be. */
+export const paceName = (quota: string): string => `${quota}:pace`
+
 /** The rate beside the quota; `null` unless it is enforced by pace. One that is set for no subject has no limit. */
 export function paceQuotaOf(quota: Quota): Quota | null {
   if (quota.enforcement !== 'pace') return null
@@ -19,8 +22,7 @@ export function paceQuotaOf(quota: Quota): Quota | null {
   if (known) return known
   const made: Quota = {
     ...quota,
-    // No quota that was configured can be called so.
-    name: `${quota.name}:pace`,
+    name: paceName(quota.name),
     series: `${quota.series}|pace`,
     limit: null,
     window: paceWindow(quota.window),

@@ -1,14 +1,15 @@
 /**
- * What holds now: the quotas, and what was adjusted for single subjects. One value that is replaced as a whole by each
- * change, so that a decision sees all of a change or nothing of it.
+ * What holds now: the quotas, and what was adjusted for single subjects. Each change makes another one, so that whoever
+ * keeps something made from it sees that; what was adjusted is shared by all of them, as it is by the last change.
  */
 import type { LimitStep } from '../forecast/limit-steps.ts'
 import type { Block, Grant, Learned, Override, Pace, Reset } from './adjustment.ts'
+import { type Adjustment, type AdjustmentIndex, createAdjustmentIndex } from './adjustment-index.ts'
 import { elsewhereNow } from './learned.ts'
 import { paceQuotaOf } from './pace.ts'
 import type { Quota } from './quota.ts'
 import { indexQuotas } from './quota-index.ts'
-import { type Subject, subjectKey, subjectNamed } from './subject.ts'
+import { type Subject, subjectNamed } from './subject.ts'
 
 /** What somebody may use. */
 export interface Allowance {
@@ -28,7 +29,8 @@ interface SubjectReset {
   readonly sinceMs: number
 }
 
-export interface Policy {
+/** The quotas, as they are looked for. */
+export interface QuotaSet {
   readonly quotas: readonly Quota[]
   /** These, each followed by its pace where it has one: all that decisions are made by. */
   readonly enforced: readonly Quota[]
@@ -36,6 +38,10 @@ export interface Policy {
   readonly byName: ReadonlyMap<string, Quota>
   /** The enforced quotas that can match calls of the tenant, in their order. */
   candidates(tenant: string | null): readonly Quota[]
+}
+
+export interface Policy extends QuotaSet {
+  /** The same list until a block changes. */
   readonly blocks: readonly Block[]
   /** What a subject may use now. */
   allowance(quota: Quota, subject: string, nowMs: number): Allowance
@@ -76,46 +82,49 @@ export const NO_ADJUSTMENTS: Adjustments = {
   ...{ overrides: [], grants: [], resets: [], learned: [], paces: [], blocks: [] },
 }
 
-/** Adjustments of one subject. */
-interface OfSubject {
-  limit: number | null
-  grants: Grant[]
-  resets: Reset[]
-  learned: Learned | null
-  pace: Pace | null
-}
-
-interface OfQuota {
-  bySubject: Map<string, OfSubject>
-  /** For each subject. */
-  grants: Grant[]
-}
-
-/** Adjustments of quotas that there are not, or of subjects that a quota does not tell apart, have no effect. */
-export function createPolicy(quotas: readonly Quota[], adjustments: Adjustments = NO_ADJUSTMENTS): Policy {
+export function createQuotaSet(quotas: readonly Quota[]): QuotaSet {
   const enforced = quotas.flatMap(quota => [quota, paceQuotaOf(quota) ?? []].flat())
   const byName = new Map(enforced.map(quota => [quota.name, quota]))
-  const adjusted = indexAdjustments(byName, adjustments)
+  return { quotas, enforced, byName, candidates: indexQuotas(enforced) }
+}
+
+/** The policy of what is known at once. */
+export function createPolicy(quotas: readonly Quota[], adjustments: Adjustments = NO_ADJUSTMENTS): Policy {
+  const set = createQuotaSet(quotas)
+  const index = createAdjustmentIndex(name => set.byName.get(name))
+  const { overrides, grants, resets, learned, paces, blocks } = adjustments
+  for (const value of overrides) index.add({ kind: 'override', value })
+  for (const value of grants) index.add({ kind: 'grant', value })
+  for (const value of resets) index.add({ kind: 'reset', value })
+  for (const value of learned) index.add({ kind: 'upstream', value })
+  for (const value of paces) index.add({ kind: 'pace', value })
+  return policyOf(set, index, blocks)
+}
+
+export function policyOf(set: QuotaSet, index: AdjustmentIndex, blocks: readonly Block[]): Policy {
+  const of = ({ name }: Quota, subject: string): readonly Adjustment[] => {
+    const bySubject = index.of(name)
+    const own = bySubject.get(subject) ?? NONE
+    const ofEach = bySubject.get(null)
+    return ofEach === undefined ? own : [...ofEach, ...own]
+  }
   return {
-    quotas,
-    enforced,
-    byName,
-    candidates: indexQuotas(enforced),
-    blocks: adjustments.blocks,
+    ...set,
+    blocks,
     allowance(quota, subject, nowMs) {
-      const ofQuota = adjusted.get(quota.name)
-      if (ofQuota === undefined) return { limit: quota.limit, deniedUntilMs: null, elsewhere: 0, sinceMs: 0 }
-      return allowanceUnder(quota, adjustedNow(ofQuota, subject, nowMs), nowMs)
+      const adjustments = of(quota, subject)
+      if (adjustments.length === 0) return { limit: quota.limit, deniedUntilMs: null, elsewhere: 0, sinceMs: 0 }
+      return allowanceUnder(quota, adjustedNow(quota, adjustments, nowMs), nowMs)
     },
     limits(quota, subject, { fromMs, toMs }) {
-      const ofQuota = adjusted.get(quota.name)
-      if (ofQuota === undefined) return quota.limit === null ? [] : [{ fromMs, limit: quota.limit }]
-      const grants = [...ofQuota.grants, ...(ofQuota.bySubject.get(subject)?.grants ?? [])]
-      const instants = new Set(grants.flatMap(grant => [grant.fromMs, grant.untilMs]))
+      const adjustments = of(quota, subject)
+      const instants = new Set(
+        adjustments.flatMap(({ kind, value }) => (kind === 'grant' ? [value.fromMs, value.untilMs] : [])),
+      )
       const later = [...instants].filter(atMs => atMs > fromMs && atMs < toMs).toSorted((a, b) => a - b)
       const steps: LimitStep[] = []
       const add = (atMs: number) => {
-        const limit = limitUnder(quota, adjustedNow(ofQuota, subject, atMs))
+        const limit = limitUnder(quota, adjustedNow(quota, adjustments, atMs))
         if (limit !== null && limit !== steps.at(-1)?.limit) steps.push({ fromMs: atMs, limit })
       }
       for (const atMs of [fromMs, ...later]) {
@@ -127,21 +136,18 @@ export function createPolicy(quotas: readonly Quota[], adjustments: Adjustments 
     },
     resets(quota, nowMs) {
       const found = new Map<string, SubjectReset>()
-      for (const [key, { resets }] of adjusted.get(quota.name)?.bySubject ?? []) {
-        const reset = lastReset(resets, nowMs)
-        if (reset === null) continue
+      for (const [key, adjustments] of index.of(quota.name)) {
+        const { reset } = adjustedNow(quota, adjustments, nowMs)
+        if (key === null || reset === null) continue
         found.set(key, { subject: subjectNamed(quota, reset.subject), sinceMs: reset.fromMs })
       }
       return found
     },
-    adjusted(quota, subject, nowMs) {
-      const ofQuota = adjusted.get(quota.name)
-      return ofQuota === undefined ? NOTHING : adjustedNow(ofQuota, subject, nowMs)
-    },
+    adjusted: (quota, subject, nowMs) => adjustedNow(quota, of(quota, subject), nowMs),
   }
 }
 
-const NOTHING: Adjusted = { override: null, grants: [], reset: null, learned: null, pace: null }
+const NONE: readonly Adjustment[] = []
 
 function limitUnder(quota: Quota, { override, grants, learned, pace }: Adjusted): number | null {
   const limit = override ?? quota.limit ?? learned?.limit ?? pace?.amount ?? null
@@ -161,73 +167,24 @@ function allowanceUnder(quota: Quota, now: Adjusted, nowMs: number): Allowance {
   }
 }
 
-const isActiveAt =
-  (nowMs: number) =>
-  ({ fromMs, untilMs }: { fromMs: number; untilMs: number }): boolean =>
-    fromMs <= nowMs && nowMs < untilMs
-
-const lastReset = (resets: readonly Reset[], nowMs: number): Reset | null => resets.findLast(isActiveAt(nowMs)) ?? null
-
-function adjustedNow({ bySubject, grants }: OfQuota, subject: string, nowMs: number): Adjusted {
-  const own = bySubject.get(subject)
-  return {
-    override: own?.limit ?? null,
-    grants: [...grants, ...(own?.grants ?? [])].filter(isActiveAt(nowMs)),
-    // It ends with the window that was open, so that it does not reach into the next one.
-    reset: own === undefined ? null : lastReset(own.resets, nowMs),
-    learned: own?.learned ?? null,
-    pace: own?.pace && nowMs < own.pace.untilMs ? own.pace : null,
-  }
-}
-
-function indexAdjustments(
-  byName: ReadonlyMap<string, Quota>,
-  { overrides, grants, resets, learned, paces }: Adjustments,
-): Map<string, OfQuota> {
-  const found = new Map<string, OfQuota>()
-  const ofQuota = (name: string) => {
-    const known: OfQuota = found.get(name) ?? { bySubject: new Map(), grants: [] }
-    found.set(name, known)
-    return known
-  }
-  const ofSubject = (name: string, subject: Readonly<Record<string, string>>): OfSubject | null => {
-    const key = keyOf(byName.get(name), subject)
-    if (key === null) return null
-    const { bySubject } = ofQuota(name)
-    const known: OfSubject = bySubject.get(key) ?? { limit: null, grants: [], resets: [], learned: null, pace: null }
-    bySubject.set(key, known)
-    return known
-  }
-  for (const { quota, subject, limit } of overrides) {
-    const own = ofSubject(quota, subject)
-    if (own !== null) own.limit = limit
-  }
-  for (const grant of grants) {
-    if (grant.subject === null) ofQuota(grant.quota).grants.push(grant)
-    else ofSubject(grant.quota, grant.subject)?.grants.push(grant)
-  }
-  for (const reset of resets) ofSubject(reset.quota, reset.subject)?.resets.push(reset)
-  for (const one of learned) {
+/** Of several of a kind the last one holds; grants are added up. */
+function adjustedNow({ limit }: Quota, adjustments: readonly Adjustment[], nowMs: number): Adjusted {
+  const isActive = ({ fromMs, untilMs }: Grant | Reset) => fromMs <= nowMs && nowMs < untilMs
+  let override: number | null = null
+  const grants: Grant[] = []
+  let reset: Reset | null = null
+  let learned: Learned | null = null
+  let pace: Pace | null = null
+  for (const { kind, value } of adjustments) {
+    if (kind === 'override') override = value.limit
+    else if (kind === 'grant') {
+      if (isActive(value)) grants.push(value)
+    } else if (kind === 'reset') {
+      // It ends with the window that was open, so that it does not reach into the next one.
+      if (isActive(value)) reset = value
+    } else if (kind === 'pace') pace = value
     // A quota that was given a limit of its own does not listen any more.
-    const own = byName.get(one.quota)?.limit === null ? ofSubject(one.quota, one.subject) : null
-    if (own !== null) own.learned = one
+    else if (limit === null) learned = value
   }
-  for (const pace of paces) {
-    const quota = byName.get(pace.quota)
-    const own = quota && ofSubject(paceQuotaOf(quota)?.name ?? '', pace.subject)
-    if (own) own.pace = pace
-  }
-  return found
-}
-
-/** The key of a subject that is told by names; `null` when the quota tells its subjects apart by others. */
-export function keyOf(quota: Quota | undefined, subject: Readonly<Record<string, string>>): string | null {
-  if (quota === undefined || Object.keys(subject).length !== quota.per.length) return null
-  const values: string[] = []
-  for (const { name } of quota.per) {
-    const value = Object.hasOwn(subject, name) ? subject[name] : undefined
-    if (value === undefined) return null
-    values.push(value)
-  }
-  return subjectKey(values)
+  return { override, grants, reset, learned, pace: pace !== null && nowMs < pace.untilMs ? pace : null }
 }

@@ -3,17 +3,31 @@ import type { Quota } from './quota.ts'
 
 /** Answers the quotas that can match calls of the tenant, in the given order. */
 export function indexQuotas(quotas: readonly Quota[]): (tenant: string | null) => readonly Quota[] {
-  const named = new Set<string>()
-  for (const quota of quotas) for (const tenant of exactTenants(quota) ?? []) named.add(tenant)
-  const forOthers = quotas.filter(quota => exactTenants(quota) === null)
-  const byTenant = new Map<string, readonly Quota[]>()
-  for (const tenant of named) {
-    byTenant.set(
-      tenant,
-      quotas.filter(quota => exactTenants(quota)?.has(tenant) ?? true),
-    )
+  const others: number[] = []
+  const named = new Map<string, number[]>()
+  for (const [place, quota] of quotas.entries()) {
+    const tenants = exactTenants(quota)
+    if (tenants === null) others.push(place)
+    for (const tenant of tenants ?? []) {
+      const known = named.get(tenant)
+      if (known === undefined) named.set(tenant, [place])
+      else known.push(place)
+    }
   }
-  return tenant => byTenant.get(tenant ?? '') ?? forOthers
+  const at = (places: readonly number[]) => places.flatMap(place => quotas[place] ?? [])
+  const forOthers = at(others)
+  // Made for whoever asks: to make it for all tenants takes as long as there are quotas of nobody, times tenants.
+  const byTenant = new Map<string, readonly Quota[]>()
+  return tenant => {
+    const name = tenant ?? ''
+    const known = byTenant.get(name)
+    if (known !== undefined) return known
+    const own = named.get(name)
+    if (own === undefined) return forOthers
+    const found = at([...own, ...others].toSorted((one, other) => one - other))
+    byTenant.set(name, found)
+    return found
+  }
 }
 
 /** The only tenants whose calls the quota can match; null when it may be any. */

@@ -44,3 +44,15 @@ export function subjectMap(quota: Quota, subject: Subject): Record<string, strin
 /** The subject of which `subjectMap` made these names; unknown, and what is not named, is an empty text. */
 export const subjectNamed = (quota: Quota, named: Readonly<Record<string, string>>): string[] =>
   quota.per.map(({ name }) => named[name] ?? '')
+
+/** The key of a subject that is told by names; `null` when the quota tells its subjects apart by others. */
+export function keyOf(quota: Quota | undefined, subject: Readonly<Record<string, string>>): string | null {
+  if (quota === undefined || Object.keys(subject).length !== quota.per.length) return null
+  const values: string[] = []
+  for (const { name } of quota.per) {
+    const value = Object.hasOwn(subject, name) ? subject[name] : undefined
+    if (value === undefined) return null
+    values.push(value)
+  }
+  return subjectKey(values)
+}

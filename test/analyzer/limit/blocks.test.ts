@@ -54,3 +54,24 @@ test('a block ends at its instant', () => {
   expect(find({ ...caller, tenant: 'acme', nowMs: 2_000 })).toBeNull()
   expect(find({ ...caller, tenant: 'other' })).toBeNull()
 })
+
+test('of blocks that stay nothing is made anew when another one comes', () => {
+  let looked = 0
+  const blocks = Array.from({ length: 100 }, (_, index): Block => {
+    const address = `203.0.113.${index}`
+    return {
+      what: 'address',
+      untilMs: null,
+      get value() {
+        looked += 1
+        return address
+      },
+    }
+  })
+  createBlocks(blocks)
+  looked = 0
+  const find = createBlocks([...blocks, block('address', '198.51.100.1')])
+  expect(looked).toBe(0)
+  expect(find({ ...caller, clientIp: '203.0.113.99' })).toBe(blocks.at(-1))
+  expect(find({ ...caller, clientIp: '198.51.100.1' })).not.toBeNull()
+})

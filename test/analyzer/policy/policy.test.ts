@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { createPolicy, keyOf, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
-import { subjectKeyOf } from '../../../analyzer/policy/subject.ts'
+import { createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
+import { keyOf, subjectKeyOf } from '../../../analyzer/policy/subject.ts'
 import { callDimensions, testQuota } from '../quotas.ts'
 
 const quota = testQuota({ name: 'q', limit: 100 })

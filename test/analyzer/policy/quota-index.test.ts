@@ -18,3 +18,20 @@ test('the index leaves out no quota that matches, and keeps the order', () => {
     }),
   )
 })
+
+test('what the index costs grows with the quotas, not with quotas times tenants', () => {
+  let looked = 0
+  const quotas = Array.from({ length: 500 }, (_, index) => {
+    const quota = testQuota({ name: `q${index}`, match: { tenant: `t${index}` } })
+    return Object.defineProperty({ ...quota }, 'conditions', {
+      get() {
+        looked += 1
+        return quota.conditions
+      },
+    })
+  })
+  const candidates = indexQuotas([testQuota({ name: 'any' }), ...quotas])
+  expect(candidates('t7').map(({ name }) => name)).toEqual(['any', 'q7'])
+  expect(candidates('t7')).toBe(candidates('t7'))
+  expect(looked).toBeLessThanOrEqual(2 * quotas.length)
+})
