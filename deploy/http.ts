@@ -222,7 +222,8 @@ function ownRoutes(server: FastifyInstance, { role, version, readiness, metrics 
         summary: 'The role can do what its callers need',
         description:
           '503 when it cannot: the log takes no calls, the first tick has not ended yet, the counters were never reached. ' +
-          '200 when it can, also with reasons: a limiter decides while Redis is away, a collector accepts calls while the store is.',
+          '200 when it can, also with reasons: a limiter decides while Redis is away, a collector accepts calls while the store is, ' +
+          'and every role goes on with what held while it cannot read the control log.',
         tags,
         security: [],
         response: { 200: ReadinessAnswer, 503: ReadinessAnswer },

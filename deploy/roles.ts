@@ -109,13 +109,21 @@ async function openRole(
     quick: part.quick ?? [],
     verify: ground.verify,
     ...(part.sessions === undefined ? {} : { sessions: part.sessions }),
-    readiness: () => part.readiness(),
+    readiness: async () => withControl(await part.readiness(), ground.control),
     metrics: shareMetrics(telemetry.metrics, { name: String(helper), processes }),
     isTracing: telemetry.isTracing,
   })
   lifecycle.onStop('http', () => closeServer(server, REQUEST_GRACE_MS))
   const url = await listen(server, { ...roleAddress(role, config), isPortShared: processes > 1 })
   logger.info({ url }, 'listening')
+}
+
+/** No role is less ready for a control log that is away: what held stays in force, and others know no more. */
+function withControl({ isReady, reasons }: Readiness, control: Control): Readiness {
+  const unavailable = control.unavailable()
+  if (unavailable === null) return { isReady, reasons }
+  const unknown = `changes at run time are not known here, and what held before stays in force, until the control log can be read: ${unavailable}`
+  return { isReady, reasons: [...reasons, unknown] }
 }
 
 async function openGround(
