@@ -21,6 +21,7 @@ import type {
   LimitStore,
   WindowTruth,
 } from './limit-store.ts'
+import { createTurns, type Turns } from './turns.ts'
 
 /** Queries of one pass; the others have their turn in the next ones. */
 const QUERIES_MAX = 200
@@ -63,15 +64,13 @@ export interface Reconciler {
 /** Begins with a comparison at once. */
 export function startReconciler(deps: ReconcilerDeps): Reconciler {
   const { logger, store } = deps
-  const lastTurns = new Map<string, Turn>()
+  const turns = createTurns()
   const stopping = new AbortController()
   let comparedAtMs: number | null = null
   let skipped: string | null = null
-  let turn = 0
 
   const reconcile = async (): Promise<Corrections | string> => {
-    turn += 1
-    const outcome = await compare(deps, lastTurns, turn, stopping.signal).catch(messageOf)
+    const outcome = await compare(deps, turns, stopping.signal).catch(messageOf)
     if (typeof outcome === 'string') {
       reconcilingSkipped(logger, outcome, outcome !== skipped)
       skipped = outcome
@@ -107,8 +106,7 @@ export function startReconciler(deps: ReconcilerDeps): Reconciler {
 
 async function compare(
   deps: ReconcilerDeps,
-  lastTurns: Map<string, Turn>,
-  turn: number,
+  turns: Turns,
   signal: AbortSignal,
 ): Promise<(Corrections & { windows: number }) | string> {
   const { store, recorded, insertMsMax = INSERT_MS_MAX } = deps
@@ -119,16 +117,18 @@ async function compare(
   await pause(insertMsMax, signal)
   if (signal.aborted) return 'stopped'
   const nowMs = store.nowMs()
-  const wanted = windowsToCompare(deps.policy().quotas, comparison, nowMs)
-  const chosen = inTurn(wanted, lastTurns).slice(0, QUERIES_MAX)
+  const { quotas } = deps.policy()
+  turns.keepOnly(quotas)
+  const wanted = windowsToCompare(quotas, comparison, nowMs)
+  const chosen = turns.inOrder(wanted).slice(0, QUERIES_MAX)
   const cut = ofLiving(comparison.cut, partitions)
   const truths: WindowTruth[] = []
   for (const one of chosen) {
-    const isFirst = !isKnown(one.quota, lastTurns)
+    const isFirst = !turns.isKnown(one.quota)
     truths.push(...(await truthsOf({ ...one, cut, isFirst, deps, nowMs })))
   }
   const corrections = await store.correct(comparison.id, truths)
-  for (const { quota } of chosen) lastTurns.set(quota.series, { turn, covered: coveredBy(quota) })
+  turns.taken(chosen.map(({ quota }) => quota))
   return { ...corrections, windows: truths.length }
 }
 
@@ -210,25 +210,6 @@ function slotsToCompare(
     byPositions.set(key, [...(byPositions.get(key) ?? []), slot])
   }
   return [...byPositions.values()].map(windows => ({ quota, windows, coveredMs: slotMs }))
-}
-
-/** When a series was compared last, and what its quota covered then. */
-interface Turn {
-  readonly turn: number
-  readonly covered: string
-}
-
-/** Equal for quotas of one series that the same call records spend, and in the same shares. */
-const coveredBy = (quota: Quota): string => JSON.stringify([matchSql(quota), quota.counts])
-
-/** False for a quota that was never compared, or has been changed to cover other calls since. */
-const isKnown = (quota: Quota, lastTurns: ReadonlyMap<string, Turn>): boolean =>
-  lastTurns.get(quota.series)?.covered === coveredBy(quota)
-
-/** The quota that waited longest comes first. Not the window: one that is always new would be the first every time. */
-function inTurn(wanted: readonly Wanted[], lastTurns: ReadonlyMap<string, Turn>): Wanted[] {
-  const turnOf = ({ quota }: Wanted) => lastTurns.get(quota.series)?.turn ?? 0
-  return wanted.toSorted((one, other) => turnOf(one) - turnOf(other))
 }
 
 async function truthsOf(

@@ -69,8 +69,9 @@ function createKeptMarks(): KeptMarks {
     },
     forgetEnded(nowMs, most) {
       if ([...all.values()].reduce((sum, { size }) => sum + size, 0) <= most) return
-      for (const ofQuota of all.values()) {
+      for (const [quota, ofQuota] of all) {
         for (const [key, { windowEndMs }] of ofQuota) if (windowEndMs <= nowMs) ofQuota.delete(key)
+        if (ofQuota.size === 0) all.delete(quota)
       }
     },
   }

@@ -324,6 +324,25 @@ test('so is a quota that is changed to cover other calls in the middle of a wind
   }
 })
 
+test('nothing is kept of a quota that is gone: one that comes back is compared as a new one', async () => {
+  const one = quota({ name: 'q', window })
+  const counting = await openCounting('limits', undefined, [one])
+  closing.push(counting.close)
+  await appendCalls(log, calls(2))
+  await isStored(counting.settler)
+  let held = [one]
+  const asked: boolean[] = []
+  const costs: RecordedCalls['costs'] = query => {
+    asked.push(query.isWhole)
+    return recorded.costs(query)
+  }
+  const policy = () => createPolicy(held)
+  const reconciler = startReconciler({ ...counting.deps, policy, recorded: { ...recorded, costs } })
+  closing.push(() => reconciler.close())
+  for (held of [[one], [one], [], [one], [one]]) expect(await reconciler.reconcile()).toHaveProperty('buckets')
+  expect(asked.slice(-3)).toEqual([false, true, false])
+})
+
 test('what was stored from a log that is gone and was never applied is added', async () => {
   const first = await openCounting('limits', undefined, [both])
   await appendCalls(log, [callRecord({ totalTokens: 5 })])
