@@ -1,7 +1,7 @@
 /** The analyzer role: what is used becomes a forecast for every subject of every quota, and both can be asked for. */
 import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
-import type { PrincipalOf, Readiness, Routes } from '../collector/principal.ts'
+import type { MayStay, PrincipalOf, Readiness, Routes } from '../collector/principal.ts'
 import type { Store } from '../collector/store/open.ts'
 import { type AlertOptions, createChannels } from './alert/alert-options.ts'
 import { type Alerting, createAlerting } from './alert/alerting.ts'
@@ -101,6 +101,7 @@ export interface AnalyzerDeps {
   /** Configured labels that are columns, in their order. */
   labelColumns: readonly string[]
   principalOf: PrincipalOf
+  mayStay: MayStay
   logger: Logger
   now?: () => number
 }
@@ -131,7 +132,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
   const steering = createSteering({ control, policy, now }, log)
   const alerting = openAlerting(deps, now)
   const snapshot = () => withLateness(ticker.snapshot(), options.tickSeconds * 1000, now())
-  const live = createLive({ client: store.client, snapshot, principalOf, now })
+  const live = createLive({ client: store.client, snapshot, principalOf, mayStay: deps.mayStay, now })
   const schedule = startSchedule(options.tickSeconds * 1000, async () => {
     const wasDone = await tickOnce(ticker, log)
     if (wasDone) {

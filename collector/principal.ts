@@ -16,6 +16,9 @@ export interface Principal {
 /** Answers who sent an authenticated request. Routes with an `access` of `open` have nobody. */
 export type PrincipalOf = (request: FastifyRequest) => Principal
 
+/** False once the caller of a request that lasts is nobody any more: the token was revoked, or the session has ended. */
+export type MayStay = (request: FastifyRequest) => boolean
+
 /** Adds one part's routes to a role's server; each route states its `config.access`. */
 export type Routes = (server: FastifyInstance) => void | Promise<void>
 

@@ -8,7 +8,14 @@
 import { strict as assert } from 'node:assert'
 import type { IncomingHttpHeaders } from 'node:http'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
-import { type Principal, type PrincipalOf, type QuickRoute, SCOPES, type Scope } from '../collector/principal.ts'
+import {
+  type MayStay,
+  type Principal,
+  type PrincipalOf,
+  type QuickRoute,
+  SCOPES,
+  type Scope,
+} from '../collector/principal.ts'
 import { type Sessions, sessionIdOf } from './sessions.ts'
 
 const FORWARD_AUTH_PATH = '/v1/auth'
@@ -105,6 +112,14 @@ export function guardRoutes(server: FastifyInstance, { verify, sessions }: Guard
     done()
   })
 }
+
+/** Told by the same guard, later. */
+export const createMayStay =
+  ({ verify, sessions }: GuardDeps): MayStay =>
+  request => {
+    const token = statedToken(request) ?? sessionToken(request, sessions)
+    return token !== null && verify(token) !== null
+  }
 
 const noToken = ({ routeOptions }: FastifyRequest) =>
   isForwardAuth(routeOptions.url)

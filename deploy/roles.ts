@@ -24,7 +24,7 @@ import { type Role, roleAddress, roleUrl } from './addresses.ts'
 import { createVerifier } from './auth.ts'
 import type { Config } from './config-schema.ts'
 import { closeServer, createServer, listen } from './http.ts'
-import { principalOf } from './http-access.ts'
+import { createMayStay, principalOf } from './http-access.ts'
 import { createLifecycle, type Lifecycle } from './lifecycle.ts'
 import { createLogger } from './logging.ts'
 import { openLogOf, openStoreOf } from './open-data.ts'
@@ -209,6 +209,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
   },
 
   async analyzer({ config, logger, store, control, quotas, policy, verify }) {
+    const sessions = createSessions()
     const analyzer = await openAnalyzer({
       options: config.analyzer,
       alerts: config.alerts,
@@ -219,9 +220,9 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
       policy,
       labelColumns: config.labels,
       principalOf,
+      mayStay: createMayStay({ verify, sessions }),
       logger,
     })
-    const sessions = createSessions()
     return { ...analyzer, sessions, routes: [...analyzer.routes, ...consoleRoutes({ config, sessions, verify })] }
   },
 }

@@ -5,7 +5,7 @@
 import type { ServerResponse } from 'node:http'
 import type { ClickHouseClient } from '@clickhouse/client'
 import Type from 'typebox'
-import type { PrincipalOf, Routes } from '../../collector/principal.ts'
+import type { MayStay, PrincipalOf, Routes } from '../../collector/principal.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { type Denials, readDenials } from '../usage/denials.ts'
 import type { DenialAnswer } from './denials.ts'
@@ -15,7 +15,7 @@ const CLIENTS_MAX = 200
 /** What a client has not taken by then is too much to wait for: it may come again. */
 const UNREAD_BYTES_MAX = 256 * 1024
 const HEARTBEAT_MS = 15_000
-/** A client comes again with its token after so long, which may have been revoked. */
+/** No stream lasts longer: what was lost on the way does not stay lost. */
 const STREAM_MS_MAX = 5 * 60_000
 const RETRY_MS = 2_000
 /** Denials that are told. */
@@ -46,6 +46,7 @@ export interface LiveDeps {
   client: ClickHouseClient
   snapshot: () => Snapshot
   principalOf: PrincipalOf
+  mayStay: MayStay
   now: () => number
 }
 
@@ -61,12 +62,13 @@ interface Client {
   response: ServerResponse
   /** The only tenant that it may see, or `null`. */
   tenant: string | null
+  mayStay(): boolean
   /** The last events of each name, to tell only what is new. */
   told: Map<string, string>
   timers: NodeJS.Timeout[]
 }
 
-export function createLive({ client: store, snapshot, principalOf, now }: LiveDeps): Live {
+export function createLive({ client: store, snapshot, principalOf, mayStay, now }: LiveDeps): Live {
   const clients = new Set<Client>()
   let denials: Denials[] = []
   const end = (client: Client) => {
@@ -75,19 +77,20 @@ export function createLive({ client: store, snapshot, principalOf, now }: LiveDe
     client.response.end()
   }
   const tellAll = (client: Client) => {
+    if (!client.mayStay()) return end(client)
     const { asOfMs, skipped } = snapshot()
     tell(client, 'tick', { asOfMs, skipped, dataAgeMs: dataAgeMs(snapshot(), now()) } satisfies TickEvent)
     tell(client, 'denials', visibleTo(client.tenant, denials))
     if (client.response.writableLength > UNREAD_BYTES_MAX) client.response.destroy()
   }
-  const open = (response: ServerResponse, tenant: string | null) => {
+  const open = (response: ServerResponse, who: Pick<Client, 'tenant' | 'mayStay'>) => {
     response.writeHead(200, {
       'content-type': 'text/event-stream',
       'cache-control': 'no-store',
       'x-accel-buffering': 'no',
     })
     response.write(`retry: ${RETRY_MS}\n\n`)
-    const client: Client = { response, tenant, told: new Map(), timers: [] }
+    const client: Client = { response, ...who, told: new Map(), timers: [] }
     const beat = () => {
       client.told.delete('tick')
       tellAll(client)
@@ -121,7 +124,7 @@ export function createLive({ client: store, snapshot, principalOf, now }: LiveDe
       server.get('/v1/live', { schema, config: { access: 'read' }, exposeHeadRoute: false }, (request, reply) => {
         if (clients.size >= CLIENTS_MAX) throw new LiveError(`${CLIENTS_MAX} clients are connected already`)
         reply.hijack()
-        open(reply.raw, principalOf(request).tenant)
+        open(reply.raw, { tenant: principalOf(request).tenant, mayStay: () => mayStay(request) })
         // While nobody listened nobody looked; for further clients the next tick is soon enough.
         if (clients.size === 1) void publish()
       })

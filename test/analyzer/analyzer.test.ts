@@ -31,7 +31,7 @@ const openTestAnalyzer = async (deps: Partial<AnalyzerDeps> = {}) => {
     alerts: { channels: {}, groupSeconds: 30 },
     currency: 'USD',
     ...{ store: testStore.store, control, configured: new Set(), policy: () => policy, labelColumns: [] },
-    ...{ principalOf, logger, ...deps },
+    ...{ principalOf, mayStay: () => true, logger, ...deps },
   })
   const close = async () => {
     await analyzer.close()

@@ -2,9 +2,9 @@ import { pino } from 'pino'
 import { afterEach, expect, test } from 'vitest'
 import type { Principal } from '../../collector/principal.ts'
 import { createServer } from '../../deploy/http.ts'
-import { principalOf } from '../../deploy/http-access.ts'
+import { createMayStay, principalOf } from '../../deploy/http-access.ts'
 import { createSessionRoutes } from '../../deploy/session-routes.ts'
-import { createSessions } from '../../deploy/sessions.ts'
+import { createSessions, sessionIdOf } from '../../deploy/sessions.ts'
 
 const principals = new Map<string, Principal>([
   ['reader-token', { name: 'reader', scopes: new Set(['read']), tenant: 'acme' }],
@@ -12,8 +12,9 @@ const principals = new Map<string, Principal>([
 ])
 const verify = (token: string) => principals.get(token) ?? null
 
+const sessions = createSessions()
 const open = async () => {
-  const sessions = createSessions()
+  const mayStay = createMayStay({ verify, sessions })
   return createServer({
     role: 'analyzer',
     version: '1.2.3',
@@ -25,6 +26,11 @@ const open = async () => {
           reply.hijack()
           reply.raw.end('written by the route itself')
         }),
+      scope =>
+        void scope.get('/v1/lasting', { config: { access: 'read' } }, async request => {
+          meanwhile()
+          return mayStay(request)
+        }),
       scope => void scope.post('/v1/change', { config: { access: 'read' } }, request => principalOf(request).name),
     ],
     verify,
@@ -35,6 +41,8 @@ const open = async () => {
   })
 }
 let nowMs = 0
+/** Happens while a request is under way that lasts. */
+let meanwhile = () => {}
 const server = await open()
 afterEach(() => {
   nowMs += 60_000
@@ -97,6 +105,24 @@ test('a revoked token ends its sessions at once', async () => {
   principals.delete('reader-token')
   expect((await server.inject({ url: '/v1/session', headers: { cookie } })).statusCode).toBe(401)
   if (principal !== undefined) principals.set('reader-token', principal)
+})
+
+test('a request that lasts is told when its token was revoked, or its session has ended', async () => {
+  const lasting = async (headers: Record<string, string>, during: () => void = () => undefined) => {
+    meanwhile = during
+    return (await server.inject({ url: '/v1/lasting', headers })).json()
+  }
+  const authorization = 'Bearer reader-token'
+  const cookie = await cookieOf()
+  expect(await lasting({ authorization })).toBe(true)
+  expect(await lasting({ cookie })).toBe(true)
+  expect(await lasting({ cookie }, () => sessions.close(sessionIdOf(cookie) ?? ''))).toBe(false)
+  const principal = principals.get('reader-token')
+  const again = { cookie: await cookieOf() }
+  for (const headers of [{ authorization }, again]) {
+    expect(await lasting(headers, () => principals.delete('reader-token'))).toBe(false)
+    if (principal !== undefined) principals.set('reader-token', principal)
+  }
 })
 
 test('logging in again ends the session before, which no logout would reach any more', async () => {

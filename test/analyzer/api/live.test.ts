@@ -21,9 +21,12 @@ let live: Live
 let server: FastifyInstance
 let url: string
 const clients: AbortController[] = []
+let revoked: string[] = []
+const mayStay = (request: { headers: Record<string, unknown> }) =>
+  !revoked.includes(String(request.headers['x-tenant']))
 
 const serve = async () => {
-  live = createLive({ client: testStore.store.client, snapshot: () => snapshot, principalOf, now: Date.now })
+  live = createLive({ client: testStore.store.client, snapshot: () => snapshot, principalOf, mayStay, now: Date.now })
   server = await testServer([live.routes])
   url = await server.listen({ host: '127.0.0.1', port: 0 })
 }
@@ -89,6 +92,23 @@ test('while no tick ends, how it stands is told all the same', async () => {
   expect(events(client.text, 'tick').at(-1)).toMatchObject({ skipped: 'the store hangs' })
 })
 
+test('who is revoked is told nothing more, and the stream ends', async () => {
+  await serve()
+  const acme = await connect('acme')
+  const globex = await connect('globex')
+  for (const client of [acme, globex]) await expect.poll(() => events(client.text, 'tick')).toHaveLength(1)
+  revoked = ['acme']
+  onTestFinished(() => {
+    revoked = []
+  })
+  snapshot = { ...snapshot, asOfMs: 7 }
+  await live.publish()
+  await expect.poll(() => acme.hasEnded).toBe(true)
+  expect(events(acme.text, 'tick').filter(({ asOfMs }) => asOfMs === 7)).toEqual([])
+  await expect.poll(() => events(globex.text, 'tick').at(-1)).toMatchObject({ asOfMs: 7 })
+  expect(globex.hasEnded).toBe(false)
+})
+
 test('a server that closes does not wait for its streams', async () => {
   await serve()
   const client = await connect()
@@ -99,7 +119,7 @@ test('a server that closes does not wait for its streams', async () => {
 test('the store may be away: ticks are told all the same', async () => {
   live = createLive({
     client: { query: () => Promise.reject(new Error('away')) } as never,
-    ...{ snapshot: () => snapshot, principalOf, now: Date.now },
+    ...{ snapshot: () => snapshot, principalOf, mayStay, now: Date.now },
   })
   server = await testServer([live.routes])
   url = await server.listen({ host: '127.0.0.1', port: 0 })
