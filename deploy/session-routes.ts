@@ -6,7 +6,10 @@ import { AccessError, isSameOrigin, mayDo } from './http-access.ts'
 import { type Sessions, sessionCookie, sessionIdOf } from './sessions.ts'
 
 const TOKEN_CHARACTERS_MAX = 512
-/** Tokens are far too long to be guessed: this keeps noise out of the way, and somebody who mistyped is not locked out. */
+/**
+ * Tokens are far too long to be guessed: this keeps noise out of the way. Whoever has one gets in all the same, as many
+ * users share an address behind a proxy, and one of them, or a stranger, must not lock out the others.
+ */
 const FAILURES_PER_MINUTE_MAX = 30
 const ADDRESSES_MAX = 10_000
 const MINUTE_MS = 60_000
@@ -100,12 +103,12 @@ function createLogin({ verify, now = Date.now }: SessionRoutesDeps) {
       failures.clear()
       sinceMs = now()
     }
-    const failed = failures.get(request.ip) ?? 0
-    if (failed >= FAILURES_PER_MINUTE_MAX || failures.size >= ADDRESSES_MAX) {
-      throw new AttemptsError('too many tokens that are none: try again in a minute')
-    }
     const principal = verify(request.body.token)
     if (principal === null) {
+      const failed = failures.get(request.ip) ?? 0
+      if (failed >= FAILURES_PER_MINUTE_MAX || failures.size >= ADDRESSES_MAX) {
+        throw new AttemptsError('too many tokens that are none: try again in a minute')
+      }
       failures.set(request.ip, failed + 1)
       throw new AccessError('TOKEN_INVALID', 'the token is unknown or revoked')
     }
