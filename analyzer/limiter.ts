@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
 import type { Identity } from '../collector/identity.ts'
 import type { CallLog } from '../collector/log/call-log.ts'
-import type { Principal, PrincipalOf, QuickRoute, Readiness, Routes, TraceCall } from '../collector/principal.ts'
+import type { BeginCall, Principal, PrincipalOf, QuickRoute, Readiness, Routes } from '../collector/principal.ts'
 import type { Store } from '../collector/store/open.ts'
 import type { Control } from './control/control.ts'
 import { CallerOptions, createCallerReader } from './limit/caller.ts'
@@ -106,8 +106,8 @@ export interface LimiterDeps {
   /** Whose token it is, or `null`. */
   verify: (token: string) => Principal | null
   principalOf: PrincipalOf
-  /** Left out where nobody traces calls. */
-  traceCall?: TraceCall | undefined
+  /** Left out where nobody measures calls. */
+  beginCall?: BeginCall | undefined
   logger: Logger
   now?: () => number
   /** Only decides: another process of this machine, with the same ports and the same counters, does the rest. */
@@ -158,7 +158,7 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
     identity,
     verify: deps.verify,
     readiness,
-    traceCall: deps.traceCall,
+    beginCall: deps.beginCall,
     logger: logger.child({ part: 'grpc' }),
   })
   const asking = { identity, labelColumns, principalOf }

@@ -14,7 +14,7 @@ import type { MappingOptions } from './normalize/mapping.ts'
 import { createNormalizer } from './normalize/normalize.ts'
 import { RoutePatternOptions } from './normalize/route-patterns.ts'
 import { createPrices, type PriceEntry } from './prices.ts'
-import type { Principal, PrincipalOf, Readiness, Routes, TraceCall } from './principal.ts'
+import type { BeginCall, Principal, PrincipalOf, Readiness, Routes } from './principal.ts'
 import { openReceiving, ReceivingOptions } from './receive/receiving.ts'
 import { createSources, type SourceOptions } from './receive/sources.ts'
 import { createRejectionRoutes } from './rejection-routes.ts'
@@ -45,8 +45,8 @@ export interface CollectorDeps {
   dir: string
   /** Whose token it is, or `null`: gRPC has no server of the deployment around it. */
   verify: (token: string) => Principal | null
-  /** Left out where nobody traces calls. */
-  traceCall?: TraceCall | undefined
+  /** Left out where nobody measures calls. */
+  beginCall?: BeginCall | undefined
   logger: Logger
   now?: () => number
 }
@@ -117,7 +117,7 @@ export async function openCollector(deps: CollectorDeps): Promise<Collector> {
   const storing = startStoring({ log, store, logger, labelColumns: deps.labelColumns, now })
   const stopObserving = lagObserved(storing.lag)
   const receiving = openReceiving({
-    ...{ options, log, normalizer, sources, principalOf, verify, now, dir: deps.dir, traceCall: deps.traceCall },
+    ...{ options, log, normalizer, sources, principalOf, verify, now, dir: deps.dir, beginCall: deps.beginCall },
     logger: logger.child({ part: 'receive' }),
   })
   const sinceMs = now()

@@ -53,17 +53,11 @@ export interface QuickRoute {
   ): QuickAnswer | Promise<QuickAnswer> | null
 }
 
-/** Ends the span of a gRPC call, with the code of the call's status. The first one holds. */
-export type EndCallSpan = (code: number) => void
+/** A gRPC call is over, with the code of its status. The first one holds. */
+export type EndCall = (code: number) => void
 
-/**
- * Begins the span of a gRPC call, as a child of the caller's. `method` is `/package.Service/Method`, or `null` when there
- * is none such. Answers `null` for a call of which no span is made.
- */
-export type TraceCall = (
-  method: string | null,
-  metadata: { get(name: string): string | undefined },
-) => EndCallSpan | null
+/** A gRPC call has begun: it is measured until its end. `method` is `/package.Service/Method`, or `null` when there is none such. */
+export type BeginCall = (method: string | null, metadata: { get(name: string): string | undefined }) => EndCall
 
 declare module 'fastify' {
   interface FastifyContextConfig {

@@ -17,7 +17,7 @@ const OVERSHOOT = `SELECT quota, subject, window_start, max(used) / any(limit) -
 
 const rateOf = (metric: string, by: string): string => `sum by (${by}) (rate(${metric}[$__rate_interval]))`
 const doors = (quantile: number): string =>
-  `histogram_quantile(${quantile}, sum by (le) (rate(quotacast_http_request_duration_seconds_bucket{http_route=~"/v1/check|/v1/auth.*|/v1/reservations.*"}[$__rate_interval])))`
+  `histogram_quantile(${quantile}, sum by (le) (rate(quotacast_http_request_duration_seconds_bucket{http_route=~"/v1/check|/v1/auth.*|/v1/reservations.*"}[$__rate_interval]) or rate(quotacast_grpc_call_duration_seconds_bucket{rpc_method=~".*(RateLimit|Report|Authorization/Check)"}[$__rate_interval])))`
 
 const overTime = (title: string, question: string, sql: string, more: Partial<Panel> = {}): Panel => ({
   kind: 'series',
@@ -79,7 +79,7 @@ FROM decisions WHERE ${OF_BOARD} GROUP BY quota, subject HAVING "denied calls" >
           kind: 'series',
           title: 'Time to decide',
           question: 'How long do gateways wait for the limiter?',
-          notes: 'Checks, forward-auth and reservations over HTTP, server side.',
+          notes: 'Checks, forward-auth and reservations over HTTP, and what gateways ask over gRPC, server side.',
           queries: prometheus({ p50: doors(0.5), p99: doors(0.99) }),
           noData: 'Prometheus has no measurements of the limiter: let it scrape /metrics of port 7412',
           unit: 's',

@@ -3,7 +3,7 @@ import { context, metrics, propagation, type Span, SpanKind, SpanStatusCode, tra
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 
 /** From half a millisecond, which a check takes, to the longest query. */
-const DURATION_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
+export const DURATION_BUCKETS_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /** Records one answer; `route` is `unknown` where there is none. */
 export type RecordRequest = (method: string, route: string, status: number, elapsedMs: number) => void

@@ -15,7 +15,7 @@ import { createIdentity, type Identity } from '../collector/identity.ts'
 import type { CallLog } from '../collector/log/call-log.ts'
 import { routeOf } from '../collector/normalize/route.ts'
 import { createRoutePatterns } from '../collector/normalize/route-patterns.ts'
-import type { Principal, QuickRoute, Readiness, Routes, TraceCall } from '../collector/principal.ts'
+import type { BeginCall, Principal, QuickRoute, Readiness, Routes } from '../collector/principal.ts'
 import { REJECTION_COUNTS_ROUTE, REJECTIONS_ROUTE } from '../collector/rejection-routes.ts'
 import { startEmbeddedStore } from '../collector/store/embedded.ts'
 import type { Store } from '../collector/store/open.ts'
@@ -29,7 +29,7 @@ import { createLifecycle, type Lifecycle } from './lifecycle.ts'
 import { createLogger } from './logging.ts'
 import { openLogOf, openStoreOf } from './open-data.ts'
 import { createRelayRoutes } from './relay.ts'
-import { createCallTracing } from './rpc-telemetry.ts'
+import { measureCalls } from './rpc-telemetry.ts'
 import { openAdminToken, openSecrets, type Secrets } from './secrets.ts'
 import { createSessionRoutes } from './session-routes.ts'
 import { createSessions, type Sessions } from './sessions.ts'
@@ -57,8 +57,7 @@ interface Ground {
   identity: Identity
   /** Whose token it is, or `null`. */
   verify: (token: string) => Principal | null
-  /** Left out where nobody traces calls. */
-  traceCall?: TraceCall | undefined
+  beginCall: BeginCall
 }
 
 /** A role's own part. */
@@ -96,8 +95,8 @@ async function openRole(
   context: { config: Config; logger: Logger; lifecycle: Lifecycle; telemetry: Telemetry; helper: number },
 ): Promise<void> {
   const { config, logger, lifecycle, telemetry, helper } = context
-  const traceCall = telemetry.isTracing ? createCallTracing() : undefined
-  const ground = await openGround({ config, logger, lifecycle, helper, traceCall })
+  const beginCall = measureCalls(telemetry.isTracing)
+  const ground = await openGround({ config, logger, lifecycle, helper, beginCall })
   const processes = role === 'limiter' ? config.limiter.processes : 1
   const part = await PARTS[role](ground)
   lifecycle.onStop(role, () => part.close())
@@ -127,7 +126,7 @@ function withControl({ isReady, reasons }: Readiness, control: Control): Readine
 }
 
 async function openGround(
-  context: Pick<Ground, 'config' | 'logger' | 'lifecycle' | 'helper' | 'traceCall'>,
+  context: Pick<Ground, 'config' | 'logger' | 'lifecycle' | 'helper' | 'beginCall'>,
 ): Promise<Ground> {
   const { config, logger, lifecycle } = context
   const secrets = openSecrets(config.dataDir, config.secrets)
@@ -165,7 +164,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
     }
   },
 
-  collector({ config, logger, callLog, store, identity, verify, traceCall }) {
+  collector({ config, logger, callLog, store, identity, verify, beginCall }) {
     const { mappings, sources, prices, labels } = config
     return openCollector({
       options: config.collector,
@@ -178,13 +177,13 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
       labelColumns: labels,
       principalOf,
       verify,
-      traceCall,
+      beginCall,
       dir: join(config.dataDir, 'sources'),
       logger,
     })
   },
 
-  limiter({ config, logger, callLog, store, control, quotas, policy, identity, secrets, verify, traceCall, helper }) {
+  limiter({ config, logger, callLog, store, control, quotas, policy, identity, secrets, verify, beginCall, helper }) {
     const patterns = createRoutePatterns(config.collector.routes)
     return openLimiter({
       options: config.limiter,
@@ -203,7 +202,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
       routeOf: path => routeOf(path, '', patterns),
       verify,
       principalOf,
-      traceCall,
+      beginCall,
       logger,
     })
   },

@@ -1,6 +1,10 @@
-/** Spans of gRPC calls, where traces are sent. Names follow OpenTelemetry's conventions for RPC. */
-import { context, propagation, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
-import type { TraceCall } from '../collector/principal.ts'
+/**
+ * What the gRPC doors measure of their calls: duration by method and status, and a span per call where traces are sent.
+ * Names follow OpenTelemetry's conventions for RPC.
+ */
+import { context, metrics, propagation, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import type { BeginCall, EndCall } from '../collector/principal.ts'
+import { DURATION_BUCKETS_SECONDS } from './http-telemetry.ts'
 
 /** By their codes: https://grpc.io/docs/guides/status-codes/ */
 const STATUSES = [
@@ -15,8 +19,41 @@ const HEALTH = '/grpc.health.v1.Health/Check'
 /** What takes telemetry: of our own, which names no caller, there would be no end. */
 const TELEMETRY = '/opentelemetry.proto.collector.'
 
+const statusOf = (code: number) => STATUSES[code] ?? 'UNKNOWN'
+/** Of any path that a caller made up there is one. */
+const methodOf = (path: string | null) => path?.slice(1) ?? '_OTHER'
+
+/** Measures every call, and makes its span where traces are sent. */
+export function measureCalls(isTracing: boolean): BeginCall {
+  const duration = metrics.getMeter('quotacast').createHistogram('quotacast_grpc_call_duration_seconds', {
+    description: 'Time from the head of the call to its status.',
+    unit: 's',
+    advice: { explicitBucketBoundaries: DURATION_BUCKETS_SECONDS },
+  })
+  // One object for each method and status, as in http-telemetry.ts.
+  const attributes = new Map<string | null, Record<string, string>[]>()
+  const attributesOf = (path: string | null, code: number) => {
+    const known = attributes.get(path) ?? []
+    attributes.set(path, known)
+    known[code] ??= { 'rpc.method': methodOf(path), 'rpc.status_code': statusOf(code) }
+    return known[code]
+  }
+  const beginSpan = isTracing ? traceCalls() : () => null
+  return (path, metadata) => {
+    const beganMs = performance.now()
+    const endSpan = beginSpan(path, metadata)
+    let isOver = false
+    return code => {
+      if (isOver) return
+      isOver = true
+      duration.record((performance.now() - beganMs) / 1000, attributesOf(path, code))
+      endSpan?.(code)
+    }
+  }
+}
+
 /** Each span is a child of the caller's. */
-export function createCallTracing(): TraceCall {
+function traceCalls(): (...call: Parameters<BeginCall>) => EndCall | null {
   const tracer = trace.getTracer('quotacast')
   return (path, metadata) => {
     if (path === HEALTH) return null
@@ -25,12 +62,11 @@ export function createCallTracing(): TraceCall {
       keys: () => [],
     })
     if (path?.startsWith(TELEMETRY) && trace.getSpanContext(parent) === undefined) return null
-    const method = path?.slice(1) ?? '_OTHER'
+    const method = methodOf(path)
     const attributes = { 'rpc.system.name': 'grpc', 'rpc.method': method }
     const span = tracer.startSpan(path === null ? 'grpc' : method, { kind: SpanKind.SERVER, attributes }, parent)
     return code => {
-      if (!span.isRecording()) return
-      const status = STATUSES[code] ?? 'UNKNOWN'
+      const status = statusOf(code)
       span.setAttribute('rpc.status_code', status)
       if (FAILURES.has(status)) span.setAttribute('error.type', status).setStatus({ code: SpanStatusCode.ERROR })
       span.end()

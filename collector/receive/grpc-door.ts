@@ -13,7 +13,7 @@ import {
   type ServerInterceptor,
   ServerListenerBuilder,
 } from '@grpc/grpc-js'
-import type { EndCallSpan, Principal, TraceCall } from '../principal.ts'
+import type { BeginCall, EndCall, Principal } from '../principal.ts'
 import { holdArriving } from './arriving.ts'
 import type { Flight } from './flight.ts'
 import { ReceiveError } from './request-body.ts'
@@ -38,8 +38,8 @@ export interface DoorDeps {
   flight: Flight
   /** Of messages that have not arrived whole. */
   arriving: Flight
-  /** Left out where nobody traces calls. */
-  traceCall?: TraceCall | undefined
+  /** Left out where nobody measures calls. */
+  beginCall?: BeginCall | undefined
 }
 
 export interface Door {
@@ -68,7 +68,7 @@ export function createDoor(deps: DoorDeps): Door {
   const interceptor: ServerInterceptor = ({ path, requestStream }, call) => {
     const { hold, leaveAll } = holdMessages(flight, leaving)
     let state: 'new' | 'admitted' | 'over' = 'new'
-    let endSpan: EndCallSpan | null = null
+    let end: EndCall | undefined
     const enter = async (message: Buffer): Promise<boolean> => {
       while (!hold(message)) {
         if (!requestStream || state === 'over') return false
@@ -77,13 +77,13 @@ export function createDoor(deps: DoorDeps): Door {
       return true
     }
     const refuse = ({ code, message }: RpcError) => {
-      endSpan?.(code)
+      end?.(code)
       call.sendStatus({ code, details: message, metadata: null })
     }
     const listener = new ServerListenerBuilder()
       .withOnReceiveMetadata((metadata, next) => {
-        // That of a stream would last for months.
-        if (!requestStream) endSpan = deps.traceCall?.(path, textsOf(metadata)) ?? null
+        // A stream lasts for months, which says nothing.
+        if (!requestStream) end = deps.beginCall?.(path, textsOf(metadata))
         try {
           admit(path, metadata)
         } catch (error) {
@@ -107,13 +107,13 @@ export function createDoor(deps: DoorDeps): Door {
         if (state === 'admitted') calls--
         state = 'over'
         leaveAll()
-        endSpan?.(RPC.cancelled)
+        end?.(RPC.cancelled)
       })
       .build()
     return new ServerInterceptingCall(call, {
       start: next => next(listener),
       sendStatus(status, next) {
-        endSpan?.(status.code)
+        end?.(status.code)
         next(status)
       },
     })

@@ -3,7 +3,7 @@ import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
 import type { CallLog } from '../log/call-log.ts'
 import type { Normalizer } from '../normalize/normalize.ts'
-import type { Principal, PrincipalOf, Routes, TraceCall } from '../principal.ts'
+import type { BeginCall, Principal, PrincipalOf, Routes } from '../principal.ts'
 import { createEnvoyMethod } from './envoy-als.ts'
 import { createFlight, createTurns } from './flight.ts'
 import { GrpcOptions, openGrpc } from './grpc.ts'
@@ -33,8 +33,8 @@ export interface ReceivingDeps {
   principalOf: PrincipalOf
   /** Whose token it is, or `null`. */
   verify: (token: string) => Principal | null
-  /** Left out where nobody traces calls. */
-  traceCall?: TraceCall | undefined
+  /** Left out where nobody measures calls. */
+  beginCall?: BeginCall | undefined
   /** Folder of what is remembered of files that are followed. */
   dir: string
   logger: Logger
@@ -62,7 +62,7 @@ export function openReceiving(deps: ReceivingDeps): Receiving {
     options: limits.grpc,
     methods: [...createOtlpMethods(intake, handlingLarge), createEnvoyMethod({ intake, handlingLarge, logger })],
     unavailable: () => log.unavailable('calls'),
-    ...{ sources, verify, flight, arriving: createFlight(limits.inFlightBytesMax), traceCall: deps.traceCall, logger },
+    ...{ sources, verify, flight, arriving: createFlight(limits.inFlightBytesMax), beginCall: deps.beginCall, logger },
   })
   const listeners = openListeners(sources.configured.filter(isListening), { intake, log, dir, logger, now })
   return {

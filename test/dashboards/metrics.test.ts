@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { BOARDS } from '../../dashboards/boards.ts'
+import { descriptor, openClient } from '../analyzer/limit/grpc/client.ts'
 import { type Quotacast, startQuotacast } from '../e2e/quotacast.ts'
 import { freePorts } from '../free-ports.ts'
 import { prometheusCheck, startPrometheus } from '../screenshots/prometheus.ts'
@@ -16,7 +17,7 @@ const SCRAPE_MS = 60_000
 const PROMTOOL = 'promtool'
 const ROLES = ['store', 'collector', 'limiter', 'analyzer'] as const
 /** Where instruments get their names; those of events that have not happened yet are not exported. */
-const SOURCES = ['collector/events.ts', 'analyzer/events.ts', 'deploy/http-telemetry.ts']
+const SOURCES = ['collector/events.ts', 'analyzer/events.ts', 'deploy/http-telemetry.ts', 'deploy/rpc-telemetry.ts']
 const EXPRESSIONS = BOARDS.flatMap(({ rows }) => rows.flatMap(({ panels }) => panels))
   .flatMap(({ queries }) => queries)
   .flatMap(query => (query.source === 'prometheus' ? [query.expr] : []))
@@ -37,6 +38,10 @@ beforeAll(async () => {
   quotacast = await startQuotacast({ quotas: [quota] })
   await quotacast.post('limiter', '/v1/check', { tenant: 'acme' })
   await quotacast.post('limiter', '/v1/reservations', { tenant: 'acme' })
+  const doors = openClient(quotacast.limiterGrpcPort)
+  const asked = { domain: 'edge', descriptors: [descriptor({ tenant: 'acme' })] }
+  await doors.call('shouldRateLimit', asked, { headers: { 'x-quotacast-token': quotacast.token } })
+  doors.close()
   await quotacast.post('collector', '/v1/calls', [
     { startedAtMs: Date.now(), tenant: 'acme', status: 200 },
     { status: 200 },

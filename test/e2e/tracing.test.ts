@@ -81,6 +81,19 @@ test.each([
   expect(made[0]?.attributes).toEqual({ 'rpc.system.name': 'grpc', 'rpc.method': method, 'rpc.status_code': 'OK' })
 })
 
+test('calls are measured by method and status, each made-up method as one', async () => {
+  await spansOf(() => doors.raw('/a.B/MadeUp', Buffer.alloc(0)))
+  const { body } = await quotacast.get('limiter', '/metrics')
+  const name = 'quotacast_grpc_call_duration_seconds'
+  const countOf = (method: string, code: string) =>
+    body.match(
+      new RegExp(`^${name}_count\\{rpc_method="${method}",rpc_status_code="${code}",[^}]*\\} (\\d+)$`, 'm'),
+    )?.[1]
+  expect(countOf('envoy.service.ratelimit.v3.RateLimitService/ShouldRateLimit', 'OK')).toBe('1')
+  expect(countOf('_OTHER', 'UNIMPLEMENTED')).toBe('1')
+  expect(body).toMatch(new RegExp(`^${name}_bucket\\{.*le="0.0005"\\}`, 'm'))
+})
+
 test('what a caller does wrong is no failure of the span, what we cannot do is', async () => {
   const method = 'envoy.service.auth.v3.Authorization/Check'
   const [stranger] = await spansOf(() => doors.call('check', {}, { headers: headersOf({ token: 'qc_stranger' }) }))

@@ -4,7 +4,7 @@
  * cancelled, late) stays over.
  */
 import type { Logger } from 'pino'
-import type { EndCallSpan, Principal, TraceCall } from '../../../collector/principal.ts'
+import type { BeginCall, EndCall, Principal } from '../../../collector/principal.ts'
 import { grpcCallFailed } from '../../events.ts'
 import { DoorError } from '../door-error.ts'
 import type { Connection } from './connection.ts'
@@ -54,8 +54,8 @@ export interface CallDeps {
   methods: GrpcMethods
   /** Whose token it is, or `null`. */
   verify: (token: string) => Principal | null
-  /** Left out where nobody traces calls. */
-  traceCall?: TraceCall | undefined
+  /** Left out where nobody measures calls. */
+  beginCall?: BeginCall | undefined
   logger: Logger
 }
 
@@ -69,6 +69,7 @@ export interface Call extends Admitted {
   bytes: number
   /** What it takes of the room for all calls under way. */
   roomBytes: number
+  readonly end: EndCall | undefined
 }
 
 interface Admitted {
@@ -90,9 +91,8 @@ export interface Calls {
 
 export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
   const { take, keep, leave } = createRoom()
-  const spans = deps.traceCall === undefined ? null : createSpans(deps.methods, deps.traceCall)
   let logged = { failure: '', atMs: Number.NEGATIVE_INFINITY }
-  const fail = (connection: Connection<Call>, stream: Stream<Call>, error: unknown) => {
+  const fail = (connection: Connection<Call>, stream: Stream<Call>, error: unknown, end = stream.own?.end) => {
     leave(stream.own)
     if (stream.isOver) return
     const { code, message: whole } = statusOf(error, deps.logger)
@@ -102,11 +102,11 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
     const isNew = failure !== logged.failure && atMs - logged.atMs >= LOG_MS
     if (isNew) logged = { failure, atMs }
     grpcCallFailed(deps.logger, { code, reason: message }, isNew)
-    spans?.end(stream, code)
+    end?.(code)
     connection.refuse(stream, failureBlock(code, message))
   }
   const succeed = (connection: Connection<Call>, stream: Stream<Call>, answer: Uint8Array) => {
-    spans?.end(stream, GRPC.ok)
+    stream.own?.end?.(GRPC.ok)
     connection.answer(stream, { head: HEAD, content: frame(answer), trailers: OK_TRAILERS })
   }
   const make = (stream: Stream<Call>, { connection, handle }: Call, body: Buffer) => {
@@ -122,14 +122,14 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
     return {
       isTrusted: () => peer.isTrusted,
       opened(stream, headers) {
-        spans?.begin(stream, headers)
+        const end = begin(deps, headers)
         try {
           const deadlineMs = deps.nowMs() + callMs(headers)
-          const admitted = admit(deps, headers, peer)
-          stream.own = { ...admitted, connection: connection(), deadlineMs, parts: [], bytes: 0, roomBytes: 0 }
+          const call = { ...admit(deps, headers, peer), connection: connection(), deadlineMs, end }
+          stream.own = { ...call, parts: [], bytes: 0, roomBytes: 0 }
           take(stream.own, CALL_BYTES)
         } catch (error) {
-          fail(connection(), stream, error)
+          fail(connection(), stream, error, end)
         }
       },
       received(stream, part, isLast) {
@@ -147,7 +147,7 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
       },
       lost(stream) {
         leave(stream.own)
-        spans?.end(stream, GRPC.cancelled)
+        stream.own?.end?.(GRPC.cancelled)
       },
     }
   }
@@ -164,16 +164,9 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
   }
 }
 
-/** The spans of calls under way. */
-function createSpans(methods: GrpcMethods, traceCall: TraceCall) {
-  const ends = new WeakMap<Stream<Call>, EndCallSpan | null>()
-  return {
-    begin(stream: Stream<Call>, headers: RequestHeaders) {
-      const path = headers.get(':path') ?? ''
-      ends.set(stream, traceCall(methods.has(path) ? path : null, headers))
-    },
-    end: (stream: Stream<Call>, code: GrpcCode) => ends.get(stream)?.(code),
-  }
+function begin({ methods, beginCall }: CallDeps, headers: RequestHeaders): EndCall | undefined {
+  const path = headers.get(':path') ?? ''
+  return beginCall?.(methods.has(path) ? path : null, headers)
 }
 
 /** What calls under way keep until their messages are whole. Throws `GrpcError` where there is no more room. */

@@ -2,7 +2,7 @@
 import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
 import type { Identity } from '../../../collector/identity.ts'
-import type { Principal, Readiness, TraceCall } from '../../../collector/principal.ts'
+import type { BeginCall, Principal, Readiness } from '../../../collector/principal.ts'
 import { UNITS } from '../../usage/units.ts'
 import { type CallerOptions, createCallerReader } from '../caller.ts'
 import type { DecisionIds } from '../decision-id.ts'
@@ -52,8 +52,8 @@ export interface GrpcDeps extends Omit<DescriptorReaderDeps, 'options' | 'who'> 
   verify: (token: string) => Principal | null
   /** Why the limiter cannot do its work now; empty when it can. */
   readiness: () => Promise<Readiness>
-  /** Left out where nobody traces calls. */
-  traceCall?: TraceCall | undefined
+  /** Left out where nobody measures calls. */
+  beginCall?: BeginCall | undefined
   logger: Logger
 }
 
@@ -75,6 +75,6 @@ export function openGrpc(deps: GrpcDeps): Promise<GrpcServer> {
   ])
   methods.set(...createHealth(methods, deps.readiness))
   const { host, port } = options
-  const { verify, traceCall, logger } = deps
-  return openGrpcServer({ host, port, isPortShared }, { methods, verify, traceCall, logger })
+  const { verify, beginCall, logger } = deps
+  return openGrpcServer({ host, port, isPortShared }, { methods, verify, beginCall, logger })
 }

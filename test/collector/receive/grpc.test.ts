@@ -283,12 +283,12 @@ test('closing cuts off streams that never end', async () => {
   expect((await ended).code).not.toBe(status.OK)
 })
 
-test('the span of a call ends with what it ends with, the first time; a stream has none', async () => {
+test('a call is measured until its status, a stream, which lasts for months, is not', async () => {
   const ended: (string | number | null)[][] = []
   let reason: string | null = null
   const { client } = await open({
     log: { unavailable: () => reason },
-    traceCall(method, metadata) {
+    beginCall(method, metadata) {
       const call: (string | number | null)[] = [method, metadata.get('traceparent') ?? null]
       ended.push(call)
       return code => void call.push(code)

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { CallLog } from '../../../collector/log/call-log.ts'
 import type { MappingOptions } from '../../../collector/normalize/mapping.ts'
-import type { Principal, Scope, TraceCall } from '../../../collector/principal.ts'
+import type { BeginCall, Principal, Scope } from '../../../collector/principal.ts'
 import { openReceiving, type Receiving, type ReceivingOptions } from '../../../collector/receive/receiving.ts'
 import { createSources, type SourceOptions } from '../../../collector/receive/sources.ts'
 import { createServer } from '../../../deploy/http.ts'
@@ -49,7 +49,7 @@ export interface ReceiverOptions {
   mappings?: MappingOptions
   /** Whether the token of that name still holds. */
   isValid?: (name: string) => boolean
-  traceCall?: TraceCall
+  beginCall?: BeginCall
 }
 
 export async function openReceiver({
@@ -58,7 +58,7 @@ export async function openReceiver({
   sources = {},
   mappings = {},
   isValid = () => true,
-  traceCall,
+  beginCall,
 }: ReceiverOptions = {}): Promise<Receiver> {
   const testLog = await openTestLog()
   const [grpcPort = 0] = await freePorts(1)
@@ -71,7 +71,7 @@ export async function openReceiver({
     log: { ...testLog.log, ...log },
     normalizer: normalizerFor({ mappings, clientIp: 'full' }),
     sources: createSources(Object.fromEntries(whole), mappings),
-    ...{ principalOf, dir: testLog.dir, logger, traceCall },
+    ...{ principalOf, dir: testLog.dir, logger, beginCall },
     verify: name => (isValid(name) ? verify(name) : null),
     now: () => NOW_MS,
   })

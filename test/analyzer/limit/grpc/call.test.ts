@@ -3,6 +3,7 @@ import { pino } from 'pino'
 import { expect, test } from 'vitest'
 import { type Call, createCalls } from '../../../../analyzer/limit/grpc/call.ts'
 import type { Connection } from '../../../../analyzer/limit/grpc/connection.ts'
+import type { GrpcMethod } from '../../../../analyzer/limit/grpc/rpc.ts'
 import type { Stream } from '../../../../analyzer/limit/grpc/streams.ts'
 import { silent } from '../call-records.ts'
 
@@ -83,30 +84,42 @@ test('callers without a token cannot take the room of the others, not even with 
   expect(refused.size).toBe(1)
 })
 
-test('a call that its caller gives up is no failure of its span, and one that nobody traces has none', () => {
+test('each call ends with its status, also one that its caller gives up, or that nobody may make', () => {
   const waiting = { access: 'open', handle: () => new Promise<Uint8Array>(() => undefined) } as const
-  const ended: (string | number | null)[][] = []
+  const answering = { access: 'open', handle: () => new Uint8Array() } as const
+  const methods = new Map<string, GrpcMethod>([
+    [PATH, waiting],
+    ['/a.B/Answer', answering],
+    ['/a.B/Check', { access: 'check', handle: () => new Uint8Array() }],
+  ])
+  const measured: (string | number | null)[][] = []
   const calls = createCalls({
-    methods: new Map([[PATH, waiting]]),
+    methods,
     verify: () => null,
-    traceCall(method, metadata) {
-      if (metadata.get('traceparent') === undefined) return null
-      return code => void ended.push([method, code])
+    beginCall(method, metadata) {
+      const call: (string | number | null)[] = [method, metadata.get('traceparent') ?? null]
+      measured.push(call)
+      return code => void call.push(code)
     },
     logger: silent,
     nowMs: () => 0,
   })
-  const connection = { refuse: () => undefined } as unknown as Connection<Call>
+  const connection = { refuse: () => undefined, answer: () => undefined } as unknown as Connection<Call>
   const handler = calls.handlerOf(() => connection)
-  for (const [id, traceparent] of [
-    [1, []],
-    [3, [['traceparent', 'a']]],
-  ] as const) {
+  const begin = (path: string) => {
     const windows = { receiveWindow: 0, sendWindow: 0 }
-    const stream: Stream<Call> = { id, own: null, ...windows, isReceived: false, isOver: false, unsent: null }
-    handler.opened(stream, new Map<string, string>([[':method', 'POST'], ...HEADERS, ...traceparent]))
-    handler.received(stream, Buffer.alloc(5), true)
-    handler.lost(stream)
+    const stream: Stream<Call> = { id: 1, own: null, ...windows, isReceived: false, isOver: false, unsent: null }
+    handler.opened(stream, new Map([[':method', 'POST'], ...HEADERS, [':path', path], ['traceparent', 'a']]))
+    return stream
   }
-  expect(ended).toEqual([[PATH, status.CANCELLED]])
+  for (const path of [PATH, '/a.B/Answer', '/a.B/Check', '/made/up'])
+    handler.received(begin(path), Buffer.alloc(5), true)
+  handler.lost(begin(PATH))
+  expect(measured).toEqual([
+    [PATH, 'a'],
+    ['/a.B/Answer', 'a', status.OK],
+    ['/a.B/Check', 'a', status.UNAUTHENTICATED],
+    [null, 'a', status.UNIMPLEMENTED],
+    [PATH, 'a', status.CANCELLED],
+  ])
 })
