@@ -1,7 +1,8 @@
 /**
  * Routes that another role answers, under this one's address: a browser may speak with its own origin only. Requests go on
- * with the caller's own token, so that the other role decides what they may see.
+ * with the caller's own token, so that the other role decides what they may see, and in the caller's trace.
  */
+import { context, propagation } from '@opentelemetry/api'
 import type { FastifyReply, FastifyRequest, FastifySchema } from 'fastify'
 import type { Routes } from '../collector/principal.ts'
 import type { Role } from './addresses.ts'
@@ -69,8 +70,10 @@ function queryOf({ raw: { url = '' } }: FastifyRequest): string {
 }
 
 async function ask(url: string, token: string) {
+  const headers = { 'x-quotacast-token': token }
+  propagation.inject(context.active(), headers)
   const response = await fetch(url, {
-    headers: { 'x-quotacast-token': token },
+    headers,
     redirect: 'error',
     signal: AbortSignal.timeout(TIMEOUT_MS),
   })

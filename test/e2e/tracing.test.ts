@@ -19,6 +19,7 @@ interface Span {
   name: string
   kind: number
   traceId: string
+  spanId: string
   parentSpanId?: string
   status: { code?: number }
   attributes: { key: string; value: Record<string, unknown> }[]
@@ -119,6 +120,14 @@ test('a caller who samples nothing of its trace gets no span, nor does one who a
     expect((await doors.call('health', {}, { headers: headersOf() })).code).toBe(status.OK)
   }, 0)
   expect(made).toEqual([])
+})
+
+test('what the analyzer relays is in the trace that it came in', async () => {
+  const made = await spansOf(() => quotacast.get('analyzer', '/v1/reservations?quota=q', headersOf()), 2)
+  const [outer] = made.filter(({ parentSpanId }) => parentSpanId === CALLER)
+  const [inner] = made.filter(({ parentSpanId }) => parentSpanId !== CALLER)
+  expect(made.map(({ name }) => name)).toEqual(['GET /v1/reservations', 'GET /v1/reservations'])
+  expect(inner).toMatchObject({ traceId: TRACE_ID, parentSpanId: outer?.spanId })
 })
 
 test('taking telemetry is a span of a caller who is in a trace, and otherwise none: our own would have no end', async () => {
