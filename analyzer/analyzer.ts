@@ -225,7 +225,7 @@ function withLateness(snapshot: Snapshot, turnMs: number, nowMs: number): Snapsh
 
 /** One tick with its events; answers whether it was done. A store that is away is no reason to die. */
 async function tickOnce(ticker: Ticker, log: Logger): Promise<boolean> {
-  const { skipped: skippedBefore, quotasFailed: failedBefore } = ticker.snapshot()
+  const { skipped: skippedBefore, quotasFailed: failedBefore, asOfMs } = ticker.snapshot()
   try {
     const snapshot = await ticker.tick()
     if (skippedBefore !== null) ticksResumed(log)
@@ -236,7 +236,8 @@ async function tickOnce(ticker: Ticker, log: Logger): Promise<boolean> {
     return true
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
-    tickSkipped(log, reason, reason !== skippedBefore)
+    const level = asOfMs === null ? 'info' : 'warn'
+    tickSkipped(log, reason, reason === skippedBefore ? null : level)
     return false
   }
 }

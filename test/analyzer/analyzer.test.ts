@@ -61,6 +61,24 @@ test('that no tick ends any more is said, too', async () => {
   await close()
 })
 
+test('a store that is not there yet is no warning, one that was lost is', async () => {
+  const { store } = testStore
+  let isAway = true
+  const query: typeof store.client.query = asked =>
+    isAway ? Promise.reject(new Error('away')) : store.client.query(asked)
+  const client: typeof store.client = Object.assign(Object.create(store.client), { query })
+  const lines: { level: number; msg: string }[] = []
+  const logger = pino({}, { write: line => lines.push(JSON.parse(line)) })
+  const { analyzer, close } = await openTestAnalyzer({ store: { ...store, client }, logger })
+  const levels = () => lines.flatMap(({ level, msg }) => (msg === 'ticks are skipped' ? [level] : []))
+  await expect.poll(levels).toEqual([pino.levels.values.info])
+  isAway = false
+  await expect.poll(() => analyzer.readiness()).toEqual({ isReady: true, reasons: [] })
+  isAway = true
+  await expect.poll(levels).toEqual([pino.levels.values.info, pino.levels.values.warn])
+  await close()
+})
+
 test('calls become forecasts by themselves, and the loss of the store is said and survived', async () => {
   const nowMs = Date.now()
   const calls = Array.from({ length: 40 }, (_, index) => ({ startedAtMs: nowMs - (index + 1) * MINUTE_MS }))
