@@ -3,6 +3,7 @@ import './needs-node.mjs'
 import { enableCompileCache } from 'node:module'
 import { join } from 'node:path'
 import { alignedRows, type Command, commandHelp, parseInvocation, UsageError } from './command.ts'
+import { hearWarnings } from './node-warnings.ts'
 import { ensureBounds } from './process-bounds.ts'
 
 const EXIT_FAILURE = 1
@@ -120,12 +121,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   return isHelp ? 0 : EXIT_USAGE
 }
 
-// kafkajs computes timeouts that have passed already, and Node warns of each process that does. Types are stripped of the
-// console's modules by the function that Node itself strips ours with; the exact version of Node is ours.
-process.removeAllListeners('warning').on('warning', ({ name, message }) => {
-  if (name === 'TimeoutNegativeWarning' || message.startsWith('stripTypeScriptTypes ')) return
-  process.stderr.write(`${name}: ${message}\n`)
-})
+hearWarnings((name, message) => void process.stderr.write(`${name}: ${message}\n`))
 const args = process.argv.slice(2)
 ensureBounds(args)
 // Compiling is most of the time that a role takes to start, and to start again.

@@ -16,6 +16,7 @@ import type { CallLog } from '../collector/log/call-log.ts'
 import { routeOf } from '../collector/normalize/route.ts'
 import { createRoutePatterns } from '../collector/normalize/route-patterns.ts'
 import type { BeginCall, Principal, QuickRoute, Readiness, Routes } from '../collector/principal.ts'
+import { sayRarely } from '../collector/rarely.ts'
 import { REJECTION_COUNTS_ROUTE, REJECTIONS_ROUTE } from '../collector/rejection-routes.ts'
 import { startEmbeddedStore } from '../collector/store/embedded.ts'
 import type { Store } from '../collector/store/open.ts'
@@ -27,6 +28,7 @@ import { closeServer, createServer, listen } from './http.ts'
 import { createMayStay, principalOf } from './http-access.ts'
 import { createLifecycle, type Lifecycle } from './lifecycle.ts'
 import { createLogger } from './logging.ts'
+import { hearWarnings } from './node-warnings.ts'
 import { openLogOf, openStoreOf } from './open-data.ts'
 import { createRelayRoutes } from './relay.ts'
 import { measureCalls } from './rpc-telemetry.ts'
@@ -78,6 +80,12 @@ export async function serveRole(
   const logger = createLogger({ role }, config.logging.level)
   const lifecycle = createLifecycle({ log: logger, process })
   telemetry.logTo(logger.child({ part: 'telemetry' }))
+  // Whoever reads the log reads lines of JSON.
+  hearWarnings((warning, reason) =>
+    sayRarely(logger, `${warning} ${reason}`, { times: 1 }, sums =>
+      logger.warn({ warning, reason, ...sums }, 'Node warns'),
+    ),
+  )
   lifecycle.onStop('telemetry', () => telemetry.close())
   try {
     await Promise.race([openRole(role, { config, logger, lifecycle, telemetry, helper }), lifecycle.stopped])
