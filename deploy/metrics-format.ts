@@ -16,7 +16,7 @@ const PROMETHEUS: MetricsFormat = {
 /** Prometheus asked for the draft until 2.34; what we write is the same in both. */
 const OPEN_METRICS_VERSIONS = ['1.0.0', '0.0.1']
 /** The words that names have for units of OpenTelemetry's. */
-const UNIT_WORDS: Readonly<Record<string, string>> = { s: 'seconds' }
+const UNIT_WORDS: Readonly<Record<string, string>> = { s: 'seconds', By: 'bytes' }
 
 /** The one that the header `Accept` likes best of those that there are; the first one of several. */
 export function metricsFormat(accept = ''): MetricsFormat {

@@ -9,7 +9,9 @@ import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporte
 import { envDetector } from '@opentelemetry/resources'
 import { NodeSDK } from '@opentelemetry/sdk-node'
 import type { Logger } from 'pino'
+import packageJson from '../package.json' with { type: 'json' }
 import { type TelemetryEnvironment, telemetryEnvironment } from './config.ts'
+import { measureProcess } from './process-metrics.ts'
 
 /** Whoever scrapes gives up after ten seconds: what cannot be measured until then, as a log that is away, is left out. */
 const COLLECT_MS_MAX = 5_000
@@ -36,11 +38,12 @@ export async function startTelemetry(role: string): Promise<Telemetry> {
   const prometheus = new PrometheusExporter({ preventServerStart: true })
   const serializer = new PrometheusSerializer()
   const logTo = environment.saysItself ? () => undefined : collectProblems()
+  const attributes = { 'service.instance.id': randomUUID(), 'service.version': packageJson.version }
   const sdk = new NodeSDK({
     serviceName: serviceName ?? `quotacast-${role}`,
     // Others would put the command line, its owner and the host's name into every scrape. Of a role there may be several
     // processes: taken for one, their counters would go up and down.
-    resourceDetectors: [envDetector, { detect: () => ({ attributes: { 'service.instance.id': randomUUID() } }) }],
+    resourceDetectors: [envDetector, { detect: () => ({ attributes }) }],
     instrumentations: [],
     logRecordProcessors: [],
     metricReaders: sendsMetrics ? [prometheus, await otlpReader(environment)] : [prometheus],
@@ -48,6 +51,7 @@ export async function startTelemetry(role: string): Promise<Telemetry> {
     ...(sendsTraces ? {} : { spanProcessors: [] }),
   })
   sdk.start()
+  measureProcess()
   return {
     async metrics() {
       if (!isOn) return '# OTEL_SDK_DISABLED is true: nothing is measured\n'

@@ -3,6 +3,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import packageJson from '../../package.json' with { type: 'json' }
 
 /** Counts once, makes one span, prints a scrape, closes. In a process of its own, as the SDK is the process' own. */
 const SCRIPT = `
@@ -79,6 +80,17 @@ describe('telemetry', () => {
     expect(isTracing).toBe(false)
     expect(closeMs).toBeLessThan(1000)
     expect(received).toEqual([])
+  })
+
+  test('says which version it is, and what the process takes of its machine', async () => {
+    const busy = `for (const untilMs = Date.now() + 50; Date.now() < untilMs; );\nawait turn()\n$&`
+    const turn = 'const turn = () => new Promise(resolve => setTimeout(resolve))\nawait turn()\n'
+    const { scrape } = await run({}, SCRIPT.replace('metrics.getMeter', turn + busy))
+    expect(scrape).toContain(`service_version="${packageJson.version}"`)
+    const measured = (name: string) => Number(new RegExp(`^${name}\\{.*\\} (.*)$`, 'm').exec(scrape)?.[1])
+    expect(measured('quotacast_cpu_seconds_total')).toBeGreaterThan(0.05)
+    expect(measured('quotacast_event_loop_busy_seconds_total')).toBeGreaterThan(0.01)
+    expect(measured('quotacast_memory_bytes')).toBeGreaterThan(2e7)
   })
 
   test('goes to the collector that the standard variables name, and is scraped all the same', async () => {
