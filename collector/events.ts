@@ -173,3 +173,10 @@ export function logEntriesLost(log: Logger, loss: LogLoss): void {
   logLosses(1, { topic, reader, reason })
   log.error(loss, 'entries of the log are lost')
 }
+
+/** A reader of Kafka lost its group; it joins again, every few seconds while nobody is there. */
+export function readerLost(log: Logger, err: unknown): void {
+  sayRarely(log, `reader ${err}`, { failures: 1 }, sums =>
+    log.warn({ err, ...sums }, 'the reader lost its group and joins again'),
+  )
+}

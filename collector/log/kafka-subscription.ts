@@ -6,6 +6,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Consumer, ConsumerGroupJoinEvent, EachBatchPayload } from 'kafkajs'
 import type { Logger } from 'pino'
+import { readerLost } from '../events.ts'
 import type { LogLag, LogLoss, LogReader, LogSubscription, LogTopic } from './call-log.ts'
 import type { GroupPosition, KafkaCluster } from './kafka-cluster.ts'
 import type { KafkaLives, LogIds } from './kafka-lives.ts'
@@ -79,7 +80,7 @@ export class KafkaSubscription implements LogSubscription {
         await this.#deps.ready()
         if (!this.#isClosing) await this.#consume()
       } catch (err) {
-        this.#log.warn({ err, failures: failures + 1 }, 'the reader lost its group and joins again')
+        readerLost(this.#log, err)
       }
       if (performance.now() - joinedAtMs > SILENT_MS_MAX) failures = 0
       const ceilingMs = Math.min(REJOIN_MS_MAX, REJOIN_MS_MIN * 2 ** failures)

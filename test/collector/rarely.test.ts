@@ -1,7 +1,7 @@
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { reservationsExpired } from '../../analyzer/events.ts'
-import { callsReceived, deliveryRefused, linesDropped } from '../../collector/events.ts'
+import { callsReceived, deliveryRefused, linesDropped, readerLost } from '../../collector/events.ts'
 
 const MINUTE_MS = 60_000
 
@@ -61,5 +61,19 @@ test('deliveries that are refused, lines that are lost and reservations that exp
     { level: 40, receiver: 'http', reason: 'the log is full', deliveries: 29, msg: messages[0] },
     { level: 50, source: 'edge', lines: 290, msg: lost },
     { level: 40, expired: 87, msg: messages[1] },
+  ])
+})
+
+test('a reader that cannot join its group says so when the reason changes, and once a minute', () => {
+  const log = openLog()
+  for (let attempt = 0; attempt < 40; attempt++) {
+    readerLost(log, new Error(attempt < 30 ? 'nobody listens' : 'no leader'))
+    vi.advanceTimersByTime(3_000)
+  }
+  expect(lines.map(({ err, failures }) => [(err as Error).message, failures])).toEqual([
+    ['nobody listens', 1],
+    ['nobody listens', 19],
+    ['no leader', 1],
+    ['nobody listens', 10],
   ])
 })
