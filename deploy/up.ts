@@ -87,12 +87,16 @@ function yieldProcessor({ pid }: ChildProcess): void {
   if (pid !== undefined) setPriority(pid, Math.max(getPriority(), BACKGROUND_PRIORITY))
 }
 
+/** Without it, what one that has just died does not hear any more would be an error of the supervisor, and its end. */
+const isHeardOrNot = () => undefined
+
 function handOn(child: ChildProcess, siblings: Set<ChildProcess>): void {
   siblings.add(child)
   child.on('message', message => {
     const { to } = message as { to?: number }
     for (const other of siblings)
-      if (other !== child && other.connected && (to === undefined || to === other.pid)) other.send(message)
+      if (other !== child && other.connected && (to === undefined || to === other.pid))
+        other.send(message, isHeardOrNot)
   })
 }
 

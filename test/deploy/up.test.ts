@@ -87,6 +87,22 @@ describe('a supervised role', () => {
     expect(heard()).toEqual(new Set(together.map(role => role.pid())))
   })
 
+  test('may still be spoken to by another one of its role when it has just died', async () => {
+    const siblings: Parameters<typeof superviseRole>[0]['siblings'] = new Set()
+    const reasons: string[] = []
+    const log = pino({ base: null }, { write: line => void reasons.push(JSON.parse(line).reason) })
+    const body = 'setInterval(() => process.send(process.pid), 1)'
+    const [, dying] = [supervise(body, { siblings, log }), supervise(body, { siblings, log })]
+    await untilLives(2)
+    for (let lives = 3; lives < 6; lives++) {
+      process.kill(dying.pid() ?? Number.NaN, 'SIGKILL')
+      // What is said meanwhile is read before it is known.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 200)
+      await untilLives(lives)
+    }
+    expect(reasons).toEqual(Array(3).fill('signal SIGKILL'))
+  })
+
   test('that dies at once is started again ever more slowly', async () => {
     const backoffsMs: number[] = []
     const log = pino({ base: null }, { write: line => void backoffsMs.push(JSON.parse(line).backoffMs) })
