@@ -15,6 +15,18 @@ local function spend(values, gateway, amount)
   values[share + PENDING] = math.max(0, values[share + PENDING] + amount)
 end
 
+local function raise(values, amount)
+  local lack = amount - usedOf(values)
+  if lack <= 0 then return end
+  local nobody = shareOf(values, '')
+  -- Beyond what nobody's checks and nobody's records count together already: the larger of them.
+  local pending = usedOf(values) - values[SETTLED] + lack
+  for at = SHARES, #values, SHARE_FIELDS do
+    if at ~= nobody then pending = pending - values[at + PENDING] end
+  end
+  values[nobody + PENDING] = pending
+end
+
 local places, costs = unpack(cjson.decode(ARGV[4]))
 for at = 1, #costs, COST_FIELDS do
   local place, subject, endMs = places[costs[at]], costs[at + 1], costs[at + 2]
@@ -22,12 +34,7 @@ for at = 1, #costs, COST_FIELDS do
   if isOpen(place, endMs, subject, drains, bucketsMax) then
     local entry = obtainBucket(place, endMs, subject, false, drains, sinceMs)
     local values = entry.values
-    if isRaised then
-      -- Twice, as what nobody's checks lack of nobody's records is not counted.
-      for _ = 1, 2 do spend(values, gateway, math.max(0, amount - usedOf(values))) end
-    else
-      spend(values, gateway, amount)
-    end
+    if isRaised then raise(values, amount) else spend(values, gateway, amount) end
     floor(values)
     touch(entry)
   end

@@ -435,6 +435,12 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
       expect(await usedOf('a')).toBe(51)
     })
 
+    test('counters that know of records already are raised to all that they are known to have held', async () => {
+      await apply([effect(100)])
+      await store.raise([spend(150)])
+      expect(await used()).toBe(150)
+    })
+
     test('everything survives a restart, and what was decided before can be settled after it', async () => {
       const reference = await spent([claim({ cost: 50 })])
       const settled = await spent([claim({ cost: 9 })])
