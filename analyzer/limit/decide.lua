@@ -148,10 +148,14 @@ local function join(requestKey, charges)
   local packed = call('HGET', REQUESTS, requestKey)
   if not packed then return false end
   local check = { cmsgpack.unpack(packed) }
-  local made = check[2]
-  if check[1] ~= epoch or call('HEXISTS', NOTES, made) == 1 then return false end
+  local madeIn, made = check[1], check[2]
+  if call('HEXISTS', NOTES, made) == 1 then return false end
   if #check - 5 + #charges > JOINED_CHARGES_MAX * 5 then return false end
-  if bitsOf(epoch, made) ~= 0 then return false end
+  if madeIn ~= epoch then
+    local durable, floorSequence = cmsgpack.unpack(call('HGET', EPOCHS, madeIn) or cmsgpack.pack(-1, 0))
+    if made > durable or made < floorSequence then return false end
+  end
+  if bitsOf(madeIn, made) ~= 0 then return false end
   for _, field in ipairs(charges) do check[#check + 1] = field end
   -- None of them is held: in that place is the decision that took them, below nothing.
   for at = #check - #charges + 5, #check, 5 do check[at] = -sequence end

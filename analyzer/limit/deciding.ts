@@ -85,8 +85,10 @@ function joinCheck(counters: Counters, key: string, charges: readonly Charge[]):
   const check = findRequest(ledger, key)
   if (check === undefined) return false
   const { epoch, sequence } = check.reference
-  const isOpen = epoch === settled.current.epoch && settled.stateOf(epoch, sequence) === 'open'
-  const joined = charges.map(charge => ({ ...charge, joinedSequence: counters.sequence }))
+  const joinedEpoch = settled.current.epoch
+  const isOpen = settled.isCharged(epoch, sequence) && settled.stateOf(epoch, sequence) === 'open'
+  const order = { joinedSequence: counters.sequence, ...(epoch === joinedEpoch ? {} : { joinedEpoch }) }
+  const joined = charges.map(charge => ({ ...charge, ...order }))
   return isOpen && joinEntry(ledger, check, joined)
 }
 

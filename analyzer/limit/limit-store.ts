@@ -85,6 +85,8 @@ export interface Charge {
   readonly isHeld: boolean
   /** Among those of a check, of what its call has spent since: the sequence of that decision. */
   readonly joinedSequence?: number
+  /** Its epoch, where that is not the check's. */
+  readonly joinedEpoch?: number
 }
 
 /** A decision that spent: enough to undo it, wherever it comes back from. */

@@ -177,6 +177,16 @@ local function takeCharge(ofEpoch, ofSequence, window, index, share, amount, was
   if values[LEVEL] then taken[#taken + 1] = values end
 end
 
+-- In which epoch the call of a check spent more: sequences go on from epoch to epoch.
+local function joinedIn(reference, joined)
+  local found = epoch
+  for _, name in ipairs(reference.epoch == epoch and {} or call('HKEYS', EPOCHS)) do
+    local number = tonumber(name)
+    if number >= reference.epoch and number < found and joined <= epochOf(number)[1] then found = number end
+  end
+  return found
+end
+
 -- Gives back what is held of the decision's charges.
 local function takeHeld(reference)
   local charges = reference.charges
@@ -195,12 +205,12 @@ local function takeOut(reference, staysOf)
   local charges = reference.charges
   for at = 1, #charges, CHARGE_FIELDS do
     local wasHeld, joined = charges[at + 4] == 1, -charges[at + 4]
+    local made = joined > 0 and { epoch = joinedIn(reference, joined), sequence = joined } or reference
     -- What joined and was given back by itself is out already, as is what was held and has expired.
-    local isOut = joined > 0 and stateOf({ epoch = reference.epoch, sequence = joined }) ~= OPEN
+    local isOut = joined > 0 and stateOf(made) ~= OPEN
     if not isOut and (stillHeld or not wasHeld) then
-      local made = joined > 0 and joined or reference.sequence
       local window, index, share, amount = unpack(charges, at, at + 3)
-      takeCharge(reference.epoch, made, window, index, share, amount, wasHeld, staysOf)
+      takeCharge(made.epoch, made.sequence, window, index, share, amount, wasHeld, staysOf)
     end
   end
 end

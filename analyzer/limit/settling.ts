@@ -102,8 +102,8 @@ function takeOut(counters: Counters, reference: DecisionReference, taking: Takin
 }
 
 /** What the call spent after its check, where the decision that took it was given back or settled by itself. */
-const isOut = ({ settled }: Counters, epoch: number, { joinedSequence }: Charge): boolean =>
-  joinedSequence !== undefined && settled.stateOf(epoch, joinedSequence) !== 'open'
+const isOut = ({ settled }: Counters, epoch: number, { joinedSequence, joinedEpoch = epoch }: Charge): boolean =>
+  joinedSequence !== undefined && settled.stateOf(joinedEpoch, joinedSequence) !== 'open'
 
 /** True for what was taken before the bucket forgot: it is out already. */
 function isForgotten({ window, index }: StoredBucket, { epoch, sequence }: DecisionOrder): boolean {
@@ -130,8 +130,8 @@ function takeCharge(
       : findDraining(counters.windows, { series, subject: charged.subject }, charged.rate.keptMs, nowMs)
   // Asked also for what a reset has forgotten: it is nobody's no more than before.
   const stays = staying.of(series, charged.subject, charge.amount) ?? 0
-  if (bucket === undefined || isForgotten(bucket, { epoch, sequence: charge.joinedSequence ?? sequence }))
-    return undefined
+  const { joinedSequence = sequence, joinedEpoch = epoch } = charge
+  if (bucket === undefined || isForgotten(bucket, { epoch: joinedEpoch, sequence: joinedSequence })) return undefined
   if (charge.isHeld) bucket.reserved = Math.max(0, bucket.reserved - charge.amount)
   // What stays is held no longer, but spent.
   const change = charge.isHeld ? stays : stays - charge.amount

@@ -206,6 +206,25 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     expect(await other.settle(before, [spend(10, current())])).toBe('already_settled')
   })
 
+  test('killed between a check and what its call says at its end: the record settles both', async () => {
+    const store = await open()
+    const decide = (verb: 'check' | 'record', cost: number) =>
+      store.decide(request([claim({ ...current(), cost })], { verb, requestId: 'r1' }))
+    await decide('check', 10)
+    await server.kill()
+    await expect.poll(() => store.unavailable()).not.toBeNull()
+    await server.start()
+    await untilUsable(store)
+    const given = await decide('record', 30)
+    await decide('record', 15)
+    await spent(store, 40)
+    if (given.reference === null) throw new Error('expected the record to spend')
+    await store.release(given.reference)
+    expect(await used(store)).toBe(65)
+    await apply(store, [effect(5, { requestId: 'r1' })], 1)
+    expect(await used(store)).toBe(45)
+  })
+
   test('killed under load: what Redis holds is at least what was answered, and at most what was asked', async () => {
     const store = await open()
     let answered = 0
