@@ -44,11 +44,12 @@ export function startRebuilder(deps: RebuilderDeps): Rebuilder {
   const stopping = new AbortController()
   const { signal } = stopping
 
+  let countedSinceMs = Number.POSITIVE_INFINITY
   const rebuild = async () => {
     await deps.handOn()
     let buckets = 0
     for (const quota of deps.policy().quotas) {
-      const floors = await floorsOf(quota, deps, store.nowMs())
+      const floors = await floorsOf(quota, deps, { countedSinceMs, nowMs: store.nowMs() })
       for (let from = 0; from < floors.length; from += RAISED_AT_ONCE_MAX) {
         await store.raise(floors.slice(from, from + RAISED_AT_ONCE_MAX))
         await setImmediate()
@@ -72,13 +73,16 @@ export function startRebuilder(deps: RebuilderDeps): Rebuilder {
   }
   const run = async () => {
     let losses = 0
+    let wasJoined = false
     let passesDueMs: number[] = []
     for (; !signal.aborted; await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined)) {
       const nowMs = performance.now()
       if (store.losses() > losses) {
         losses = store.losses()
         passesDueMs = PASSES_AFTER_MS.map(afterMs => nowMs + afterMs)
+        countedSinceMs = wasJoined ? Number.POSITIVE_INFINITY : beginOfMinute(store.nowMs())
       }
+      wasJoined ||= store.isJoined()
       const [dueMs = Number.POSITIVE_INFINITY, ...later] = passesDueMs
       if (dueMs > nowMs) continue
       passesDueMs = (await tryToRebuild()) ? later : [nowMs + RETRY_MS, ...later]
@@ -93,23 +97,36 @@ export function startRebuilder(deps: RebuilderDeps): Rebuilder {
   }
 }
 
+const beginOfMinute = (atMs: number) => atMs - (atMs % MINUTE_MS)
+
 type CountedWindow = ResettingWindow | SlidingWindow
 
+interface When {
+  /**
+   * Begin of the minute in which we came to counters that were new. They have counted all since, and more surely than calls
+   * under way can be told from sums and records, which are on their way, too. `Infinity` for a loss that we saw.
+   */
+  readonly countedSinceMs: number
+  readonly nowMs: number
+}
+
 /** What the buckets of a quota hold at least. What drains, and what is held, is not known afterwards. */
-async function floorsOf(quota: Quota, deps: RebuilderDeps, nowMs: number): Promise<Spend[]> {
+async function floorsOf(quota: Quota, deps: RebuilderDeps, { countedSinceMs, nowMs }: When): Promise<Spend[]> {
   const { window, unit, counts, series } = quota
   if (unit === 'concurrent_requests' || counts === 'records') return []
   if (!isResetting(window) && window.kind !== 'sliding') return []
   // What of a minute's sum was asked in it, nobody knows.
   if (lengthAt(window, nowMs) < MINUTE_MS) return []
-  const resets = deps.policy().resets(quota, nowMs)
-  const asked = await checksOf(quota, window, deps, { resets, nowMs })
-  const recorded = counts === 'checks' ? null : await recordsOf(quota, unit, window, deps, { resets, nowMs })
+  // Of checks alone nothing is on two ways.
+  const untilMs = counts === 'checks' ? Number.POSITIVE_INFINITY : countedSinceMs
+  const within = { resets: deps.policy().resets(quota, nowMs), untilMs, nowMs }
+  const asked = await checksOf(quota, window, deps, within)
+  const recorded = counts === 'checks' ? null : await recordsOf(quota, unit, window, deps, within)
   return [...asked].flatMap(([key, { subject, startMs, allowed, spent }]) => {
     const { calls, used } = recorded?.get(key) ?? { calls: 0, used: 0 }
     // Nothing says which check became which record, but their numbers tell how many did not.
     const amount = recorded === null ? spent : used + (spent * Math.max(0, allowed - calls)) / allowed
-    const sinceMs = resets.get(subject)?.sinceMs ?? 0
+    const sinceMs = within.resets.get(subject)?.sinceMs ?? 0
     return { series, subject, startMs, endMs: bucketAt(window, startMs).endMs, sinceMs, amount, drain: null }
   })
 }
@@ -126,8 +143,10 @@ const keyAt = (startMs: number, subject: string) => `${startMs} ${subject}`
 const firstStartMs = (window: CountedWindow, nowMs: number) =>
   bucketAt(window, window.kind === 'sliding' ? nowMs - window.lengthMs : nowMs).startMs
 
-interface Since {
+interface Within {
   readonly resets: ReturnType<Policy['resets']>
+  /** What began later is left out. */
+  readonly untilMs: number
   readonly nowMs: number
 }
 
@@ -135,13 +154,13 @@ async function checksOf(
   quota: Quota,
   window: CountedWindow,
   { readDecisions }: RebuilderDeps,
-  { resets, nowMs }: Since,
+  { resets, untilMs, nowMs }: Within,
 ) {
   const found = new Map<string, Checks>()
   const ask = { quota: quota.name, fromMs: firstStartMs(window, nowMs), condition: { sql: '1', params: {} } }
   await readDecisions(ask, sums => {
     const subject = keyOf(quota, JSON.parse(sums.subject))
-    if (subject === null || sums.unit !== quota.unit || sums.allowed === 0) return
+    if (subject === null || sums.unit !== quota.unit || sums.allowed === 0 || sums.middleMs > untilMs) return
     // What of a reset's own minute was asked after it, nobody knows.
     if (sums.middleMs - MINUTE_MS / 2 < (resets.get(subject)?.sinceMs ?? 0)) return
     // A minute over the edge of two slots is counted in the one that counts longer.
@@ -160,14 +179,14 @@ async function recordsOf(
   unit: Unit,
   window: CountedWindow,
   { recorded }: RebuilderDeps,
-  { resets, nowMs }: Since,
+  { resets, untilMs, nowMs }: Within,
 ): Promise<Map<string, { calls: number; used: number }>> {
   const found = new Map<string, { calls: number; used: number }>()
   const startMs = firstStartMs(window, nowMs)
   const stepMs = window.kind === 'sliding' ? window.slotMs : bucketAt(window, nowMs).endMs - startMs
   const columns = quota.per.map(({ field }) => DIMENSION_COLUMNS[field])
-  const within = { startMs, endMs: nowMs + stepMs, stepMs, ranges: [], isWhole: true }
-  const query = { ...within, match: matchSql(quota), columns, resets: [...resets.values()] }
+  const range = { startMs, endMs: Math.min(nowMs + stepMs, untilMs), stepMs, ranges: [], isWhole: true }
+  const query = { ...range, match: matchSql(quota), columns, resets: [...resets.values()] }
   const add = async (of: Unit, name: 'calls' | 'used') => {
     for (const cost of await recorded.costs({ ...query, unit: of })) {
       const key = keyAt(cost.startMs, subjectKey(cost.subject))

@@ -98,6 +98,35 @@ test('of a window that is shorter than a minute nothing is said by the sums of m
   await close()
 })
 
+test('of counters that were new when we came, only calls of the minutes before are said: later ones are counted', async () => {
+  const startMs = Date.UTC(2026, 10, 21, 12)
+  const nowMs = startMs + 10 * 60_000 + 20_000
+  const quotas = [quota({ window: { kind: 'fixed', everySeconds: 3_600 } })]
+  const asked: RecordedQuery[] = []
+  const { used, close } = await openRebuilding({
+    ...{ nowMs, quotas },
+    recorded: {
+      async costs(query) {
+        asked.push(query)
+        return []
+      },
+    },
+    readDecisions: async (_ask, handle) => {
+      for (const [minutes, spent] of Object.entries({ 9: 1, 10: 10, 11: 100 })) {
+        const middleMs = startMs + (Number(minutes) + 0.5) * 60_000
+        handle({
+          ...{ quota: 'q', subject: '{"consumer":"web"}', unit: quotas[0]?.unit ?? '' },
+          ...{ middleMs, allowed: 1, spent, deniedCost: 0 },
+        })
+      }
+    },
+  })
+  const one = quotas[0] as Quota
+  await expect.poll(() => used(one)).toBe(1)
+  expect(asked.map(({ endMs }) => endMs)).toEqual([startMs + 10 * 60_000, startMs + 10 * 60_000])
+  await close()
+})
+
 test('of a subject that was reset, only the minutes that began later are said', async () => {
   const sinceMs = Date.UTC(2026, 10, 21, 12, 10) + 20_000
   const nowMs = sinceMs + 10 * 60_000
