@@ -163,10 +163,11 @@ local function join(requestKey, charges)
   return true
 end
 
--- Remembers the decision by its request, and as a reservation. The oldest request makes room where there is none.
+-- Remembers the decision by its request, and as a reservation. The oldest request makes room where there is none. Answers
+-- whether it joined a check instead.
 local function remember(request, verb, charges, holds)
   local requestKey, expiresAtMs, note = request[2], request[3] or nowMs, verb == 'reserve' and request[4]
-  if verb == 'record' and join(requestKey, charges) then return end
+  if verb == 'record' and join(requestKey, charges) then return true end
   local packed = cmsgpack.pack(epoch, sequence, holds, nowMs, requestKey, unpack(charges))
   if holds then
     call('HSET', HELD, sequence, packed)
@@ -215,7 +216,7 @@ local function decide(request)
       local remembered = holds or request[2] ~= ''
       local charges = charge(request, manner, head + 2, remembered)
       sequence = sequence + 1
-      if remembered then remember(request, verb, charges, holds) end
+      if remembered and remember(request, verb, charges, holds) then result = JOINED end
       answer[head + 2] = sequence
     end
   end

@@ -60,7 +60,7 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
       note: verb === 'reserve' ? request.note : null,
     })
   }
-  return { isAllowed, reference, standings }
+  return isJoined ? { isAllowed, reference, standings, isJoined } : { isAllowed, reference, standings }
 }
 
 /** Takes out of the slots what the gateway has spent in them, the latest first: most calls end soon after their check. */

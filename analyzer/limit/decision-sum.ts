@@ -23,13 +23,16 @@ export function emptySum(quota: Quota, values: readonly string[], minuteMs: numb
   }
 }
 
-/** One decision's part. `hasDenied` is that this quota was in the way. */
-export function addDecision(sum: OpenSum, cost: number, hasDenied: boolean): void {
+/** One decision's part. `hasDenied` is that this quota was in the way, `isJoined` that its call was counted by its check. */
+export function addDecision(
+  sum: OpenSum,
+  { cost, hasDenied, isJoined }: { cost: number; hasDenied: boolean; isJoined: boolean },
+): void {
   if (hasDenied) {
     sum.denied += 1
     sum.deniedCost = plus(sum.deniedCost, cost)
   } else {
-    sum.allowed += 1
+    if (!isJoined) sum.allowed += 1
     sum.spent = plus(sum.spent, cost)
   }
 }
@@ -38,7 +41,7 @@ export function addDecision(sum: OpenSum, cost: number, hasDenied: boolean): voi
 const plus = (sum: number, cost: number) => Math.min(Number.MAX_SAFE_INTEGER, sum + cost)
 
 /** True when no decision was added. */
-export const isEmpty = ({ allowed, denied }: OpenSum): boolean => allowed + denied === 0
+export const isEmpty = ({ allowed, denied, spent }: OpenSum): boolean => allowed + denied + spent === 0
 
 /** What the sum was; it is empty afterwards. */
 export function takeSum(sum: OpenSum): OpenSum {

@@ -19,12 +19,12 @@ const WAITING_MAX = 200_000
 const APPEND_ENTRIES_MAX = 250
 
 export interface DecisionSumming {
-  /** One decision's part for one quota. `hasDenied` is that this quota was in the way. */
+  /** One decision's part for one quota. `hasDenied` is that this quota was in the way, `isJoined` that its call was counted by its check. */
   count(
     quota: Quota,
     subjectKey: string,
     dims: Dimensions,
-    part: { cost: number; hasDenied: boolean; nowMs: number },
+    part: { cost: number; hasDenied: boolean; nowMs: number; isJoined?: boolean | undefined },
   ): void
   /** Hands on what there is; rejects when the log does not take it. */
   handOn(): Promise<void>
@@ -75,12 +75,13 @@ export function startDecisionSumming(deps: { log: CallLog; logger: Logger }): De
 
   return {
     handOn,
-    count(quota, subjectKey, dims, { cost, hasDenied, nowMs }) {
+    count(quota, subjectKey, dims, { cost, hasDenied, nowMs, isJoined = false }) {
       if (open.isFull()) {
         open.closeAtOnce()
         setImmediate(tryHandOn)
       }
-      addDecision(open.obtain(quota, subjectKey, dims, nowMs - (nowMs % MINUTE_MS)), cost, hasDenied)
+      const sum = open.obtain(quota, subjectKey, dims, nowMs - (nowMs % MINUTE_MS))
+      addDecision(sum, { cost, hasDenied, isJoined })
     },
     async close() {
       clearInterval(timer)

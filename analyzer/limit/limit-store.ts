@@ -121,6 +121,8 @@ export interface StoreDecision {
   readonly standings: readonly Standing[]
   /** Made by this limiter alone, as the counters that all of them share are away. */
   readonly isApproximate?: boolean
+  /** What a call has spent since its check, together with which it will be settled. */
+  readonly isJoined?: boolean
 }
 
 /** Cost for one bucket. Buckets of windows that have ended are passed over. */

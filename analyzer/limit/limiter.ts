@@ -288,6 +288,6 @@ function sumUp(summing: DecisionSumming, { quotas, claims, ask, nowMs }: Prepare
     // What is given back is no decision.
     if (claim.cost < 0) continue
     const cost = claim.isSpent || hasDenied ? claim.cost : 0
-    summing.count(quota, claim.subject, ask.dims, { cost, hasDenied, nowMs })
+    summing.count(quota, claim.subject, ask.dims, { cost, hasDenied, nowMs, isJoined: decided.isJoined })
   }
 }

@@ -10,6 +10,7 @@ import type { Policy } from '../policy/policy.ts'
 import { DIMENSION_COLUMNS, matchSql, type Quota } from '../policy/quota.ts'
 import { keyOf, subjectKey } from '../policy/subject.ts'
 import type { DecisionSums, DecisionsAsk } from '../usage/decisions.ts'
+import { unrecordedShare } from '../usage/series.ts'
 import type { Unit } from '../usage/units.ts'
 import { bucketAt, isResetting, lengthAt, type ResettingWindow, type SlidingWindow } from '../usage/window.ts'
 import type { LimitStore, Spend } from './limit-store.ts'
@@ -125,7 +126,7 @@ async function floorsOf(quota: Quota, deps: RebuilderDeps, { countedSinceMs, now
   return [...asked].flatMap(([key, { subject, startMs, allowed, spent }]) => {
     const { calls, used } = recorded?.get(key) ?? { calls: 0, used: 0 }
     // Nothing says which check became which record, but their numbers tell how many did not.
-    const amount = recorded === null ? spent : used + (spent * Math.max(0, allowed - calls)) / allowed
+    const amount = recorded === null ? spent : used + spent * unrecordedShare(allowed, calls)
     const sinceMs = within.resets.get(subject)?.sinceMs ?? 0
     return { series, subject, startMs, endMs: bucketAt(window, startMs).endMs, sinceMs, amount, drain: null }
   })
@@ -160,7 +161,8 @@ async function checksOf(
   const ask = { quota: quota.name, fromMs: firstStartMs(window, nowMs), condition: { sql: '1', params: {} } }
   await readDecisions(ask, sums => {
     const subject = keyOf(quota, JSON.parse(sums.subject))
-    if (subject === null || sums.unit !== quota.unit || sums.allowed === 0 || sums.middleMs > untilMs) return
+    const isSaid = sums.allowed + sums.spent > 0 && sums.middleMs <= untilMs
+    if (subject === null || sums.unit !== quota.unit || !isSaid) return
     // What of a reset's own minute was asked after it, nobody knows.
     if (sums.middleMs - MINUTE_MS / 2 < (resets.get(subject)?.sinceMs ?? 0)) return
     // A minute over the edge of two slots is counted in the one that counts longer.

@@ -156,7 +156,8 @@ function decodeDecision(
   if (result === DECIDED.noRoomForReservations) {
     return new LimitStoreError('LIMITS_FULL', 'no room for more reservations')
   }
-  const isAllowed = result === DECIDED.allowed
+  const isJoined = result === DECIDED.joined
+  const isAllowed = isJoined || result === DECIDED.allowed
   const hasSpent = isAllowed && !request.isDryRun
   const standings: Standing[] = []
   const charges: Charge[] = []
@@ -174,7 +175,8 @@ function decodeDecision(
     }
     at += STANDING_NUMBERS
   }
-  return { isAllowed, reference: hasSpent ? { epoch, sequence: numberAt(1), charges } : null, standings }
+  const reference = hasSpent ? { epoch, sequence: numberAt(1), charges } : null
+  return isJoined ? { isAllowed, reference, standings, isJoined } : { isAllowed, reference, standings }
 }
 
 export function encodeReference(reference: DecisionReference): string {

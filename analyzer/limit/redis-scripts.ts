@@ -22,7 +22,7 @@ import { JOINED_CHARGES_MAX, NOTE_HORIZON_MS, REQUEST_HORIZON_MS, RESERVATIONS_M
 import { CHUNK_SEQUENCES, CHUNKS_MAX, EPOCHS_MAX, SETTLE_HORIZON_MS } from './settled-bits.ts'
 
 /** What a decision says of a request. */
-export const DECIDED = { denied: 0, allowed: 1, noRoomForBuckets: 2, noRoomForReservations: 3 } as const
+export const DECIDED = { denied: 0, allowed: 1, noRoomForBuckets: 2, noRoomForReservations: 3, joined: 4 } as const
 /** Subjects that one step of a correction takes: about two milliseconds. */
 export const CORRECTED_MAX = 250
 /** Written beside the counters; another one is not read. */
@@ -70,6 +70,7 @@ const CONSTANTS = {
   ALLOWED: DECIDED.allowed,
   NO_ROOM_FOR_BUCKETS: DECIDED.noRoomForBuckets,
   NO_ROOM_FOR_RESERVATIONS: DECIDED.noRoomForReservations,
+  JOINED: DECIDED.joined,
   /** Windows, reservations and requests that one sweep takes. */
   SWEPT_MAX: 200,
   /** How long the buckets of a window that has ended stay for decisions under way. */

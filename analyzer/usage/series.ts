@@ -116,9 +116,14 @@ export function usedInStep(series: UsageSeries, countedBy: CountedBy, step: numb
  * the sums says which check became which record, but their numbers do not depend on how well costs were estimated.
  */
 export function pendingInStep({ calls, checks }: UsageSeries, step: number): number {
-  const allowed = checks?.count[step] ?? 0
-  if (!checks || allowed === 0) return 0
-  return ((checks.units[step] ?? 0) * Math.max(0, allowed - (calls[step] ?? 0))) / allowed
+  if (!checks) return 0
+  return (checks.units[step] ?? 0) * unrecordedShare(checks.count[step] ?? 0, calls[step] ?? 0)
+}
+
+/** Of so many checks, while so many calls are recorded, the share that no record stands for. A check of before may spend still. */
+export function unrecordedShare(allowed: number, calls: number): number {
+  if (calls === 0) return 1
+  return allowed === 0 ? 0 : Math.max(0, allowed - calls) / allowed
 }
 
 /**

@@ -22,7 +22,7 @@ export const DecisionSums = Type.Object(
     tenant: who('Tenant of the calls, or null when the bucket spans several.'),
     consumer: who('Consumer of the calls, or null when the bucket spans several.'),
     unit: Type.String({ minLength: 1 }),
-    allowed: count('Decisions that let a call pass.'),
+    allowed: count('Decisions that let a call pass; what a call spends since then is no further one.'),
     denied: count('Decisions that did not.'),
     spent: amount('Units that the allowed ones took.'),
     deniedCost: amount('Units that the denied ones asked for.'),

@@ -50,6 +50,22 @@ test('one sum a minute, quota and subject; denied calls beside those that passed
   await summing.close()
 })
 
+test('what a call has spent since its check is no further call, also in a minute of its own', async () => {
+  const { values, log } = openFakeLog()
+  const summing = startDecisionSumming({ log, logger: pino({ level: 'silent' }) })
+  const count = (nowMs: number, isJoined: boolean) =>
+    summing.count(quota, 'a', dims('a'), { cost: 2, hasDenied: false, nowMs, isJoined })
+  count(MINUTE_MS, false)
+  count(MINUTE_MS, true)
+  count(2 * MINUTE_MS, true)
+  await summing.handOn()
+  expect(values).toMatchObject([
+    { minuteMs: MINUTE_MS, allowed: 1, spent: 4 },
+    { minuteMs: 2 * MINUTE_MS, allowed: 0, spent: 2 },
+  ])
+  await summing.close()
+})
+
 test('a sum of amounts beyond what is exact is one that the log knows', async () => {
   const { values, log } = openFakeLog()
   const summing = startDecisionSumming({ log, logger: pino({ level: 'silent' }) })

@@ -250,11 +250,11 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
     }
   }
 
-  const askOf = (limiter: Limiter, cost: number) =>
+  const askOf = (limiter: Limiter, cost: number, { requests = 1, requestId = null as string | null } = {}) =>
     limiter.prepare({
       dims: { ...noDimensions(), tenant: 'acme', consumer: 'web', gateway: 'kong' },
-      cost: { requests: 1, total_tokens: cost },
-      ...{ clientIp: null, requestId: null, isDryRun: false },
+      cost: { requests, total_tokens: cost },
+      ...{ clientIp: null, requestId, isDryRun: false },
     })
   const used = async () => (await world.limiter.look(askOf(world.limiter, 0))).quotas.map(one => one.used)
   const isKept = async (settler: Settler) => {
@@ -285,6 +285,25 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
     await expect.poll(() => performance.now() - askedMs).toBeGreaterThan(QUIET_MS)
     await call(2, 2)
     expect(await used()).toEqual([8, 8, 500, 300])
+  })
+
+  test('of calls that were checked and told at their end what they took: no more than that', async () => {
+    const { limiter, settler, summing } = world
+    for (const requestId of ['r1', 'r2', 'r3', 'r4']) {
+      await limiter.check(askOf(limiter, 0, { requestId }))
+      await limiter.record(askOf(limiter, ESTIMATE, { requests: 0, requestId }))
+      await appendCalls(log, [callRecord({ requestId, totalTokens: ESTIMATE })])
+    }
+    await summing.handOn()
+    await isKept(settler)
+    const before = await used()
+    expect(before).toEqual([4, 4, 4 * ESTIMATE, 4 * ESTIMATE])
+    const admin = new Redis(server.url)
+    await admin.flushall()
+    admin.disconnect()
+    await expect.poll(used).toEqual(before)
+    await expect.poll(() => performance.now() - askedMs).toBeGreaterThan(QUIET_MS)
+    expect(await used()).toEqual(before)
   })
 
   test('with what a reset forgot, before a snapshot and after it: that does not come back', async () => {

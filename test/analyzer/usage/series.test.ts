@@ -105,6 +105,12 @@ describe('a call that was both checked and recorded is counted once', () => {
     expect(used('records')).toEqual([10, 4, 0])
   })
 
+  test('also where it spends in a later step than it was checked in', () => {
+    const checks = { units: Float64Array.of(0, 9, 9), count: Float64Array.of(1, 0, 0), refused: new Float64Array(3) }
+    const later: UsageSeries = { ...one, used: new Float64Array(3), calls: Float32Array.of(1, 0, 1), checks }
+    expect([0, 1, 2].map(step => usedInStep(later, 'checks_and_records', step))).toEqual([0, 9, 0])
+  })
+
   test('also where hours are spread over steps', () => {
     const halves = { startMs: -30 * MINUTE_MS, stepMs: HOUR_MS, steps: 3 }
     const hourly = { units: new Float64Array(3), count: new Float64Array(3), refused: new Float64Array(3) }
