@@ -20,8 +20,8 @@ const CLOSE_GRACE_MS = 1_000
 export interface GrpcServer {
   /** Where it listens. */
   readonly port: number
-  /** Takes nothing new, lets what is under way finish, then cuts it off. */
-  close(): Promise<void>
+  /** Takes nothing new, lets what is under way finish for so long, then cuts it off. */
+  close(graceMs?: number): Promise<void>
 }
 
 interface Address {
@@ -63,10 +63,10 @@ export async function openGrpcServer(address: Address, deps: CallDeps): Promise<
   const { port } = server.address() as AddressInfo
   return {
     port,
-    async close() {
+    async close(graceMs = CLOSE_GRACE_MS) {
       const closed = new Promise<void>(resolve => server.close(() => resolve()))
       for (const { connection } of peers) connection.goAway()
-      await Promise.race([closed, sleep(CLOSE_GRACE_MS, undefined, { ref: false })])
+      await Promise.race([closed, sleep(graceMs, undefined, { ref: false })])
       for (const { socket } of peers) socket.destroy()
       await closed
       for (const timer of timers) clearInterval(timer)

@@ -154,14 +154,13 @@ test('without a reset, records spend in the slot they started in, or now; what i
 
 test('late records spend in the window they started in if it is still open', async () => {
   const day = quota({ name: 'day', window: { kind: 'fixed', everySeconds: 86_400 } })
-  const month = quota({ name: 'month', window: { kind: 'fixed', everySeconds: 400 * 86_400 } })
+  // Of any day, the day before is in it, too.
+  const anchor = new Date(Date.now() - 10 * 86_400_000).toISOString()
+  const month = quota({ name: 'month', window: { kind: 'fixed', everySeconds: 30 * 86_400, anchor } })
   quotas = [day, month]
   await close()
   await open()
-  const earlier = Math.max(
-    bucketAt(month.window, Date.now()).startMs,
-    bucketAt(day.window, Date.now()).startMs - HOUR_MS,
-  )
+  const earlier = bucketAt(day.window, Date.now()).startMs - HOUR_MS
   await appendCalls(log, [callRecord({ startedAtMs: earlier, totalTokens: 5 })])
   await isSettled()
   expect([await used(day), await used(month)]).toEqual([0, 5])

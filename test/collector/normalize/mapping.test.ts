@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { type DecodeContext, DialectError, type Draft, NO_CONTEXT } from '../../../collector/normalize/draft.ts'
 import { type Mapping, MappingError, mappingDialect } from '../../../collector/normalize/mapping.ts'
+import { leastMsOf } from '../../running-time.ts'
 import { deliveryOf, identityFor, normalizerFor } from './normalizer.ts'
 
 const AZURE: Mapping = {
@@ -174,9 +175,9 @@ test('a mapping cannot take the name of a built-in dialect', () => {
 })
 
 test('a number of any length is read in one pass', () => {
-  const startedMs = performance.now()
-  expect(decodeJson({ inputTokens: 'n' }, { n: `${'1'.repeat(200_000)}x` })).toMatchObject({ kind: 'refusal' })
-  expect(performance.now() - startedMs).toBeLessThan(1_000)
+  const decode = () => decodeJson({ inputTokens: 'n' }, { n: `${'1'.repeat(200_000)}x` })
+  expect(decode()).toMatchObject({ kind: 'refusal' })
+  expect(leastMsOf(decode)).toBeLessThan(1_000)
 })
 
 test('a time is none of the names that every object has', () => {

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { isSecretName, keptInput, redact, shown } from '../../../collector/normalize/redact.ts'
+import { leastMsOf } from '../../running-time.ts'
 
 const mark = () => 'key:mark'
 
@@ -81,9 +82,8 @@ test('an id that no double can hold keeps its digits', () => {
 const BEGINNINGS = ['sk-', 'eyJ-', '"', '\\', '"token":[', '"token":["', String.raw`\"token\":\"`, 'token=', ' token: ']
 BEGINNINGS.push('bearer ', '://a:', '&key=', '"_', 'cookie:', '"token"       ', 'token%3d', 'eyJaaaaaaaa.')
 test.each(BEGINNINGS)('a text of nothing but %j takes no longer than others', beginning => {
-  const startedMs = performance.now()
-  keptInput(beginning.repeat(2 ** 20 / beginning.length), [], mark)
-  expect(performance.now() - startedMs).toBeLessThan(1_000)
+  const text = beginning.repeat(2 ** 20 / beginning.length)
+  expect(leastMsOf(() => keptInput(text, [], mark))).toBeLessThan(1_000)
 })
 
 test('a value that is nested deeper than the stack is said to be', () => {
