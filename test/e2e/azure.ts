@@ -3,7 +3,6 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 
 const FOLDER = new URL('../../../shared/data/calls', import.meta.url).pathname
-const HOUR_MS = 3_600_000
 
 export const CONVERSATION = {
   file: join(FOLDER, 'AzureLLMInferenceTrace_conv.csv'),
@@ -41,10 +40,10 @@ export const MAPPINGS = {
   },
 }
 
-/** Quotas of the conversation service's hour and minute, in windows that begin with its first call. */
-export function quotas(anchorMs: number) {
+/** Quotas of the conversation service's hour, or little more, and minute, in windows that begin with its first call. */
+export function quotas(anchorMs: number, hourSeconds: number) {
   const anchor = new Date(anchorMs).toISOString()
-  const hour = { kind: 'fixed', everySeconds: HOUR_MS / 1000, anchor }
+  const hour = { kind: 'fixed', everySeconds: hourSeconds, anchor }
   const match = { tenant: 'azure', consumer: CONVERSATION.consumer }
   const per = ['tenant', 'consumer']
   return [

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { freePorts } from '../free-ports.ts'
+import { isWell } from '../is-well.ts'
 import { runCli } from './quotacast.ts'
 
 const MAIN = new URL('../../deploy/main.ts', import.meta.url).pathname
@@ -46,7 +47,9 @@ beforeAll(async () => {
       output += chunk
     })
   }
-  await until(() => output.includes('Quotacast is ready'), READY_MS)
+  // The analyzer comes when the past is there.
+  const areWell = () => Promise.all(Object.values(urls).map(isWell))
+  await until(async () => (await areWell()).every(Boolean), READY_MS)
 }, READY_MS + 10_000)
 afterAll(async () => {
   if (demo?.exitCode === null) {

@@ -82,9 +82,18 @@ describeWith(litellmChecks, 'LiteLLM', () => {
 
   test('calls pass until the quota is used up, and what is used is what was served', { timeout: TEST_MS }, async () => {
     const beginMs = Date.now()
-    expect((await call('busy')).status).toBe(429)
-    for (let turn = 1; turn < LIMIT; turn++) expect((await call('chat')).status).toBe(200)
-    const denied = await call('chat')
+    let calls = 0
+    // One after the other: what ends while it sends a batch LiteLLM drops with that.
+    const tell = async (model: string) => {
+      const answer = await call(model)
+      calls += 1
+      const stored = () => quotacast.query('SELECT count() AS calls FROM calls')
+      await expect.poll(stored, { timeout: STORED_MS }).toEqual([{ calls }])
+      return answer
+    }
+    expect((await tell('busy')).status).toBe(429)
+    for (let turn = 1; turn < LIMIT; turn++) expect((await tell('chat')).status).toBe(200)
+    const denied = await tell('chat')
     expect(denied.status).toBe(429)
     expect(Number(denied.headers.get('retry-after'))).toBeGreaterThan(0)
     expect(denied.body).toContain('The quota calls is used up.')

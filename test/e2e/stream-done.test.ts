@@ -68,7 +68,7 @@ describeWith(envoyChecks, 'Envoy', () => {
     }
     const { snippets } = guided('envoy', ['With the rate limit service', TELLING], to, null)
     const [asking = '', , clusters = '', telling = ''] = snippets
-    const { http_filters } = parse(replaced(asking, 'timeout: 0.1s', 'timeout: 2s'))
+    const { http_filters } = parse(replaced(asking, 'timeout: 0.1s', 'timeout: 20s'))
     const [port = 0] = await freePorts(1)
     const place = { dir, port, backendPort: backend.port, deadPort: 0, snippets }
     const gateway = await startEnvoyWith(place, {

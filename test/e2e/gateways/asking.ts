@@ -13,6 +13,15 @@ import { replaced } from './guided.ts'
 import { type Place, type Subject, snippetAt } from './subject.ts'
 import { CONSUMER, KEY } from './traffic.ts'
 
+/** Machines under test stand still for seconds now and then, and who has asked in vain by then lets a call pass. */
+const PATIENCE_SECONDS = 8
+
+/** With that in the place of the patience that the page tells. */
+function patient(place: Place, was: string, is: string): Place {
+  if (!place.snippets.some(text => text.includes(was))) throw new Error(`there is no ${was}`)
+  return { ...place, snippets: place.snippets.map(text => text.replaceAll(was, is)) }
+}
+
 const startAskingNginx = (place: Place) => {
   const { port, backendPort } = place
   const [log, access, limiter, question, asking, away] = [0, 1, 2, 3, 4, 5].map(index => snippetAt(place, index))
@@ -77,11 +86,10 @@ backend live
   )
 }
 
-/** By its own authorization, or by its limits: the snippets have one order. A slow machine gets more than their `patience`. */
-const startAskingEnvoy = (place: Place, patience: string) => {
-  const slow = replaced(snippetAt(place, 2), `timeout: ${patience}`, 'timeout: 2s')
+/** By its own authorization, or by its limits: the snippets have one order. */
+const startAskingEnvoy = (place: Place) => {
   const [log, logCluster, route, limiterCluster] = [0, 1, 3, 4].map(index => parse(snippetAt(place, index)))
-  const { http_filters: filters, ...manager } = parse(slow)
+  const { http_filters: filters, ...manager } = parse(snippetAt(place, 2))
   return startEnvoyWith(place, {
     access_log: log.access_log,
     clusters: [...logCluster.clusters, ...limiterCluster.clusters],
@@ -98,8 +106,7 @@ const startAskingSpring = (place: Place) => {
   return startSpring(port, {
     backend: `http://127.0.0.1:${backendPort}`,
     options: (command ?? '').split(' ').filter(word => word.startsWith('-D')),
-    // A JVM that has just begun, on a slow machine, gets more than half a second.
-    classes: { QuotacastFilter: replaced(filter ?? '', 'Duration.ofMillis(500)', 'Duration.ofSeconds(4)') },
+    classes: { QuotacastFilter: filter ?? '' },
     logging: logging ?? '',
   })
 }
@@ -123,7 +130,8 @@ export const ASKING: readonly AskingSubject[] = [
     setups: ['From a file', 'With auth_request'],
     folder: '/var/log/nginx',
     checks: nginxChecks,
-    start: startAskingNginx,
+    start: place =>
+      startAskingNginx(patient(place, 'proxy_read_timeout 500ms', `proxy_read_timeout ${PATIENCE_SECONDS}s`)),
   },
   {
     name: 'caddy',
@@ -131,21 +139,22 @@ export const ASKING: readonly AskingSubject[] = [
     setups: ['From a file', 'With forward_auth'],
     folder: '/var/log/caddy',
     checks: caddyChecks,
-    start: startAskingCaddy,
+    start: place =>
+      startAskingCaddy(patient(place, 'response_header_timeout 500ms', `response_header_timeout ${PATIENCE_SECONDS}s`)),
   },
   {
     name: 'haproxy',
     guide: 'haproxy',
     setups: ['By syslog over TCP', 'With an action in Lua'],
     checks: haproxyChecks,
-    start: startAskingHaproxy,
+    start: place => startAskingHaproxy(patient(place, 'TIMEOUT_MS = 500', `TIMEOUT_MS = ${PATIENCE_SECONDS * 1000}`)),
   },
   {
     name: 'envoy',
     guide: 'envoy',
     setups: ['Over gRPC', 'With ext_authz'],
     checks: envoyChecks,
-    start: place => startAskingEnvoy(place, '0.2s'),
+    start: place => startAskingEnvoy(patient(place, ' timeout: 0.2s', ` timeout: ${PATIENCE_SECONDS}s`)),
     deniedWithinMs: ENVOY_PATIENCE_MS,
   },
   {
@@ -153,7 +162,7 @@ export const ASKING: readonly AskingSubject[] = [
     guide: 'envoy',
     setups: ['Over gRPC', 'With the rate limit service'],
     checks: envoyChecks,
-    start: place => startAskingEnvoy(place, '0.1s'),
+    start: place => startAskingEnvoy(patient(place, ' timeout: 0.1s', ` timeout: ${PATIENCE_SECONDS}s`)),
     deniedWithinMs: ENVOY_PATIENCE_MS,
     denial: { 'x-ratelimit-remaining': /^0$/, 'x-ratelimit-reset': /^[1-9]\d*$/ },
   },
@@ -172,7 +181,8 @@ export const ASKING: readonly AskingSubject[] = [
     setups: ['From a file', 'With a global filter'],
     folder: '/var/log/gateway',
     checks: springChecks,
-    start: startAskingSpring,
+    start: place =>
+      startAskingSpring(patient(place, 'Duration.ofMillis(500)', `Duration.ofSeconds(${PATIENCE_SECONDS})`)),
     isAnonymous: true,
   },
 ]
