@@ -56,7 +56,8 @@ test('that no tick ends any more is said, too', async () => {
   await expect.poll(() => hanging?.length).toBeGreaterThan(0)
   expect(analyzer.status().skipped).toBeNull()
   behindMs = 60_000
-  expect(analyzer.status().skipped).toMatch(/^no tick has ended for 6\d s, the store may hang$/)
+  const [, seconds] = /^no tick has ended for (\d+) s, the store may hang$/.exec(analyzer.status().skipped ?? '') ?? []
+  expect(Number(seconds)).toBeGreaterThanOrEqual(60)
   for (const fail of hanging) fail(new Error('gone'))
   await close()
 })

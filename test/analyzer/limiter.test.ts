@@ -580,7 +580,7 @@ describe('what changes at run time', () => {
     ])
     expect(await reservations('/settle', { id, cost: { total_tokens: 50 } })).toMatchObject({ outcome: 'settled' })
     const now = async () => (await post({ ...costs(0), dryRun: true })).body.quotas[0]
-    await expect.poll(now, { timeout: 5_000 }).toMatchObject({ used: 3, reserved: 0, remaining: 97 })
+    await expect.poll(now).toMatchObject({ used: 3, reserved: 0, remaining: 97 })
     expect((await post(costs(98))).body.allowed).toBe(false)
   })
 

@@ -25,6 +25,8 @@ type LogChanges = Partial<Pick<EmbeddedLogOptions, 'retentionSeconds' | 'sizeByt
 export interface LogUnderTest {
   /** Changes may be ignored where the log has no such option. */
   options(changes?: LogChanges): LogOptions
+  /** As a process opens it that is killed: it is soon missed. */
+  mortalOptions(): LogOptions
   dir: string
   /** Removes all of the log's content, as an operator would. */
   wipe(): Promise<void>
@@ -45,7 +47,7 @@ export interface LogCapabilities {
 /** How soon another process must see what was appended, milliseconds; generous, for busy machines. */
 const VISIBLE_MS_MAX = 60_000
 const KILLS = 12
-const waiting = { timeout: 20_000, interval: 10 }
+const waiting = { timeout: VISIBLE_MS_MAX, interval: 10 }
 
 export function testCallLog(name: string, create: () => Promise<LogUnderTest>, capabilities: LogCapabilities): void {
   let subject: LogUnderTest
@@ -66,7 +68,11 @@ export function testCallLog(name: string, create: () => Promise<LogUnderTest>, c
   }
   const start = (task: Omit<LogProcess, 'options' | 'dir'>) => {
     const script = new URL('./call-log-process.ts', import.meta.url).pathname
-    const argument = JSON.stringify({ ...task, options: subject.options(), dir: subject.dir } satisfies LogProcess)
+    const argument = JSON.stringify({
+      ...task,
+      options: subject.mortalOptions(),
+      dir: subject.dir,
+    } satisfies LogProcess)
     const child = spawn(process.execPath, [script, argument], { stdio: ['ignore', 'pipe', 'inherit'] })
     children.push(child)
     const lines: string[] = []
@@ -387,7 +393,8 @@ export function testCallLog(name: string, create: () => Promise<LogUnderTest>, c
       expect(losses).toMatchObject([{ reader: 'writer', reason: 'other_log', logId: assigned[0]?.logId }])
     })
 
-    test('a log that was restored gets a new id and is read anew, loudly', async () => {
+    // Where it is a server's, that is stopped and started twice.
+    test('a log that was restored gets a new id and is read anew, loudly', { timeout: 240_000 }, async () => {
       const before = await openLog()
       await before.append('calls', numbered(0, 5))
       await closeAll()
@@ -486,7 +493,7 @@ export function testCallLog(name: string, create: () => Promise<LogUnderTest>, c
           .map(batch => Number(batch.split(' ')[1]))
         expect(sequences).toEqual(numbers(0, 60))
       }
-    }, 60_000)
+    })
 
     test('a reading process may start first, sees entries soon, and is resumed after kill -9', async () => {
       const reading = { act: 'read', name: 'settler', batchEntries: 0 } as const
@@ -510,10 +517,7 @@ export function testCallLog(name: string, create: () => Promise<LogUnderTest>, c
         await log.append('calls', numbered(end, end + 10))
         end += 10
         reader = start(reading)
-        await vi.waitFor(() => expect(reader.lines.at(-1)).toMatch(new RegExp(` ${end}$`)), {
-          ...waiting,
-          timeout: VISIBLE_MS_MAX,
-        })
+        await vi.waitFor(() => expect(reader.lines.at(-1)).toMatch(new RegExp(` ${end}$`)), waiting)
         const resumedAt = Number(reader.lines[0]?.split(' ')[0])
         expect(resumedAt).toBeLessThanOrEqual(handled)
         expect(resumedAt).toBeGreaterThanOrEqual(expected)

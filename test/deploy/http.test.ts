@@ -1,5 +1,4 @@
 import { connect } from 'node:net'
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import Type from 'typebox'
@@ -306,13 +305,14 @@ test('the API reference is OpenAPI 3.1 of the routes', async () => {
 })
 
 describe('a server that closes', () => {
-  /** A request whose handler has begun and takes its time. In an object: a promise would be awaited with its function. */
+  /** A request whose handler has begun and ends when it may. In an object: a promise would be awaited with its function. */
   const startSlowRequest = async () => {
     const begun = Promise.withResolvers<void>()
+    const ended = Promise.withResolvers<void>()
     const slow: Routes = scope =>
       void scope.get('/v1/slow', { config: { access: 'read' } }, async () => {
         begun.resolve()
-        await sleep(200)
+        await ended.promise
         return 'done'
       })
     await open([slow])
@@ -320,19 +320,22 @@ describe('a server that closes', () => {
     const url = await listen(server, { host: '127.0.0.1', port })
     const answer = fetch(`${url}/v1/slow`, { headers: bearer('reader') }).then(response => response.text())
     await begun.promise
-    return { answer }
+    return { answer, end: () => ended.resolve() }
   }
 
   test('finishes what is under way, and does not wait for its client to hang up', async () => {
-    const { answer } = await startSlowRequest()
-    await closeServer(server, 5000)
+    const { answer, end } = await startSlowRequest()
+    const closed = closeServer(server, 5000)
+    end()
+    await closed
     expect(await answer).toBe('done')
   })
 
   test('cuts off what takes too long', async () => {
-    const { answer } = await startSlowRequest()
+    const { answer, end } = await startSlowRequest()
     const cutOff = expect(answer).rejects.toThrow()
     await closeServer(server, 10)
     await cutOff
+    end()
   })
 })

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { freePorts } from '../free-ports.ts'
 
 const REPOSITORY = new URL('../..', import.meta.url).pathname
 const MAIN = join(REPOSITORY, 'deploy/main.ts')
@@ -84,7 +85,8 @@ describe('the CLI', () => {
   )
 
   test('status without a running Quotacast says so', async () => {
-    const { code, stdout } = await run('status', '--data', '/nowhere')
+    const [port] = await freePorts(1)
+    const { code, stdout } = await run('status', '--data', '/nowhere', '--set', `collector.port=${port}`)
     expect(code).toBe(1)
     expect(stdout).toMatch(/collector +NOT READY/)
   })

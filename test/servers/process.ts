@@ -23,6 +23,8 @@ export function startProcess(
   const output = createWriteStream(options.logFile, { flags: 'a' })
   child.stdout?.pipe(output, { end: false })
   child.stderr?.pipe(output, { end: false })
+  // Its last words may come after its exit.
+  child.once('close', () => output.end())
   const watch = child.pid === undefined ? null : killWithUs(child.pid)
   let ended: string | null = null
   const gone = new Promise<void>(resolve => {
@@ -36,10 +38,6 @@ export function startProcess(
       resolve()
     })
   })
-  const afterGone = async () => {
-    await gone
-    output.end()
-  }
   return {
     pid: child.pid ?? 0,
     ended: () => ended,
@@ -49,12 +47,12 @@ export function startProcess(
       // A stopped process cannot handle SIGTERM.
       child.kill('SIGCONT')
       const late = setTimeout(() => child.kill('SIGKILL'), STOP_DEADLINE_MS)
-      await afterGone()
+      await gone
       clearTimeout(late)
     },
     async kill() {
       child.kill('SIGKILL')
-      await afterGone()
+      await gone
     },
   }
 }

@@ -31,8 +31,9 @@ describeWith(chromiumChecks, 'the console', () => {
   test.each(['light', 'dark'] as const)('shows where its fields are, %s', async colorScheme => {
     const page = await openConsole(browser, server.url)
     await page.emulateMedia({ colorScheme })
-    for (const field of await page.getByRole('search').locator('input, select').all())
-      expect(await edgeContrast(field)).toBeGreaterThanOrEqual(CONTRAST_MIN)
+    const fields = page.getByRole('search').locator('input, select')
+    await fields.first().waitFor()
+    for (const field of await fields.all()) expect(await edgeContrast(field)).toBeGreaterThanOrEqual(CONTRAST_MIN)
   })
 
   test('shows which row has the focus', async () => {

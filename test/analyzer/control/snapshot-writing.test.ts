@@ -7,7 +7,7 @@ import { type ControlKind, isSnapshotPiece, parseSnapshotPiece } from '../../../
 import { silent } from '../limit/call-records.ts'
 import { type MemoryLog, openMemoryLog } from './control-log.ts'
 
-const CHECKED = { timeout: 15_000, interval: 20 }
+const CHECKED = { timeout: 30_000, interval: 20 }
 
 const opened: { close(): Promise<void> }[] = []
 afterEach(async () => {
@@ -105,7 +105,7 @@ test('what fails is said once, and tried again', async () => {
   await vi.waitFor(() => expect(pieces(log)).toHaveLength(1), CHECKED)
   expect(saying('no snapshot is written')).toHaveLength(1)
   expect(saying('a snapshot was written')).toHaveLength(1)
-}, 30_000)
+})
 
 test('who cannot read what a later version has changed writes none', async () => {
   const log = openMemoryLog(1_000)
@@ -146,7 +146,7 @@ test('where changes are gone that no snapshot holds, who knows them writes them 
   await vi.waitFor(() => expect(fresh.unavailable()).toBeNull(), CHECKED)
   expect(fresh.entries()).toEqual(old.entries())
   expect(saying('changes are not known')).toHaveLength(1)
-}, 30_000)
+})
 
 test('what held stays in force while it is not known what holds now, be all of the log gone', async () => {
   const log = openMemoryLog(1_000)

@@ -18,6 +18,7 @@ const underTest = async (): Promise<LogUnderTest> => {
   return {
     dir,
     options: changes => ({ ...defaults, ...changes }),
+    mortalOptions: () => defaults,
     // Its users go on writing meanwhile.
     wipe: () => rm(dir, { recursive: true, maxRetries: 10 }),
     backup: () => cp(topic, copy, { recursive: true }),

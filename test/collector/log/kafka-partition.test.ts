@@ -6,6 +6,8 @@ import type { KafkaCluster } from '../../../collector/log/kafka-cluster.ts'
 import type { KafkaLives } from '../../../collector/log/kafka-lives.ts'
 import { KafkaPartition, type LogPosition } from '../../../collector/log/kafka-partition.ts'
 
+const WAIT_MS_MAX = 30_000
+
 /** A partition that has begun at offset 0, whose log begins at `begin.offset`. */
 async function begin(
   reader: Partial<LogReader> = {},
@@ -54,7 +56,7 @@ async function begin(
     },
     Promise.resolve(),
   )
-  if (isResumed) await vi.waitFor(() => expect(resumed).toHaveBeenCalled(), 10_000)
+  if (isResumed) await vi.waitFor(() => expect(resumed).toHaveBeenCalled(), WAIT_MS_MAX)
   const values = () => batches.flatMap(batch => batch.entries.map(entry => entry.value))
   return { partition, log, batches, losses, order, resumed, values }
 }
@@ -127,7 +129,7 @@ test('an expelled member learns it by its heartbeat, and does not commit', async
 test('a reader that was never ready is told all the same that the partition is no longer its own', async () => {
   const assigned = vi.fn().mockRejectedValue(new Error('not yet'))
   const { partition, order } = await begin({ assigned }, { isResumed: false })
-  await vi.waitFor(() => expect(assigned).toHaveBeenCalled())
+  await vi.waitFor(() => expect(assigned).toHaveBeenCalled(), WAIT_MS_MAX)
   expect(order).toEqual([])
   await partition.end({ isLost: true })
   expect(order).toEqual(['revoked'])
@@ -143,7 +145,7 @@ test('a rebalance does not disturb a handler: what it does now still counts', as
 test('speaks for a busy handler', async () => {
   const heartbeat = vi.fn(async () => undefined)
   const { partition } = await begin({
-    handle: () => vi.waitFor(() => expect(heartbeat.mock.calls.length).toBeGreaterThan(3)),
+    handle: () => vi.waitFor(() => expect(heartbeat.mock.calls.length).toBeGreaterThan(3), WAIT_MS_MAX),
   })
   await partition.deliver(payload([0], { heartbeat }).delivery)
 })
@@ -154,7 +156,7 @@ test('ends after the delivery under way, which is committed unless the partition
     const handle = vi.fn(() => mayGoOn)
     const { partition, order } = await begin({ handle })
     const delivered = partition.deliver(payload([0]).delivery)
-    await vi.waitFor(() => expect(handle).toHaveBeenCalled())
+    await vi.waitFor(() => expect(handle).toHaveBeenCalled(), WAIT_MS_MAX)
     const ended = partition.end({ isLost })
     await new Promise(resolve => setImmediate(resolve))
     expect(order).toEqual([])
@@ -200,7 +202,7 @@ test('a log that ends below what its reader has stored gets another id and is re
   expect(order).toEqual(['revoked'])
   expect(losses).toMatchObject([{ reason: 'beyond_end', logId: 'this', fromOffset: 1_000, toOffset: 1_200 }])
   expect(resumed).toHaveBeenCalledWith(0)
-}, 15_000)
+})
 
 test('a log that has caught up with its reader while it was looked at is shown to it again', async () => {
   const ends: number[] = []
@@ -216,7 +218,7 @@ test('a log that has caught up with its reader while it was looked at is shown t
   expect(ends).toEqual([1_000, 1_300])
   expect(losses).toEqual([])
   expect(resumed).toHaveBeenCalledWith(1_200)
-}, 15_000)
+})
 
 test('gives a delivery back when it is expelled, though its reader would go on failing', async () => {
   let failures = 0

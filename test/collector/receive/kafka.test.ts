@@ -25,7 +25,7 @@ import {
   untilCalls,
 } from './listening.ts'
 
-const BEGIN_WAIT = { timeout: 15_000, interval: 500 }
+const BEGIN_WAIT = { timeout: 60_000, interval: 500 }
 const sorted = (values: readonly number[]) => values.toSorted((one, other) => one - other)
 
 describeWith(kafkaChecks, 'foreign topics', () => {
