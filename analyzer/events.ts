@@ -107,7 +107,7 @@ const recordsPassedOver = meter.createCounter('quotacast_passed_over_records_tot
   description: 'Call records that were gone from the log before the limiter had applied them.',
 })
 const usageCorrected = meter.createCounter('quotacast_usage_corrected_units_total', {
-  description: 'Units by which counters differed from the store of call records.',
+  description: 'Units by which counters differed from the store of call records, by direction.',
 })
 const flushesFailed = meter.createCounter('quotacast_limits_flush_failures_total', {
   description: 'Writes of the limit store that failed.',

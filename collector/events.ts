@@ -19,11 +19,14 @@ function counter(name: string, description: string): (value: number, attributes?
   }
 }
 
-const callsAccepted = counter('quotacast_calls_accepted_total', 'Calls that are durable in the log.')
-const callsRejected = counter('quotacast_calls_rejected_total', 'Calls that could not be normalized, by reason.')
+const callsAccepted = counter('quotacast_calls_accepted_total', 'Calls that are durable in the log, by receiver.')
+const callsRejected = counter(
+  'quotacast_calls_rejected_total',
+  'Calls that could not be normalized, by receiver and reason.',
+)
 const deliveriesRefused = counter(
   'quotacast_deliveries_refused_total',
-  'Requests with calls that were told to come again.',
+  'Requests with calls that were told to come again, by receiver.',
 )
 
 /** The ways in, as metrics name them. */
@@ -91,7 +94,10 @@ export function sourceFailed(log: Logger, failed: { source: string; receiver: st
   log.error(failed, 'calls of a source do not come in; its way in is tried again')
 }
 
-const topicLosses = counter('quotacast_topic_losses_total', 'Stretches of foreign topics that were gone when we came.')
+const topicLosses = counter(
+  'quotacast_topic_losses_total',
+  'Stretches of foreign topics that were gone when we came, by source and topic.',
+)
 
 /** Messages of a foreign topic were dropped before we had read them: half-open, [`fromOffset`, `toOffset`). */
 export function topicEntriesLost(
@@ -107,9 +113,18 @@ const entriesDuplicate = counter(
   'quotacast_entries_duplicate_total',
   'Calls and sums of decisions that came again and were stored already, by topic of the log.',
 )
-const entriesUnreadable = counter('quotacast_log_entries_unreadable_total', 'Entries of the log that nobody can read.')
-const writesFailed = counter('quotacast_store_writes_failed_total', 'Batches that the store did not acknowledge.')
-const auditDifferences = counter('quotacast_store_audit_differences_total', 'Differences between log and store.')
+const entriesUnreadable = counter(
+  'quotacast_log_entries_unreadable_total',
+  'Entries of the log that nobody can read, by topic of the log.',
+)
+const writesFailed = counter(
+  'quotacast_store_writes_failed_total',
+  'Batches that the store did not acknowledge, by topic of the log and code.',
+)
+const auditDifferences = counter(
+  'quotacast_store_audit_differences_total',
+  'Differences between log and store, by kind.',
+)
 
 /** A batch of the log is in the store. */
 export function batchStored(
@@ -137,10 +152,11 @@ export function writeFailed(log: Logger, failed: { topic: LogTopic; code: string
 export function lagObserved(lag: () => Promise<readonly LogLag[]>): () => void {
   const meter = metrics.getMeter(METER)
   const waiting = meter.createObservableGauge('quotacast_log_lag_entries', {
-    description: 'Entries of the log that are not stored yet, by topic.',
+    description: 'Entries of the log that are not stored yet, by topic and partition.',
   })
   const oldest = meter.createObservableGauge('quotacast_log_lag_seconds', {
-    description: 'Age of the oldest entry of the log that is not stored yet, by topic; 0 when there is none.',
+    description:
+      'Age of the oldest entry of the log that is not stored yet, by topic and partition; 0 when there is none.',
     unit: 's',
   })
   const observe: BatchObservableCallback = async result => {
@@ -165,7 +181,10 @@ export function storeAudited(
   else log.info(audit, 'log and store agree')
 }
 
-const logLosses = counter('quotacast_log_losses_total', 'Stretches of the log that a reader will never see.')
+const logLosses = counter(
+  'quotacast_log_losses_total',
+  'Stretches of the log that a reader will never see, by topic, reader and reason.',
+)
 
 /** Entries were gone, or unreadable, when a reader of the log came to them. */
 export function logEntriesLost(log: Logger, loss: LogLoss): void {

@@ -11,7 +11,7 @@ export type RecordRequest = (method: string, route: string, status: number, elap
 /** Records every answer of the framework, and answers how others are. Names follow OpenTelemetry's conventions for HTTP servers. */
 export function measureRequests(server: FastifyInstance): RecordRequest {
   const duration = metrics.getMeter('quotacast').createHistogram('quotacast_http_request_duration_seconds', {
-    description: 'Time from the request line to the last byte of the answer.',
+    description: 'Time from the request line to the last byte of the answer, by method, route and status.',
     unit: 's',
     advice: { explicitBucketBoundaries: DURATION_BUCKETS_SECONDS },
   })

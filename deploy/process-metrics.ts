@@ -5,17 +5,22 @@ import { metrics } from '@opentelemetry/api'
 /** Measured whenever metrics are read. */
 export function measureProcess(): void {
   const meter = metrics.getMeter('quotacast')
-  const cpu = { description: 'Processor time that the process has taken.', unit: 's' }
-  meter.createObservableCounter('quotacast_cpu_seconds_total', cpu).addCallback(result => {
+  const cpu = meter.createObservableCounter('quotacast_cpu_seconds_total', {
+    description: 'Processor time that the process has taken.',
+    unit: 's',
+  })
+  cpu.addCallback(result => {
     const { user, system } = process.cpuUsage()
     result.observe((user + system) / 1e6)
   })
-  const loop = { description: 'Time for which the event loop was busy: at 1 a second whoever asks waits.', unit: 's' }
-  meter.createObservableCounter('quotacast_event_loop_busy_seconds_total', loop).addCallback(result => {
-    result.observe(performance.eventLoopUtilization().active / 1000)
+  const busy = meter.createObservableCounter('quotacast_event_loop_busy_seconds_total', {
+    description: 'Time for which the event loop was busy: at 1 a second whoever asks waits.',
+    unit: 's',
   })
-  const memory = { description: "Memory that the process holds of its machine's.", unit: 'By' }
-  meter.createObservableGauge('quotacast_memory_bytes', memory).addCallback(result => {
-    result.observe(process.memoryUsage.rss())
+  busy.addCallback(result => result.observe(performance.eventLoopUtilization().active / 1000))
+  const memory = meter.createObservableGauge('quotacast_memory_bytes', {
+    description: "Memory that the process holds of its machine's.",
+    unit: 'By',
   })
+  memory.addCallback(result => result.observe(process.memoryUsage.rss()))
 }

@@ -26,7 +26,7 @@ const methodOf = (path: string | null) => path?.slice(1) ?? '_OTHER'
 /** Measures every call, and makes its span where traces are sent. */
 export function measureCalls(isTracing: boolean): BeginCall {
   const duration = metrics.getMeter('quotacast').createHistogram('quotacast_grpc_call_duration_seconds', {
-    description: 'Time from the head of the call to its status.',
+    description: 'Time from the head of a call to its status, by method and status.',
     unit: 's',
     advice: { explicitBucketBoundaries: DURATION_BUCKETS_SECONDS },
   })

@@ -1,4 +1,4 @@
-/** `npm run pages`: writes the pages of the gateways, the fields they fill, and the table of sources. */
+/** `npm run pages`: writes the pages of the gateways, the fields they fill, and the tables of sources and of metrics. */
 import { writeFileSync } from 'node:fs'
 import { allPages, pathOf } from './pages.ts'
 
