@@ -47,7 +47,7 @@ export function callsReceived(
   for (const [reason, count] of rejected) callsRejected(count, { receiver, reason })
   if (rejected.size === 0) return
   const reasons = Object.fromEntries(rejected)
-  sayRarely(log, `${receiver} ${dialect} ${Object.keys(reasons)}`, { accepted, ...reasons }, sums => {
+  sayRarely(log, `rejected ${receiver} ${dialect} ${Object.keys(reasons)}`, { accepted, ...reasons }, sums => {
     const { accepted, ...rejected } = sums
     log.warn({ receiver, dialect, accepted, rejected }, 'calls rejected')
   })
@@ -67,7 +67,7 @@ export function rejectionsReplayed(
 /** Calls that were neither accepted nor rejected: their sender keeps them and comes again. */
 export function deliveryRefused(log: Logger, refused: { receiver: Receiver; reason: string }): void {
   deliveriesRefused(1, { receiver: refused.receiver })
-  sayRarely(log, `${refused.receiver} ${refused.reason}`, { deliveries: 1 }, ({ deliveries }) =>
+  sayRarely(log, `refused ${refused.receiver} ${refused.reason}`, { deliveries: 1 }, ({ deliveries }) =>
     log.warn({ ...refused, deliveries }, 'calls were not taken, their sender must come again'),
   )
 }

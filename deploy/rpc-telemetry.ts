@@ -2,7 +2,7 @@
  * What the gRPC doors measure of their calls: duration by method and status, and a span per call where traces are sent.
  * Names follow OpenTelemetry's conventions for RPC.
  */
-import { context, metrics, propagation, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api'
+import { context, metrics, propagation, SpanKind, SpanStatusCode, type TextMapGetter, trace } from '@opentelemetry/api'
 import type { BeginCall, EndCall } from '../collector/principal.ts'
 import { DURATION_BUCKETS_SECONDS } from './http-telemetry.ts'
 
@@ -18,6 +18,11 @@ const FAILURES = new Set(['UNKNOWN', 'DEADLINE_EXCEEDED', 'UNIMPLEMENTED', 'INTE
 const HEALTH = '/grpc.health.v1.Health/Check'
 /** What takes telemetry: of our own, which names no caller, there would be no end. */
 const TELEMETRY = '/opentelemetry.proto.collector.'
+
+const FROM_METADATA: TextMapGetter<Parameters<BeginCall>[1]> = {
+  get: (metadata, name) => metadata.get(name),
+  keys: () => [],
+}
 
 const statusOf = (code: number) => STATUSES[code] ?? 'UNKNOWN'
 /** Of any path that a caller made up there is one. */
@@ -57,10 +62,7 @@ function traceCalls(): (...call: Parameters<BeginCall>) => EndCall | null {
   const tracer = trace.getTracer('quotacast')
   return (path, metadata) => {
     if (path === HEALTH) return null
-    const parent = propagation.extract(context.active(), metadata, {
-      get: (carrier, name) => carrier.get(name),
-      keys: () => [],
-    })
+    const parent = propagation.extract(context.active(), metadata, FROM_METADATA)
     if (path?.startsWith(TELEMETRY) && trace.getSpanContext(parent) === undefined) return null
     const method = methodOf(path)
     const attributes = { 'rpc.system.name': 'grpc', 'rpc.method': method }

@@ -69,6 +69,7 @@ export interface Call extends Admitted {
   bytes: number
   /** What it takes of the room for all calls under way. */
   roomBytes: number
+  /** To be told when it is over. */
   readonly end: EndCall | undefined
 }
 
