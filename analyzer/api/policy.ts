@@ -15,6 +15,7 @@ import type { Policy } from '../policy/policy.ts'
 import { parseQuota, QUOTAS_MAX, QuotaError } from '../policy/quota.ts'
 import { QuotaOptions } from '../policy/quota-options.ts'
 import { keyOf } from '../policy/subject.ts'
+import { createValueReader } from '../policy/value-reader.ts'
 import { allTenantsAsked, RequestError } from './request-error.ts'
 
 const ADJUSTMENTS_MAX = 100_000
@@ -122,6 +123,7 @@ function subjectProblem(policy: Policy, name: string, subject: Record<string, st
   return `subject must name ${dimensions === '' ? 'nothing' : dimensions}, by which the quota ${name} tells its subjects`
 }
 
+const tags = ['policy']
 const Params = Type.Object({ key: Type.String({ pattern: KEY, description: 'Its name.' }) })
 const Version = Type.Integer({
   minimum: 0,
@@ -144,7 +146,7 @@ export function createPolicyRoutes(deps: PolicyDeps): Routes {
 
 function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps): void {
   const { kind, path, singular, schema } = editable
-  const tags = ['policy']
+  const read = createValueReader(schema)
   const Listed = Type.Object({
     key: Type.String(),
     version: Type.Union([Type.Integer(), Type.Null()], { description: 'Null: of the config.' }),
@@ -168,7 +170,7 @@ function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps
     },
     request => {
       allTenantsAsked(deps.principalOf(request).tenant)
-      return list(kind, deps)
+      return list(kind, read, deps)
     },
   )
   server.put<{ Params: Static<typeof Params>; Body: Static<typeof Body> }>(
@@ -219,14 +221,19 @@ function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps
   )
 }
 
-function list(kind: EditableKind, { control, policy, configured }: PolicyDeps) {
+/** What another version of this program wrote, and this one cannot read, has no effect, and is not listed. */
+function list(kind: EditableKind, read: (value: unknown) => unknown, { control, policy, configured }: PolicyDeps) {
   const ofConfig = kind === 'quota' ? policy().quotas.filter(({ name }) => configured.has(name)) : []
   return [
     ...ofConfig.map(({ name, options }) => ({ key: name, version: null, value: options })),
     ...control
       .keys(kind)
       .filter(key => kind !== 'quota' || !configured.has(key))
-      .map(key => ({ key, ...control.current(kind, key) })),
+      .flatMap(key => {
+        const { version, value } = control.current(kind, key)
+        const known = read(value)
+        return known === null ? [] : [{ key, version, value: known }]
+      }),
   ]
 }
 

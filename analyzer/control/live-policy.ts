@@ -1,24 +1,24 @@
 /** The policy as the config and the control log have made it: every role folds the same changes into the same value. */
-import { Compile } from 'typebox/compile'
 import { Block, Grant, Learned, Override, Pace, Reset } from '../policy/adjustment.ts'
 import { type Adjustment, type AdjustmentKind, createAdjustmentIndex } from '../policy/adjustment-index.ts'
 import { createQuotaSet, type Policy, policyOf, type QuotaSet } from '../policy/policy.ts'
 import { parseQuota, type Quota, QuotaError } from '../policy/quota.ts'
 import { QuotaOptions } from '../policy/quota-options.ts'
+import { createValueReader } from '../policy/value-reader.ts'
 import type { HeldChange } from './fold.ts'
 
-const checks = {
-  quota: Compile(QuotaOptions),
-  override: Compile(Override),
-  grant: Compile(Grant),
-  reset: Compile(Reset),
-  upstream: Compile(Learned),
-  pace: Compile(Pace),
-  block: Compile(Block),
+const readers = {
+  quota: createValueReader(QuotaOptions),
+  override: createValueReader(Override),
+  grant: createValueReader(Grant),
+  reset: createValueReader(Reset),
+  upstream: createValueReader(Learned),
+  pace: createValueReader(Pace),
+  block: createValueReader(Block),
 }
 
-type PolicyKind = keyof typeof checks
-const isPolicyKind = (kind: string): kind is PolicyKind => Object.hasOwn(checks, kind)
+type PolicyKind = keyof typeof readers
+const isPolicyKind = (kind: string): kind is PolicyKind => Object.hasOwn(readers, kind)
 
 export interface LivePolicy {
   /** Another one after each change. */
@@ -46,8 +46,9 @@ export function createLivePolicy(configured: readonly Quota[], labelColumns: rea
     const before = adjustments.get(place)
     if (before !== undefined) index.remove(before)
     adjustments.delete(place)
-    if (!checks[kind].Check(value)) return
-    const adjustment = { kind, value } as Adjustment
+    const read = readers[kind](value)
+    if (read === null) return
+    const adjustment = { kind, value: read } as Adjustment
     adjustments.set(place, adjustment)
     index.add(adjustment)
   }
@@ -67,7 +68,7 @@ export function createLivePolicy(configured: readonly Quota[], labelColumns: rea
         set = null
         index.quotaChanged(key)
       } else if (kind === 'block') {
-        put(blocks, key, checks.block.Check(value) ? value : null)
+        put(blocks, key, readers.block(value))
         blockList = null
       } else adjust(kind, key, value)
     },
@@ -82,9 +83,10 @@ function put<T>(held: Map<string, T>, key: string, value: T | null): void {
 
 /** `null` for one that this installation cannot have: its labels may be others than when it was made. */
 function quotaOf(value: unknown, labelColumns: readonly string[]): Quota | null {
-  if (!checks.quota.Check(value)) return null
+  const options = readers.quota(value)
+  if (options === null) return null
   try {
-    return parseQuota(value as QuotaOptions, labelColumns)
+    return parseQuota(options, labelColumns)
   } catch (error) {
     if (error instanceof QuotaError) return null
     throw error

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import type { FastifyInstance } from 'fastify'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { createPolicyRoutes } from '../../../analyzer/api/policy.ts'
-import { openControl } from '../../../analyzer/control/control.ts'
+import { type Control, openControl } from '../../../analyzer/control/control.ts'
 import { createLivePolicy, type LivePolicy } from '../../../analyzer/control/live-policy.ts'
 import { openLog, silent } from '../limit/call-records.ts'
 import { testQuota } from '../quotas.ts'
@@ -17,6 +17,7 @@ const subject = { tenant: 'acme', consumer: 'web' }
 
 let server: FastifyInstance
 let other: LivePolicy
+let control: Control
 let closing: (() => Promise<unknown>)[]
 
 beforeEach(async () => {
@@ -24,15 +25,16 @@ beforeEach(async () => {
   const log = await openLog(dir)
   const open = async () => {
     const policy = createLivePolicy([configured], [])
-    const control = await openControl({ log, logger: silent, onChange: policy.fold })
-    closing.push(() => control.close())
-    return { policy, control }
+    const opened = await openControl({ log, logger: silent, onChange: policy.fold })
+    closing.push(() => opened.close())
+    return { policy, control: opened }
   }
   closing = [() => rm(dir, { recursive: true, force: true }), () => log.close()]
-  const { control, policy } = await open()
+  const own = await open()
+  control = own.control
   other = (await open()).policy
   const names = { configured: new Set(['configured']), labelColumns: [], channels: new Set(['ops']) }
-  const deps = { control, policy: policy.current, ...names, principalOf }
+  const deps = { control, policy: own.policy.current, ...names, principalOf }
   server = await testServer([createPolicyRoutes(deps)])
   closing.push(() => server.close())
 })
@@ -43,6 +45,24 @@ afterEach(async () => {
 const put = (path: string, value: unknown, version = 0, headers = {}) =>
   server.inject({ method: 'PUT', url: path, payload: { version, value, reason: 'because' }, headers })
 const del = (path: string, version: number) => server.inject({ method: 'DELETE', url: `${path}?version=${version}` })
+
+test('what an earlier and a later version wrote is listed, and can be changed', async () => {
+  const { pace: _pace, ...earlier } = options
+  const later = { ...options, name: 'later', alerts: { ...options.alerts, colour: 'red' }, mood: 'good' }
+  const unknown = { ...options, name: 'unknown', window: { kind: 'lunar' } }
+  const made = { by: 'test', version: 0, reason: null }
+  for (const value of [earlier, later, unknown])
+    await control.change({ kind: 'quota', key: value.name, value, ...made })
+  const listed = await server.inject('/v1/quotas')
+  expect([listed.statusCode, listed.json().slice(1)]).toEqual([
+    200,
+    [
+      { key: 'made', version: 1, value: options },
+      { key: 'later', version: 1, value: { ...options, name: 'later' } },
+    ],
+  ])
+  expect((await del('/v1/quotas/later', 1)).statusCode).toBe(200)
+})
 
 test('a quota is made, changed and removed, and another role has it within a second', async () => {
   expect((await put('/v1/quotas/made', options)).json()).toEqual({ key: 'made', version: 1 })

@@ -34,6 +34,23 @@ test('the config wins over the API, and what nobody can read has no effect', () 
   expect(live.current().blocks).toEqual([])
 })
 
+test('what an earlier or a later version wrote holds as far as this one knows it', () => {
+  const live = createLivePolicy([], [])
+  const { options } = testQuota({ name: 'made', window: { kind: 'calendar', every: 'month' } })
+  const { pace: _pace, alerts: _alerts, ...earlier } = options
+  live.fold(change('quota', 'made', earlier))
+  expect(live.current().quotas.map(quota => quota.options)).toEqual([options])
+  live.fold(change('quota', 'made', { ...options, window: { ...options.window, phase: 1 }, mood: 'good' }))
+  expect(live.current().quotas.map(quota => quota.options)).toEqual([options])
+  const subject = { tenant: 'acme', consumer: 'web' }
+  live.fold(change('override', 'one', { quota: 'made', subject, limit: 7, mood: 'good' }))
+  live.fold(change('block', 'one', { what: 'tenant', value: 'evil', mood: 'bad' }))
+  const [made] = live.current().quotas
+  if (made === undefined) throw new Error('the quota holds')
+  expect(live.current().allowance(made, subjectKeyOf(made, callDimensions({ consumer: 'web' })), 0).limit).toBe(7)
+  expect(live.current().blocks).toEqual([{ what: 'tenant', value: 'evil', untilMs: null }])
+})
+
 test('a change of one adjustment looks at no other, and makes nothing of the quotas anew', () => {
   let looked = 0
   const override = (consumer: string) => ({
