@@ -1,8 +1,8 @@
 /** An alert as the control log keeps it: what is wrong since when, and which channels have not been told yet. */
 import Type, { type Static, type TSchema, type TSchemaOptions } from 'typebox'
-import { Compile } from 'typebox/compile'
 import { INSTANT_MS_MAX, Subject } from '../policy/adjustment.ts'
 import { VALUE_CHARACTERS_MAX } from '../policy/quota-options.ts'
+import { createValueReader } from '../policy/value-reader.ts'
 
 export const RULES = ['used', 'exhaustion'] as const
 export type Rule = (typeof RULES)[number]
@@ -32,30 +32,31 @@ const FACTS = {
   asOfMs: Type.Number({ description: 'When it was forecast. Unix milliseconds.' }),
 }
 
-/** Another version may keep more with it. */
-export const Alert = Type.Object({
-  rule: Type.Enum(RULES, {
-    description:
-      '`used`: a share of the limit is used up. `exhaustion`: the quota will probably run out before its reset.',
-  }),
-  quota: Type.String({ description: 'Name of the quota.' }),
-  subject: Subject,
-  tenant: owner,
-  consumer: owner,
-  level: Type.Number({ description: 'The share of the limit, or the probability, from which on it is told.' }),
-  sinceMs: instant('Begin. Unix milliseconds.'),
-  endedAtMs: orNull(instant('End.'), {
-    description: 'End, while channels have not been told of it; null before. Unix milliseconds.',
-  }),
-  ...FACTS,
-  told: Type.Optional(
-    Type.Array(Type.String(), {
-      description: 'Channels that have accepted this state, in the order in which they did.',
+export const Alert = Type.Object(
+  {
+    rule: Type.Enum(RULES, {
+      description:
+        '`used`: a share of the limit is used up. `exhaustion`: the quota will probably run out before its reset.',
     }),
-  ),
-  untold: Type.Array(Type.String(), { description: 'Channels that do not know of this state yet.' }),
-})
+    quota: Type.String({ description: 'Name of the quota.' }),
+    subject: Subject,
+    tenant: owner,
+    consumer: owner,
+    level: Type.Number({ description: 'The share of the limit, or the probability, from which on it is told.' }),
+    sinceMs: instant('Begin. Unix milliseconds.'),
+    endedAtMs: orNull(instant('End.'), {
+      description: 'End, while channels have not been told of it; null before. Unix milliseconds.',
+    }),
+    ...FACTS,
+    told: Type.Optional(
+      Type.Array(Type.String(), {
+        description: 'Channels that have accepted this state, in the order in which they did.',
+      }),
+    ),
+    untold: Type.Array(Type.String(), { description: 'Channels that do not know of this state yet.' }),
+  },
+  { additionalProperties: false },
+)
 export type Alert = Static<typeof Alert>
 
-const alert = Compile(Alert)
-export const isAlert = (value: unknown): value is Alert => alert.Check(value)
+export const readAlert = createValueReader(Alert)

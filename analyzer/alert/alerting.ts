@@ -9,7 +9,7 @@ import { isOvertaken } from '../control/control-error.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import { subjectNamed } from '../policy/subject.ts'
-import { type Alert, isAlert } from './alert.ts'
+import { type Alert, readAlert } from './alert.ts'
 import type { Channel } from './channel.ts'
 import { alertsHeld, alertsWaiting } from './events.ts'
 import { type AlertForecast, createJudge, urgencyOf } from './judging.ts'
@@ -105,8 +105,8 @@ export function createAlerting(deps: AlertingDeps): Alerting {
 function heldIn(control: AlertingDeps['control']): Map<string, Alert> {
   const held = new Map<string, Alert>()
   for (const key of control.keys('alert')) {
-    const { value } = control.current('alert', key)
-    if (isAlert(value)) held.set(key, value)
+    const alert = readAlert(control.current('alert', key).value)
+    if (alert !== null) held.set(key, alert)
   }
   return held
 }

@@ -7,7 +7,7 @@ import type { Logger } from 'pino'
 import type { Control } from '../control/control.ts'
 import { isOvertaken } from '../control/control-error.ts'
 import { CHANNELS_MAX } from '../policy/quota-options.ts'
-import { type Alert, isAlert } from './alert.ts'
+import { type Alert, readAlert } from './alert.ts'
 import type { Channel, Message, Notice } from './channel.ts'
 import { alertsTold, channelFailed } from './events.ts'
 
@@ -142,12 +142,14 @@ function toMessage(notices: readonly Notice[], sentAtMs: number): Message {
 async function markTold(control: TellingDeps['control'], { key, notice }: Told, channel: string): Promise<void> {
   for (let attempt = 0; attempt < CHANNELS_MAX; attempt++) {
     const { version, value } = control.current('alert', key)
-    if (!isAlert(value) || toNotice(key, value).id !== notice.id || !value.untold.includes(channel)) return
-    const untold = value.untold.filter(name => name !== channel)
-    const told = [...(value.told ?? []), channel]
-    const isOver = value.endedAtMs !== null && untold.length === 0
+    const alert = readAlert(value)
+    if (alert === null || toNotice(key, alert).id !== notice.id || !alert.untold.includes(channel)) return
+    const untold = alert.untold.filter(name => name !== channel)
+    const told = [...(alert.told ?? []), channel]
+    const isOver = alert.endedAtMs !== null && untold.length === 0
     try {
-      const next = isOver ? null : { ...value, told, untold }
+      // With what only a later version knows of it.
+      const next = isOver ? null : { ...(value as Alert), told, untold }
       await control.change({ kind: 'alert', key, version, value: next, by: BY, reason: `Told ${channel}.` })
       return
     } catch (error) {

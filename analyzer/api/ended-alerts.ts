@@ -2,7 +2,7 @@
 import type { ClickHouseClient } from '@clickhouse/client'
 import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
-import { Alert, isAlert } from '../alert/alert.ts'
+import { Alert, readAlert } from '../alert/alert.ts'
 import type { Alerting } from '../alert/alerting.ts'
 import { title } from '../alert/words.ts'
 import { type EndedAlertRow, readEndedAlerts } from '../usage/ended-alerts.ts'
@@ -71,9 +71,9 @@ export function createEndedAlertRoutes({ client, alerting, principalOf, now }: E
 }
 
 function toAnswer({ key, value, closedAtMs, told }: EndedAlertRow, held: ReadonlyMap<string, Alert>) {
-  const known: unknown = JSON.parse(value)
+  const known = readAlert(JSON.parse(value))
   // A removal that lost against another change is in the audit, too.
-  if (!isAlert(known) || held.get(key)?.sinceMs === known.sinceMs) return null
+  if (known === null || held.get(key)?.sinceMs === known.sinceMs) return null
   const { told: _told, untold: _untold, ...alert } = known
   return {
     ...{ key, title: title({ ...alert, endedAtMs: null }) },

@@ -9,10 +9,16 @@ import Value from 'typebox/value'
  */
 export function createValueReader<Schema extends TSchema>(schema: Schema): (value: unknown) => Static<Schema> | null {
   const validator = Compile(schema)
+  // It takes some tenths of a millisecond, and is asked again of what is held.
+  const read = new WeakMap<object, Static<Schema> | null>()
   return value => {
-    if (value === null) return null
+    if (typeof value !== 'object' || value === null) return null
     if (validator.Check(value)) return value
+    const before = read.get(value)
+    if (before !== undefined) return before
     const known: unknown = Value.Clean(schema, Value.Default(schema, structuredClone(value)))
-    return validator.Check(known) ? known : null
+    const made = validator.Check(known) ? known : null
+    read.set(value, made)
+    return made
   }
 }
