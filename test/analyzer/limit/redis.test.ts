@@ -208,7 +208,7 @@ describe.skipIf(missing !== null)('limits in redis', () => {
   test('killed between a check and what its call says at its end: the record settles both', async () => {
     const store = await open()
     const decide = (verb: 'check' | 'record', cost: number) =>
-      store.decide(request([claim({ ...current(), cost })], { verb, requestId: 'r1' }))
+      store.decide(request([claim({ ...current, cost })], { verb, requestId: 'r1' }))
     await decide('check', 10)
     await server.kill()
     await expect.poll(() => store.unavailable()).not.toBeNull()
