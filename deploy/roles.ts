@@ -125,7 +125,7 @@ async function openRole(
   logger.info({ url }, 'listening')
 }
 
-/** No role is less ready for a control log that is away: what held stays in force, and others know no more. */
+/** No role is less ready for a control log that is away: what held stays in force, and the limiter starts without it, too. */
 function withControl({ isReady, reasons }: Readiness, control: Control): Readiness {
   const unavailable = control.unavailable()
   if (unavailable === null) return { isReady, reasons }

@@ -12,17 +12,6 @@ export type FindBlock = (caller: {
 
 const RANGE = /^(?<address>[^/]+)(?:\/(?<bits>\d{1,3}))?$/
 
-/** Ranges of blocks that stay when another one changes: each takes 5 µs to make. */
-const HOLDS = new WeakMap<Block, ReturnType<typeof rangeOf>>()
-
-function holdsOf(block: Block): ReturnType<typeof rangeOf> {
-  const known = HOLDS.get(block)
-  if (known !== undefined) return known
-  const made = rangeOf(block.value)
-  HOLDS.set(block, made)
-  return made
-}
-
 /** True for an address, or a range such as `203.0.113.0/24`. */
 export const isAddressRange = (value: string): boolean => rangeOf(value) !== null
 
@@ -62,6 +51,17 @@ const endOf = ({ untilMs }: Block): number => untilMs ?? Number.POSITIVE_INFINIT
 function keepLonger(blocks: Map<string, Block>, block: Block): void {
   const known = blocks.get(block.value)
   if (known === undefined || endOf(block) > endOf(known)) blocks.set(block.value, block)
+}
+
+/** Ranges of blocks that stay when another one changes: each takes 5 µs to make. */
+const HOLDS = new WeakMap<Block, ReturnType<typeof rangeOf>>()
+
+function holdsOf(block: Block): ReturnType<typeof rangeOf> {
+  const known = HOLDS.get(block)
+  if (known !== undefined) return known
+  const made = rangeOf(block.value)
+  HOLDS.set(block, made)
+  return made
 }
 
 function rangeOf(value: string): ((address: string) => boolean) | null {
