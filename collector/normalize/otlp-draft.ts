@@ -101,7 +101,7 @@ export function attributesDraft(attributes: Fields, resource: Fields): Draft {
   const address = first(attributes, HOST)
   const isUrl = address?.includes('://') === true
   if (!isUrl) draft.host = hostOf(address)
-  draft.service ??= first(attributes, SERVICE)
+  draft.service ??= first(attributes, SERVICE) ?? rpcServiceOf(attributes)
   draft.clientIp = first(attributes, CLIENT_IP)
   draft.requestBytes = countOf(first(attributes, REQUEST_BYTES))
   draft.responseBytes = countOf(first(attributes, RESPONSE_BYTES))
@@ -128,22 +128,37 @@ export function addCaller(draft: Draft, attributes: Fields): void {
   draft.credentialId ??= first(attributes, CREDENTIAL_ID)
 }
 
+/** Since version 1.38 of the conventions the service is a part of the method's name. */
+const rpcServiceOf = (attributes: Fields): string | null =>
+  /^(.+)\/[^/]*$/.exec(textOf(attributes['rpc.method']) ?? '')?.[1] ?? null
+
 /** What LiteLLM's hooks know of a call, too: its id, and the model that was asked for, which is the service. */
 export function addLitellm(draft: Draft, attributes: Fields): void {
   draft.requestId ??= textOf(attributes['litellm.call_id'])
   draft.service ??= textOf(attributes['litellm.model_group'])
 }
 
-/** https://cloud.google.com/apis/design/errors: what a status of gRPC is in HTTP. */
-const STATUS_OF_GRPC: readonly number[] = [
-  200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401,
-]
+/** https://cloud.google.com/apis/design/errors: what a status of gRPC is in HTTP, in the order of their numbers. */
+const STATUS_OF_GRPC: Readonly<Record<string, number>> = {
+  ...{ OK: 200, CANCELLED: 499, UNKNOWN: 500, INVALID_ARGUMENT: 400, DEADLINE_EXCEEDED: 504, NOT_FOUND: 404 },
+  ...{ ALREADY_EXISTS: 409, PERMISSION_DENIED: 403, RESOURCE_EXHAUSTED: 429, FAILED_PRECONDITION: 400, ABORTED: 409 },
+  ...{ OUT_OF_RANGE: 400, UNIMPLEMENTED: 501, INTERNAL: 500, UNAVAILABLE: 503, DATA_LOSS: 500, UNAUTHENTICATED: 401 },
+}
+const GRPC_STATUS = ['rpc.grpc.status_code', 'rpc.status_code', 'rpc.response.status_code']
+
+/** Numbers before version 1.38 of the conventions, names since then. */
+function grpcStatusOf(attributes: Fields): number | null {
+  const code = first(attributes, GRPC_STATUS)
+  const number = countOf(code)
+  if (number !== null) return Object.values(STATUS_OF_GRPC)[number] ?? null
+  return STATUS_OF_GRPC[textOf(code)?.toUpperCase() ?? ''] ?? null
+}
 
 function statusOf(attributes: Fields): number | null {
   const status = countOf(first(attributes, STATUS)) ?? micrometerStatusOf(attributes)
   if (status !== null) return status
-  const grpc = countOf(attributes['rpc.grpc.status_code'])
-  if (grpc !== null) return STATUS_OF_GRPC[grpc] ?? null
+  const grpc = grpcStatusOf(attributes)
+  if (grpc !== null) return grpc
   const errorType = textOf(attributes['error.type'])
   return errorType !== null && /^[45]\d\d$/.test(errorType) ? Number(errorType) : null
 }

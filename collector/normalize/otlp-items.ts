@@ -224,7 +224,10 @@ function descendantsOf(span: Span): Span[] {
   return below
 }
 
-const HTTP_NAMES = ['http.request.method', 'http.method', 'http.response.status_code', 'http.status_code', 'rpc.system']
+const HTTP_NAMES = [
+  ...['http.request.method', 'http.method', 'http.response.status_code', 'http.status_code'],
+  ...['rpc.system', 'rpc.system.name'],
+]
 
 /** From the begin of the first CLIENT span to the end of the last: retries follow each other, others run side by side. */
 function upstreamOf(below: readonly Span[]): Upstream | null {
