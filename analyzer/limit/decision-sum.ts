@@ -23,11 +23,16 @@ export function emptySum(quota: Quota, values: readonly string[], minuteMs: numb
   }
 }
 
-/** One decision's part. `hasDenied` is that this quota was in the way, `isJoined` that its call was counted by its check. */
-export function addDecision(
-  sum: OpenSum,
-  { cost, hasDenied, isJoined }: { cost: number; hasDenied: boolean; isJoined: boolean },
-): void {
+/** One decision's part for one quota. */
+export interface DecisionPart {
+  readonly cost: number
+  /** This quota was in the way. */
+  readonly hasDenied: boolean
+  /** Its call was counted by its check. */
+  readonly isJoined?: boolean | undefined
+}
+
+export function addDecision(sum: OpenSum, { cost, hasDenied, isJoined = false }: DecisionPart): void {
   if (hasDenied) {
     sum.denied += 1
     sum.deniedCost = plus(sum.deniedCost, cost)

@@ -7,7 +7,7 @@ import type { Logger } from 'pino'
 import type { CallLog, LogEntry } from '../../collector/log/call-log.ts'
 import { decisionSumsDelayed, decisionSumsDropped, decisionsSummed } from '../events.ts'
 import type { Dimensions, Quota } from '../policy/quota.ts'
-import { addDecision, type OpenSum, toEntry } from './decision-sum.ts'
+import { addDecision, type DecisionPart, type OpenSum, toEntry } from './decision-sum.ts'
 import { createOpenSums } from './open-sums.ts'
 
 const MINUTE_MS = 60_000
@@ -19,13 +19,7 @@ const WAITING_MAX = 200_000
 const APPEND_ENTRIES_MAX = 250
 
 export interface DecisionSumming {
-  /** One decision's part for one quota. `hasDenied` is that this quota was in the way, `isJoined` that its call was counted by its check. */
-  count(
-    quota: Quota,
-    subjectKey: string,
-    dims: Dimensions,
-    part: { cost: number; hasDenied: boolean; nowMs: number; isJoined?: boolean | undefined },
-  ): void
+  count(quota: Quota, subjectKey: string, dims: Dimensions, part: DecisionPart & { readonly nowMs: number }): void
   /** Hands on what there is; rejects when the log does not take it. */
   handOn(): Promise<void>
   close(): Promise<void>
@@ -75,13 +69,13 @@ export function startDecisionSumming(deps: { log: CallLog; logger: Logger }): De
 
   return {
     handOn,
-    count(quota, subjectKey, dims, { cost, hasDenied, nowMs, isJoined = false }) {
+    count(quota, subjectKey, dims, part) {
+      const { nowMs } = part
       if (open.isFull()) {
         open.closeAtOnce()
         setImmediate(tryHandOn)
       }
-      const sum = open.obtain(quota, subjectKey, dims, nowMs - (nowMs % MINUTE_MS))
-      addDecision(sum, { cost, hasDenied, isJoined })
+      addDecision(open.obtain(quota, subjectKey, dims, nowMs - (nowMs % MINUTE_MS)), part)
     },
     async close() {
       clearInterval(timer)

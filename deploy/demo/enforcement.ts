@@ -56,7 +56,7 @@ export function createEnforcement(quotas: readonly Quota[], prices: Prices, toMs
     const key = `${quota.name} ${step.startMs} ${step.lengthMs} ${subjectKey(subject)}`
     const sum = sums.get(key) ?? emptySum(quota, subject, step.startMs)
     sums.set(key, sum)
-    addDecision(sum, { cost, hasDenied, isJoined: false })
+    addDecision(sum, { cost, hasDenied })
   }
   return {
     decide({ habit, call }) {
