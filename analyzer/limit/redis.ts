@@ -38,7 +38,8 @@ const RECONNECT_MS_MAX = 2_000
  * that does not let us in), `TlsError` when a file of `tls` cannot be used.
  */
 export async function openRedisLimits(options: RedisLimitsOptions, deps: LimitStoreDeps): Promise<SharedLimitStore> {
-  const client = await createClient(options)
+  const { deadlineMs = DEADLINE_MS } = deps
+  const client = await createClient(options, deadlineMs)
   const clock = createRedisClock(deps.now)
   const seen = createSeen()
   const buckets: BucketCount = { now: 0 }
@@ -70,7 +71,7 @@ export async function openRedisLimits(options: RedisLimitsOptions, deps: LimitSt
     throw new LimitStoreError('LIMITS_UNAVAILABLE', refusal)
   }
   const adding = createAdding({ connection, bucketsMax, onBucketCount })
-  const verbs = createVerbs(options, { connection, clock, seen, buckets, deadlineMs: deps.deadlineMs ?? DEADLINE_MS })
+  const verbs = createVerbs(options, { connection, clock, seen, buckets, deadlineMs })
   return { ...verbs, ...positions, ...adding, close }
 }
 
@@ -138,7 +139,10 @@ function createVerbs(
 }
 
 /** Not connected yet. */
-async function createClient({ url, username, password, db, tls = {} }: RedisLimitsOptions): Promise<Redis> {
+async function createClient(
+  { url, username, password, db, tls = {} }: RedisLimitsOptions,
+  deadlineMs: number,
+): Promise<Redis> {
   return new Redis(url, {
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
@@ -148,7 +152,8 @@ async function createClient({ url, username, password, db, tls = {} }: RedisLimi
     connectionName: 'quotacast-limiter',
     lazyConnect: true,
     connectTimeout: SILENT_MS_MAX,
-    socketTimeout: SILENT_MS_MAX,
+    // Not while a decision may still be waited for.
+    socketTimeout: Math.max(SILENT_MS_MAX, 2 * deadlineMs),
     // A decision that was sent and not answered must not be sent again: it may have been made.
     autoResendUnfulfilledCommands: false,
     enableOfflineQueue: false,
