@@ -3,15 +3,10 @@
  * Names follow OpenTelemetry's conventions for RPC.
  */
 import { context, metrics, propagation, SpanKind, SpanStatusCode, type TextMapGetter, trace } from '@opentelemetry/api'
+import { GRPC_STATUSES } from '../collector/normalize/grpc-statuses.ts'
 import type { BeginCall, EndCall } from '../collector/principal.ts'
 import { DURATION_BUCKETS_SECONDS } from './http-telemetry.ts'
 
-/** By their codes: https://grpc.io/docs/guides/status-codes/ */
-const STATUSES = [
-  ...['OK', 'CANCELLED', 'UNKNOWN', 'INVALID_ARGUMENT', 'DEADLINE_EXCEEDED', 'NOT_FOUND', 'ALREADY_EXISTS'],
-  ...['PERMISSION_DENIED', 'RESOURCE_EXHAUSTED', 'FAILED_PRECONDITION', 'ABORTED', 'OUT_OF_RANGE', 'UNIMPLEMENTED'],
-  ...['INTERNAL', 'UNAVAILABLE', 'DATA_LOSS', 'UNAUTHENTICATED'],
-] as const
 /** Those that are a server's failure, and not its caller's. */
 const FAILURES = new Set(['UNKNOWN', 'DEADLINE_EXCEEDED', 'UNIMPLEMENTED', 'INTERNAL', 'UNAVAILABLE', 'DATA_LOSS'])
 
@@ -24,7 +19,7 @@ const FROM_METADATA: TextMapGetter<Parameters<BeginCall>[1]> = {
   keys: () => [],
 }
 
-const statusOf = (code: number) => STATUSES[code] ?? 'UNKNOWN'
+const statusOf = (code: number) => GRPC_STATUSES[code] ?? 'UNKNOWN'
 /** Of any path that a caller made up there is one. */
 const methodOf = (path: string | null) => path?.slice(1) ?? '_OTHER'
 

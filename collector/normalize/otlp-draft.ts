@@ -4,6 +4,7 @@ import { type Draft, emptyDraft } from './draft.ts'
 import { envoyOutcome } from './envoy-fields.ts'
 import { countOf, type Fields, fieldsAt, isFields, textOf } from './fields.ts'
 import { addGenAi, genAiOf } from './gen-ai.ts'
+import { GRPC_STATUSES } from './grpc-statuses.ts'
 import { credentialOf, type HeaderReader, headerReader } from './headers.ts'
 import { presentLabels } from './labels.ts'
 import { isQuotaGone } from './quota-gone.ts'
@@ -138,20 +139,17 @@ export function addLitellm(draft: Draft, attributes: Fields): void {
   draft.service ??= textOf(attributes['litellm.model_group'])
 }
 
-/** https://cloud.google.com/apis/design/errors: what a status of gRPC is in HTTP, in the order of their numbers. */
-const STATUS_OF_GRPC: Readonly<Record<string, number>> = {
-  ...{ OK: 200, CANCELLED: 499, UNKNOWN: 500, INVALID_ARGUMENT: 400, DEADLINE_EXCEEDED: 504, NOT_FOUND: 404 },
-  ...{ ALREADY_EXISTS: 409, PERMISSION_DENIED: 403, RESOURCE_EXHAUSTED: 429, FAILED_PRECONDITION: 400, ABORTED: 409 },
-  ...{ OUT_OF_RANGE: 400, UNIMPLEMENTED: 501, INTERNAL: 500, UNAVAILABLE: 503, DATA_LOSS: 500, UNAUTHENTICATED: 401 },
-}
+/** https://cloud.google.com/apis/design/errors: what a status of gRPC is in HTTP, by its code. */
+const STATUS_OF_GRPC: readonly number[] = [
+  200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401,
+]
 const GRPC_STATUS = ['rpc.grpc.status_code', 'rpc.status_code', 'rpc.response.status_code']
 
-/** Numbers before version 1.38 of the conventions, names since then. */
+/** Codes before version 1.38 of the conventions, names since then. */
 function grpcStatusOf(attributes: Fields): number | null {
-  const code = first(attributes, GRPC_STATUS)
-  const number = countOf(code)
-  if (number !== null) return Object.values(STATUS_OF_GRPC)[number] ?? null
-  return STATUS_OF_GRPC[textOf(code)?.toUpperCase() ?? ''] ?? null
+  const status = first(attributes, GRPC_STATUS)
+  const code = countOf(status) ?? GRPC_STATUSES.indexOf(status?.toUpperCase() ?? '')
+  return STATUS_OF_GRPC[code] ?? null
 }
 
 function statusOf(attributes: Fields): number | null {
