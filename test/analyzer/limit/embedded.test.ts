@@ -1,6 +1,7 @@
-import { cp, mkdir, mkdtemp, rm, symlink } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, rm, stat, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Claim, LimitStore } from '../../../analyzer/limit/limit-store.ts'
@@ -59,11 +60,21 @@ const apply = (store: LimitStore, effects: ReturnType<typeof effect>[]) =>
     held: new Set(),
     position: { logId: 'log', partition: 0, nextOffset: 1, appliedOffset: 0 },
   })
+/** Copies what nobody writes to meanwhile: a copy that a write tore is shorter than it says, and kills whoever maps it. */
+const copyAtRest = async (dir: string, copy: string): Promise<void> => {
+  const writtenNs = async () => (await stat(join(dir, 'data.mdb'), { bigint: true })).mtimeNs
+  for (;;) {
+    const before = await writtenNs()
+    await sleep(50)
+    await cp(dir, copy, { recursive: true })
+    if ((await writtenNs()) === before) return
+  }
+}
 /** Until what is used is in the folder: a copy of it tells. */
 const untilWritten = (dir: string, amount: number) => {
   const written = async () => {
     const copy = await newDir()
-    await cp(dir, copy, { recursive: true })
+    await copyAtRest(dir, copy)
     return used(await open(copy))
   }
   return expect.poll(written).toBe(amount)
@@ -74,7 +85,7 @@ test('counters of an older copy: what was charged after it spends its true cost 
   const store = await open(dir)
   const kept = (await store.decide(request([claim({ cost: 50 })]))).reference
   await untilWritten(dir, 50)
-  await cp(dir, copy, { recursive: true })
+  await copyAtRest(dir, copy)
   const lost = (await store.decide(request([claim({ cost: 40 })]))).reference
   if (kept === null || lost === null) throw new Error('expected both to spend')
   const restored = await open(copy)
@@ -90,7 +101,7 @@ test('a reset that an older copy does not know of is told again, and forgets wha
   const store = await open(dir)
   const before = (await store.decide(request([claim({ cost: 50 })]))).reference
   await untilWritten(dir, 50)
-  await cp(dir, copy, { recursive: true })
+  await copyAtRest(dir, copy)
   const reset = { sinceMs: now() + 1 }
   const after = (await store.decide(request([claim({ ...reset, cost: 5 })]))).reference
   const restored = await open(copy)

@@ -5,6 +5,7 @@ import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { open } from 'lmdb'
 import pino from 'pino'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { CallRecord } from '../../../collector/call-record.ts'
@@ -389,15 +390,30 @@ describe('every call is stored exactly once', () => {
     }
   }
 
-  /** One that is stopped while it writes to the embedded log keeps everybody from writing to it; that is not what is asked. */
+  /**
+   * One that is stopped while it writes to the embedded log, or its place in it, keeps everybody from writing there; that
+   * is not what is asked.
+   */
   const stopBetweenWrites = async (child: ChildProcess): Promise<void> => {
-    for (;;) {
-      child.kill('SIGSTOP')
-      const before = appended
-      await sleep(300)
-      if (appended > before) return
-      child.kill('SIGCONT')
-      await sleep(50)
+    const path = join(logDir, 'positions', 'writer')
+    const positions = open({ path, mapSize: 2 ** 20, overlappingSync: false, maxDbs: 2, encoding: 'binary' })
+    try {
+      for (;;) {
+        child.kill('SIGSTOP')
+        const before = appended
+        let isWritable = false
+        const written = positions.transaction(() => {
+          isWritable = true
+        })
+        await sleep(300)
+        const isBetween = isWritable && appended > before
+        if (!isBetween) child.kill('SIGCONT')
+        await written
+        if (isBetween) return
+        await sleep(50)
+      }
+    } finally {
+      await positions.close()
     }
   }
 
