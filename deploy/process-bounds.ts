@@ -10,8 +10,8 @@ const COLLECTING_FLAGS = [
   // Of each half of what was just made, in MiB: more is faster, and is all in use at full speed.
   '--max-semi-space-size=8',
   // What is old is collected when it has grown to this many MiB, and later when it has grown by this many percent.
-  '--initial-old-space-size=64',
-  '--heap-growing-percent=40',
+  '--initial-old-space-size=32',
+  '--heap-growing-percent=20',
   // Bodies and queues are bounded far below it; a process that needs more dies of it, and is started again.
   '--max-old-space-size=256',
 ]
