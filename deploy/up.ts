@@ -4,6 +4,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
 import { getPriority, setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
@@ -50,7 +51,7 @@ export function superviseRole(options: {
     while (!stopping.signal.aborted) {
       const startedAtMs = performance.now()
       child = fork(module, args, { ...boundsOf(args), stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-      if (isBackground) yieldProcessor(child)
+      if (isBackground && child.pid !== undefined) yieldProcessor(child.pid)
       handOn(child, siblings)
       const reason = await endOf(child)
       siblings.delete(child)
@@ -82,9 +83,20 @@ export function superviseRole(options: {
   }
 }
 
-/** Before it has threads: each inherits the priority of the one that makes it. Going up again may not be allowed. */
-function yieldProcessor({ pid }: ChildProcess): void {
-  if (pid !== undefined) setPriority(pid, Math.max(getPriority(), BACKGROUND_PRIORITY))
+/**
+ * Gives a process that has just been started the priority of `nice`, with the threads that Linux has let it make by then;
+ * each later one inherits it from the one that makes it. Going up again may not be allowed.
+ */
+export function yieldProcessor(pid: number): void {
+  const priority = Math.max(getPriority(), BACKGROUND_PRIORITY)
+  setPriority(pid, priority)
+  if (process.platform !== 'linux') return
+  for (const thread of readdirSync(`/proc/${pid}/task`))
+    try {
+      setPriority(Number(thread), priority)
+    } catch {
+      // It has ended, perhaps with its process, whose death is told elsewhere.
+    }
 }
 
 /** Without it, what one that has just died does not hear any more would be an error of the supervisor, and its end. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type SupervisedRole, superviseRole } from '../../deploy/up.ts'
+import { type SupervisedRole, superviseRole, yieldProcessor } from '../../deploy/up.ts'
 
 let dir: string
 let lives: string
@@ -48,12 +48,13 @@ const untilLives = (count: number) => expect.poll(() => pids().length).toBeGreat
 const STAY = 'setInterval(() => {}, 1000)'
 
 describe('a supervised role', () => {
+  const niceOf = (pid: number) =>
+    readdirSync(`/proc/${pid}/task`).map(thread => {
+      const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')
+      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
+    })
+
   test.runIf(process.platform === 'linux')('yields the processor with all of its threads when told to', async () => {
-    const niceOf = (pid: number) =>
-      readdirSync(`/proc/${pid}/task`).map(thread => {
-        const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')
-        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
-      })
     supervise(STAY, { isBackground: true })
     supervise(STAY)
     await untilLives(2)
@@ -64,6 +65,15 @@ describe('a supervised role', () => {
     expect(new Set(nices[0])).toEqual(new Set([own]))
     expect(new Set(nices[1])).toEqual(new Set([Math.max(own, 10)]))
     expect(nices[1]?.length).toBeGreaterThan(2)
+  })
+
+  test.runIf(process.platform === 'linux')('yields it also with threads that it had before', async () => {
+    supervise(STAY)
+    await untilLives(1)
+    const [pid = 0] = pids()
+    expect(niceOf(pid).length).toBeGreaterThan(2)
+    yieldProcessor(pid)
+    expect(new Set(niceOf(pid))).toEqual(new Set([Math.max(getPriority(), 10)]))
   })
 
   test('is started again when it is killed', async () => {
