@@ -1,4 +1,4 @@
-import { cp, mkdir, mkdtemp, rm, stat, symlink } from 'node:fs/promises'
+import { copyFile, mkdir, mkdtemp, rm, stat, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -60,13 +60,16 @@ const apply = (store: LimitStore, effects: ReturnType<typeof effect>[]) =>
     held: new Set(),
     position: { logId: 'log', partition: 0, nextOffset: 1, appliedOffset: 0 },
   })
-/** Copies what nobody writes to meanwhile: a copy that a write tore is shorter than it says, and kills whoever maps it. */
+/**
+ * Copies what nobody writes to meanwhile: a copy that a write tore is shorter than it says, and kills whoever maps it. LMDB
+ * has its locks as long as this process closes no other handle of their file, so that one is not copied.
+ */
 const copyAtRest = async (dir: string, copy: string): Promise<void> => {
   const writtenNs = async () => (await stat(join(dir, 'data.mdb'), { bigint: true })).mtimeNs
   for (;;) {
     const before = await writtenNs()
     await sleep(50)
-    await cp(dir, copy, { recursive: true })
+    await copyFile(join(dir, 'data.mdb'), join(copy, 'data.mdb'))
     if ((await writtenNs()) === before) return
   }
 }
