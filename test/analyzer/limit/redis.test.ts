@@ -271,7 +271,8 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     await admin.flushall()
     const { reference } = await other.decide(ask({ cost: 4 }))
     expect(reference?.epoch).toBeGreaterThan(lost.epoch)
-    expect((await spent(store, 1)).epoch).toBe(reference?.epoch)
+    // Unless its sweep has seen already that records are missing, and begun another one.
+    expect((await spent(store, 1)).epoch).toBeGreaterThanOrEqual(reference?.epoch ?? Number.NaN)
     // The settler learns it, and goes on from what it has.
     expect(await store.position('log', 0)).toBeNull()
     await apply(store, [effect(7, { reference: lost })], 6)
