@@ -125,8 +125,8 @@ describeWith([prometheusCheck], 'with Prometheus', () => {
       expect(metadata.quotacast_tick_seconds).toMatchObject([{ type: 'histogram', unit: 'seconds' }])
       expect(metadata.quotacast_decisions).toMatchObject([{ type: 'counter' }])
       expect(metadata.target).toMatchObject([{ type: 'info' }])
-      const { result } = await answerOf('query?query=quotacast_decisions_total')
-      expect(result).toHaveLength(1)
+      // A target is up some moments before what was scraped of it can be asked for.
+      await expect.poll(async () => (await answerOf('query?query=quotacast_decisions_total')).result).toHaveLength(1)
     } finally {
       await prometheus.stop()
       rmSync(dir, { recursive: true, force: true })
