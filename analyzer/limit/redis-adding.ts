@@ -16,21 +16,22 @@ export interface AddingDeps {
 export type Adding = Pick<SharedLimitStore, 'raise' | 'add'>
 
 export function createAdding(deps: AddingDeps): Adding {
-  const run = async (how: 'add' | 'raise', id: string, costs: readonly Addition[]) => {
+  const run = async (how: 'add' | 'raise', id: string, costs: readonly Addition[], beganMs: number) => {
     for (let at = 0; at < costs.length; at += COSTS_MAX) {
       const step = encodeAdditions(costs.slice(at, at + COSTS_MAX))
-      const args = [how, id === '' ? '' : `${id}:${at}`, step, String(deps.bucketsMax)]
+      const args = [how, id === '' ? '' : `${id}:${at}`, step, String(deps.bucketsMax), String(beganMs)]
       const [count = 0] = toNumbers(await deps.connection.runForBytes('add', args, CALL_MS_MAX))
       deps.onBucketCount(count)
     }
   }
   return {
-    add: (id, additions) => run('add', id, additions),
+    add: (id, additions, beganMs) => run('add', id, additions, beganMs),
     raise: floors =>
       run(
         'raise',
         '',
         floors.map(floor => ({ ...floor, gateway: '' })),
+        0,
       ),
   }
 }

@@ -10,6 +10,7 @@
  * | `requests`, `request-order`, `held`, `held-ends`, `notes`, `noted`, `expired` | the ledger |
  * | `epochs`, `chunks`, `bits:<epoch>:<chunk>` | which decisions have been settled |
  * | `added:<id>` | that it has been added, for a day |
+ * | `raised:<place>` | subject → when its bucket was raised, and by how much; expires with the window |
  * | `positions`, `positions-cut`, `compared` | the settler's positions, those of the comparison under way and of each window |
  *
  * A place is a window's begin and its series.
@@ -52,6 +53,7 @@ const KEYS = {
   POSITIONS_CUT: 'positions-cut',
   COMPARED: 'compared',
   ADDED: 'added:',
+  RAISED: 'raised:',
 } as const
 
 const CONSTANTS = {

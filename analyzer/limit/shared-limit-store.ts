@@ -10,6 +10,9 @@ export interface Addition extends Spend {
 }
 
 export interface SharedLimitStore extends LimitStore {
-  /** Spends as checks do, in any case, and once for each `id`, however often it is asked to. */
-  add(id: string, additions: readonly Addition[]): Promise<void>
+  /**
+   * Spends as checks do, in any case, and once for each `id`, however often it is asked to. None of it was decided before
+   * `beganMs`: what a bucket was raised by since may be the same, and is counted once.
+   */
+  add(id: string, additions: readonly Addition[], beganMs: number): Promise<void>
 }

@@ -34,7 +34,7 @@ export function createStandIn(store: SharedLimitStore, deps: { log: Logger }): L
   const handOver = async (counters: LocalCounters) => {
     let added = 0
     for (let step = counters.handOver(store.nowMs()); step !== null; step = counters.handOver(store.nowMs())) {
-      await store.add(step.id, step.additions)
+      await store.add(step.id, step.additions, counters.beganMs)
       step.done()
       added += step.additions.length
     }

@@ -369,17 +369,63 @@ describe.skipIf(missing !== null)('limits in redis', () => {
       { ...spend(30, current), gateway: 'kong' },
       { ...spend(7, current), gateway: 'envoy' },
     ]
-    await one.add('first', additions)
-    await one.add('first', additions)
-    await other.add('first', additions)
+    const beganMs = one.nowMs()
+    await one.add('first', additions, beganMs)
+    await one.add('first', additions, beganMs)
+    await other.add('first', additions, beganMs)
     expect(await used(other)).toBe(42)
-    await one.add('second', additions.slice(1))
+    await one.add('second', additions.slice(1), beganMs)
     expect(await used(other)).toBe(49)
     // Records of the same calls, without an id.
     await apply(one, [effect(30)], 1)
     expect(await used(one)).toBe(49)
     await apply(one, [effect(10)], 2)
     expect(await used(one)).toBe(54)
+  })
+
+  describe('what was let pass elsewhere and has been raised already', () => {
+    const passed = (amount: number, gateway = 'kong') => ({ ...spend(amount, current), gateway })
+
+    test('is not counted twice, whoever let it pass and in however many steps', async () => {
+      const store = await open()
+      await spent(store, 5)
+      const beganMs = store.nowMs()
+      // Of 100 units 60 were let pass with Redis, and 40 without it.
+      await store.raise([spend(100, current)])
+      await store.add('one', [passed(30)], beganMs)
+      expect(await used(store)).toBe(100)
+      await store.add('other', [passed(10, 'envoy')], beganMs)
+      expect(await used(store)).toBe(100)
+      // Somebody was not among those whose sums were known: 95 had been lacking in all.
+      await store.add('third', [passed(60)], beganMs)
+      expect(await used(store)).toBe(105)
+    })
+
+    test('is raised by a later pass that knows of more', async () => {
+      const store = await open()
+      const beganMs = store.nowMs()
+      await store.raise([spend(60, current)])
+      await store.add('one', [passed(40)], beganMs)
+      expect(await used(store)).toBe(60)
+      await store.raise([spend(100, current)])
+      expect(await used(store)).toBe(100)
+      await store.add('other', [passed(50)], beganMs)
+      expect(await used(store)).toBe(100)
+    })
+
+    test('is added where it was let pass later, or the bucket has forgotten since', async () => {
+      const store = await open()
+      const beganMs = store.nowMs()
+      await store.raise([spend(60, current)])
+      await expect.poll(() => store.nowMs()).toBeGreaterThan(beganMs)
+      await sleep(5)
+      await store.add('later', [passed(10)], store.nowMs())
+      expect(await used(store)).toBe(70)
+      const sinceMs = store.nowMs()
+      await store.raise([{ ...spend(0, current), sinceMs }])
+      await store.add('earlier', [{ ...passed(20), sinceMs }], beganMs)
+      expect(await used(store)).toBe(20)
+    })
   })
 
   test('scripts that Redis has forgotten are taught again', async () => {

@@ -2,8 +2,10 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import type { Claim, LimitStore } from '../../../analyzer/limit/limit-store.ts'
+import { type Claim, type LimitStore, LimitStoreError } from '../../../analyzer/limit/limit-store.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
+import { openRedisLimits } from '../../../analyzer/limit/redis.ts'
+import { createStandIn } from '../../../analyzer/limit/stand-in.ts'
 import { claim, request } from '../../contract/limit-store.ts'
 import { whatIsMissing } from '../../servers/missing.ts'
 import { type RedisServer, redisChecks, startRedis } from '../../servers/redis.ts'
@@ -14,6 +16,7 @@ if (missing !== null) process.stderr.write(`Left out: limiters without their Red
 const DEADLINE_MS = 20
 const HOUR_MS = 3_600_000
 const LIMIT = 100
+const deps = { dir: '', log: pino({ level: 'silent' }), deadlineMs: DEADLINE_MS }
 
 describe.skipIf(missing !== null)('limiters whose Redis is away', () => {
   let server: RedisServer
@@ -29,12 +32,13 @@ describe.skipIf(missing !== null)('limiters whose Redis is away', () => {
     stores = []
   })
 
+  const optionsOf = (prefix: number) => {
+    const room = { bucketsMax: 10_000, requestsMax: 1_000 }
+    return { kind: 'redis', url: server.url, db: 0, keyPrefix: `away-${prefix}:`, ...room } as const
+  }
   const open = async (count: number): Promise<LimitStore[]> => {
     prefixes += 1
-    const room = { bucketsMax: 10_000, requestsMax: 1_000 }
-    const options = { kind: 'redis', url: server.url, db: 0, keyPrefix: `away-${prefixes}:`, ...room } as const
-    const deps = { dir: '', log: pino({ level: 'silent' }), deadlineMs: DEADLINE_MS }
-    for (let index = 0; index < count; index += 1) stores.push(await openLimitStore(options, deps))
+    for (let index = 0; index < count; index += 1) stores.push(await openLimitStore(optionsOf(prefixes), deps))
     return stores
   }
   const startMs = Math.floor(Date.now() / HOUR_MS) * HOUR_MS
@@ -151,6 +155,35 @@ describe.skipIf(missing !== null)('limiters whose Redis is away', () => {
       expected += 6
       await used(store, expected)
     }
+  })
+
+  test('counters that were lost meanwhile and raised by another limiter: what was let pass alone is counted once', async () => {
+    const [other] = await open(1)
+    const shared = await openRedisLimits(optionsOf(prefixes), deps)
+    let isAway = false
+    const gone = () => Promise.reject(new LimitStoreError('LIMITS_UNAVAILABLE', 'out of reach'))
+    const store = createStandIn(
+      {
+        ...shared,
+        decide: asked => (isAway ? gone() : shared.decide(asked)),
+        unavailable: () => (isAway ? 'out of reach' : shared.unavailable()),
+      },
+      deps,
+    )
+    stores.push(store)
+    await spend(store, 60)
+    isAway = true
+    expect(await drain(store, 8)).toBe(40)
+    expect(await drain(store, 10, { subject: 'not raised' })).toBe(LIMIT)
+    const admin = new Redis(server.url)
+    await admin.flushall()
+    admin.disconnect()
+    await used(other, 0)
+    const floor = { series: claim().series, subject: claim().subject, ...window, sinceMs: 0, amount: 100, drain: null }
+    await other?.raise([floor])
+    isAway = false
+    await used(other, LIMIT, { subject: 'not raised' })
+    await used(other, 100)
   })
 
   test('a quota that denies without its store denies, all or none, and spends nothing', async () => {
