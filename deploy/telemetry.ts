@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { DiagLogLevel, diag } from '@opentelemetry/api'
 import { PrometheusExporter, PrometheusSerializer } from '@opentelemetry/exporter-prometheus'
 import { envDetector } from '@opentelemetry/resources'
+import { AggregationTemporality, InstrumentType, type MetricReader } from '@opentelemetry/sdk-metrics'
 import { NodeSDK } from '@opentelemetry/sdk-node'
 import type { Logger } from 'pino'
 import packageJson from '../package.json' with { type: 'json' }
@@ -17,6 +18,8 @@ import { measureProcess } from './process-metrics.ts'
 const COLLECT_MS_MAX = 5_000
 /** At the end, for what is still to be sent: a receiver that does not answer must not make the stop an unclean one. */
 const CLOSE_MS_MAX = 2_000
+/** Of one instrument; further ones are added up to one. There may be 10,000 quotas, each with two results, and others were there before. */
+const SERIES_MAX = 100_000
 /** Different things that the SDK may say of itself. */
 const PROBLEMS_MAX = 20
 
@@ -35,7 +38,7 @@ export interface Telemetry {
 export async function startTelemetry(role: string): Promise<Telemetry> {
   const environment = telemetryEnvironment()
   const { isOn, sendsTraces, sendsMetrics, serviceName } = environment
-  const prometheus = new PrometheusExporter({ preventServerStart: true })
+  const prometheus = withoutGone(new PrometheusExporter({ preventServerStart: true }))
   const serializer = new PrometheusSerializer()
   const logTo = environment.saysItself ? () => undefined : collectProblems()
   const attributes = { 'service.instance.id': randomUUID(), 'service.version': packageJson.version }
@@ -46,7 +49,7 @@ export async function startTelemetry(role: string): Promise<Telemetry> {
     resourceDetectors: [envDetector, { detect: () => ({ attributes }) }],
     instrumentations: [],
     logRecordProcessors: [],
-    metricReaders: sendsMetrics ? [prometheus, await otlpReader(environment)] : [prometheus],
+    metricReaders: sendsMetrics ? [prometheus, withoutGone(await otlpReader(environment))] : [prometheus],
     // Left out, the SDK makes the processors that the variables name; empty, it makes none and needs no collector.
     ...(sendsTraces ? {} : { spanProcessors: [] }),
   })
@@ -63,6 +66,19 @@ export async function startTelemetry(role: string): Promise<Telemetry> {
     logTo,
     close: () => Promise.race([sdk.shutdown(), sleep(CLOSE_MS_MAX)]),
   }
+}
+
+/**
+ * Has a gauge told of what is there only. The SDK would go on telling the last value of what is not observed any more, and
+ * Prometheus would ring for ever for a quota that had run out when it was removed. Counters stay: what has happened has happened.
+ */
+function withoutGone<Reader extends MetricReader>(reader: Reader): Reader {
+  const temporalityOf = reader.selectAggregationTemporality.bind(reader)
+  return Object.assign(reader, {
+    selectAggregationTemporality: (type: InstrumentType) =>
+      type === InstrumentType.OBSERVABLE_GAUGE ? AggregationTemporality.DELTA : temporalityOf(type),
+    selectCardinalityLimit: () => SERIES_MAX,
+  })
 }
 
 /** The SDK takes either our readers or the environment's; so that `/metrics` stays, the environment's is made here. */

@@ -52,6 +52,35 @@ const FAILING = `${UNTIL}
   console.log(JSON.stringify({ logged }))
 `
 
+/** Scrapes twice, while a quota comes and another one goes. */
+const COMING_AND_GOING = `
+  const { startTelemetry } = await import(process.argv[1])
+  const telemetry = await startTelemetry('analyzer')
+  const { metrics } = await import('@opentelemetry/api')
+  let there = ['gone', 'stays']
+  const observe = result => there.forEach(quota => result.observe(1, { quota }))
+  metrics.getMeter('test').createObservableGauge('quotacast_test').addCallback(observe)
+  await telemetry.metrics()
+  there = ['stays', 'came']
+  console.log(await telemetry.metrics())
+  console.log('{}')
+`
+
+/** As many quotas as there may be, each with two results: more series than the SDK tells apart unless it is told to. */
+const MANY = `
+  const { startTelemetry } = await import(process.argv[1])
+  const telemetry = await startTelemetry('limiter')
+  const { metrics } = await import('@opentelemetry/api')
+  const decisions = metrics.getMeter('test').createCounter('quotacast_test_total')
+  const quotas = Array.from({ length: 10_000 }, (_, index) => 'quota-' + index)
+  for (const quota of quotas) for (const result of ['allowed', 'denied']) decisions.add(1, { quota, result })
+  metrics.getMeter('test').createObservableGauge('quotacast_test').addCallback(result =>
+    quotas.forEach(quota => result.observe(1, { quota })))
+  const lines = (await telemetry.metrics()).split('\\n')
+  const count = name => lines.filter(line => line.startsWith(name + '{quota=')).length
+  console.log(JSON.stringify({ gauges: count('quotacast_test'), counters: count('quotacast_test_total') }))
+`
+
 const RUN_MS_MAX = 60_000
 /** For as long what is left is sent. */
 const CLOSE_MS_MAX = 2_000
@@ -183,6 +212,26 @@ describe('telemetry', () => {
     const { scrape } = await run({}, SCRIPT.replace('metrics.getMeter', stuck))
     expect(scrape).toContain('quotacast_test_total')
     expect(scrape).not.toMatch(/^stuck/m)
+  })
+
+  test('leaves out of a scrape what is gone', async () => {
+    const { scrape } = await run({}, COMING_AND_GOING)
+    const quotas = Array.from(scrape.matchAll(/^quotacast_test\{.*quota="(\w+)"/gm), ([, quota]) => quota)
+    expect(quotas).toEqual(['stays', 'came'])
+  })
+
+  test('no longer sends what is gone', async () => {
+    const often = { OTEL_EXPORTER_OTLP_PROTOCOL: 'http/json', OTEL_METRIC_EXPORT_INTERVAL: '50' }
+    const sending = COMING_AND_GOING.replace(/await telemetry.metrics\(\)\n/, "await untilReceived('/v1/metrics', 2)\n")
+    const forgotten = sending.replace("console.log('{}')", "await untilReceived('/v1/metrics', 4)\n$&\nprocess.exit()")
+    await run({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, ...often }, UNTIL + forgotten)
+    expect(sent).toContain('"gone"')
+    expect(sent.slice(sent.lastIndexOf('"resourceMetrics"'))).not.toContain('"gone"')
+  })
+
+  test('tells as many quotas apart as there may be', async () => {
+    const { gauges, counters } = await run({}, MANY)
+    expect({ gauges, counters }).toEqual({ gauges: 10_000, counters: 20_000 })
   })
 
   test('logs once that it cannot be sent', async () => {
