@@ -19,13 +19,12 @@ export interface EngineOptions {
   memoryBytesMax: number
 }
 
-/** `config.xml`: limits, the engine's own log of warnings, and where the users are. */
+/** `config.xml`: limits, where the engine's own log is, and where the users are. */
 export const toServerXml = (
   options: EngineOptions,
   paths: { usersFile: string; logFile: string },
 ): string => `<clickhouse>
   <logger>
-    <level>warning</level>
     <log>${escapeXml(paths.logFile)}</log>
     <size>${LOG_FILE_BYTES_MAX}</size>
     <count>2</count>

@@ -7,7 +7,7 @@
  * when the parent has died.
  */
 import { closeSync, openSync } from 'node:fs'
-import { setPriority } from 'node:os'
+import { getPriority, setPriority } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -24,8 +24,9 @@ export interface EngineFailure {
   message: string
 }
 
-// First of all: threads inherit the niceness of the thread that makes them.
-setPriority(0, NICENESS)
+// First of all: threads inherit the niceness of the thread that makes them. Who started us nicer still meant it, and only
+// root could undo it.
+setPriority(Math.max(getPriority(), NICENESS))
 // Nothing that was acknowledged is lost by a kill, so the quickest end is the right one when nobody needs us any more.
 process.once('disconnect', () => process.kill(process.pid, 'SIGKILL'))
 // Ctrl-C reaches all processes of a terminal, and those who still write to the store end first. In a process group of its
@@ -49,6 +50,8 @@ async function runEngine(): Promise<void> {
     `--config-file=${join(dir, 'config.xml')}`,
     `--listen_host=${host}`,
     `--http_port=${port}`,
+    // A level in the file does not hold, and without one every step of every query is logged: some 10 MiB a minute.
+    '--log-level=warning',
     // The format of this command line becomes the default of the HTTP interface.
     '--output-format=TabSeparated',
     // Counting the lines of standard input lasts until the parent closes it.

@@ -72,6 +72,13 @@ describe('the embedded engine', () => {
       (await openCredentials(opened.dir)).quotacast,
     )
   })
+  test('logs what goes wrong, and not what each query does', async () => {
+    const refused = opened.store.client.command({ query: "SELECT throwIf(1, 'wrong')" })
+    await expect(refused).rejects.toThrow('wrong')
+    const logged = () => readFileSync(join(opened.dir, 'engine.log'), 'utf8')
+    await vi.waitFor(() => expect(logged()).toContain('<Error>'), WAIT)
+    expect(logged()).not.toMatch(/<(Trace|Debug|Information)>/)
+  })
   test.runIf(process.platform === 'linux')('leaves the processor to others', () => {
     const pid = opened.engine.pid()
     const niceness = readdirSync(`/proc/${pid}/task`).map(thread => {
