@@ -50,8 +50,8 @@ export const LimiterStatus = Type.Object(
     gatewaysWithoutIds: Type.Array(
       Type.Object({
         gateway: Type.String(),
-        checks: count('Checks since the start.'),
-        recordsWithoutId: count('Call records without any id since the start.'),
+        checks: count('Checks of the last hour or two.'),
+        recordsWithoutId: count('Call records of that time without any id.'),
         hint: Type.String({ description: 'What to do.' }),
       }),
       { description: 'Gateways that ask and whose records cannot be linked; only for callers who see all tenants.' },
