@@ -1,7 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { storeUrl } from '../../collector/store/open.ts'
 import { type Role, rolesOf, roleUrl } from '../addresses.ts'
 import { type Command, type Invocation, UsageError } from '../command.ts'
@@ -10,13 +9,10 @@ import { openDemoFolder, refuseDemoFolder } from '../demo/folder.ts'
 import { createLifecycle, type Lifecycle, STOP_DEADLINE_MS } from '../lifecycle.ts'
 import { untilListenable } from '../listen-addresses.ts'
 import { createLogger } from '../logging.ts'
+import { sayWhenReady } from '../readiness.ts'
 import { openAdminToken, tokenFile } from '../secrets.ts'
 import { superviseRole } from '../up.ts'
 
-/** What the roles get to become ready before it is said who is not. */
-const START_DEADLINE_MS = 60_000
-const POLL_MS = 100
-const REQUEST_TIMEOUT_MS = 2_000
 const MAIN = join(import.meta.dirname, '../main.ts')
 const DEMO_CONFIG = join(import.meta.dirname, '../demo/demo.yaml')
 
@@ -24,8 +20,8 @@ export const command: Command = {
   usage: '',
   description:
     'Starts the store (where it is embedded), the collector, the limiter and the analyzer, each in a process of its ' +
-    'own, and starts again whichever dies. Stops all of them on SIGTERM or Ctrl-C. With --demo it fills a folder of its ' +
-    'own (./data-demo) with two weeks of synthetic calls, and goes on making some.',
+    'own, says when all are ready, and starts again whichever dies. Stops all of them on SIGTERM or Ctrl-C. With --demo ' +
+    'it fills a folder of its own (./data-demo) with two weeks of synthetic calls, and goes on making some.',
   options: {
     roles: {
       type: 'string',
@@ -72,9 +68,12 @@ export const command: Command = {
       start({ name: 'demo', args: ['demo'], isBackground: true })
     } else serve(others)
 
-    const waiting = await Promise.race([rolesNotReady(config, roles), lifecycle.stopped])
-    if (typeof waiting !== 'number')
+    const stopping = new AbortController()
+    lifecycle.onStop('asking who is ready', () => stopping.abort())
+    const urls = new Map(roles.map(role => [role, roleUrl(role, config)]))
+    const say = (waiting: ReadonlyMap<Role, string>) =>
       invocation.print(invocation.isJson ? toJson(config, roles, waiting) : toText(config, roles, { waiting, isDemo }))
+    await Promise.race([sayWhenReady({ urls, say, signal: stopping.signal }), lifecycle.stopped])
     return lifecycle.stopped
   },
 }
@@ -135,33 +134,6 @@ function rolesToRun(config: Config, asked: string | undefined): readonly Role[] 
   return known.filter(role => names.includes(role))
 }
 
-/** Waits until all roles are ready or the deadline has passed; answers those that are not, with their reasons. */
-async function rolesNotReady(config: Config, roles: readonly Role[]): Promise<Map<Role, string>> {
-  const waiting = new Map<Role, string>(roles.map(role => [role, 'does not answer']))
-  const deadlineMs = performance.now() + START_DEADLINE_MS
-  while (waiting.size > 0 && performance.now() < deadlineMs) {
-    await Promise.all(
-      [...waiting.keys()].map(async role => {
-        const reason = await notReady(roleUrl(role, config))
-        if (reason === null) waiting.delete(role)
-        else waiting.set(role, reason)
-      }),
-    )
-    if (waiting.size > 0) await sleep(POLL_MS)
-  }
-  return waiting
-}
-
-async function notReady(url: string): Promise<string | null> {
-  try {
-    const response = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS) })
-    const { reasons } = (await response.json()) as { reasons?: string[] }
-    return reasons === undefined ? `answers ${response.status}` : reasons.join('; ') || null
-  } catch {
-    return 'does not answer'
-  }
-}
-
 function toText(
   config: Config,
   roles: readonly Role[],
@@ -172,9 +144,10 @@ function toText(
   const state =
     waiting.size === 0
       ? 'Quotacast is ready.'
-      : ['Quotacast runs, but not all of it is ready:', ...[...waiting].map(([role, why]) => `  ${role}: ${why}`)].join(
-          '\n',
-        )
+      : [
+          'Quotacast runs, but not all of it is ready. It says here when it is; these are waited for:',
+          ...[...waiting].map(([role, why]) => `  ${role}: ${why}`),
+        ].join('\n')
   const lines: Partial<Record<Role, () => string>> = {
     collector: () => `  send calls      POST ${url('collector')}/v1/calls`,
     limiter: () => `  ask             POST ${url('limiter')}/v1/check, or forward-auth ${url('limiter')}/v1/auth`,
