@@ -57,7 +57,7 @@ export const litellmAsks: readonly AskingSetup[] = [
         snippet: {
           language: 'yaml',
           of: () => `litellm_settings:
-  callbacks: ["quotacast", "quotacast_limits.limits"]`,
+  callbacks: ["quotacast_log.calls", "quotacast_limits.limits"]`,
         },
       },
     ],

@@ -1,7 +1,53 @@
 /** LiteLLM Proxy. https://docs.litellm.ai/docs/observability/generic_api */
 
-import type { Guide } from './guide.ts'
+import type { Destination, Guide } from './guide.ts'
 import { litellmAsks } from './litellm-asks.ts'
+
+const callback = ({ url, source, token }: Destination) => `import asyncio
+from collections import deque
+
+import httpx
+from litellm.integrations.custom_logger import CustomLogger
+from litellm.litellm_core_utils.safe_json_dumps import safe_dumps
+
+# While Quotacast is away so many calls wait; then the oldest are forgotten.
+WAITING_MAX = 20_000
+BATCH_MAX = 50
+RETRY_SECONDS = 1
+TIMEOUT_SECONDS = 10
+
+
+class Calls(CustomLogger):
+    def __init__(self):
+        super().__init__()
+        headers = {"Authorization": "Bearer ${token}", "Content-Type": "application/x-ndjson"}
+        self.collector = httpx.AsyncClient(base_url="${url}", headers=headers, timeout=TIMEOUT_SECONDS)
+        self.waiting = deque(maxlen=WAITING_MAX)
+        self.sending = None
+
+    async def async_log_success_event(self, kwargs, response_obj, start_time, end_time):
+        self.waiting.append(safe_dumps(kwargs.get("standard_logging_object")))
+        if self.sending is None or self.sending.done():
+            self.sending = asyncio.create_task(self.send())
+
+    async_log_failure_event = async_log_success_event
+
+    async def send(self):
+        while self.waiting:
+            batch = [self.waiting.popleft() for _ in range(min(BATCH_MAX, len(self.waiting)))]
+            while not await self.is_taken("\\n".join(batch)):
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def is_taken(self, lines):
+        try:
+            response = await self.collector.post("/v1/sources/${source}", content=lines)
+        except httpx.HTTPError:
+            return False
+        # Too large is never taken.
+        return response.is_success or response.status_code == 413
+
+
+calls = Calls()`
 
 export const litellmGuide: Guide = {
   name: 'litellm',
@@ -10,10 +56,28 @@ export const litellmGuide: Guide = {
   ways: ['http', 'otlp'],
   setups: [
     {
-      title: 'Over HTTP, with the callback generic_api',
+      title: 'Over HTTP, with a callback',
       steps: [
         {
-          text: 'Into `config.yaml` of the proxy. Prompts and answers stay at home; what is sent is a batch a second.',
+          text: 'Write this into `quotacast_log.py` beside `config.yaml`. It tells of each call when it has ended, and sends again what could not be sent; only what it holds when LiteLLM stops is lost.',
+          snippet: { language: 'python', of: callback },
+        },
+        {
+          text: 'Name it in `config.yaml`. Prompts and answers stay at home.',
+          snippet: {
+            language: 'yaml',
+            of: () => `litellm_settings:
+  callbacks: ["quotacast_log.calls"]
+  turn_off_message_logging: true`,
+          },
+        },
+      ],
+    },
+    {
+      title: 'Over HTTP, with the callback generic_api of LiteLLM, which loses calls',
+      steps: [
+        {
+          text: 'Where no file can be put beside `config.yaml`. LiteLLM forgets a batch that could not be sent, and all calls that end while it sends one: what is used is then more than what is counted.',
           snippet: {
             language: 'yaml',
             of: ({ url, source, token }) => `litellm_settings:
@@ -27,10 +91,12 @@ callback_settings:
     headers:
       Authorization: Bearer ${token}
       Content-Type: application/json
-    log_format: json_array
-    batch_size: 100
-    flush_interval: 1`,
+    log_format: json_array`,
           },
+        },
+        {
+          text: 'In the environment of the proxy: each call is sent when it ends, together with those that are under way, so that none is forgotten because it ended meanwhile. It holds for all callbacks that send batches. What could not be sent is lost all the same.',
+          snippet: { language: 'sh', of: () => 'DEFAULT_BATCH_SIZE=1' },
         },
       ],
     },
@@ -38,7 +104,7 @@ callback_settings:
       title: 'With OpenTelemetry',
       steps: [
         {
-          text: 'OpenTelemetry sends again for a minute what could not be sent, which generic_api does not. A call whose spans come in two batches counts twice: where that matters let a Collector with `groupbytrace` stand between, as `quotacast sources show otlp` has it. `pip install opentelemetry-api opentelemetry-sdk opentelemetry-exporter-otlp`, then in `config.yaml`:',
+          text: 'OpenTelemetry sends again for a minute what could not be sent. A call whose spans come in two batches counts twice: where that matters let a Collector with `groupbytrace` stand between, as `quotacast sources show otlp` has it. `pip install opentelemetry-api opentelemetry-sdk opentelemetry-exporter-otlp`, then in `config.yaml`:',
           snippet: {
             language: 'yaml',
             of: () => `litellm_settings:
@@ -61,7 +127,7 @@ OTEL_SERVICE_NAME=litellm`,
   ],
   asks: litellmAsks,
   notes: [
-    'generic_api forgets a batch that could not be sent: calls of a time when Quotacast is away are not counted. Use one of the two ways, not both.',
+    'Use one of these ways, not several.',
     "`consumer` is the alias of the virtual key, else LiteLLM's hash of it; list the hash in `keys` to give it a name. The team, else the organisation, is the tenant; the deployment (`model_id`) is the `providerKey`.",
     'LiteLLM does not log bytes, and the method never; failed calls have no tokens. Cost is in US dollars.',
     'A budget or rate limit of the proxy is `limited`; what the provider refused for want of quota is `exhausted`, as is a call for which all deployments were resting.',

@@ -15,6 +15,8 @@ const STORED_MS = 60_000
 const LIMIT = 5
 const MASTER_KEY = 'sk-fake-master-0123456789abcdef0123456789abcdef'
 const KEY = 'sk-fake-0123456789-of-acme'
+/** Of a tenant that has no quota. */
+const FREE_KEY = 'sk-fake-0123456789-of-globex'
 /** What a mocked answer is counted as. */
 const INPUT_TOKENS = 10
 const OUTPUT_TOKENS = 20
@@ -23,7 +25,8 @@ const OUTPUT_TOKENS = 20
 const AUTH = `from litellm.proxy._types import UserAPIKeyAuth
 
 async def authenticate(request, api_key):
-    return UserAPIKeyAuth(api_key=api_key, key_alias="acme-key", team_id="acme")`
+    team = api_key.split("-")[-1]
+    return UserAPIKeyAuth(api_key=api_key, key_alias=f"{team}-key", team_id=team)`
 
 const mocked = (name: string, answer: string) => ({
   model_name: name,
@@ -50,8 +53,8 @@ describeWith(litellmChecks, 'LiteLLM', () => {
     const { collector: url, limiter: limiterUrl } = quotacast.urls
     const to = { ...EXAMPLE_DESTINATION, source: 'litellm', url, limiterUrl, token: quotacast.token }
     const { snippets } = guided('litellm', ['Over HTTP', 'With a call hook'], to, null)
-    const [log = '', hook = '', callbacks = ''] = snippets
-    const shipping = parse(log)
+    const [log = '', logging = '', hook = '', callbacks = ''] = snippets
+    const shipping = parse(logging)
     const config = {
       model_list: [mocked('chat', 'hello'), mocked('busy', 'litellm.RateLimitError')],
       router_settings: { num_retries: 0 },
@@ -61,6 +64,7 @@ describeWith(litellmChecks, 'LiteLLM', () => {
     }
     const modules = {
       'custom_auth.py': AUTH,
+      'quotacast_log.py': log,
       // A slow machine gets more than half a second.
       'quotacast_limits.py': hook.replace('TIMEOUT_SECONDS = 0.5', 'TIMEOUT_SECONDS = 15'),
     }
@@ -71,10 +75,10 @@ describeWith(litellmChecks, 'LiteLLM', () => {
     quotacast?.remove()
   }, SETUP_MS)
 
-  async function call(model: string) {
+  async function call(model: string, key = KEY) {
     const response = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${KEY}`, 'content-type': 'application/json' },
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
       body: JSON.stringify({ model, messages: [{ role: 'user', content: 'a secret prompt' }] }),
     })
     return { status: response.status, headers: response.headers, body: await response.text() }
@@ -82,18 +86,9 @@ describeWith(litellmChecks, 'LiteLLM', () => {
 
   test('calls pass until the quota is used up, and what is used is what was served', { timeout: TEST_MS }, async () => {
     const beginMs = Date.now()
-    let calls = 0
-    // One after the other: what ends while it sends a batch LiteLLM drops with that.
-    const tell = async (model: string) => {
-      const answer = await call(model)
-      calls += 1
-      const stored = () => quotacast.query('SELECT count() AS calls FROM calls')
-      await expect.poll(stored, { timeout: STORED_MS }).toEqual([{ calls }])
-      return answer
-    }
-    expect((await tell('busy')).status).toBe(429)
-    for (let turn = 1; turn < LIMIT; turn++) expect((await tell('chat')).status).toBe(200)
-    const denied = await tell('chat')
+    expect((await call('busy')).status).toBe(429)
+    for (let turn = 1; turn < LIMIT; turn++) expect((await call('chat')).status).toBe(200)
+    const denied = await call('chat')
     expect(denied.status).toBe(429)
     expect(Number(denied.headers.get('retry-after'))).toBeGreaterThan(0)
     expect(denied.body).toContain('The quota calls is used up.')
@@ -116,5 +111,18 @@ describeWith(litellmChecks, 'LiteLLM', () => {
     for (const secret of [KEY, 'a secret prompt']) {
       expect(JSON.stringify(await quotacast.query('SELECT * FROM calls'))).not.toContain(secret)
     }
+  })
+
+  test('calls that end while others are sent, or while the collector is away, are all told', {
+    timeout: TEST_MS,
+  }, async () => {
+    const calls = 60
+    const stored = () => quotacast.query(`SELECT count() AS calls FROM calls WHERE tenant = 'globex'`)
+    for (let made = 0; made < calls; made += 10) {
+      if (made === calls / 2) quotacast.kill('collector')
+      const answers = await Promise.all(Array.from({ length: 10 }, () => call('chat', FREE_KEY)))
+      expect(answers.map(({ status }) => status)).toEqual(Array(10).fill(200))
+    }
+    await expect.poll(stored, { timeout: STORED_MS }).toEqual([{ calls }])
   })
 })
