@@ -1,6 +1,7 @@
 -- Comparisons with the store of call records. What was recorded when one begins is kept by `cut`, before the first
 -- change since, so that it begins in one step however many buckets there are. ARGV: clock; what to do; then
 --   forget
+--   rebuilt  epoch; what it lacked of those before is rebuilt
 --   begin    answers the number of the comparison, the positions, the windows, and up to where each was compared
 --   correct  number; place, end of the window, whether it is whole, may lower, is of records only, last resets; costs, each of them
 --            subject and a list of gateways and amounts; the bucket to go on from; the subjects there is room for;
@@ -10,6 +11,12 @@
 -- compared next time, and buckets in all; empty when overtaken.
 
 local verb = ARGV[2]
+
+if verb == 'rebuilt' then
+  local last = tonumber(call('HGET', LIFE, 'rebuilt')) or 0
+  call('HSET', LIFE, 'rebuilt', math.max(last, tonumber(ARGV[3])))
+  return ''
+end
 
 if verb ~= 'correct' then
   comparison = comparison + 1

@@ -16,6 +16,8 @@ export interface Counters {
   readonly bucketsMax: number
   /** Last sequence that was given in the current epoch. */
   sequence: number
+  /** They began empty, and what they lack is not rebuilt yet. */
+  isLost: boolean
   /** What has to be written; the ledger keeps its own. */
   changes: Changes
 }
@@ -27,6 +29,8 @@ export interface Changes {
   readonly chunks: Map<string, ChunkName>
   readonly positions: Set<string>
   readonly windows: Set<OpenWindow>
+  /** What was lost is rebuilt. */
+  isRebuilt: boolean
 }
 
 export const noChanges = (): Changes => ({
@@ -34,6 +38,7 @@ export const noChanges = (): Changes => ({
   chunks: new Map(),
   positions: new Set(),
   windows: new Set(),
+  isRebuilt: false,
 })
 
 /** Names a partition of one life of the log. */
@@ -62,6 +67,7 @@ export function keepUntil(counters: Counters, window: OpenWindow, untilMs: numbe
 
 export function hasChanges({ changes, ledger }: Counters): boolean {
   return (
+    changes.isRebuilt ||
     changes.windows.size > 0 ||
     changes.buckets.length > 0 ||
     changes.chunks.size > 0 ||
@@ -86,6 +92,7 @@ export function returnChanges(counters: Counters, returned: Changes): void {
   for (const bucket of returned.buckets) if (isOpen(bucket.window.id)) touch(counters, bucket)
   for (const [key, chunk] of returned.chunks) counters.changes.chunks.set(key, chunk)
   for (const key of returned.positions) counters.changes.positions.add(key)
+  counters.changes.isRebuilt ||= returned.isRebuilt
 }
 
 /** Adds to what checks of the gateway have spent. Never below nothing: what was taken out once cannot make room for others. */

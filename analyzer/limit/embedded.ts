@@ -34,6 +34,8 @@ interface Head {
   nextWindowId: number
   clockMs: number
   forgottenEpoch: number
+  /** Not there in what earlier versions left behind. */
+  isLost?: boolean
 }
 
 type StoredWindow = Pick<OpenWindow, 'id' | 'series' | 'startMs' | 'endMs' | 'comparedTo'>
@@ -56,7 +58,7 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
     log: deps.log,
     write: take => write(databases, counters, take),
   })
-  let losses = head === null ? 1 : 0
+  let losses = counters.isLost ? 1 : 0
   let comparison: { id: number; cut: AppliedPosition[] } = { id: 0, cut: [] }
 
   const ifAvailable = () => {
@@ -91,6 +93,10 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
     },
     raise: async floors => raise(ifAvailable(), floors, nowMs()),
     losses: () => losses,
+    rebuilt: async () => {
+      ifAvailable().isLost = false
+      counters.changes.isRebuilt = true
+    },
     bucketCount: () => counters.windows.bucketCount(),
     unavailable: () => behind.takenOver() ?? behind.failure(),
     isJoined: () => behind.takenOver() === null,
@@ -155,6 +161,7 @@ function load(databases: Databases, head: Head | null, options: EmbeddedLimitsOp
     positions,
     bucketsMax: options.bucketsMax,
     sequence: 0,
+    isLost: head === null || head.isLost === true,
     changes: noChanges(),
   }
   root.transactionSync(() => {
@@ -195,9 +202,9 @@ function putEpoch(databases: Databases, { chunks: _chunks, ...stored }: Epoch): 
   databases.epochs.putSync(stored.epoch, stored)
 }
 
-function headOf({ settled, sequence, windows }: Counters, clockMs: number): Head {
+function headOf({ settled, sequence, windows, isLost }: Counters, clockMs: number): Head {
   const forgottenEpoch = settled.forgottenEpoch()
-  return { epoch: settled.current.epoch, sequence, nextWindowId: windows.nextId(), clockMs, forgottenEpoch }
+  return { epoch: settled.current.epoch, sequence, nextWindowId: windows.nextId(), clockMs, forgottenEpoch, isLost }
 }
 
 /** All of it, or nothing when it rejects. Answers the ended windows of which nothing is left. */

@@ -273,6 +273,8 @@ export interface LimitStore {
   raise(floors: readonly Spend[]): Promise<void>
   /** How often counters were found to lack something: empty or older than they had been, opening included. */
   losses(): number
+  /** What is lost as far as `losses` tells is rebuilt: until then, whoever opens the counters is told of a loss. */
+  rebuilt(): Promise<void>
   /** Buckets in open windows. */
   bucketCount(): number
   /** Why decisions are not counted now, or `null`. */

@@ -49,6 +49,7 @@ export function createLocalCounters(name: string, lastKnown: LastKnown, beganMs:
     positions: new Map(),
     bucketsMax: BUCKETS_MAX,
     sequence: 0,
+    isLost: false,
     changes: noChanges(),
   }
   let sweptMs = beganMs

@@ -3,7 +3,8 @@
 -- ARGV: clock; the server's run id; the last epoch that was seen; the positions that were seen, each of them the
 -- partition's name and the next offset; the last sequence that was seen in that epoch.
 -- Answers the instant (with its fraction), epoch, buckets, 1 when it has begun with this, the instant, 1 when something is
--- known to be lost since the last epoch that was seen, by whomever.
+-- lost: since the last epoch that was seen, as whoever saw it knows; to who has seen none, unless somebody has rebuilt what
+-- the epoch lacks of those before.
 
 local call = redis.call
 local clockMs = tonumber(ARGV[1])
@@ -39,7 +40,10 @@ local nowMs = math.floor(clockMs)
 if nowMs < latestMs and latestMs - nowMs <= STEP_BACK_MS_MAX then nowMs = latestMs end
 
 local function answer(isNew)
-  return struct.pack('<dddddd', math.max(nowMs, clockMs), epoch, bucketCount, isNew, nowMs, lostEpoch > lastEpoch and 1 or 0)
+  local isLost = lostEpoch > lastEpoch
+  -- Nobody knows how far a life had come of which we have seen nothing.
+  if lastEpoch == 0 then isLost = epoch > (tonumber(call('HGET', LIFE, 'rebuilt')) or 0) end
+  return struct.pack('<dddddd', math.max(nowMs, clockMs), epoch, bucketCount, isNew, nowMs, isLost and 1 or 0)
 end
 if packed and not isBehind and call('HGET', LIFE, 'run') == ARGV[2] then return answer(0) end
 

@@ -33,6 +33,8 @@ export interface RebuilderDeps {
   /** Has the sums of this limiter's decisions written to the log. */
   handOn: () => Promise<void>
   logger: Logger
+  /** When after a loss a pass begins; only tests need others. */
+  passesAfterMs?: readonly number[]
 }
 
 export interface Rebuilder {
@@ -41,7 +43,7 @@ export interface Rebuilder {
 
 /** Watches for losses. */
 export function startRebuilder(deps: RebuilderDeps): Rebuilder {
-  const { store, logger } = deps
+  const { store, logger, passesAfterMs = PASSES_AFTER_MS } = deps
   const stopping = new AbortController()
   const { signal } = stopping
 
@@ -60,9 +62,10 @@ export function startRebuilder(deps: RebuilderDeps): Rebuilder {
     return buckets
   }
   let lastFailure = ''
-  const tryToRebuild = async (): Promise<boolean> => {
+  const tryToRebuild = async (isWhole: () => boolean): Promise<boolean> => {
     try {
       checksRebuilt(logger, await rebuild())
+      if (isWhole()) await store.rebuilt()
       lastFailure = ''
       return true
     } catch (error) {
@@ -80,13 +83,14 @@ export function startRebuilder(deps: RebuilderDeps): Rebuilder {
       const nowMs = performance.now()
       if (store.losses() > losses) {
         losses = store.losses()
-        passesDueMs = PASSES_AFTER_MS.map(afterMs => nowMs + afterMs)
+        passesDueMs = passesAfterMs.map(afterMs => nowMs + afterMs)
         countedSinceMs = wasJoined ? Number.POSITIVE_INFINITY : beginOfMinute(store.nowMs())
       }
       wasJoined ||= store.isJoined()
       const [dueMs = Number.POSITIVE_INFINITY, ...later] = passesDueMs
       if (dueMs > nowMs) continue
-      passesDueMs = (await tryToRebuild()) ? later : [nowMs + RETRY_MS, ...later]
+      const isWhole = () => later.length === 0 && store.losses() === losses
+      passesDueMs = (await tryToRebuild(isWhole)) ? later : [nowMs + RETRY_MS, ...later]
     }
   }
   const running = run()

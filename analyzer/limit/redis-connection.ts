@@ -56,6 +56,8 @@ export interface RedisConnection {
   refusal(): string | null
   /** How often counters were found empty or behind what was seen. */
   losses(): number
+  /** The epoch that was joined last; 0 for none. */
+  epoch(): number
   /** Has the epoch looked at again: the counters were seen to have gone back. */
   rejoin(): Promise<void>
   /** The same, where it is not `epoch`: another limiter has begun that one, and may know of a loss. */
@@ -113,6 +115,7 @@ export function createRedisConnection(deps: RedisConnectionDeps): RedisConnectio
     isJoined: () => life.epoch() > 0,
     refusal: life.refusal,
     losses: life.losses,
+    epoch: life.epoch,
     connected: life.connected,
     disconnected: life.disconnected,
     close: life.close,
@@ -135,11 +138,12 @@ const createCall =
   }
 
 interface Life
-  extends Pick<RedisConnection, 'unavailable' | 'refusal' | 'losses' | 'connected' | 'disconnected' | 'close'> {
+  extends Pick<
+    RedisConnection,
+    'unavailable' | 'refusal' | 'losses' | 'epoch' | 'connected' | 'disconnected' | 'close'
+  > {
   /** Joins the epoch anew, one at a time; never rejects. */
   join(): Promise<void>
-  /** The one that was joined last. */
-  epoch(): number
 }
 
 function createLife(deps: RedisConnectionDeps, call: Call): Life {
@@ -228,8 +232,7 @@ async function joinEpoch(deps: RedisConnectionDeps, call: Call, lastEpoch: numbe
   deps.onBucketCount(buckets)
   if (isNew === 1) deps.seen.offsets.clear()
   redisJoined(deps.log, { epoch, buckets, isNew: isNew === 1 })
-  // Of a life before ours nobody knows how far it had come.
-  return { epoch, isLost: lastEpoch === 0 ? isNew === 1 : isLost === 1 }
+  return { epoch, isLost: isLost === 1 }
 }
 
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))

@@ -4,7 +4,7 @@
  * | key | holds |
  * |---|---|
  * | `head` | epoch, last sequence, clock, buckets, next window, comparison, forgotten epoch |
- * | `life` | the format, and the run id of the server that the epoch belongs to |
+ * | `life` | the format, the run id of the server that the epoch belongs to, the epoch that began with a loss last, the last one that is rebuilt |
  * | `windows`, `places`, `sizes`, `ends`, `ended` | place → window, window → end and place, its buckets, when it ends, what is to go |
  * | `buckets:<place>`, `names:<place>` | subject → bucket, index → subject; they expire with their window |
  * | `requests`, `request-order`, `held`, `held-ends`, `notes`, `noted`, `expired` | the ledger |

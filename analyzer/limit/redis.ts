@@ -132,6 +132,7 @@ function createVerbs(
     correct: (comparisonId, truths) =>
       correctInSteps(comparisonId, truths, { bucketsMax, onBucketCount, run: runCorrect }),
     losses: () => connection.losses() + forgotten,
+    rebuilt: async () => void (await compare(['rebuilt', String(connection.epoch())])),
     bucketCount: () => buckets.now,
     unavailable: () => connection.unavailable() ?? (deciding.isOverdue() ? 'Redis does not answer' : null),
     isJoined: connection.isJoined,

@@ -445,6 +445,15 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
       expect(await used()).toBe(150)
     })
 
+    test('that counters are new is told to whoever opens them, until what was lost is rebuilt', async () => {
+      expect(store.losses()).toBe(1)
+      await restart()
+      expect(store.losses()).toBe(1)
+      await store.rebuilt()
+      await restart()
+      expect(store.losses()).toBe(0)
+    })
+
     test('everything survives a restart, and what was decided before can be settled after it', async () => {
       const reference = await spent([claim({ cost: 50 })])
       const settled = await spent([claim({ cost: 9 })])

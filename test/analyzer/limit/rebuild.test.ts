@@ -169,6 +169,30 @@ test('a record that is stored between two looks at the records raises nothing th
   await close()
 })
 
+test('that all is rebuilt is noted after the last pass, unless something was lost meanwhile', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  const options = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
+  const store = await openLimitStore(options, { dir, log: silent })
+  let passes = 0
+  const noted: number[] = []
+  const rebuilder = startRebuilder({
+    store: { ...store, rebuilt: async () => void noted.push(passes) },
+    policy: () => createPolicy([], NO_ADJUSTMENTS),
+    recorded: { costs: async () => [] },
+    readDecisions: async () => undefined,
+    async handOn() {
+      passes += 1
+      if (passes === 2) await store.forgetComparisons()
+    },
+    logger: silent,
+    passesAfterMs: [0, 10],
+  })
+  await expect.poll(() => noted).toEqual([4])
+  await rebuilder.close()
+  await store.close()
+  await rm(dir, { recursive: true, force: true })
+})
+
 describe.skipIf(missing !== null)('counters that Redis has lost', () => {
   let server: RedisServer
   let opened: TestStore
@@ -205,13 +229,14 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
     await rm(dir, { recursive: true, force: true })
   })
 
-  async function openWorld() {
-    prefixes += 1
-    const room = { bucketsMax: 10_000, requestsMax: 1_000 }
-    const store = await openLimitStore(
-      { kind: 'redis', url: server.url, db: 0, keyPrefix: `lost-${prefixes}:`, ...room },
+  const openCounters = (keyPrefix: string) =>
+    openLimitStore(
+      { kind: 'redis', url: server.url, db: 0, keyPrefix, bucketsMax: 10_000, requestsMax: 1_000 },
       { dir: '', log: silent, deadlineMs: 10_000 },
     )
+
+  async function openWorld(keyPrefix = `lost-${++prefixes}:`) {
+    const store = await openCounters(keyPrefix)
     const { client } = opened.store
     const decisionIds = createDecisionIds(['k'.repeat(32)])
     const policy = () => createPolicy(QUOTAS, adjustments)
@@ -241,7 +266,7 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
       ...{ policy, store, summing, logger: silent, asOfMs: (nowMs: number) => nowMs, onCheck: () => undefined },
     })
     return {
-      ...{ limiter, decisionIds, settler, summing },
+      ...{ keyPrefix, limiter, decisionIds, settler, summing },
       async close() {
         await Promise.all([rebuilder.close(), reconciler.close(), settler.close()])
         await summing.close()
@@ -285,6 +310,21 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
     await expect.poll(() => performance.now() - askedMs).toBeGreaterThan(QUIET_MS)
     await call(2, 2)
     expect(await used()).toEqual([8, 8, 500, 300])
+  })
+
+  test('before we came, by a process that only decides and has begun anew: what checks have spent is known again', async () => {
+    await call(6, 4)
+    await world.close()
+    const helper = await openCounters(world.keyPrefix)
+    const admin = new Redis(server.url)
+    await admin.flushall()
+    await expect.poll(() => admin.exists(`${world.keyPrefix}head`)).toBe(1)
+    admin.disconnect()
+    world = await openWorld(world.keyPrefix)
+    // Of the present minute only what checks alone spend is.
+    const ofChecks = async () => (await used()).slice(0, 2)
+    await expect.poll(ofChecks).toEqual([6, 6])
+    await helper.close()
   })
 
   test('of calls that were checked and told at their end what they took: no more than that', async () => {

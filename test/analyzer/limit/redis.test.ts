@@ -362,6 +362,24 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     await expect.poll(losses).toEqual([before + 2, beforeOfOther + 2])
   })
 
+  test('a loss is told to who comes after somebody else has begun anew, until it is rebuilt', async () => {
+    const store = await open()
+    await spent(store, 1)
+    await store.rebuilt()
+    expect((await open()).losses()).toBe(0)
+    await admin.flushall()
+    // Of two losses the second is not rebuilt with the first.
+    await spent(store, 1)
+    await store.rebuilt()
+    const before = store.losses()
+    await admin.flushall()
+    await spent(store, 1)
+    await expect.poll(() => store.losses()).toBe(before + 1)
+    expect((await open()).losses()).toBe(1)
+    await store.rebuilt()
+    expect((await open()).losses()).toBe(0)
+  })
+
   test('what was let pass elsewhere is added once, as checks of its gateway', async () => {
     const [one, other] = [await open(), await open()]
     await spent(one, 5)

@@ -18,6 +18,7 @@ test('while nothing can be written, windows that have ended do not pile up', asy
     positions: new Map(),
     bucketsMax: 1_000,
     sequence: 0,
+    isLost: false,
     changes: noChanges(),
   }
   const behind = startWriteBehind({
