@@ -1,12 +1,12 @@
-import { fork } from 'node:child_process'
+import { type ChildProcess, type ForkOptions, fork } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
 import { mkdtemp, rm, stat } from 'node:fs/promises'
-import { getPriority, tmpdir } from 'node:os'
+import { constants, getPriority, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from '@clickhouse/client'
 import pino from 'pino'
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { openCredentials } from '../../../collector/store/credentials.ts'
 import { startEmbeddedStore } from '../../../collector/store/embedded.ts'
 import { openStore } from '../../../collector/store/open.ts'
@@ -164,14 +164,36 @@ test('a role may open the store before there is one, and use it later', async ()
   await rm(dir, { recursive: true, force: true })
 })
 
-test('the engine dies with the process that watches over it', async () => {
-  const dir = await mkdtemp(join(tmpdir(), 'quotacast-store-'))
-  const [port = 0] = await freePorts(1)
-  const task: EngineParent = { dir, port }
-  const parent = fork(join(import.meta.dirname, 'engine-parent.ts'), [JSON.stringify(task)], { execArgv: [] })
-  const pid = await new Promise<number>(resolve => parent.once('message', message => resolve(Number(message))))
-  process.kill(pid, 0)
-  parent.kill('SIGKILL')
-  await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow(), WAIT)
-  await rm(dir, { recursive: true, force: true })
+describe('the engine of a process that starts it', () => {
+  let dir: string
+  let parent: ChildProcess
+  let pid: number
+  const start = async (options: ForkOptions = {}) => {
+    dir = await mkdtemp(join(tmpdir(), 'quotacast-store-'))
+    const [port = 0] = await freePorts(1)
+    const task: EngineParent = { dir, port }
+    const script = join(import.meta.dirname, 'engine-parent.ts')
+    parent = fork(script, [JSON.stringify(task)], { execArgv: [], ...options })
+    pid = await new Promise<number>(resolve => parent.once('message', message => resolve(Number(message))))
+  }
+  const end = async () => {
+    parent.kill('SIGKILL')
+    await vi.waitFor(() => expect(() => process.kill(pid, 0)).toThrow(), WAIT)
+  }
+  afterEach(async () => {
+    await end()
+    await rm(dir, { recursive: true, force: true })
+  })
+
+  test('dies with it', async () => {
+    await start()
+    process.kill(pid, 0)
+    await end()
+  })
+
+  // Only root may have less of it: for anybody else the engine would not start.
+  test('is no less nice than it', async () => {
+    await start({ execPath: 'nice', execArgv: ['-n', '15', process.execPath] })
+    expect(getPriority(pid)).toBe(Math.min(getPriority() + 15, constants.priority.PRIORITY_LOW))
+  })
 })
