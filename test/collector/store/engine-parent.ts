@@ -7,6 +7,8 @@ export interface EngineParent {
   port: number
 }
 
+// Whoever would kill it has died: a run of tests ends when nobody has its output any more.
+process.once('disconnect', () => process.exit())
 const { dir, port }: EngineParent = JSON.parse(process.argv[2] ?? '')
 const engine = await startEmbeddedStore(
   { kind: 'embedded', host: '127.0.0.1', port, memoryBytesMax: 2 ** 30 },

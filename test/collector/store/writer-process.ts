@@ -14,6 +14,8 @@ export interface WriterProcess {
   trimMs?: number
 }
 
+// Whoever would kill it has died: a run of tests ends when nobody has its output any more.
+process.once('disconnect', () => process.exit())
 const task: WriterProcess = JSON.parse(process.argv[2] ?? '')
 const logger = pino({ level: 'silent' })
 const log = await openCallLog(task.logOptions, { dir: task.logDir, log: logger, onLoss: () => undefined })
