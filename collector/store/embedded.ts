@@ -141,17 +141,16 @@ const startEngine = async (
   })
   const deadlineMs = performance.now() + START_MS_MAX
   try {
-    while (!(await isServing(url))) {
+    while (!(await isServing(url, credentials))) {
       if (died !== null) throw died
       if (performance.now() > deadlineMs) {
         throw new StoreError('STORE_UNAVAILABLE', `the engine did not serve within ${START_MS_MAX / 1000} s`)
       }
       await sleep(START_POLL_MS, undefined, signal === undefined ? {} : { signal })
     }
-    await testEngine(url, credentials)
   } catch (error) {
     await stopEngine(engine)
-    throw died ?? error
+    throw error
   }
   return engine
 }
@@ -231,11 +230,14 @@ const startProbing = (url: string, credentials: StoreCredentials, onMissed: (inT
   return { silence: () => silence, stop: () => clearInterval(timer) }
 }
 
-const isServing = async (url: string): Promise<boolean> => {
+/** An answer that is late is none yet. Throws `STORE_UNSUPPORTED` when one is not what we rely on. */
+const isServing = async (url: string, credentials: StoreCredentials): Promise<boolean> => {
   try {
     const response = await fetch(`${url}/ping`, { signal: AbortSignal.timeout(PING_MS_MAX) })
+    if (response.ok) await testEngine(url, credentials)
     return response.ok
-  } catch {
+  } catch (error) {
+    if (error instanceof StoreError) throw error
     return false
   }
 }

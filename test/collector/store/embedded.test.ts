@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { createClient } from '@clickhouse/client'
 import pino from 'pino'
-import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { openCredentials } from '../../../collector/store/credentials.ts'
 import { startEmbeddedStore } from '../../../collector/store/embedded.ts'
 import { openStore } from '../../../collector/store/open.ts'
@@ -147,6 +147,46 @@ describe('the embedded engine', () => {
     const second = startEmbeddedStore(opened.options, { dir, log })
     await expect(second).rejects.toThrow(/cannot listen on .*: stop what does, or set another `store.port`/)
     await rm(dir, { recursive: true, force: true })
+  })
+})
+
+describe('the first answer of an engine', () => {
+  let dir: string
+  beforeEach(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'quotacast-store-'))
+  })
+  afterEach(async () => {
+    vi.restoreAllMocks()
+    await rm(dir, { recursive: true, force: true })
+  })
+  const start = async () => {
+    const [port = 0] = await freePorts(1)
+    const options = { kind: 'embedded', host: '127.0.0.1', port, memoryBytesMax: 2 ** 30 } as const
+    return startEmbeddedStore(options, { dir, log: pino({ level: 'silent' }) })
+  }
+  /** Answers the first query that is sent to it. */
+  const answerOnce = (answer: () => Promise<Response>) => {
+    const send = globalThis.fetch
+    let queries = 0
+    vi.spyOn(globalThis, 'fetch').mockImplementation((url, init) => {
+      if (String(url).includes('?query=') && ++queries === 1) return answer()
+      return send(url, init)
+    })
+  }
+
+  test('may come late, on a machine that does other things', async () => {
+    answerOnce(() => Promise.reject(new DOMException('The operation was aborted due to timeout', 'TimeoutError')))
+    const engine = await start()
+    expect(engine.readiness()).toBeNull()
+    await engine.stop()
+  })
+
+  test('says whether it is ours', async () => {
+    answerOnce(async () => new Response('somebody else'))
+    await expect(start()).rejects.toMatchObject({
+      code: 'STORE_UNSUPPORTED',
+      message: expect.stringMatching(/what serves at .* is not our engine: somebody else$/),
+    })
   })
 })
 
