@@ -70,7 +70,7 @@ describe('a supervised role', () => {
   test.runIf(process.platform === 'linux')('yields it also with threads that it had before', async () => {
     supervise(STAY)
     await untilLives(1)
-    const [pid = 0] = pids()
+    const [pid = Number.NaN] = pids()
     expect(niceOf(pid).length).toBeGreaterThan(2)
     yieldProcessor(pid)
     expect(new Set(niceOf(pid))).toEqual(new Set([Math.max(getPriority(), 10)]))
@@ -79,7 +79,7 @@ describe('a supervised role', () => {
   test('is started again when it is killed', async () => {
     const role = supervise(STAY)
     await untilLives(1)
-    process.kill(role.pid() ?? 0, 'SIGKILL')
+    process.kill(role.pid() ?? Number.NaN, 'SIGKILL')
     await untilLives(2)
     expect(role.pid()).toBe(pids().at(-1))
   })

@@ -92,7 +92,7 @@ describe('the embedded engine', () => {
     const pid = opened.engine.pid()
     const slow = opened.rows('SELECT sleep(1) AS slept')
     for (let presses = 0; presses < 3; presses += 1) {
-      process.kill(pid ?? 0, 'SIGINT')
+      process.kill(pid ?? Number.NaN, 'SIGINT')
       await sleep(200)
     }
     expect(await slow).toEqual([{ slept: 0 }])
@@ -108,7 +108,7 @@ describe('the embedded engine', () => {
     await opened.store.client.command({ query: 'CREATE TABLE kept (n UInt64) ENGINE = MergeTree ORDER BY n' })
     await opened.store.client.command({ query: 'INSERT INTO kept SELECT number FROM numbers(1000)' })
     const pid = opened.engine.pid()
-    process.kill(pid ?? 0, 'SIGKILL')
+    process.kill(pid ?? Number.NaN, 'SIGKILL')
     await vi.waitFor(() => expect(opened.engine.readiness()).toMatch(/SIGKILL/), WAIT)
     expect(await opened.store.ping()).not.toBeNull()
     await vi.waitFor(() => expect(opened.engine.readiness()).toBeNull(), WAIT)
@@ -116,7 +116,7 @@ describe('the embedded engine', () => {
     expect(await opened.rows('SELECT count() AS n FROM kept')).toEqual([{ n: 1000 }])
   })
   test('is not ready while it hangs', async () => {
-    const pid = opened.engine.pid() ?? 0
+    const pid = opened.engine.pid() ?? Number.NaN
     process.kill(pid, 'SIGSTOP')
     try {
       await vi.waitFor(() => expect(opened.engine.readiness()).toMatch(/does not answer/), WAIT)
@@ -129,7 +129,7 @@ describe('the embedded engine', () => {
     const dir = await mkdtemp(join(tmpdir(), 'quotacast-store-'))
     const [port = 0] = await freePorts(1)
     const engine = await startEmbeddedStore({ ...opened.options, port }, { dir, log, probesMissedMax: 2 })
-    const pid = engine.pid() ?? 0
+    const pid = engine.pid() ?? Number.NaN
     process.kill(pid, 'SIGSTOP')
     await vi.waitFor(() => expect(engine.pid()).not.toBe(pid), WAIT)
     await vi.waitFor(() => expect(engine.readiness()).toBeNull(), WAIT)

@@ -436,7 +436,7 @@ describe('every call is stored exactly once', () => {
     const stop = appendForAWhile()
     for (let round = 0; round < 5; round++) {
       await sleep(200 + Math.random() * 500)
-      process.kill(opened.engine.pid() ?? 0, 'SIGKILL')
+      process.kill(opened.engine.pid() ?? Number.NaN, 'SIGKILL')
       await vi.waitFor(() => expect(opened.engine.readiness()).not.toBeNull(), WAIT)
       await vi.waitFor(() => expect(opened.engine.readiness()).toBeNull(), WAIT)
     }
