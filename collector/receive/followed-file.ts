@@ -3,6 +3,7 @@
  * off and begin anew (`copytruncate`). Its calls have the ids that `import` would give them.
  */
 import { hash } from 'node:crypto'
+import type { BigIntStats } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import type { Dialect } from '../normalize/draft.ts'
 import { createLineDecoder, hasHeader, type LineDecoder } from './decode-lines.ts'
@@ -107,6 +108,12 @@ export class FollowedFile {
     return { file: this.path, identity: this.identity, fingerprint, ...this.#next, mark: markOf(this.#marked) }
   }
 
+  /** What it is like now, by `stateOf`; `null` while something of it is to be read. */
+  async restingState(): Promise<string | null> {
+    const stats = await this.#handle.stat({ bigint: true })
+    return this.#isLeft || this.#next.offset === Number(stats.size) ? stateOf(stats) : null
+  }
+
   close(): Promise<void> {
     return this.#handle.close()
   }
@@ -177,6 +184,9 @@ export class FollowedFile {
     return false
   }
 }
+
+/** Another one when the file has been written. */
+export const stateOf = ({ size, mtimeNs }: Pick<BigIntStats, 'size' | 'mtimeNs'>): string => `${size} ${mtimeNs}`
 
 /** Where the last line begins that is not whole yet; its number is not known. */
 export async function lastLineBegin(handle: FileHandle): Promise<Place> {

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DialectError } from '../normalize/draft.ts'
 import type { Acceptance } from './accept.ts'
-import { BEGIN, FollowedFile, lastLineBegin } from './followed-file.ts'
+import { BEGIN, FollowedFile, lastLineBegin, stateOf } from './followed-file.ts'
 import { keyIn } from './import-run.ts'
 import { logIdOf } from './import-state.ts'
 import type { FileReceive } from './listen-options.ts'
@@ -30,10 +30,15 @@ const SCAN_MS = 1000
 const SAVE_EVERY_MS = 500
 /** Files of a source that are held open. */
 const FILES_MAX = 1000
-/** A file that no path leads to any more may still be written by whoever has it open, until it was quiet for so long. */
+/**
+ * A file that no path leads to any more may still be written by whoever has it open, until it was quiet for so long. From
+ * then on a file may also have to make room for others, to be opened again when it has changed.
+ */
 const QUIET_MS = 600_000
 
 export interface TailDeps extends ListenDeps {
+  /** Of a source, held open at once. */
+  filesMax?: number
   /** Hears of every stretch of a file that is durable. */
   onTaken?: (path: string, batch: LineBatch, acceptance: Acceptance) => void
 }
@@ -68,13 +73,21 @@ interface Remembered {
 
 interface Followed {
   file: FollowedFile
-  /** When it last grew, or a path last led to it. */
+  /** When it last grew; and when it did, or a path last led to it. */
+  grownAtMs: number
   aliveAtMs: number
   hasChanged: boolean
   /** Of the position that is remembered of what it holds now. */
   key: string | null
   /** Why it cannot be read. */
   problem: string | null
+}
+
+/** A file that was read and closed. */
+interface Resting {
+  /** What it was like then. */
+  state: string
+  key: string | null
 }
 
 /** Recordings that begin differently have a position each, also when they share a file one after the other. */
@@ -91,6 +104,7 @@ class Tail {
   readonly #logId: string
   #positions: Map<string, TailPosition>
   readonly #files = new Map<string, Followed>()
+  #resting = new Map<string, Resting>()
   #isFromEnd: boolean
   /** By a clock that nobody sets back. */
   #scannedAtMs = Number.NEGATIVE_INFINITY
@@ -142,14 +156,19 @@ class Tail {
   }
 
   async #scan(): Promise<void> {
-    const { now, report, reportWaiting } = this.#deps
+    const { now, report, reportWaiting, filesMax = FILES_MAX } = this.#deps
     this.#scannedAtMs = performance.now()
     const problems: string[] = []
-    for (const { path, identity } of await foundFiles(this.#options.paths)) {
+    const found = await foundFiles(this.#options.paths)
+    const paths = new Set(found.map(({ identity }) => identity))
+    this.#resting = new Map([...this.#resting].filter(([identity]) => paths.has(identity)))
+    for (const { path, identity, state, mtimeMs } of found) {
       const known = this.#files.get(identity)
       if (known !== undefined) known.aliveAtMs = now()
-      else if (this.#files.size >= FILES_MAX) problems.push(`${path} waits: there are more than ${FILES_MAX} files`)
-      else await this.#open(path).catch((error: Error) => problems.push(error.message))
+      else if (this.#resting.get(identity)?.state === state) continue
+      else if (this.#files.size >= filesMax && !(await this.#makeRoom()))
+        problems.push(`${path} waits: there are more than ${filesMax} files`)
+      else await this.#open(path, mtimeMs).catch((error: Error) => problems.push(error.message))
     }
     this.#isFromEnd = false
     await this.#closeQuiet()
@@ -159,7 +178,7 @@ class Tail {
     else report(null)
   }
 
-  async #open(path: string): Promise<void> {
+  async #open(path: string, mtimeMs: number): Promise<void> {
     const handle = await open(path)
     try {
       const identity = identityOf(await handle.stat({ bigint: true }))
@@ -177,8 +196,11 @@ class Tail {
             this.#deps.logger.warn({ source: this.#source.name, path }, 'a compressed file is not followed: import it'),
         },
       )
-      const followed: Followed = { file, aliveAtMs: this.#deps.now(), hasChanged: false, key: null, problem: null }
+      const aliveAtMs = this.#deps.now()
+      const grownAtMs = Math.min(mtimeMs, aliveAtMs)
+      const followed: Followed = { file, grownAtMs, aliveAtMs, hasChanged: false, key: null, problem: null }
       this.#files.set(identity, followed)
+      this.#resting.delete(identity)
     } catch (error) {
       await handle.close()
       throw error
@@ -202,17 +224,38 @@ class Tail {
   #changed(followed: Followed): void {
     this.#hasChanged = true
     followed.hasChanged = true
-    followed.aliveAtMs = this.#deps.now()
+    followed.grownAtMs = followed.aliveAtMs = this.#deps.now()
   }
 
   async #closeQuiet(): Promise<void> {
     for (const [identity, followed] of this.#files) {
-      if (this.#deps.now() - followed.aliveAtMs < QUIET_MS) continue
+      if (!this.#isQuiet(followed.aliveAtMs)) continue
       await followed.file.finish()
-      this.#remember(followed)
-      await followed.file.close()
-      this.#files.delete(identity)
+      await this.#close(identity, followed)
     }
+  }
+
+  /** Closes the file that was quiet for longest, and long enough, of those of which all is durable. False without one. */
+  async #makeRoom(): Promise<boolean> {
+    const quiet = [...this.#files].filter(([, { grownAtMs, problem }]) => this.#isQuiet(grownAtMs) && problem === null)
+    for (const [identity, followed] of quiet.sort(([, one], [, other]) => one.grownAtMs - other.grownAtMs)) {
+      const state = await followed.file.restingState()
+      if (state === null) continue
+      await this.#close(identity, followed)
+      this.#resting.set(identity, { state, key: followed.key })
+      return true
+    }
+    return false
+  }
+
+  #isQuiet(sinceMs: number): boolean {
+    return this.#deps.now() - sinceMs >= QUIET_MS
+  }
+
+  async #close(identity: string, followed: Followed): Promise<void> {
+    this.#remember(followed)
+    await followed.file.close()
+    this.#files.delete(identity)
   }
 
   #remember(followed: Followed): void {
@@ -222,12 +265,17 @@ class Tail {
       followed.hasChanged = false
       this.#positions.set(followed.key, { ...position, seenAtMs: 0 })
     }
-    const remembered = followed.key === null ? undefined : this.#positions.get(followed.key)
+    this.#seen(followed.key)
+  }
+
+  #seen(key: string | null): void {
+    const remembered = key === null ? undefined : this.#positions.get(key)
     if (remembered !== undefined) remembered.seenAtMs = this.#deps.now()
   }
 
   async #save(): Promise<void> {
     for (const followed of this.#files.values()) this.#remember(followed)
+    for (const { key } of this.#resting.values()) this.#seen(key)
     const positions = keptPositions(this.#positions.values(), this.#deps.now())
     this.#positions = byKey(positions)
     this.#hasChanged = false
@@ -237,12 +285,13 @@ class Tail {
 }
 
 /** Regular files, the oldest first, so that a rotated one comes before the one that is written now. */
-async function foundFiles(patterns: readonly string[]): Promise<{ path: string; identity: string }[]> {
-  const found: { path: string; identity: string; mtimeMs: bigint }[] = []
+async function foundFiles(patterns: readonly string[]) {
+  const found: { path: string; identity: string; state: string; mtimeMs: number }[] = []
   for await (const path of glob(patterns)) {
     // It may have gone since.
     const stats = await stat(path, { bigint: true }).catch(() => null)
-    if (stats?.isFile()) found.push({ path, identity: identityOf(stats), mtimeMs: stats.mtimeMs })
+    if (stats?.isFile())
+      found.push({ path, identity: identityOf(stats), state: stateOf(stats), mtimeMs: Number(stats.mtimeMs) })
   }
-  return found.sort((one, other) => Number(one.mtimeMs - other.mtimeMs))
+  return found.sort((one, other) => one.mtimeMs - other.mtimeMs)
 }

@@ -7,8 +7,7 @@ import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { importFiles } from '../../../collector/receive/file.ts'
 import type { FileReceive } from '../../../collector/receive/listen-options.ts'
-import type { ListenDeps } from '../../../collector/receive/listening.ts'
-import { followFiles } from '../../../collector/receive/tail.ts'
+import { followFiles, type TailDeps } from '../../../collector/receive/tail.ts'
 import { logger, openTestLog, type TestLog } from './fixture.ts'
 import {
   callLine,
@@ -41,11 +40,12 @@ const linesOf = (values: readonly number[]) => values.map(tokens => `${callLine(
 const write = (values: readonly number[], name?: string) => appendFile(pathOf(name), linesOf(values))
 const sorted = (values: readonly number[]) => values.toSorted((one, other) => one - other)
 const HOUR_MS = 3_600_000
+const WAIT = { timeout: 30_000, interval: 50 }
 const DAY_MS = 24 * HOUR_MS
 /** Long enough for new lines to be seen twice. */
 const pass = () => sleep(700)
 
-async function follow(options: Partial<FileReceive> = {}, changes: Partial<ListenDeps> = {}, source = sourceOf()) {
+async function follow(options: Partial<FileReceive> = {}, changes: Partial<TailDeps> = {}, source = sourceOf()) {
   const listening = await listen(
     followFiles,
     { kind: 'file', paths: [pathOf('access.log*')], from: 'begin', ...options },
@@ -206,6 +206,44 @@ describe('a rotation', () => {
     expect(await testLog.calls()).toHaveLength(1)
     hours = 0
     await expectOnce(2)
+  })
+})
+
+describe('files that are written no more', () => {
+  test('make room for others: there may be ever more of them', async () => {
+    let nowMs = 0
+    for (const number of numbers(3)) await write([number], `access.log.${number}`)
+    await writeFile(pathOf('access.log.4.gz'), gzipSync(linesOf([9])))
+    const listening = await follow({}, { now: () => Date.now() + nowMs, filesMax: 4 })
+    await untilCalls(testLog, 3)
+    await write([3])
+    await expect.poll(listening.problem, WAIT).toMatch(/access\.log waits: .* 4 files/)
+    nowMs += HOUR_MS
+    await untilCalls(testLog, 4)
+    await expect.poll(listening.problem, WAIT).toBeNull()
+    // Somebody has the old one open still.
+    await write([4], 'access.log.1')
+    await expectOnce(5)
+  })
+
+  test('are remembered as long as they are there', async () => {
+    let nowMs = 0
+    const later = { now: () => Date.now() + nowMs }
+    await write([0], 'access.log.1')
+    const first = await follow({}, { ...later, filesMax: 1 })
+    await untilCalls(testLog, 1)
+    nowMs += HOUR_MS
+    for (const number of numbers(4, 1)) {
+      await write([number])
+      await untilCalls(testLog, number + 1)
+      // What happens is remembered before the next days pass.
+      await pass()
+      nowMs += 11 * DAY_MS
+    }
+    await first.stop()
+    await follow({}, later)
+    await write([5])
+    await expectOnce(6)
   })
 })
 
