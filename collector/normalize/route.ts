@@ -13,6 +13,8 @@ const SERVICES_MAX = 1000
 /** Of all services: the longest ones take 60 MB. */
 export const ROUTES_MAX = 100_000
 const SEGMENT_CHARACTERS_MAX = 64
+/** A route that was not shown in so long, nor in as long before, makes room: probes of paths that never were fill any bound. */
+const HALF_MS = 86_400_000
 /** Paths whose route is remembered. */
 const REMEMBERED_MAX = 20_000
 
@@ -61,12 +63,9 @@ export interface RouteBook {
   route(pathOrTemplate: string, service: string): string
 }
 
-export function createRouteBook(patterns: RoutePatterns): RouteBook {
+export function createRouteBook(patterns: RoutePatterns, now = () => performance.now()): RouteBook {
   const remembered = new Map<string, string>()
-  const routesByService = new Map<string, Set<string>>()
-  /** Of all services beyond `SERVICES_MAX`. */
-  const otherRoutes = new Set<string>()
-  let routeCount = 0
+  const shown = createShownRoutes(now)
   const remember = (path: string, service: string) => {
     const scope = patterns.scopeOf(service)
     const key = scope === '' ? path : `${scope}\n${path}`
@@ -78,14 +77,6 @@ export function createRouteBook(patterns: RoutePatterns): RouteBook {
     remembered.set(Buffer.from(key).toString(), route)
     return route
   }
-  const seenOf = (service: string) => {
-    const seen = routesByService.get(service)
-    if (seen !== undefined) return seen
-    if (routesByService.size >= SERVICES_MAX) return otherRoutes
-    const fresh = new Set<string>()
-    routesByService.set(service, fresh)
-    return fresh
-  }
   return {
     route(pathOrTemplate, service) {
       const path = withoutQuery(pathOrTemplate)
@@ -93,12 +84,53 @@ export function createRouteBook(patterns: RoutePatterns): RouteBook {
       const isLong = path.length > TEXT_CHARACTERS_MAX
       const route = isLong ? routeOf(path, service, patterns) : remember(path, service)
       if (route.length > TEXT_CHARACTERS_MAX || patterns.has(route)) return route
-      const seen = seenOf(service)
-      if (seen.has(route)) return route
-      if (seen.size >= ROUTES_PER_SERVICE_MAX || routeCount >= ROUTES_MAX) return OTHER_ROUTES
+      return shown.show(route, service) ? route : OTHER_ROUTES
+    },
+  }
+}
+
+type Half = Map<string | null, Set<string>>
+const NO_ROUTES: ReadonlySet<string> = new Set()
+
+/** What was shown lately: in this half of the time, and not again since the one before. */
+function createShownRoutes(now: () => number) {
+  let recent: Half = new Map()
+  let older: Half = new Map()
+  let routeCount = 0
+  let serviceCount = 0
+  let sinceMs = now()
+  const turn = () => {
+    for (const routes of older.values()) routeCount -= routes.size
+    older = recent
+    recent = new Map()
+    serviceCount = older.size
+    sinceMs = now()
+  }
+  const seenOf = (name: string | null) => {
+    const known = recent.get(name)
+    if (known !== undefined) return known
+    const fresh = new Set<string>()
+    recent.set(name, fresh)
+    if (!older.has(name)) serviceCount++
+    return fresh
+  }
+  return {
+    /** False where there is no room for it. */
+    show(route: string, service: string): boolean {
+      if (now() - sinceMs >= HALF_MS) turn()
+      const isKnown = recent.has(service) || older.has(service)
+      // All beyond `SERVICES_MAX` are one.
+      const name = isKnown || serviceCount < SERVICES_MAX ? service : null
+      const seen = seenOf(name)
+      if (seen.has(route)) return true
+      const before = older.get(name)
+      if (before?.delete(route) !== true) {
+        const ofService = seen.size + (before ?? NO_ROUTES).size
+        if (ofService >= ROUTES_PER_SERVICE_MAX || routeCount >= ROUTES_MAX) return false
+        routeCount++
+      }
       seen.add(route)
-      routeCount++
-      return route
+      return true
     },
   }
 }

@@ -32,6 +32,45 @@ test.each([
   expect(routeOf(path, '', NONE)).toBe(route)
 })
 
+test('routes and services that were not shown for a day or two make room for others', () => {
+  const DAY_MS = 86_400_000
+  let nowMs = 0
+  const routes = createRouteBook(NONE, () => nowMs)
+  for (let index = 0; index < ROUTES_PER_SERVICE_MAX; index++) {
+    routes.route(`/probe-${index}/x`, 'shop')
+    routes.route('/one', `pod-${index}`)
+  }
+  for (; nowMs < 2 * DAY_MS; nowMs += DAY_MS / 4) {
+    expect(routes.route('/probe-0/x', 'shop')).toBe('/probe-0/x')
+    expect(routes.route('/new', 'shop')).toBe(OTHER_ROUTES)
+  }
+  for (const route of ['/probe-0/x', '/new']) expect(routes.route(route, 'shop')).toBe(route)
+  for (let index = 2; index < ROUTES_PER_SERVICE_MAX; index++) routes.route(`/page-${index}/x`, 'shop')
+  expect(routes.route('/one-more', 'shop')).toBe(OTHER_ROUTES)
+  for (let index = 0; index < ROUTES_PER_SERVICE_MAX; index++) routes.route(`/page-${index}/x`, 'new')
+  expect(routes.route('/one-more', 'new')).toBe(OTHER_ROUTES)
+  expect(routes.route('/one-more', 'other')).toBe('/one-more')
+})
+
+test('all routes together have a bound from day to day, too', () => {
+  let nowMs = 0
+  const routes = createRouteBook(NONE, () => nowMs)
+  const show = (day: number, count: number) => {
+    let shown = 0
+    for (let index = 0; index < count; index++) {
+      const service = `service-${Math.floor(index / ROUTES_PER_SERVICE_MAX)}`
+      if (routes.route(`/day-${day}-${index}/x`, service) !== OTHER_ROUTES) shown++
+    }
+    return shown
+  }
+  expect(show(0, ROUTES_MAX)).toBe(ROUTES_MAX)
+  nowMs = 86_400_000
+  expect(show(0, ROUTES_MAX / 2)).toBe(ROUTES_MAX / 2)
+  expect(show(1, ROUTES_PER_SERVICE_MAX)).toBe(0)
+  nowMs *= 2
+  expect(show(1, ROUTES_MAX)).toBe(ROUTES_MAX / 2)
+})
+
 test('a service shows no more routes than its bound, others are not affected', () => {
   const routes = createRouteBook(NONE)
   for (let index = 0; index < ROUTES_PER_SERVICE_MAX; index++) routes.route(`/page-${index}/x`, 'shop')
