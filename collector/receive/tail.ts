@@ -28,6 +28,8 @@ const POLL_MS = 250
 /** How soon new files are. */
 const SCAN_MS = 1000
 const SAVE_EVERY_MS = 500
+/** For each position: they are written all together, a month of them, and some 400 bytes each. */
+const SAVE_MS_PER_POSITION = 2
 /** Files of a source that are held open. */
 const FILES_MAX = 1000
 /**
@@ -131,7 +133,8 @@ class Tail {
       if (signal.aborted) break
       isBusy = (await this.#advanceFile(followed)) || isBusy
     }
-    if (performance.now() - this.#savedAtMs >= SAVE_EVERY_MS && this.#hasChanged) await this.#save()
+    const everyMs = Math.max(SAVE_EVERY_MS, SAVE_MS_PER_POSITION * this.#positions.size)
+    if (performance.now() - this.#savedAtMs >= everyMs && this.#hasChanged) await this.#save()
     return isBusy
   }
 

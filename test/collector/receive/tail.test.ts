@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFile, copyFile, mkdir, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises'
+import { appendFile, copyFile, mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
@@ -245,6 +245,31 @@ describe('files that are written no more', () => {
     await write([5])
     await expectOnce(6)
   })
+})
+
+test('the more files there were in a month, the less often all of them are written down', async () => {
+  await write([0])
+  const first = await follow()
+  await untilCalls(testLog, 1)
+  await first.stop()
+  const path = join(testLog.dir, 'tails', 'edge.json')
+  const state = JSON.parse(await readFile(path, 'utf8'))
+  const [position] = state.positions
+  const gone = numbers(4_000).map(inode => ({ ...position, identity: `1:${inode}` }))
+  await writeFile(path, JSON.stringify({ ...state, positions: [...gone, position] }))
+  const second = await follow()
+  const beganMs = performance.now()
+  const written = new Set<number>()
+  for (const number of numbers(30, 1)) {
+    await write([number])
+    await sleep(100)
+    written.add((await stat(path)).mtimeMs)
+  }
+  const seconds = (performance.now() - beganMs) / 1000
+  await expectOnce(31)
+  expect(written.size).toBeLessThanOrEqual(2 + seconds / 8)
+  await second.stop()
+  expect(JSON.parse(await readFile(path, 'utf8')).positions[0].number).toBe(32)
 })
 
 test('a file that was not seen for a month is forgotten, also by who was never started anew', async () => {
