@@ -193,8 +193,8 @@ async function recordsOf(
   const columns = quota.per.map(({ field }) => DIMENSION_COLUMNS[field])
   const range = { startMs, endMs: Math.min(nowMs + stepMs, untilMs), stepMs, ranges: [], isWhole: true }
   const query = { ...range, match: matchSql(quota), columns, resets: [...resets.values()] }
-  const add = async (of: Unit, name: 'calls' | 'used') => {
-    for (const cost of await recorded.costs({ ...query, unit: of })) {
+  const add = async (name: 'calls' | 'used', counted: { unit: Unit; isOfChecks?: boolean }) => {
+    for (const cost of await recorded.costs({ ...query, ...counted })) {
       const key = keyAt(cost.startMs, subjectKey(cost.subject))
       const known = found.get(key) ?? { calls: 0, used: 0 }
       known[name] += cost.amount
@@ -202,7 +202,7 @@ async function recordsOf(
     }
   }
   // In this order: a record that comes in between makes less to raise, and not more.
-  await add(unit, 'used')
-  await add('requests', 'calls')
+  await add('used', { unit })
+  await add('calls', { unit: 'requests', isOfChecks: true })
   return found
 }

@@ -4,7 +4,7 @@
  */
 import type { ClickHouseClient } from '@clickhouse/client'
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
-import { listed, type QueryParams, readRows, type Selection, type SubjectValues, spends } from './selection.ts'
+import { LIMITED, listed, type QueryParams, readRows, type Selection, type SubjectValues, spends } from './selection.ts'
 import { UNIT_SQL } from './units.ts'
 
 /** Rows of one partition of one life of the log, `afterOffset` < offset ≤ `toOffset`. */
@@ -25,6 +25,8 @@ export interface RecordedQuery extends Selection {
   readonly isWhole: boolean
   /** Calls of these subjects that began before are left out. */
   readonly resets: readonly { readonly subject: SubjectValues; readonly sinceMs: number }[]
+  /** Only what spends, when absent; else all records of checks, also where a limit of the gateway then refused the call. */
+  readonly isOfChecks?: boolean
 }
 
 export interface RecordedCost {
@@ -54,7 +56,7 @@ export async function readRecorded(client: ClickHouseClient, query: RecordedQuer
      FROM calls
      WHERE started_at >= fromUnixTimestamp64Milli({startMs:Int64})
        AND started_at < fromUnixTimestamp64Milli({endMs:Int64})
-       AND ${spends(query)}
+       AND ${query.isOfChecks ? ofChecks(query) : spends(query)}
        AND (${within.sql})${later.sql}
      GROUP BY ${listed(columns)}gateway, step`,
     { ...match.params, ...within.params, ...later.params, startMs, endMs, stepMs },
@@ -67,6 +69,9 @@ export async function readRecorded(client: ClickHouseClient, query: RecordedQuer
   )
   return costs
 }
+
+/** A refused call names its check only where it passed that. */
+const ofChecks = ({ match }: Selection) => `${match.sql} AND NOT (${LIMITED} AND decision_id = '')`
 
 /** True when the store holds the row at this position or a later one of the same partition. */
 export async function isRecordedUpTo(

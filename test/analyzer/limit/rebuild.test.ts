@@ -353,6 +353,29 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
     expect(await used()).toEqual(before)
   })
 
+  test('of calls that passed their check and were refused by a limit of the gateway: nothing', async () => {
+    const { limiter, decisionIds, settler, summing } = world
+    for (const outcome of ['ok', 'ok', 'limited', 'limited'] as const) {
+      const { reference } = await limiter.check(askOf(limiter, ESTIMATE))
+      if (reference === null) throw new Error('expected the check to spend')
+      const decisionId = decisionIds.encode(reference)
+      await appendCalls(log, [callRecord({ decisionId, outcome, totalTokens: ESTIMATE })])
+    }
+    // Refused by us: no check of it was let pass.
+    await appendCalls(log, [callRecord({ outcome: 'limited' })])
+    await limiter.check(askOf(limiter, ESTIMATE))
+    await summing.handOn()
+    await isKept(settler)
+    const before = await used()
+    expect(before).toEqual([5, 5, 3 * ESTIMATE, 2 * ESTIMATE])
+    const admin = new Redis(server.url)
+    await admin.flushall()
+    admin.disconnect()
+    await expect.poll(used).toEqual(before)
+    await expect.poll(() => performance.now() - askedMs).toBeGreaterThan(QUIET_MS)
+    expect(await used()).toEqual(before)
+  })
+
   test('with what a reset forgot, before a snapshot and after it: that does not come back', async () => {
     const untilMs = Date.now() + DAY_MS
     const reset = () => {
