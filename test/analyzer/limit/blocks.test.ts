@@ -1,3 +1,5 @@
+import { BlockList, isIP } from 'node:net'
+import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createBlocks, isAddressRange } from '../../../analyzer/limit/blocks.ts'
 import type { Block } from '../../../analyzer/policy/adjustment.ts'
@@ -18,6 +20,14 @@ test.each([
   ['203.0.113.0/24', '203.0.113.9:4711', true],
   ['2001:db8::/32', '[2001:db8:1::1]:4711', true],
   ['2001:db8::/32', '[2001:db8:1::1]', true],
+  ['203.0.113.0/24', '::ffff:203.0.113.9', true],
+  ['203.0.113.0/24', '::ffff:cb00:7109', true],
+  ['::ffff:203.0.113.0/120', '203.0.113.9', true],
+  ['::ffff:203.0.113.0/120', '203.0.114.9', false],
+  ['0.0.0.0/0', '2001:db8::1', false],
+  ['::/0', '203.0.113.9', true],
+  ['fe80::/10', 'fe80::1%eth0', true],
+  ['2001:db8::1', '2001:0DB8:0:0::1', true],
 ])('%s holds %s: %s', (range, clientIp, expected) => {
   expect(createBlocks([block('address', range)])({ ...caller, clientIp }) !== null).toBe(expected)
 })
@@ -74,4 +84,56 @@ test('of blocks that stay nothing is made anew when another one comes', () => {
   expect(looked).toBe(0)
   expect(find({ ...caller, clientIp: '203.0.113.99' })).toBe(blocks.at(-1))
   expect(find({ ...caller, clientIp: '198.51.100.1' })).not.toBeNull()
+})
+
+const octet = fc.constantFrom(0, 1, 127, 128, 203, 255)
+const group = fc.constantFrom('0', '1', '7fff', '8000', 'cb00', 'db8', 'ffff')
+const four = fc.array(octet, { minLength: 4, maxLength: 4 }).map(octets => octets.join('.'))
+const six = fc.oneof(
+  fc.array(group, { minLength: 8, maxLength: 8 }).map(groups => groups.join(':')),
+  fc.tuple(fc.array(group, { maxLength: 3 }), fc.array(group, { maxLength: 3 })).map(([left, right]) => {
+    return `${left.join(':')}::${right.join(':')}`
+  }),
+  four.map(address => `::ffff:${address}`),
+)
+const address = fc.oneof(four, six)
+const range = fc.oneof(
+  address,
+  fc.tuple(four, fc.integer({ min: 0, max: 32 })).map(([of, length]) => `${of}/${length}`),
+  fc.tuple(six, fc.integer({ min: 0, max: 128 })).map(([of, length]) => `${of}/${length}`),
+)
+const familyOf = (of: string) => (isIP(of) === 6 ? 'ipv6' : 'ipv4')
+
+test('an address is in the ranges in which Node finds it, one after the other', () => {
+  const isIn = (value: string, asked: string) => {
+    const [of = '', length = isIP(of) === 6 ? 128 : 32] = value.split('/')
+    const list = new BlockList()
+    list.addSubnet(of, Number(length), familyOf(of))
+    return list.check(asked, familyOf(asked))
+  }
+  const blocks = fc.array(fc.tuple(range, fc.constantFrom(500, 2_000, 3_000)), { maxLength: 8 })
+  fc.assert(
+    fc.property(blocks, address, (values, clientIp) => {
+      const found = createBlocks(values.map(([value, untilMs]) => block('address', value, untilMs)))
+      const ends = values.flatMap(([value, untilMs]) => (untilMs > 1_000 && isIn(value, clientIp) ? [untilMs] : []))
+      expect(found({ ...caller, clientIp })?.untilMs ?? 0).toBe(Math.max(0, ...ends))
+    }),
+    { numRuns: 2_000 },
+  )
+})
+
+test('ten thousand ranges are looked up about as fast as ten', () => {
+  const tookMs = (count: number) => {
+    const find = createBlocks(
+      Array.from({ length: count }, (_, index) => block('address', `10.${index >> 8}.${index & 255}.0/24`)),
+    )
+    const times = Array.from({ length: 20 }, () => {
+      const beginMs = performance.now()
+      for (let last = 0; last < 100; last += 1) expect(find({ ...caller, clientIp: `203.0.113.${last}` })).toBeNull()
+      return performance.now() - beginMs
+    })
+    return Math.min(...times)
+  }
+  tookMs(10)
+  expect(tookMs(10_000)).toBeLessThan(20 * tookMs(10))
 })
