@@ -1,11 +1,13 @@
 /** Whether everything that gateways send gets where it belongs, and how soon. */
 import type { Board } from './board.ts'
 import { clickHouse, type Panel, prometheus } from './panel.ts'
-import { newly } from './promql.ts'
+import { newly, ofRole } from './promql.ts'
 import { HOURS } from './sql.ts'
 
 const NO_METRICS = 'Prometheus has no measurements: let it scrape /metrics of every role'
 const NEVER = 'Never in this time'
+/** Several limiters of one machine are told apart by `process`. */
+const PROCESS = '{{service_name}} {{process}} {{instance}}'
 
 const rate = (title: string, question: string, metric: string, by: string, more: Partial<Panel> = {}): Panel => ({
   kind: 'series',
@@ -211,6 +213,29 @@ export const pipeline: Board = {
               'sum by (instance, http_response_status_code) (rate(quotacast_http_request_duration_seconds_count[$__rate_interval]))',
           },
           { unit: 'reqps' },
+        ),
+      ],
+    },
+    {
+      title: 'What it takes',
+      panels: [
+        gauge(
+          'Processor',
+          'How much of a processor does each role take?',
+          { [PROCESS]: ofRole('rate(quotacast_cpu_seconds_total[$__rate_interval])') },
+          { unit: 'percentunit' },
+        ),
+        gauge(
+          'Event loop',
+          'Which role has those wait who ask it?',
+          { [PROCESS]: ofRole('rate(quotacast_event_loop_busy_seconds_total[$__rate_interval])') },
+          { unit: 'percentunit', notes: 'The share of the time for which it was busy.' },
+        ),
+        gauge(
+          'Memory',
+          'How much memory does each role hold?',
+          { [PROCESS]: ofRole('quotacast_memory_bytes') },
+          { unit: 'bytes', notes: "The embedded store's engine, a process of its own, is in none of the three." },
         ),
       ],
     },

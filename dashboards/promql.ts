@@ -6,3 +6,7 @@
  */
 export const newly = (counter: string, range: string): string =>
   `(sum((${counter} unless ${counter} offset ${range}) or increase(${counter}[${range}])) or vector(0))`
+
+/** With the role of the process that tells it, as `service_name`. */
+export const ofRole = (expr: string): string =>
+  `${expr} * on (job, instance, process) group_left (service_name) target_info`

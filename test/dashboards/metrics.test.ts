@@ -127,6 +127,12 @@ describeWith([prometheusCheck], 'with Prometheus', () => {
       expect(metadata.target).toMatchObject([{ type: 'info' }])
       // A target is up some moments before what was scraped of it can be asked for.
       await expect.poll(async () => (await answerOf('query?query=quotacast_decisions_total')).result).toHaveLength(1)
+      const memory = EXPRESSIONS.find(expr => expr.startsWith('quotacast_memory_bytes')) ?? ''
+      const held = async (): Promise<string[]> => {
+        const { result } = await answerOf(`query?query=${encodeURIComponent(memory)}`)
+        return result.map(({ metric }: { metric: { service_name: string } }) => metric.service_name).toSorted()
+      }
+      await expect.poll(held).toEqual(ROLES.map(role => `quotacast-${role}`).toSorted())
     } finally {
       await prometheus.stop()
       rmSync(dir, { recursive: true, force: true })
