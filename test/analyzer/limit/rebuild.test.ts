@@ -353,6 +353,29 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
     expect(await used()).toEqual(before)
   })
 
+  test('of calls that were under way: what they took, and at most their estimates besides', async () => {
+    const { limiter, decisionIds, settler, summing } = world
+    const underWay: (string | null)[] = []
+    for (let turn = 0; turn < 4; turn += 1) {
+      const { reference } = await limiter.check(askOf(limiter, ESTIMATE))
+      if (reference === null) throw new Error('expected the check to spend')
+      underWay.push(decisionIds.encode(reference))
+    }
+    await summing.handOn()
+    await isKept(settler)
+    const admin = new Redis(server.url)
+    await admin.flushall()
+    admin.disconnect()
+    await expect.poll(used).toEqual([4, 4, 4 * ESTIMATE, 0])
+    await expect.poll(() => performance.now() - askedMs).toBeGreaterThan(QUIET_MS)
+    for (const decisionId of underWay) await appendCalls(log, [callRecord({ decisionId, totalTokens: ESTIMATE / 2 })])
+    await isKept(settler)
+    const [checks, slides, both = 0, records] = await used()
+    expect([checks, slides, records]).toEqual([4, 4, 2 * ESTIMATE])
+    expect(both).toBeGreaterThanOrEqual(2 * ESTIMATE)
+    expect(both).toBeLessThanOrEqual(2 * ESTIMATE + 4 * ESTIMATE)
+  })
+
   test('of calls that passed their check and were refused by a limit of the gateway: nothing', async () => {
     const { limiter, decisionIds, settler, summing } = world
     for (const outcome of ['ok', 'ok', 'limited', 'limited'] as const) {
