@@ -21,7 +21,7 @@ export type BucketRow = [
 export function toRow(bucket: StoredBucket): BucketRow {
   const { subject, settled, reserved, rate, rest, drainedMs, window } = bucket
   const atMs = window.startMs + drainedMs
-  const level = rate && { rest, atMs, amount: rate.amount, periodMs: rate.periodMs, keptMs: rate.keptMs }
+  const level = rate && { rest, atMs, ...rate }
   const forgetting = window.forgettings.get(bucket.index)
   return [subject, settled, reserved, level, ...shareRows(bucket), ...(forgetting === undefined ? [] : [forgetting])]
 }
@@ -65,9 +65,9 @@ function shareRows(bucket: Share): ShareRow[] {
 /** Answers the rate that was asked for before where it is equal. */
 export function createRates(): (rate: Drain) => Drain {
   const known = new Map<string, Drain>()
-  return ({ amount, periodMs, keptMs }) => {
-    const key = `${amount}/${periodMs}/${keptMs}`
-    const rate = known.get(key) ?? { amount, periodMs, keptMs }
+  return ({ amount, periodMs, keptMs, steps }) => {
+    const key = `${amount}/${periodMs}/${keptMs}/${steps}`
+    const rate = known.get(key) ?? { amount, periodMs, keptMs, ...(steps && { steps }) }
     known.set(key, rate)
     return rate
   }

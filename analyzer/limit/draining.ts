@@ -18,11 +18,31 @@ export function beginDraining(bucket: Bucket, rate: Drain, nowMs: number): asser
   bucket.drainedMs = small(nowMs - bucket.window.startMs)
 }
 
-/** The level now, in units times milliseconds. The rate that holds now is taken for all of the time since it was reckoned. */
-export function levelAt(bucket: Draining, { amount }: Pick<Drain, 'amount'>, nowMs: number): number {
-  const atMs = bucket.window.startMs + bucket.drainedMs
-  const drained = Math.max(0, nowMs - atMs) * amount
-  return Math.max(0, usedOf(bucket) * bucket.rate.periodMs - bucket.rest - drained)
+/** The level now, in units times milliseconds, where `by` is told now of how it drains. */
+export function levelAt(bucket: Draining, by: Drain, nowMs: number): number {
+  const { rate, rest, drainedMs, window } = bucket
+  const atMs = window.startMs + drainedMs
+  const drained = by.steps === undefined ? Math.max(0, nowMs - atMs) * by.amount : drainedIn(rate, by, { atMs, nowMs })
+  return Math.max(0, usedOf(bucket) * rate.periodMs - rest - drained)
+}
+
+/** What was told before holds until the first step of what is told now. */
+function drainedIn(before: Drain, by: Drain, { atMs, nowMs }: { atMs: number; nowMs: number }): number {
+  if (nowMs <= atMs) return 0
+  const toldMs = Math.min(nowMs, Math.max(atMs, by.steps?.[0]?.[0] ?? atMs))
+  return drainedBetween(before, atMs, toldMs) + drainedBetween(by, toldMs, nowMs)
+}
+
+function drainedBetween({ amount, steps = [] }: Drain, fromMs: number, toMs: number): number {
+  let drained = 0
+  let endMs = toMs
+  for (let index = steps.length - 1; index > 0; index -= 1) {
+    const [stepMs, stepAmount] = steps[index] ?? [endMs, 0]
+    const beginMs = Math.min(endMs, Math.max(fromMs, stepMs))
+    drained += (endMs - beginMs) * stepAmount
+    endMs = beginMs
+  }
+  return drained + (endMs - fromMs) * (steps[0]?.[1] ?? amount)
 }
 
 /**
@@ -30,22 +50,21 @@ export function levelAt(bucket: Draining, { amount }: Pick<Drain, 'amount'>, now
  * are done, `floor` is due.
  */
 export function drain(bucket: Draining, by: Drain, nowMs: number): void {
+  const { startMs } = bucket.window
+  // An estimate that was taken out a moment ago may have drained: the true cost comes before the floor.
+  if (startMs + bucket.drainedMs < nowMs) {
+    const { periodMs } = bucket.rate
+    const gone = usedOf(bucket) * periodMs - levelAt(bucket, by, nowMs)
+    const whole = Math.floor(gone / periodMs)
+    bucket.settled -= whole
+    bucket.rest = small(gone - whole * periodMs)
+    bucket.drainedMs = small(nowMs - startMs)
+  }
   bucket.rate = by
-  drainOn(bucket, nowMs)
 }
 
 /** The same at the rate that was told last. */
-export function drainOn(bucket: Draining, nowMs: number): void {
-  const { startMs } = bucket.window
-  // An estimate that was taken out a moment ago may have drained: the true cost comes before the floor.
-  if (startMs + bucket.drainedMs >= nowMs) return
-  const { periodMs } = bucket.rate
-  const gone = usedOf(bucket) * periodMs - levelAt(bucket, bucket.rate, nowMs)
-  const whole = Math.floor(gone / periodMs)
-  bucket.settled -= whole
-  bucket.rest = small(gone - whole * periodMs)
-  bucket.drainedMs = small(nowMs - startMs)
-}
+export const drainOn = (bucket: Draining, nowMs: number): void => drain(bucket, bucket.rate, nowMs)
 
 /** The same number. A difference of large ones is kept in 16 bytes of its own, even where it would fit into its field. */
 const small = (number: number): number => (number === (number | 0) ? number | 0 : number)

@@ -33,6 +33,8 @@ export interface Drain {
   readonly periodMs: number
   /** A bucket is forgotten when nothing was spent in it for so long, at the earliest. */
   readonly keptMs: number
+  /** From when on it is so many, ascending, past and to come; before, what was told last. Absent: `amount` since then. */
+  readonly steps?: readonly (readonly [fromMs: number, amount: number])[]
 }
 
 /** What a decision wants of one bucket. */

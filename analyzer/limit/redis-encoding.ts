@@ -117,7 +117,11 @@ const encodeManner = ({ verb, gateway, isDryRun }: DecideRequest): Json => [verb
 
 const encodeSlots = (slots: Slots | null): Json => slots !== null && [slots.everyMs, slots.lengthMs]
 
-const encodeDrain = (drain: Drain | null): Json => drain !== null && [drain.amount, drain.periodMs, drain.keptMs]
+const encodeDrain = (drain: Drain | null): Json => {
+  if (drain === null) return false
+  const { amount, periodMs, keptMs, steps } = drain
+  return steps === undefined ? [amount, periodMs, keptMs] : [amount, periodMs, keptMs, steps]
+}
 
 /** The doubles of an answer. */
 export function toNumbers(answer: Buffer): number[] {

@@ -170,7 +170,7 @@ local function takeCharge(ofEpoch, ofSequence, window, index, share, amount, was
   if wasHeld then values[RESERVED] = math.max(0, values[RESERVED] - amount) end
   local change = wasHeld and stays or stays - amount
   if change ~= 0 then
-    if values[LEVEL] then drain(values, values[LEVEL][AMOUNT]) end
+    if values[LEVEL] then drainOn(values) end
     addPending(values, share, change)
   end
   touch(entry)

@@ -1,5 +1,5 @@
 -- Which buckets a claim is about (standing.ts), and what drains (draining.ts). Slots are a list of every and length; what
--- drains, of amount, period and kept. Both are false where there are none.
+-- drains, of amount, period, kept and, where the rate changes, its steps. Both are false where there are none.
 
 local function startAt(atMs, everyMs)
   return math.floor(atMs / everyMs) * everyMs
@@ -24,23 +24,44 @@ local function findDraining(place, subject, keptMs)
   return find(placeAt(place, startMs), subject) or find(placeAt(place, startMs - keptMs), subject)
 end
 
--- The level now, in units times milliseconds.
-local function levelAt(values, amount)
-  local level = values[LEVEL]
-  local drained = math.max(0, nowMs - level[REST_AT]) * amount
+local function drainedBetween(amount, steps, fromMs, toMs)
+  local drained, endMs = 0, toMs
+  for at = steps and #steps or 0, 2, -1 do
+    local beginMs = math.min(endMs, math.max(fromMs, steps[at][1]))
+    drained = drained + (endMs - beginMs) * steps[at][2]
+    endMs = beginMs
+  end
+  return drained + (endMs - fromMs) * (steps and steps[1][2] or amount)
+end
+
+-- The level now, in units times milliseconds. What was told before holds until the first step of what is told now.
+local function levelAt(values, drains)
+  local level, steps = values[LEVEL], drains[4]
+  local atMs, drained = level[REST_AT], 0
+  if atMs < nowMs then
+    local toldMs = steps and math.min(nowMs, math.max(atMs, steps[1][1])) or atMs
+    drained = drainedBetween(level[AMOUNT], level[STEPS], atMs, toldMs) + drainedBetween(drains[1], steps, toldMs, nowMs)
+  end
   return math.max(0, usedOf(values) * level[PERIOD] - level[REST] - drained)
 end
 
 -- Takes what has drained out of the bucket. When something is taken out of it and spent in it, `floor` is due at the end.
-local function drain(values, amount)
+local function drain(values, drains)
   local level = values[LEVEL]
-  level[AMOUNT] = amount
-  if level[REST_AT] >= nowMs then return end
-  local gone = usedOf(values) * level[PERIOD] - levelAt(values, amount)
-  local whole = math.floor(gone / level[PERIOD])
-  values[SETTLED] = values[SETTLED] - whole
-  level[REST] = gone - whole * level[PERIOD]
-  level[REST_AT] = nowMs
+  if level[REST_AT] < nowMs then
+    local gone = usedOf(values) * level[PERIOD] - levelAt(values, drains)
+    local whole = math.floor(gone / level[PERIOD])
+    values[SETTLED] = values[SETTLED] - whole
+    level[REST] = gone - whole * level[PERIOD]
+    level[REST_AT] = nowMs
+  end
+  level[AMOUNT], level[STEPS] = drains[1], drains[4]
+end
+
+-- The same at the rate that was told last.
+local function drainOn(values)
+  local level = values[LEVEL]
+  drain(values, { level[AMOUNT], level[PERIOD], level[KEPT], level[STEPS] })
 end
 
 -- What was taken out and had drained already makes no room for others.
@@ -69,7 +90,7 @@ local function obtainBucket(place, endMs, subject, slots, drains, sinceMs)
     for at = SHARES, #before.values do values[at] = before.values[at] end
   end
   values[LEVEL] = values[LEVEL] or { 0, nowMs, drains[1], drains[2], drains[3] }
-  drain(values, drains[1])
+  drain(values, drains)
   return entry
 end
 
@@ -105,7 +126,7 @@ local function drainingStanding(place, subject, cost, limit, drains, sinceMs)
   local amount, periodMs, keptMs = unpack(drains)
   local entry = findDraining(place, subject, keptMs)
   if entry and isOutdated(entry, sinceMs) then entry = nil end
-  local level = entry and entry.values[LEVEL] and levelAt(entry.values, amount) or 0
+  local level = entry and entry.values[LEVEL] and levelAt(entry.values, drains) or 0
   local reserved = entry and entry.values[RESERVED] or 0
   local over = level + (reserved + cost - limit) * periodMs
   local fits, mayFit, waitMs

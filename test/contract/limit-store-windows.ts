@@ -302,6 +302,80 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         })
       })
 
+      describe('that change', () => {
+        type Steps = NonNullable<Drain['steps']>
+        const changes = fc.array(fc.record({ forMs: fc.integer({ min: 1, max: 900 }), amount: fc.nat({ max: 9 }) }), {
+          minLength: 2,
+          maxLength: 6,
+        })
+        const stepsFrom = (fromMs: number, changed: readonly { forMs: number; amount: number }[]): Steps => {
+          let atMs = fromMs
+          return changed.map(({ forMs, amount }) => {
+            const step = [atMs, amount] as const
+            atMs += forMs
+            return step
+          })
+        }
+        const amountAt = (steps: Steps, atMs: number) => steps.findLast(([fromMs]) => fromMs <= atMs)?.[1] ?? 0
+        const passed = (steps: Steps) => steps.filter(([fromMs]) => fromMs <= nowMs)
+
+        const all = { toldOf: (steps: Steps) => steps, isEachSeen: false }
+        const past = { toldOf: passed, isEachSeen: false }
+        const last = { toldOf: (steps: Steps) => passed(steps).slice(-1), isEachSeen: true }
+        for (const [name, { toldOf, isEachSeen }] of Object.entries({ all, past, last })) {
+          test(`drain at each rate for as long as it holds: ${name} told`, async () => {
+            await fc.assert(
+              fc.asyncProperty(changes, asks(700), async (changed, wanted) => {
+                run += 1
+                nowMs += 60_000
+                const subject = `run ${run}`
+                const steps = stepsFrom(nowMs, changed)
+                // Millisecond by millisecond, in units times 700.
+                let level = 0
+                let atMs = nowMs
+                const spendAt = async (untilMs: number, amount: number) => {
+                  for (; atMs < untilMs; atMs += 1) level = Math.max(0, level - amountAt(steps, atMs))
+                  level += amount * PERIOD_MS
+                  nowMs = untilMs
+                  const told = { ...drain, amount: amountAt(steps, nowMs), steps: toldOf(steps) }
+                  const { used } = await ask(rate({ subject, limit: 1_000, cost: amount, drain: told }))
+                  expect(used * PERIOD_MS).toBeCloseTo(level, 6)
+                }
+                let dueMs = nowMs
+                const due = [{ waitMs: 0, cost: 20 }, ...wanted].map(({ waitMs, cost: amount }) => {
+                  dueMs += waitMs
+                  return { dueMs, amount }
+                })
+                for (const [fromMs] of isEachSeen ? steps : []) due.push({ dueMs: fromMs, amount: 1 })
+                for (const one of due.toSorted((a, b) => a.dueMs - b.dueMs)) await spendAt(one.dueMs, one.amount)
+              }),
+              { numRuns: 25 },
+            )
+          })
+        }
+
+        test('do so when a cost is taken out, too, and through a restart and into another stretch', async () => {
+          const { keptMs } = drain
+          nowMs += keptMs - 2 * PERIOD_MS
+          const steps: Steps = [
+            [nowMs, 9],
+            [nowMs + PERIOD_MS, 1],
+          ]
+          const ending = { ...drain, amount: 9, steps }
+          await spent(rate({ limit: 100, cost: 20, drain: ending }))
+          const released = await spent(rate({ limit: 100, cost: 30, drain: ending }))
+          await restart()
+          nowMs += 3 * PERIOD_MS
+          await store.release(released)
+          const after = rate({ limit: 100, cost: 2, drain: { ...drain, amount: 1, steps: steps.slice(1) } })
+          expect((await look(after)).used).toBe(50 - 9 - 2 - 30)
+          expect((await ask(after)).used).toBe(50 - 9 - 2 - 30 + 2)
+          nowMs += PERIOD_MS
+          await restart()
+          expect((await look(after)).used).toBe(50 - 9 - 2 - 30 + 2 - 1)
+        })
+      })
+
       test('forget what was used before a reset', async () => {
         await spent(rate({ cost: 5 }))
         const reset = rate({ cost: 4, sinceMs: nowMs })

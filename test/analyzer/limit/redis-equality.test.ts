@@ -272,7 +272,17 @@ const slidingClaim = fc.record({
   slots: fc.constant(SLIDING),
   sinceMs,
 })
-const drain = fc.record({ amount: units }).map(one => ({ ...RATE, ...one }))
+const rateSteps = fc
+  .array(fc.tuple(fc.nat({ max: 40_000 }), units), { minLength: 1, maxLength: 4 })
+  .map(steps => steps.toSorted(([one], [other]) => one - other))
+const drain = fc.oneof(
+  fc.record({ amount: units }).map(one => ({ ...RATE, ...one })),
+  fc.record({ amount: units, steps: rateSteps }).map(({ amount: now, steps: changes }) => ({
+    ...RATE,
+    amount: now,
+    steps: changes.map(([afterMs, then]) => [START_MS + afterMs, then] as const),
+  })),
+)
 const rateClaim = fc.record({
   series: fc.constant('rate'),
   ...{
