@@ -31,8 +31,8 @@ const FOLD_MS_MAX = 10_000
 /** How often a snapshot is looked for that is missing. */
 const GAP_RETRY_MS = 5_000
 
-/** What holds from now on, and who asked for it, unless it comes from a snapshot. */
-export type HeldChange = HeldEntry & Partial<Pick<ControlChange, 'by' | 'reason'>>
+/** What holds from now on, and when and by whom it was asked for, unless it comes from a snapshot. */
+export type HeldChange = HeldEntry & Partial<Pick<ControlChange, 'atMs' | 'by' | 'reason'>>
 
 /** What is to be changed; `version` is what the change expects to replace, 0 for nothing. */
 export interface Wish {

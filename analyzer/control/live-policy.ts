@@ -1,6 +1,11 @@
 /** The policy as the config and the control log have made it: every role folds the same changes into the same value. */
 import { Block, Grant, Learned, Override, Pace, Reset } from '../policy/adjustment.ts'
-import { type Adjustment, type AdjustmentKind, createAdjustmentIndex } from '../policy/adjustment-index.ts'
+import {
+  type Adjustment,
+  type AdjustmentKind,
+  createAdjustmentIndex,
+  type PresentAdjustment,
+} from '../policy/adjustment-index.ts'
 import { createQuotaSet, type Policy, policyOf, type QuotaSet } from '../policy/policy.ts'
 import { parseQuota, type Quota, QuotaError } from '../policy/quota.ts'
 import { QuotaOptions } from '../policy/quota-options.ts'
@@ -17,6 +22,11 @@ const readers = {
   block: createValueReader(Block),
 }
 
+/** Those that make a limit another one than it was. What a provider says, it may have meant long before. */
+const LIMITING: ReadonlySet<AdjustmentKind> = new Set(['override', 'grant', 'pace'])
+/** Adjustments of which it is remembered when they ended. */
+const GONE_MAX = 10_000
+
 type PolicyKind = keyof typeof readers
 const isPolicyKind = (kind: string): kind is PolicyKind => Object.hasOwn(readers, kind)
 
@@ -31,7 +41,7 @@ export function createLivePolicy(configured: readonly Quota[], labelColumns: rea
   const taken = new Set(configured.map(({ name }) => name))
   const quotas = new Map<string, Quota>()
   const blocks = new Map<string, Block>()
-  const adjustments = new Map<string, Adjustment>()
+  const adjustments = new Map<string, PresentAdjustment>()
   // What is made of them when somebody asks; null since one of them changed.
   let set: QuotaSet | null = null
   let blockList: readonly Block[] | null = null
@@ -41,16 +51,30 @@ export function createLivePolicy(configured: readonly Quota[], labelColumns: rea
     return set
   }
   const index = createAdjustmentIndex(name => quotaSet().byName.get(name))
-  const adjust = (kind: AdjustmentKind, key: string, value: unknown) => {
-    const place = `${kind}:${key}`
-    const before = adjustments.get(place)
-    if (before !== undefined) index.remove(before)
-    adjustments.delete(place)
-    const read = readers[kind](value)
-    if (read === null) return
-    const adjustment = { kind, value: read } as Adjustment
-    adjustments.set(place, adjustment)
+  /** Those that do not hold any more, the longest ago first. */
+  const gone = new Map<string, Adjustment>()
+  const drop = <Any extends Adjustment>(from: Map<string, Any>, place: string) => {
+    const adjustment = from.get(place)
+    if (adjustment !== undefined) index.remove(adjustment)
+    from.delete(place)
+    return adjustment
+  }
+  const keep = <Any extends Adjustment>(to: Map<string, Any>, place: string, adjustment: Any) => {
+    to.set(place, adjustment)
     index.add(adjustment)
+  }
+  const adjust = (kind: AdjustmentKind, key: string, value: unknown, atMs: number | undefined) => {
+    const place = `${kind}:${key}`
+    const before = drop(adjustments, place)
+    drop(gone, place)
+    const read = readers[kind](value)
+    const madeMs = LIMITING.has(kind) ? atMs : undefined
+    if (read !== null) keep(adjustments, place, { kind, value: read, atMs: madeMs } as PresentAdjustment)
+    else if (before !== undefined && madeMs !== undefined) {
+      keep(gone, place, { kind: 'gone', value: before, atMs: madeMs })
+      const [oldest = place] = gone.keys()
+      if (gone.size > GONE_MAX) drop(gone, oldest)
+    }
   }
 
   return {
@@ -59,7 +83,7 @@ export function createLivePolicy(configured: readonly Quota[], labelColumns: rea
       policy ??= policyOf(quotaSet(), index, blockList)
       return policy
     },
-    fold({ kind, key, value }) {
+    fold({ kind, key, value, atMs }) {
       if (!isPolicyKind(kind)) return
       policy = null
       if (kind === 'quota') {
@@ -70,7 +94,7 @@ export function createLivePolicy(configured: readonly Quota[], labelColumns: rea
       } else if (kind === 'block') {
         put(blocks, key, readers.block(value))
         blockList = null
-      } else adjust(kind, key, value)
+      } else adjust(kind, key, value, atMs)
     },
   }
 }

@@ -73,14 +73,23 @@ export function drainOfQuota({ window }: Quota, allowance: Allowance): Drain | n
 const slotsOf = ({ slotMs, lengthMs }: SlidingWindow): Slots => ({ everyMs: slotMs, lengthMs })
 
 /** Mostly the one that the quota had before: it is kept by every bucket that drains so. */
-function drainOf(window: RateWindow, { limit }: Allowance): Drain {
+function drainOf(window: RateWindow, { limit, limits }: Allowance): Drain {
   const amount = limit ?? LIMIT_UNKNOWN
   const last = LAST_DRAINS.get(window)
-  if (last?.amount === amount) return last
+  if (last?.amount === amount && areLimits(last.steps, limits)) return last
   const { periodMs, keptMs } = window
-  const drain = { amount, periodMs, keptMs }
+  const steps = limits?.map(({ fromMs, limit: then }) => [fromMs, then] as const)
+  const drain = { amount, periodMs, keptMs, ...(steps && { steps }) }
   LAST_DRAINS.set(window, drain)
   return drain
+}
+
+function areLimits(steps: Drain['steps'], limits: Allowance['limits']): boolean {
+  if (steps === undefined || limits === undefined) return steps === limits
+  return (
+    steps.length === limits.length &&
+    steps.every(([fromMs, amount], index) => fromMs === limits[index]?.fromMs && amount === limits[index].limit)
+  )
 }
 
 /** A limit of 0 denies, whatever the burst. */

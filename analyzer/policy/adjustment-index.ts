@@ -15,9 +15,15 @@ interface Adjusting {
   pace: Pace
 }
 export type AdjustmentKind = keyof Adjusting
-export type Adjustment = {
-  [Kind in AdjustmentKind]: { readonly kind: Kind; readonly value: Adjusting[Kind] }
+interface Made {
+  /** When it was made so, Unix milliseconds; absent where that is not known, or changes no limit. */
+  readonly atMs?: number | undefined
+}
+export type PresentAdjustment = {
+  [Kind in AdjustmentKind]: { readonly kind: Kind; readonly value: Adjusting[Kind] } & Made
 }[AdjustmentKind]
+/** Of one that holds no more, only when it ended has an effect. */
+export type Adjustment = PresentAdjustment | ({ readonly kind: 'gone'; readonly value: PresentAdjustment } & Made)
 
 /** By the keys of the subjects; null: for each of them. What was changed last is last. */
 type BySubject = ReadonlyMap<string | null, readonly Adjustment[]>
@@ -85,12 +91,18 @@ export function createAdjustmentIndex(quotaNamed: (name: string) => Quota | unde
 }
 
 /** The one that decisions are made by. */
-const quotaOf = ({ kind, value }: Adjustment): string => (kind === 'pace' ? paceName(value.quota) : value.quota)
+const quotaOf = ({ kind, value }: Adjustment): string => {
+  if (kind === 'gone') return quotaOf(value)
+  return kind === 'pace' ? paceName(value.quota) : value.quota
+}
 
 /** The key of its subject, null for each one; undefined where it has no effect. */
 function subjectOf(adjustment: Adjustment, quotaNamed: (name: string) => Quota | undefined): string | null | undefined {
-  const { subject } = adjustment.value
+  const { kind, value } = adjustment
+  const { subject } = kind === 'gone' ? value.value : value
   const quota = quotaNamed(quotaOf(adjustment))
+  // Only what drains remembers what held before.
+  if (kind === 'gone' && quota?.window.kind !== 'rate') return undefined
   if (subject !== null) return keyOf(quota, subject) ?? undefined
   return quota === undefined ? undefined : null
 }

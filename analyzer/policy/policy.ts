@@ -3,6 +3,7 @@
  * keeps something made from it sees that; what was adjusted is shared by all of them, as it is by the last change.
  */
 import type { LimitStep } from '../forecast/limit-steps.ts'
+import { bucketAt } from '../usage/window.ts'
 import type { Block, Grant, Learned, Override, Pace, Reset } from './adjustment.ts'
 import { type Adjustment, type AdjustmentIndex, createAdjustmentIndex } from './adjustment-index.ts'
 import { elsewhereNow } from './learned.ts'
@@ -21,6 +22,11 @@ export interface Allowance {
   readonly elsewhere: number
   /** The last reset by hand: calls that began before count no more. 0 without one. */
   readonly sinceMs: number
+  /**
+   * Of a rate whose limit changes about now: the limits that held and will hold, ascending. Before the first of them held
+   * what was known then. Absent where the limit has been the same for as long as a level is kept.
+   */
+  readonly limits?: readonly LimitStep[] | undefined
 }
 
 /** From when on calls of a subject count. */
@@ -106,34 +112,21 @@ export function policyOf(set: QuotaSet, index: AdjustmentIndex, blocks: readonly
     const bySubject = index.of(name)
     const own = bySubject.get(subject) ?? NONE
     const ofEach = bySubject.get(null)
-    return ofEach === undefined ? own : [...ofEach, ...own]
+    if (ofEach === undefined) return own
+    return own === NONE ? ofEach : [...ofEach, ...own]
   }
+  const rateLimits = createRateLimits()
   return {
     ...set,
     blocks,
     allowance(quota, subject, nowMs) {
       const adjustments = of(quota, subject)
       if (adjustments.length === 0) return { limit: quota.limit, deniedUntilMs: null, elsewhere: 0, sinceMs: 0 }
-      return allowanceUnder(quota, adjustedNow(quota, adjustments, nowMs), nowMs)
+      const allowance = allowanceUnder(quota, adjustedNow(quota, adjustments, nowMs), nowMs)
+      const limits = rateLimits(quota, adjustments, allowance, nowMs)
+      return limits === undefined ? allowance : { ...allowance, limits }
     },
-    limits(quota, subject, { fromMs, toMs }) {
-      const adjustments = of(quota, subject)
-      const instants = new Set(
-        adjustments.flatMap(({ kind, value }) => (kind === 'grant' ? [value.fromMs, value.untilMs] : [])),
-      )
-      const later = [...instants].filter(atMs => atMs > fromMs && atMs < toMs).toSorted((a, b) => a - b)
-      const steps: LimitStep[] = []
-      const add = (atMs: number) => {
-        const limit = limitUnder(quota, adjustedNow(quota, adjustments, atMs))
-        if (limit !== null && limit !== steps.at(-1)?.limit) steps.push({ fromMs: atMs, limit })
-      }
-      for (const atMs of [fromMs, ...later]) {
-        add(atMs)
-        if (steps.length === CHANGES_MAX) break
-      }
-      add(later.at(-1) ?? fromMs)
-      return steps
-    },
+    limits: (quota, subject, range) => limitsWithin(quota, of(quota, subject), range),
     resets(quota, nowMs) {
       const found = new Map<string, SubjectReset>()
       for (const [key, adjustments] of index.of(quota.name)) {
@@ -148,6 +141,54 @@ export function policyOf(set: QuotaSet, index: AdjustmentIndex, blocks: readonly
 }
 
 const NONE: readonly Adjustment[] = []
+
+function limitsWithin(
+  quota: Quota,
+  adjustments: readonly Adjustment[],
+  { fromMs, toMs }: { fromMs: number; toMs: number },
+): LimitStep[] {
+  const instants = new Set(
+    adjustments.flatMap(({ kind, value }) => (kind === 'grant' ? [value.fromMs, value.untilMs] : [])),
+  )
+  const later = [...instants].filter(atMs => atMs > fromMs && atMs < toMs).toSorted((a, b) => a - b)
+  const steps: LimitStep[] = []
+  const add = (atMs: number) => {
+    const limit = limitUnder(quota, adjustedNow(quota, adjustments, atMs))
+    if (limit !== null && limit !== steps.at(-1)?.limit) steps.push({ fromMs: atMs, limit })
+  }
+  for (const atMs of [fromMs, ...later]) {
+    add(atMs)
+    if (steps.length === CHANGES_MAX) break
+  }
+  add(later.at(-1) ?? fromMs)
+  return steps
+}
+
+/**
+ * Of a rate: its limits from the last change on that was not known before it came, as far back and ahead as a level is
+ * kept. Remembered by the list of what was adjusted, as decisions ask again and again.
+ */
+function createRateLimits() {
+  const known = new WeakMap<
+    readonly Adjustment[],
+    { startMs: number; isDenied: boolean; limits: Allowance['limits'] }
+  >()
+  return (quota: Quota, adjustments: readonly Adjustment[], { deniedUntilMs }: Allowance, nowMs: number) => {
+    const { window } = quota
+    if (window.kind !== 'rate') return undefined
+    const { startMs, endMs } = bucketAt(window, nowMs)
+    const isDenied = deniedUntilMs !== null
+    const last = known.get(adjustments)
+    if (last?.startMs === startMs && last.isDenied === isDenied) return last.limits
+    const keptFromMs = startMs - window.keptMs
+    const fromMs = Math.max(keptFromMs, ...adjustments.map(({ atMs = 0 }) => atMs))
+    const within = limitsWithin(quota, adjustments, { fromMs, toMs: endMs })
+    // A refusal changes nothing about what drains.
+    const limits = within.length > (fromMs > keptFromMs || isDenied ? 0 : 1) ? within : undefined
+    known.set(adjustments, { startMs, isDenied, limits })
+    return limits
+  }
+}
 
 function limitUnder(quota: Quota, { override, grants, learned, pace }: Adjusted): number | null {
   const limit = override ?? quota.limit ?? learned?.limit ?? pace?.amount ?? null
@@ -184,7 +225,7 @@ function adjustedNow({ limit }: Quota, adjustments: readonly Adjustment[], nowMs
       if (isActive(value)) reset = value
     } else if (kind === 'pace') pace = value
     // A quota that was given a limit of its own does not listen any more.
-    else if (limit === null) learned = value
+    else if (kind === 'upstream' && limit === null) learned = value
   }
   return { override, grants, reset, learned, pace: pace !== null && nowMs < pace.untilMs ? pace : null }
 }

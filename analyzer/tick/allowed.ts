@@ -38,7 +38,7 @@ export const allowedBy =
   (policy: Policy): AllowedOf =>
   (quota, subject, { nowMs, endMs }) => {
     const key = subjectKey(subject)
-    const { limit: _limit, ...allowance } = policy.allowance(quota, key, nowMs)
+    const { limit: _limit, limits: _limits, ...allowance } = policy.allowance(quota, key, nowMs)
     const forgiven = policy.adjusted(quota, key, nowMs).reset?.used ?? 0
     return { ...allowance, forgiven, steps: policy.limits(quota, key, { fromMs: nowMs, toMs: endMs }) }
   }
