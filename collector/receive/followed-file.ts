@@ -3,11 +3,11 @@
  * off and begin anew (`copytruncate`). Its calls have the ids that `import` would give them.
  */
 import { hash } from 'node:crypto'
-import type { BigIntStats } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
 import type { Dialect } from '../normalize/draft.ts'
 import { createLineDecoder, hasHeader, type LineDecoder } from './decode-lines.ts'
 import { fileStemOf } from './file-stem.ts'
+import { stateOf } from './found-files.ts'
 import { createLineSplitter, LINE_BYTES_MAX, type LineSplitter, type SplitLines } from './lines.ts'
 import { ownBytes } from './own-bytes.ts'
 import { type LineBatch, lineBatch } from './raw-batch.ts'
@@ -184,9 +184,6 @@ export class FollowedFile {
     return false
   }
 }
-
-/** Another one when the file has been written. */
-export const stateOf = ({ size, mtimeNs }: Pick<BigIntStats, 'size' | 'mtimeNs'>): string => `${size} ${mtimeNs}`
 
 /** Where the last line begins that is not whole yet; its number is not known. */
 export async function lastLineBegin(handle: FileHandle): Promise<Place> {

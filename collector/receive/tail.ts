@@ -2,12 +2,13 @@
  * Files that gateways go on writing, found by their paths again and again, each read to its end through rotations of any
  * kind. What is durable is remembered now and then: whatever is read twice after a crash has the same ids.
  */
-import { type FileHandle, glob, open, stat } from 'node:fs/promises'
+import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DialectError } from '../normalize/draft.ts'
 import type { Acceptance } from './accept.ts'
-import { BEGIN, FollowedFile, lastLineBegin, stateOf } from './followed-file.ts'
+import { BEGIN, FollowedFile, lastLineBegin } from './followed-file.ts'
+import { foundFiles, identityOf } from './found-files.ts'
 import { keyIn } from './import-run.ts'
 import { logIdOf } from './import-state.ts'
 import type { FileReceive } from './listen-options.ts'
@@ -75,9 +76,10 @@ interface Remembered {
 
 interface Followed {
   file: FollowedFile
-  /** When it last grew; and when it did, or a path last led to it. */
-  grownAtMs: number
+  /** When it last grew, or a path last led to it. */
   aliveAtMs: number
+  /** By the file system's clock, when a path last led to it. */
+  writtenAtMs: number
   hasChanged: boolean
   /** Of the position that is remembered of what it holds now. */
   key: string | null
@@ -96,7 +98,6 @@ interface Resting {
 const keyOf = ({ identity, fingerprint }: Pick<TailPosition, 'identity' | 'fingerprint'>) =>
   `${identity} ${fingerprint}`
 const byKey = (positions: readonly TailPosition[]) => new Map(positions.map(position => [keyOf(position), position]))
-const identityOf = ({ dev, ino }: { dev: bigint; ino: bigint }) => `${dev}:${ino}`
 
 class Tail {
   readonly #options: FileReceive
@@ -108,6 +109,8 @@ class Tail {
   readonly #files = new Map<string, Followed>()
   #resting = new Map<string, Resting>()
   #isFromEnd: boolean
+  /** Found at the very first start, when only what is new was wanted, and not opened yet. */
+  #toSkip = new Set<string>()
   /** By a clock that nobody sets back. */
   #scannedAtMs = Number.NEGATIVE_INFINITY
   #savedAtMs = Number.NEGATIVE_INFINITY
@@ -165,15 +168,16 @@ class Tail {
     const found = await foundFiles(this.#options.paths)
     const paths = new Set(found.map(({ identity }) => identity))
     this.#resting = new Map([...this.#resting].filter(([identity]) => paths.has(identity)))
+    this.#toSkip = this.#isFromEnd ? new Set(paths) : this.#toSkip.intersection(paths)
+    this.#isFromEnd = false
     for (const { path, identity, state, mtimeMs } of found) {
       const known = this.#files.get(identity)
-      if (known !== undefined) known.aliveAtMs = now()
+      if (known !== undefined) Object.assign(known, { aliveAtMs: now(), writtenAtMs: mtimeMs })
       else if (this.#resting.get(identity)?.state === state) continue
       else if (this.#files.size >= filesMax && !(await this.#makeRoom()))
         problems.push(`${path} waits: there are more than ${filesMax} files`)
       else await this.#open(path, mtimeMs).catch((error: Error) => problems.push(error.message))
     }
-    this.#isFromEnd = false
     await this.#closeQuiet()
     for (const { problem } of this.#files.values()) if (problem !== null) problems.push(problem)
     if (problems.length > 0) report(problems.join('; '))
@@ -187,7 +191,7 @@ class Tail {
       const identity = identityOf(await handle.stat({ bigint: true }))
       // Renamed since it was found.
       if (this.#files.has(identity)) return await handle.close()
-      const begin = this.#isFromEnd ? await lastLineBegin(handle) : BEGIN
+      const begin = this.#toSkip.delete(identity) ? await lastLineBegin(handle) : BEGIN
       const file = new FollowedFile(
         handle,
         { path, identity },
@@ -199,9 +203,8 @@ class Tail {
             this.#deps.logger.warn({ source: this.#source.name, path }, 'a compressed file is not followed: import it'),
         },
       )
-      const aliveAtMs = this.#deps.now()
-      const grownAtMs = Math.min(mtimeMs, aliveAtMs)
-      const followed: Followed = { file, grownAtMs, aliveAtMs, hasChanged: false, key: null, problem: null }
+      const times = { aliveAtMs: this.#deps.now(), writtenAtMs: mtimeMs }
+      const followed: Followed = { file, ...times, hasChanged: false, key: null, problem: null }
       this.#files.set(identity, followed)
       this.#resting.delete(identity)
     } catch (error) {
@@ -227,7 +230,7 @@ class Tail {
   #changed(followed: Followed): void {
     this.#hasChanged = true
     followed.hasChanged = true
-    followed.grownAtMs = followed.aliveAtMs = this.#deps.now()
+    followed.aliveAtMs = this.#deps.now()
   }
 
   async #closeQuiet(): Promise<void> {
@@ -240,8 +243,10 @@ class Tail {
 
   /** Closes the file that was quiet for longest, and long enough, of those of which all is durable. False without one. */
   async #makeRoom(): Promise<boolean> {
-    const quiet = [...this.#files].filter(([, { grownAtMs, problem }]) => this.#isQuiet(grownAtMs) && problem === null)
-    for (const [identity, followed] of quiet.sort(([, one], [, other]) => one.grownAtMs - other.grownAtMs)) {
+    const quiet = [...this.#files].filter(
+      ([, { writtenAtMs, problem }]) => this.#isQuiet(writtenAtMs) && problem === null,
+    )
+    for (const [identity, followed] of quiet.sort(([, one], [, other]) => one.writtenAtMs - other.writtenAtMs)) {
       const state = await followed.file.restingState()
       if (state === null) continue
       await this.#close(identity, followed)
@@ -285,16 +290,4 @@ class Tail {
     this.#savedAtMs = performance.now()
     await saveTailState(this.#statePath, { logId: this.#logId, positions })
   }
-}
-
-/** Regular files, the oldest first, so that a rotated one comes before the one that is written now. */
-async function foundFiles(patterns: readonly string[]) {
-  const found: { path: string; identity: string; state: string; mtimeMs: number }[] = []
-  for await (const path of glob(patterns)) {
-    // It may have gone since.
-    const stats = await stat(path, { bigint: true }).catch(() => null)
-    if (stats?.isFile())
-      found.push({ path, identity: identityOf(stats), state: stateOf(stats), mtimeMs: Number(stats.mtimeMs) })
-  }
-  return found.sort((one, other) => one.mtimeMs - other.mtimeMs)
 }

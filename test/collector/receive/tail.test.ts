@@ -1,6 +1,18 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { appendFile, copyFile, mkdir, readdir, readFile, rename, rm, stat, truncate, writeFile } from 'node:fs/promises'
+import {
+  appendFile,
+  copyFile,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  truncate,
+  utimes,
+  writeFile,
+} from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
@@ -224,6 +236,19 @@ describe('files that are written no more', () => {
     // Somebody has the old one open still.
     await write([4], 'access.log.1')
     await expectOnce(5)
+  })
+
+  test('are not read whole when their turn comes, where only what is new was wanted', async () => {
+    const old = new Date(Date.now() - HOUR_MS)
+    for (const number of numbers(3)) {
+      await write([100 + number], `access.log.${number}`)
+      await utimes(pathOf(`access.log.${number}`), old, old)
+    }
+    const listening = await follow({ from: 'end' }, { filesMax: 2 })
+    await expect.poll(listening.problem, WAIT).toBeNull()
+    await pass()
+    for (const number of numbers(3)) await write([number], `access.log.${number}`)
+    await expectOnce(3)
   })
 
   test('are remembered as long as they are there', async () => {
