@@ -4,9 +4,10 @@
  */
 import { correct, type Further, furtherOf, shareOf } from './bucket.ts'
 import { type Counters, touch, touchWindow } from './counters.ts'
-import type { AppliedPosition, ComparedWindow, Corrections, WindowTruth } from './limit-store.ts'
+import type { AppliedPosition } from './limit-store.ts'
 import type { OpenWindow } from './open-windows.ts'
 import { forgetBefore, forgottenMs } from './standing.ts'
+import type { ComparedWindow, Corrections, WindowTruth } from './truths.ts'
 
 /** Marks what every bucket has recorded up to now, and answers the windows there are. */
 export function cutAll({ windows }: Counters): ComparedWindow[] {

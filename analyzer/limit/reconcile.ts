@@ -13,14 +13,8 @@ import { DIMENSION_COLUMNS, matchSql, type Quota } from '../policy/quota.ts'
 import { subjectKey } from '../policy/subject.ts'
 import type { RecordedCost, RecordedQuery, RecordedRange } from '../usage/recorded.ts'
 import { bucketAt, isResetting, type SlidingWindow, windowAt } from '../usage/window.ts'
-import type {
-  AppliedPosition,
-  ComparedWindow,
-  Comparison,
-  Corrections,
-  LimitStore,
-  WindowTruth,
-} from './limit-store.ts'
+import type { AppliedPosition, LimitStore } from './limit-store.ts'
+import type { ComparedWindow, Comparison, Corrections, WindowTruth } from './truths.ts'
 import { createTurns, type Turns } from './turns.ts'
 
 /** Queries of one pass; the others have their turn in the next ones. */

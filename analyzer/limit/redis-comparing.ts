@@ -1,7 +1,7 @@
 /** Comparisons with the store of call records, in steps that are short for Redis however large a window is. */
-import type { Comparison, Corrections, WindowTruth } from './limit-store.ts'
 import { encodeCosts, encodeTruth, parsePositions, parseWindow, toNumbers } from './redis-encoding.ts'
 import { CORRECTED_MAX } from './redis-scripts.ts'
+import type { Comparison, Corrections, WindowTruth } from './truths.ts'
 
 /** What `begin` of the script answers. */
 export function parseComparison(answer: unknown): Comparison {

@@ -19,10 +19,10 @@ import {
   type Slots,
   type Standing,
   type StoreDecision,
-  type WindowTruth,
 } from './limit-store.ts'
 import { DECIDED } from './redis-scripts.ts'
 import type { Addition } from './shared-limit-store.ts'
+import type { WindowTruth } from './truths.ts'
 
 const DOUBLE_BYTES = 8
 /** Numbers that a decision is answered with, before its claims and for each claim. */

@@ -8,7 +8,6 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { GATEWAYS_MAX } from '../../../analyzer/limit/bucket.ts'
 import { openEmbeddedLimits } from '../../../analyzer/limit/embedded.ts'
 import {
-  type Corrections,
   type DecisionReference,
   type LimitStore,
   LimitStoreError,
@@ -16,6 +15,7 @@ import {
   type Standing,
 } from '../../../analyzer/limit/limit-store.ts'
 import { openRedisLimits } from '../../../analyzer/limit/redis.ts'
+import type { Corrections } from '../../../analyzer/limit/truths.ts'
 import { whatIsMissing } from '../../servers/missing.ts'
 import { type RedisServer, redisChecks, startRedis } from '../../servers/redis.ts'
 
