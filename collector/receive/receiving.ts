@@ -5,7 +5,7 @@ import type { CallLog } from '../log/call-log.ts'
 import type { Normalizer } from '../normalize/normalize.ts'
 import type { BeginCall, Principal, PrincipalOf, Routes } from '../principal.ts'
 import { createEnvoyMethod } from './envoy-als.ts'
-import { createFlight, createTurns } from './flight.ts'
+import { createFlight, createTurns, type Turns } from './flight.ts'
 import { GrpcOptions, openGrpc } from './grpc.ts'
 import { createCallRoutes } from './http.ts'
 import { createIntake, type Intake } from './intake.ts'
@@ -55,7 +55,9 @@ export function openReceiving(deps: ReceivingDeps): Receiving {
   const { options: limits, log, normalizer, sources, principalOf, verify, dir, logger, now } = deps
   const intake = createIntake({ log, normalizer, logger, now })
   const flight = createFlight(limits.inFlightBytesMax)
-  const handlingLarge = createTurns(1)
+  const inTurn = createTurns(1)
+  // What a large body leaves behind is as much as all else: the next one must not come on top of it.
+  const handlingLarge: Turns = act => inTurn(() => act().finally(() => globalThis.gc?.()))
   const shared = { log, intake, principalOf, limits, flight, handlingLarge, logger }
   const bodies = createRequestBodies(shared, 'http')
   const grpc = openGrpc({
