@@ -27,7 +27,10 @@ export function createBlocks(blocks: readonly Block[]): FindBlock {
     else if (block.what === 'consumer') keepLonger(consumers, block.value, block)
     else {
       const range = keptRangeOf(block)
-      if (range !== null) keepLonger(obtain(ranges, range.rest), range.prefix, block)
+      if (range === null) continue
+      const byPrefix = ranges.get(range.rest) ?? new Map<bigint, Block>()
+      ranges.set(range.rest, byPrefix)
+      keepLonger(byPrefix, range.prefix, block)
     }
   }
   return ({ tenant, consumer, clientIp, nowMs }) => {
@@ -51,14 +54,6 @@ const endOf = ({ untilMs }: Block): number => untilMs ?? Number.POSITIVE_INFINIT
 function keepLonger<K>(blocks: Map<K, Block>, key: K, block: Block): void {
   const known = blocks.get(key)
   if (known === undefined || endOf(block) > endOf(known)) blocks.set(key, block)
-}
-
-function obtain<K, V>(maps: Map<bigint, Map<K, V>>, key: bigint): Map<K, V> {
-  const known = maps.get(key)
-  if (known !== undefined) return known
-  const made = new Map<K, V>()
-  maps.set(key, made)
-  return made
 }
 
 /** Of blocks that stay when another one changes. */

@@ -282,17 +282,35 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
       ...{ clientIp: null, requestId, isDryRun: false },
     })
   const used = async () => (await world.limiter.look(askOf(world.limiter, 0))).quotas.map(one => one.used)
+  /** No pass of rebuilding asks for a while. */
+  const isQuiet = () => expect.poll(() => performance.now() - askedMs).toBeGreaterThan(QUIET_MS)
+  const loseAll = async () => {
+    const admin = new Redis(server.url)
+    await admin.flushall()
+    admin.disconnect()
+  }
+  /** It comes back, and no later pass raises it. */
+  const expectBack = async (before: number[]) => {
+    await expect.poll(used).toEqual(before)
+    await isQuiet()
+    expect(await used()).toEqual(before)
+  }
   const isKept = async (settler: Settler) => {
     await expect.poll(() => settler.lagEntries()).toBe(0)
     await expect.poll(async () => (await writer.lag()).every(({ entries }) => entries === 0)).toBe(true)
   }
+  /** The id of a decision that has spent the estimate. */
+  const check = async () => {
+    const { limiter, decisionIds } = world
+    const { reference } = await limiter.check(askOf(limiter, ESTIMATE))
+    if (reference === null) throw new Error('expected the check to spend')
+    return decisionIds.encode(reference)
+  }
   /** So many calls were checked, of which some are recorded, each at half of the estimate. */
   const call = async (checked: number, recordedCalls: number) => {
-    const { limiter, decisionIds, settler, summing } = world
+    const { settler, summing } = world
     for (let turn = 0; turn < checked; turn += 1) {
-      const { reference } = await limiter.check(askOf(limiter, ESTIMATE))
-      if (reference === null) throw new Error('expected the check to spend')
-      const decisionId = decisionIds.encode(reference)
+      const decisionId = await check()
       if (turn < recordedCalls) await appendCalls(log, [callRecord({ decisionId, totalTokens: ESTIMATE / 2 })])
     }
     await summing.handOn()
@@ -302,15 +320,13 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
   test('all at once, in the middle: all that checks and records have spent is known again', async () => {
     await call(6, 4)
     expect(await used()).toEqual([6, 6, 400, 200])
-    const admin = new Redis(server.url)
-    await admin.flushall()
-    admin.disconnect()
+    await loseAll()
     await expect.poll(used).toEqual([6, 6, 400, 200])
     // What is recorded during a pass may be counted at its estimate: then others have to come.
     let lastAskedMs: number
     let [before, after]: number[][] = []
     do {
-      await expect.poll(() => performance.now() - askedMs).toBeGreaterThan(QUIET_MS)
+      await isQuiet()
       lastAskedMs = askedMs
       before = await used()
       await call(2, 2)
@@ -345,29 +361,19 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
     await isKept(settler)
     const before = await used()
     expect(before).toEqual([4, 4, 4 * ESTIMATE, 4 * ESTIMATE])
-    const admin = new Redis(server.url)
-    await admin.flushall()
-    admin.disconnect()
-    await expect.poll(used).toEqual(before)
-    await expect.poll(() => performance.now() - askedMs).toBeGreaterThan(QUIET_MS)
-    expect(await used()).toEqual(before)
+    await loseAll()
+    await expectBack(before)
   })
 
   test('of calls that were under way: what they took, and at most their estimates besides', async () => {
-    const { limiter, decisionIds, settler, summing } = world
+    const { settler, summing } = world
     const underWay: (string | null)[] = []
-    for (let turn = 0; turn < 4; turn += 1) {
-      const { reference } = await limiter.check(askOf(limiter, ESTIMATE))
-      if (reference === null) throw new Error('expected the check to spend')
-      underWay.push(decisionIds.encode(reference))
-    }
+    for (let turn = 0; turn < 4; turn += 1) underWay.push(await check())
     await summing.handOn()
     await isKept(settler)
-    const admin = new Redis(server.url)
-    await admin.flushall()
-    admin.disconnect()
+    await loseAll()
     await expect.poll(used).toEqual([4, 4, 4 * ESTIMATE, 0])
-    await expect.poll(() => performance.now() - askedMs).toBeGreaterThan(QUIET_MS)
+    await isQuiet()
     for (const decisionId of underWay) await appendCalls(log, [callRecord({ decisionId, totalTokens: ESTIMATE / 2 })])
     await isKept(settler)
     const [checks, slides, both = 0, records] = await used()
@@ -377,11 +383,9 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
   })
 
   test('of calls that passed their check and were refused by a limit of the gateway: nothing', async () => {
-    const { limiter, decisionIds, settler, summing } = world
+    const { limiter, settler, summing } = world
     for (const outcome of ['ok', 'ok', 'limited', 'limited'] as const) {
-      const { reference } = await limiter.check(askOf(limiter, ESTIMATE))
-      if (reference === null) throw new Error('expected the check to spend')
-      const decisionId = decisionIds.encode(reference)
+      const decisionId = await check()
       await appendCalls(log, [callRecord({ decisionId, outcome, totalTokens: ESTIMATE })])
     }
     // Refused by us: no check of it was let pass.
@@ -391,12 +395,8 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
     await isKept(settler)
     const before = await used()
     expect(before).toEqual([5, 5, 3 * ESTIMATE, 2 * ESTIMATE])
-    const admin = new Redis(server.url)
-    await admin.flushall()
-    admin.disconnect()
-    await expect.poll(used).toEqual(before)
-    await expect.poll(() => performance.now() - askedMs).toBeGreaterThan(QUIET_MS)
-    expect(await used()).toEqual(before)
+    await loseAll()
+    await expectBack(before)
   })
 
   test('with what a reset forgot, before a snapshot and after it: that does not come back', async () => {
