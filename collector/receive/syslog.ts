@@ -23,7 +23,7 @@ import { withoutSyslogPrefix } from './syslog-prefix.ts'
 const QUEUE_BYTES_MAX = 8 * 2 ** 20
 /** What the kernel may keep of datagrams while we are busy; it takes as much of it as it allows. */
 const SOCKET_BYTES = 8 * 2 ** 20
-/** With an unfinished message each they take 64 MiB. */
+/** With an unfinished message each they take 64 MiB. Senders who are gone count as long as their last words wait for room. */
 const CONNECTIONS_MAX = 256
 const HANDSHAKE_MS_MAX = 10_000
 /** A sender that is gone without a word gives its place back soon after so long a silence; others may be silent for ever. */
@@ -75,10 +75,15 @@ export const receiveSyslogTcp: Listen<SyslogTcpReceive> = async ({ host, port, t
   const server = await createStreamServer(tls, `sources.${source.name}.receive.tls`)
   const connections = new Map<Socket, Promise<void>>()
   server.maxConnections = CONNECTIONS_MAX
-  server.on('drop', () =>
-    deps.logger.warn({ source: source.name }, 'a syslog connection is refused: there are too many'),
-  )
+  const tellRefused = () =>
+    deps.logger.warn({ source: source.name }, 'a syslog connection is refused: there are too many')
+  server.on('drop', tellRefused)
   server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
+    if (connections.size >= CONNECTIONS_MAX) {
+      tellRefused()
+      socket.destroy()
+      return
+    }
     const read = readConnection(socket, queue).catch(err =>
       deps.logger.debug({ err, source: source.name }, 'a syslog connection broke'),
     )
@@ -114,8 +119,8 @@ async function readConnection(socket: Socket, queue: LineQueue): Promise<void> {
   const splitter = createFrameSplitter()
   const put = async (frames: readonly Frame[]) => {
     for (const frame of frames) {
-      // Meanwhile nothing is read from the sender, who then has to wait.
-      while (!socket.destroyed && !queue.offer(messageOf(frame))) await queue.room()
+      // Meanwhile nothing is read from the sender, who then has to wait; one who has gone has sent this all the same.
+      while (!queue.offer(messageOf(frame))) await queue.room()
     }
   }
   for await (const chunk of socket) await put(splitter.push(chunk))

@@ -16,7 +16,17 @@ import { describeWith } from '../../servers/describe-with.ts'
 import { startProcess } from '../../servers/process.ts'
 import { programCheck } from '../../servers/program.ts'
 import { logger, openTestLog, type TestLog } from './fixture.ts'
-import { callLine, depsOf, listen, normalizer, numbers, sourceOf, tokensOf, untilCalls } from './listening.ts'
+import {
+  callLine,
+  depsOf,
+  type Listening,
+  listen,
+  normalizer,
+  numbers,
+  sourceOf,
+  tokensOf,
+  untilCalls,
+} from './listening.ts'
 
 const run = promisify(execFile)
 const HEADER_3164 = '<190>Nov 20 20:19:05 host gw: '
@@ -87,27 +97,77 @@ describe('TCP', () => {
     expect(sorted(tokensOf(calls))).toEqual(numbers(2000))
   })
 
-  test('stops reading while the log is full, and takes everything later', async () => {
-    let isFull = true
-    const log: Pick<CallLog, 'append'> = {
-      append: async (topic, entries) => {
-        if (isFull) throw new LogError('LOG_FULL', 'The log is full')
-        await testLog.log.append(topic, entries)
-      },
-    }
-    const listening = await open({ intake: createIntake({ log, normalizer, logger, now: Date.now }) })
+  describe('while the log is full', () => {
     const padding = ' '.repeat(200_000)
-    const socket = connect(port, host)
-    const count = 400
-    for (const tokens of numbers(count)) socket.write(`${callLine(tokens)}${padding}\n`)
-    await expect.poll(() => listening.problem()).toBe('The log is full')
-    await sleep(500)
-    // The sender's own buffer holds what we have no room for.
-    expect(socket.writableLength).toBeGreaterThan(10_000_000)
-    isFull = false
-    socket.end()
-    expect(tokensOf(await untilCalls(testLog, count))).toEqual(numbers(count))
-    expect(listening.problem()).toBeNull()
+
+    const openFull = async () => {
+      const full = { isFull: true }
+      const log: Pick<CallLog, 'append'> = {
+        append: async (topic, entries) => {
+          if (full.isFull) throw new LogError('LOG_FULL', 'The log is full')
+          await testLog.log.append(topic, entries)
+        },
+      }
+      const listening = await open({ intake: createIntake({ log, normalizer, logger, now: Date.now }) })
+      return { full, listening }
+    }
+
+    /** Sends so many calls, far more than there is room for, and waits until nothing of them is read any more. */
+    const overfill = async (listening: Listening, count: number): Promise<Socket> => {
+      const socket = connect(port, host)
+      for (const tokens of numbers(count)) socket.write(`${callLine(tokens)}${padding}\n`)
+      await expect.poll(() => listening.problem()).toBe('The log is full')
+      await sleep(500)
+      // The sender's own buffer holds what we have no room for.
+      expect(socket.writableLength).toBeGreaterThan(10_000_000)
+      return socket
+    }
+
+    test('stops reading, and takes everything later', async () => {
+      const { full, listening } = await openFull()
+      const count = 400
+      const socket = await overfill(listening, count)
+      full.isFull = false
+      socket.end()
+      expect(tokensOf(await untilCalls(testLog, count))).toEqual(numbers(count))
+      expect(listening.problem()).toBeNull()
+      await listening.stop()
+    })
+
+    test('keeps what was read of senders who are gone before there is room for it', async () => {
+      const { full, listening } = await openFull()
+      const count = 200
+      const socket = await overfill(listening, count)
+      await sendTcp(`${callLine(count)}${padding}\n`)
+      await sendTcp(callLine(count + 1) + padding)
+      full.isFull = false
+      socket.end()
+      const calls = await untilCalls(testLog, count + 2)
+      await listening.stop()
+      expect(sorted(tokensOf(calls))).toEqual(numbers(count + 2))
+    })
+
+    test('keeps of no more senders who are gone than there may be at once', async () => {
+      const { full, listening } = await openFull()
+      const [count, places] = [200, 256]
+      const socket = await overfill(listening, count)
+      for (const tokens of numbers(places + 10, count)) {
+        await sendTcp(`${callLine(tokens)}${padding}\n`).catch(() => undefined)
+      }
+      full.isFull = false
+      socket.end()
+      await untilCalls(testLog, count + places - 1)
+      await sendTcp(callLine(0))
+      const calls = await untilCalls(testLog, count + places)
+      await listening.stop()
+      expect(sorted(tokensOf(calls))).toEqual([0, ...numbers(count + places - 1)])
+    })
+  })
+
+  test('takes a last message that no line break follows', async () => {
+    const listening = await open()
+    await sendTcp(`${callLine(1)}\n${callLine(2)}`)
+    expect(tokensOf(await untilCalls(testLog, 2))).toEqual([1, 2])
     await listening.stop()
   })
 
