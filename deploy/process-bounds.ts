@@ -12,7 +12,7 @@ const COLLECTING_FLAGS = [
   // What is old is collected when it has grown to this many MiB, and later when it has grown by this many percent.
   '--initial-old-space-size=32',
   '--heap-growing-percent=20',
-  // And after each large body.
+  // And after a large body.
   '--expose-gc',
   // Bodies and queues are bounded far below it; a process that needs more dies of it, and is started again.
   '--max-old-space-size=256',
