@@ -1,7 +1,7 @@
 /**
- * The promise of exactly once, against processes that die: importer, collector, store, limiter, and the servers that
- * they stand on, are killed with -9 at twenty random moments while recorded and generated calls are imported; afterwards
- * every call is there, once, everywhere, and counted once.
+ * The promise of exactly once, against processes that die: importer, collector, store, limiter, all of them at once, and
+ * the servers that they stand on, are killed with -9 at twenty random moments while recorded and generated calls are
+ * imported; afterwards every call is there, once, everywhere, and counted once.
  */
 import type { ChildProcess } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
@@ -110,13 +110,20 @@ const kills = (startWorld: () => Promise<StartedWorld>) => () => {
       limiter: () => quotacast.kill('limiter'),
     }
     const isProcess = (name: string): name is keyof typeof victims => name in victims
+    const restarts: StartedWorld['restarts'] = {
+      ...world.restarts,
+      async everything() {
+        await quotacast.killAll()
+        await quotacast.start()
+      },
+    }
     let running = startImport()
-    for (const victim of drawVictims([...Object.keys(victims), ...Object.keys(world.restarts)], random)) {
+    for (const victim of drawVictims([...Object.keys(victims), ...Object.keys(restarts)], random)) {
       await sleep(random() * WAIT_MS_MAX)
       // Traffic must flow while something dies: what has ended begins again, from its start.
       if (under.way?.exitCode !== null) running = startImport('--from-start')
       if (isProcess(victim)) await expect.poll(victims[victim], { timeout: STARTED_MS_MAX, interval: 20 }).toBe(true)
-      else await world.restarts[victim]?.()
+      else await restarts[victim]?.()
       if (victim === 'importer') {
         await running
         running = startImport()

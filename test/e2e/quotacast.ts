@@ -237,7 +237,8 @@ export async function prepareQuotacast(config: Record<string, unknown> = {}): Pr
     },
     async killAll() {
       const pids = [...ROLES.flatMap(rolePids), supervisorPid()]
-      for (const pid of pids.toReversed()) process.kill(pid, 'SIGKILL')
+      // The supervisor first: it would start the others again.
+      for (const pid of pids.toReversed()) if (isAlive(pid)) process.kill(pid, 'SIGKILL')
       child = null
       await until(
         () => !pids.some(isAlive),
