@@ -28,6 +28,8 @@ const CONNECTIONS_MAX = 256
 const HANDSHAKE_MS_MAX = 10_000
 /** A sender that is gone without a word gives its place back soon after so long a silence; others may be silent for ever. */
 const KEEP_ALIVE_MS = 60_000
+/** At the end a sender is told to go; what it sends until it has, or until so long after, is read. */
+const CLOSE_GRACE_MS = 1_000
 
 /** Takes whatever was offered, also after the signal, as long as the log does. */
 function openQueue(source: CallSource, deps: ListenDeps): LineQueue {
@@ -79,8 +81,8 @@ export const receiveSyslogTcp: Listen<SyslogTcpReceive> = async ({ host, port, t
     deps.logger.warn({ source: source.name }, 'a syslog connection is refused: there are too many')
   server.on('drop', tellRefused)
   server.on(tls === undefined ? 'connection' : 'secureConnection', (socket: Socket) => {
-    if (connections.size >= CONNECTIONS_MAX) {
-      tellRefused()
+    if (connections.size >= CONNECTIONS_MAX || !server.listening) {
+      if (server.listening) tellRefused()
       socket.destroy()
       return
     }
@@ -99,8 +101,12 @@ export const receiveSyslogTcp: Listen<SyslogTcpReceive> = async ({ host, port, t
     await Promise.race([until('close', server, deps.signal), queue.failed])
   } finally {
     server.close()
-    for (const socket of connections.keys()) socket.destroy()
+    for (const socket of connections.keys()) socket.end()
+    const cutOff = setTimeout(() => {
+      for (const socket of connections.keys()) socket.destroy()
+    }, CLOSE_GRACE_MS)
     await Promise.all(connections.values())
+    clearTimeout(cutOff)
     await queue.done()
   }
 }
@@ -123,8 +129,13 @@ async function readConnection(socket: Socket, queue: LineQueue): Promise<void> {
       while (!queue.offer(messageOf(frame))) await queue.room()
     }
   }
-  for await (const chunk of socket) await put(splitter.push(chunk))
-  await put(splitter.end())
+  try {
+    for await (const chunk of socket) await put(splitter.push(chunk))
+  } finally {
+    // Of a connection that broke, the iterator leaves what it has not come to.
+    for (let chunk = socket.read(); chunk !== null; chunk = socket.read()) await put(splitter.push(chunk))
+    await put(splitter.end())
+  }
 }
 
 /** Resolves also when the signal is aborted; rejects with an error of the socket. */

@@ -31,6 +31,7 @@ import {
 const run = promisify(execFile)
 const HEADER_3164 = '<190>Nov 20 20:19:05 host gw: '
 const HEADER_5424 = '<190>1 2026-11-20T20:19:05Z host gw 42 - [x@1 a="]"] '
+const PADDING = ' '.repeat(200_000)
 const host = '127.0.0.1'
 
 let testLog: TestLog
@@ -98,8 +99,6 @@ describe('TCP', () => {
   })
 
   describe('while the log is full', () => {
-    const padding = ' '.repeat(200_000)
-
     const openFull = async () => {
       const full = { isFull: true }
       const log: Pick<CallLog, 'append'> = {
@@ -115,7 +114,7 @@ describe('TCP', () => {
     /** Sends so many calls, far more than there is room for, and waits until nothing of them is read any more. */
     const overfill = async (listening: Listening, count: number): Promise<Socket> => {
       const socket = connect(port, host)
-      for (const tokens of numbers(count)) socket.write(`${callLine(tokens)}${padding}\n`)
+      for (const tokens of numbers(count)) socket.write(`${callLine(tokens)}${PADDING}\n`)
       await expect.poll(() => listening.problem()).toBe('The log is full')
       await sleep(500)
       // The sender's own buffer holds what we have no room for.
@@ -138,8 +137,8 @@ describe('TCP', () => {
       const { full, listening } = await openFull()
       const count = 200
       const socket = await overfill(listening, count)
-      await sendTcp(`${callLine(count)}${padding}\n`)
-      await sendTcp(callLine(count + 1) + padding)
+      await sendTcp(`${callLine(count)}${PADDING}\n`)
+      await sendTcp(callLine(count + 1) + PADDING)
       full.isFull = false
       socket.end()
       const calls = await untilCalls(testLog, count + 2)
@@ -147,12 +146,30 @@ describe('TCP', () => {
       expect(sorted(tokensOf(calls))).toEqual(numbers(count + 2))
     })
 
+    test('keeps what was read of senders who broke off', async () => {
+      const { full, listening } = await openFull()
+      const count = 200
+      const socket = await overfill(listening, count)
+      const broken = connect(port, host)
+      for (const text of [`${callLine(count)}\n`, `${callLine(count + 1)}\n`, callLine(count + 2)]) {
+        broken.write(text)
+        await sleep(100)
+      }
+      broken.resetAndDestroy()
+      await sleep(100)
+      full.isFull = false
+      socket.end()
+      const calls = await untilCalls(testLog, count + 3)
+      await listening.stop()
+      expect(sorted(tokensOf(calls))).toEqual(numbers(count + 3))
+    })
+
     test('keeps of no more senders who are gone than there may be at once', async () => {
       const { full, listening } = await openFull()
       const [count, places] = [200, 256]
       const socket = await overfill(listening, count)
       for (const tokens of numbers(places + 10, count)) {
-        await sendTcp(`${callLine(tokens)}${padding}\n`).catch(() => undefined)
+        await sendTcp(`${callLine(tokens)}${PADDING}\n`).catch(() => undefined)
       }
       full.isFull = false
       socket.end()
@@ -186,15 +203,29 @@ describe('TCP', () => {
   })
 
   test('keeps what was sent before it is stopped', async () => {
-    const listening = await open()
-    await sendTcp(
-      numbers(5000)
-        .map(tokens => `${callLine(tokens)}\n`)
-        .join(''),
-    )
+    const log: Pick<CallLog, 'append'> = {
+      append: (topic, entries) => sleep(20).then(() => testLog.log.append(topic, entries)),
+    }
+    const listening = await open({ intake: createIntake({ log, normalizer, logger, now: Date.now }) })
+    // Twice as many as there is room for: half of them are with the kernel.
+    const count = 40
+    const socket = connect(port, host)
+    const lines = numbers(count).map(tokens => `${callLine(tokens)}${PADDING}\n`)
+    await new Promise(resolve => socket.write(lines.join(''), resolve))
     await untilCalls(testLog, 1)
     await listening.stop()
+    expect(tokensOf(await testLog.calls())).toEqual(numbers(count))
     await expect(sendTcp('x')).rejects.toThrow('ECONNREFUSED')
+  })
+
+  test('waits for no sender who does not go when it is stopped', async () => {
+    const listening = await open()
+    const socket = connect({ port, host, allowHalfOpen: true })
+    socket.write(`${callLine(1)}\n${callLine(2)}`)
+    await untilCalls(testLog, 1)
+    await listening.stop()
+    expect(tokensOf(await testLog.calls())).toEqual([1, 2])
+    socket.destroy()
   })
 
   test('says which port is taken', async () => {
