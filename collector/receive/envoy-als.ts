@@ -6,14 +6,15 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import { deliveryRefused } from '../events.ts'
-import { NO_CONTEXT } from '../normalize/draft.ts'
+import { NO_CONTEXT, refusal } from '../normalize/draft.ts'
 import { decodeStreamed, type StreamedLogs } from './envoy-messages.ts'
 import { LARGE_BYTES, type Turns } from './flight.ts'
 import type { Intake } from './intake.ts'
 import { patiently } from './patience.ts'
-import { valueBatch } from './raw-batch.ts'
-import { fitting } from './request-body.ts'
+import { ProtobufError } from './protobuf.ts'
+import { type RawBatch, singleBatch, valueBatch } from './raw-batch.ts'
 import type { Caller, StreamMethod } from './rpc.ts'
+import type { CallSource } from './source.ts'
 
 const NO_ANSWER = Buffer.alloc(0)
 
@@ -32,16 +33,13 @@ export function createEnvoyMethod({ intake, handlingLarge, logger }: EnvoyMethod
     sourceName: 'envoy',
     async handle(messages, caller, signal) {
       const stream = randomUUID()
-      let writer: StreamedLogs['identifier']
+      const read = reader(caller.source)
       let count = 0
-      for await (const message of messages) {
+      const take = async (message: Buffer) => {
         const key = `als ${stream} ${count++}`
         const attempt = async () => {
-          const { identifier, httpLogs } = fitting(() => decodeStreamed(message))
-          // Only the first message says who writes.
-          writer = identifier ?? writer
-          const entries = (httpLogs?.logEntry ?? []).map(als => ({ als, logName: writer?.logName, node: writer?.node }))
-          if (entries.length > 0) await take(intake, entries, key, caller)
+          const batch = read(message)
+          if (batch.size > 0) await takeBatch(intake, batch, key, caller)
         }
         // Decoded anew with each attempt: what waits for the log is the message, a fraction of what it holds.
         await patiently(() => (message.length > LARGE_BYTES ? handlingLarge(attempt) : attempt()), {
@@ -50,14 +48,40 @@ export function createEnvoyMethod({ intake, handlingLarge, logger }: EnvoyMethod
           onWait: reason => deliveryRefused(logger, { receiver: 'envoy-als', reason }),
         })
       }
+      try {
+        for await (const message of messages) await take(message)
+      } catch (err) {
+        // Envoy asks nobody why.
+        const { name } = caller.source
+        logger.warn({ err, source: name }, 'a stream of access logs ended before all that came was durable')
+        throw err
+      }
       return NO_ANSWER
     },
   }
 }
 
-function take(intake: Pick<Intake, 'take'>, entries: readonly unknown[], key: string, { principal, source }: Caller) {
-  const context = { ...NO_CONTEXT, timezone: source.timezone }
-  return intake.take(source, valueBatch(entries, source.dialect.open(context), context), {
+/** The entries of one message after the other; one that cannot be read is a rejection, and costs no other. */
+function reader({ dialect, timezone }: CallSource): (message: Buffer) => RawBatch {
+  const context = { ...NO_CONTEXT, timezone }
+  const decode = dialect.open(context)
+  let writer: StreamedLogs['identifier']
+  return message => {
+    try {
+      const { identifier, httpLogs } = decodeStreamed(message)
+      // Only the first message says who writes.
+      writer = identifier ?? writer
+      const entries = (httpLogs?.logEntry ?? []).map(als => ({ als, logName: writer?.logName, node: writer?.node }))
+      return valueBatch(entries, decode, context)
+    } catch (error) {
+      if (!(error instanceof ProtobufError)) throw error
+      return singleBatch({ ...refusal('unreadable', error.message), isInputSecret: true }, '')
+    }
+  }
+}
+
+function takeBatch(intake: Pick<Intake, 'take'>, batch: RawBatch, key: string, { principal, source }: Caller) {
+  return intake.take(source, batch, {
     receiver: 'envoy-als',
     restriction: principal.tenant,
     keyAt: position => `${key} ${position}`,

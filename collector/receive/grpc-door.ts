@@ -5,7 +5,6 @@
  */
 import { strict as assert } from 'node:assert'
 import type { ServerHttp2Stream } from 'node:http2'
-import { setTimeout as sleep } from 'node:timers/promises'
 import {
   type Metadata,
   ServerInterceptingCall,
@@ -20,10 +19,10 @@ import { ReceiveError } from './request-body.ts'
 import { type Caller, RPC, RpcError, type RpcMethod } from './rpc.ts'
 import { SOURCE_HEADER, sourceOf } from './source-request.ts'
 import type { Sources } from './sources.ts'
+import { createStreamMessages, type StreamMessages } from './stream-messages.ts'
 
-/** Calls and streams at once, of all connections. */
+/** Calls and streams at once, of all connections. A stream whose caller has gone counts until its messages are handled. */
 export const CALLS_MAX = 512
-const ROOM_POLL_MS = 20
 const CROWDED = new RpcError(RPC.unavailable, 'too many bytes are under way')
 const TOKEN = 'x-quotacast-token'
 const BEARER = /^bearer +(\S+)$/i
@@ -46,36 +45,27 @@ export interface Door {
   interceptor: ServerInterceptor
   /** Who calls a method. Throws `RpcError`. */
   callerOf(method: RpcMethod, metadata: Metadata): Caller
-  /** The message is not held any more. */
-  leave(message: Buffer): void
+  /** The messages of a stream that was let in; to be closed by whoever handles them. */
+  messagesOf(metadata: Metadata): StreamMessages
 }
 
 export function createDoor(deps: DoorDeps): Door {
-  const { flight, arriving, unavailable } = deps
+  const { flight, arriving } = deps
   const methods = new Map(deps.methods.map(method => [method.path, method]))
-  const leaving = new WeakMap<Buffer, () => void>()
+  const streams = new WeakMap<Metadata, StreamMessages>()
   let calls = 0
 
-  const admit = (path: string, metadata: Metadata) => {
-    const method = methods.get(path)
-    if (method === undefined) throw new RpcError(RPC.internal, 'there is no such method')
-    callerOf(deps, method, metadata)
-    const reason = unavailable()
-    if (reason !== null) throw new RpcError(RPC.unavailable, reason)
-    if (calls >= CALLS_MAX) throw new RpcError(RPC.unavailable, 'too many calls are under way')
+  const streamOf = (call: ServerInterceptingCallInterface, metadata: Metadata): StreamMessages => {
+    const messages = createStreamMessages(flight, { ask: () => call.startRead(), onClose: () => calls-- })
+    streams.set(metadata, messages)
+    return messages
   }
 
   const interceptor: ServerInterceptor = ({ path, requestStream }, call) => {
-    const { hold, leaveAll } = holdMessages(flight, leaving)
-    let state: 'new' | 'admitted' | 'over' = 'new'
+    let isAdmitted = false
+    let stream: StreamMessages | null = null
+    const { hold, leaveAll } = holdMessages(flight)
     let end: EndCall | undefined
-    const enter = async (message: Buffer): Promise<boolean> => {
-      while (!hold(message)) {
-        if (!requestStream || state === 'over') return false
-        await sleep(ROOM_POLL_MS)
-      }
-      return true
-    }
     const refuse = ({ code, message }: RpcError) => {
       end?.(code)
       call.sendStatus({ code, details: message, metadata: null })
@@ -85,27 +75,28 @@ export function createDoor(deps: DoorDeps): Door {
         // A stream lasts for months, which says nothing.
         if (!requestStream) end = deps.beginCall?.(path, textsOf(metadata))
         try {
-          admit(path, metadata)
+          admit(deps, { method: methods.get(path), metadata, calls })
         } catch (error) {
           if (!(error instanceof RpcError)) throw error
           refuse(error)
           return
         }
         calls++
-        state = 'admitted'
-        holdArriving(streamOf(call), arriving, () => refuse(CROWDED))
+        isAdmitted = true
+        if (requestStream) stream = streamOf(call, metadata)
+        holdArriving(http2Of(call), arriving, () => refuse(CROWDED))
         next(metadata)
       })
-      .withOnReceiveMessage(async (message, next) => {
-        const hasRoom = await enter(message)
-        if (state === 'over') leaveAll()
-        else if (hasRoom) next(message)
+      .withOnReceiveMessage((message, next) => {
+        if (stream !== null) stream.put(message)
+        else if (hold(message)) next(message)
         else refuse(CROWDED)
       })
+      .withOnReceiveHalfClose(next => (stream === null ? next() : stream.end()))
       .withOnCancel(() => {
         // Whatever ends a call, it comes here.
-        if (state === 'admitted') calls--
-        state = 'over'
+        if (stream !== null) stream.end()
+        else if (isAdmitted) calls--
         leaveAll()
         end?.(RPC.cancelled)
       })
@@ -122,27 +113,42 @@ export function createDoor(deps: DoorDeps): Door {
   return {
     interceptor,
     callerOf: (method, metadata) => callerOf(deps, method, metadata),
-    leave: message => leaving.get(message)?.(),
+    messagesOf(metadata) {
+      const messages = streams.get(metadata)
+      assert(messages !== undefined, 'the gRPC library hands the metadata on that it was given')
+      return messages
+    },
   }
 }
 
-/** The messages of one call that are held, each of which `leaving` lets go. */
-function holdMessages(flight: Flight, leaving: WeakMap<Buffer, () => void>) {
-  const held = new Set<Buffer>()
+interface Coming {
+  method: RpcMethod | undefined
+  metadata: Metadata
+  /** That are under way already. */
+  calls: number
+}
+
+/** Throws `RpcError` for a call that must not, or cannot be taken now. */
+function admit(deps: DoorDeps, { method, metadata, calls }: Coming): void {
+  if (method === undefined) throw new RpcError(RPC.internal, 'there is no such method')
+  callerOf(deps, method, metadata)
+  const reason = deps.unavailable()
+  if (reason !== null) throw new RpcError(RPC.unavailable, reason)
+  if (calls >= CALLS_MAX) throw new RpcError(RPC.unavailable, 'too many calls are under way')
+}
+
+/** The messages of a call that is answered. */
+function holdMessages(flight: Flight) {
+  const held: Buffer[] = []
   return {
     /** False when there is no room. */
     hold(message: Buffer): boolean {
-      if (!flight.enter(message, message.length)) return false
-      held.add(message)
-      leaving.set(message, () => {
-        held.delete(message)
-        flight.leave(message)
-      })
-      return true
+      const isHeld = flight.enter(message, message.length)
+      if (isHeld) held.push(message)
+      return isHeld
     },
     leaveAll() {
       for (const message of held) flight.leave(message)
-      held.clear()
     },
   }
 }
@@ -164,7 +170,7 @@ function callerOf({ verify, sources }: DoorDeps, method: RpcMethod, metadata: Me
 }
 
 /** The library shows no part of a message; what it reads from is a member that its types do not name. */
-function streamOf(call: ServerInterceptingCallInterface): ServerHttp2Stream {
+function http2Of(call: ServerInterceptingCallInterface): ServerHttp2Stream {
   const { stream } = call as unknown as { stream?: ServerHttp2Stream }
   assert(stream !== undefined, 'the gRPC library has its stream elsewhere')
   return stream

@@ -139,8 +139,13 @@ function addMethod(
           run(async () => method.handle(request, door.callerOf(method, metadata)), respond)
       : (call: ServerReadableStream<Buffer, Buffer>, respond: Respond) =>
           run(async () => {
-            const messages = messagesOf(call, door, () => door.callerOf(method, call.metadata))
-            return method.handle(messages, door.callerOf(method, call.metadata), signal)
+            const messages = door.messagesOf(call.metadata)
+            const callerOf = () => door.callerOf(method, call.metadata)
+            try {
+              return await method.handle(checked(messages.read(), callerOf), callerOf(), signal)
+            } finally {
+              messages.close()
+            }
           }, respond)
   const definition = {
     path: method.path,
@@ -153,18 +158,10 @@ function addMethod(
 }
 
 /** Streams may last for months: that their token still holds is checked with each message. */
-async function* messagesOf(
-  call: ServerReadableStream<Buffer, Buffer>,
-  door: Door,
-  check: () => void,
-): AsyncGenerator<Buffer> {
-  for await (const message of call as AsyncIterable<Buffer>) {
+async function* checked(messages: AsyncIterable<Buffer>, check: () => void): AsyncGenerator<Buffer> {
+  for await (const message of messages) {
     check()
-    try {
-      yield message
-    } finally {
-      door.leave(message)
-    }
+    yield message
   }
 }
 

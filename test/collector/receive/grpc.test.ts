@@ -104,23 +104,59 @@ describe("Envoy's access log service", () => {
     })
   })
 
-  test('is heard while the stream is open, and waits while the log is away', async () => {
-    let isAway = true
-    const { client, testLog } = await open({
+  const openAway = async (limits: ReceiverOptions['limits'] = {}) => {
+    const away = { isAway: true }
+    const { client, testLog, receiving } = await open({
+      limits,
       log: {
         append: (topic, entries) =>
-          isAway ? Promise.reject(new LogError('LOG_UNAVAILABLE', 'away')) : testLog.log.append(topic, entries),
+          away.isAway ? Promise.reject(new LogError('LOG_UNAVAILABLE', 'away')) : testLog.log.append(topic, entries),
       },
     })
+    return { client, testLog, receiving, away }
+  }
+
+  test('is heard while the stream is open, and waits while the log is away', async () => {
+    const { client, testLog, away } = await openAway()
     const { send, end, ended } = stream(client)
     send({ identifier, ...logs(entry(1)) })
     send(logs(entry(2)))
     await sleep(50)
     expect(await testLog.calls()).toEqual([])
-    isAway = false
+    away.isAway = false
     await expect.poll(async () => (await testLog.calls()).length).toBe(2)
     end()
     expect(await ended).toMatchObject({ code: status.OK })
+  })
+
+  test.each([
+    ['the log', {}],
+    ['room in memory', { inFlightBytesMax: 1024 }],
+  ])('that goes away while its messages wait for %s loses none that had come', async (_what, limits) => {
+    const { client, testLog, away } = await openAway(limits)
+    const { send, call, ended } = stream(client)
+    const numbers = Array.from({ length: 'inFlightBytesMax' in limits ? 3 : 10 }, (_, number) => number)
+    for (const number of numbers) send({ identifier, ...logs(entry(number)) })
+    await sleep(200)
+    call.cancel()
+    expect(await ended).toMatchObject({ code: status.CANCELLED })
+    away.isAway = false
+    const requests = numbers.map(number => `r-${number}`)
+    await expect.poll(async () => (await testLog.calls()).map(({ requestId }) => requestId)).toEqual(requests)
+  })
+
+  test('that goes away again and again leaves no more behind than there may be at once', async () => {
+    const { client, away } = await openAway()
+    const comeAndGo = async () => {
+      const streams = Array.from({ length: 100 }, () => stream(client))
+      for (const { send } of streams) send({ identifier, ...logs(entry(1)) })
+      await sleep(100)
+      for (const { call } of streams) call.cancel()
+      return (await unary(client, METRICS, EMPTY)).details
+    }
+    await expect.poll(comeAndGo).toBe('too many calls are under way')
+    away.isAway = false
+    await expect.poll(async () => (await unary(client, METRICS, EMPTY)).code).toBe(status.OK)
   })
 
   test('waits for room in memory, and gets there', async () => {
@@ -132,15 +168,16 @@ describe("Envoy's access log service", () => {
     expect(new Set((await testLog.calls()).map(({ callId }) => callId)).size).toBe(40)
   })
 
-  test('that sends nonsense is cut off, and others are not', async () => {
+  test('that sends nonsense has that rejected, and nothing else', async () => {
     const { client, testLog } = await open()
-    const [good, bad] = [stream(client), stream(client)]
-    bad.call.write(Buffer.from('hello, world'))
-    expect(await bad.ended).toMatchObject({ code: status.INVALID_ARGUMENT })
-    good.send({ identifier, ...logs(entry(1)) })
-    good.end()
-    expect(await good.ended).toMatchObject({ code: status.OK })
-    expect(await testLog.calls()).toHaveLength(1)
+    const { send, call, end, ended } = stream(client)
+    send({ identifier, ...logs(entry(1)) })
+    call.write(Buffer.from('hello, world'))
+    send(logs(entry(2)))
+    end()
+    expect(await ended).toMatchObject({ code: status.OK })
+    expect(await testLog.calls()).toMatchObject([{ gateway: 'envoy' }, { gateway: 'envoy' }])
+    expect(await testLog.rejections()).toMatchObject([{ reason: 'unreadable', source: 'envoy', input: '' }])
   })
 })
 
@@ -281,6 +318,17 @@ test('closing cuts off streams that never end', async () => {
   await expect.poll(async () => (await testLog.calls()).length).toBe(1)
   await receiving.close()
   expect((await ended).code).not.toBe(status.OK)
+})
+
+test('closing takes what has come on streams, however slow the log is', async () => {
+  const { client, receiving, testLog } = await open({
+    log: { append: (topic, entries) => sleep(150).then(() => testLog.log.append(topic, entries)) },
+  })
+  const { send } = stream(client)
+  for (let number = 0; number < 10; number++) send({ identifier, ...logs(entry(number)) })
+  await expect.poll(async () => (await testLog.calls()).length).toBe(1)
+  await receiving.close()
+  expect(await testLog.calls()).toHaveLength(10)
 })
 
 test('a call is measured until its status, a stream, which lasts for months, is not', async () => {
