@@ -84,9 +84,9 @@ export async function openKafkaLog(options: KafkaLogOptions, deps: LogDeps): Pro
     read: (topic, partition, fromOffset, entriesMax) =>
       orUnavailable(readEntries(reading, { topic, partition, fromOffset, entriesMax })),
     partitions: topic => orUnavailable(partitionsOf(reading, topic)),
-    unavailable() {
+    unavailable(only) {
       for (const [topic, appender] of appenders) {
-        const reason = appender.unavailable()
+        const reason = only === undefined || topic === only ? appender.unavailable() : null
         if (reason !== null) return `${topic}: ${reason}`
       }
       return availability.reason()

@@ -4,7 +4,7 @@ import { cp, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type Admin, Kafka, logLevel } from 'kafkajs'
+import { type Admin, ConfigResourceTypes, Kafka, logLevel } from 'kafkajs'
 import { pino } from 'pino'
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest'
 import { startFold } from '../../../analyzer/control/fold.ts'
@@ -321,6 +321,20 @@ describeWith(kafkaChecks, 'one broker', () => {
     await expect(openLog({}, prefix)).rejects.toThrow(
       /retention\.ms=60000.*kafka-configs\.sh --alter --topic .*calls --add-config retention\.ms=-1/,
     )
+  })
+
+  test('a topic that cannot be appended to keeps nothing out of the others', async () => {
+    const prefix = randomUUID()
+    const { log } = await openLog({ appendTimeoutMs: 2_000 }, prefix)
+    const configEntries = [{ name: 'max.message.bytes', value: '1' }]
+    const resources = [{ type: ConfigResourceTypes.TOPIC, name: `${prefix}.rejections`, configEntries }]
+    await admin.alterConfigs({ validateOnly: false, resources })
+    await vi.waitFor(() => expect(log.append('rejections', numbered(0, 1))).rejects.toThrow(), waiting)
+    expect(log.unavailable()).toMatch(/^rejections: /)
+    expect(log.unavailable('rejections')).toMatch(/^rejections: /)
+    expect(log.unavailable('calls')).toBeNull()
+    await log.append('calls', numbered(0, 1))
+    await log.close()
   })
 
   test.each(['plain', 'scram-sha-256', 'scram-sha-512'] as const)('signs in over TLS with %s', async mechanism => {
