@@ -17,8 +17,6 @@ import { bytesBefore, MARK_BYTES, markOf, type TailPosition } from './tail-posit
 
 /** What is read and handled at once. */
 const CHUNK_BYTES = 256 * 1024
-/** Bytes before the place of reading that tell whether the file was cut off and grew beyond it again. */
-const RECENT_BYTES = 64
 
 export interface FollowDeps {
   source: CallSource
@@ -58,6 +56,7 @@ export class FollowedFile {
   /** Bytes up to here were read, lines up to `#next` are durable. */
   #readOffset = 0
   #next = BEGIN
+  /** What stands before that place, if the file was not cut off and grew beyond it again. */
   #recent: Buffer = Buffer.alloc(0)
   /** What stands before `#next`, which may be cut off by the time that it is remembered. */
   #marked: Buffer = Buffer.alloc(0)
@@ -122,6 +121,7 @@ export class FollowedFile {
     this.#recording = null
     this.#header = null
     this.#isLeft = false
+    this.#begin = BEGIN
     this.#seek(BEGIN)
   }
 
@@ -141,7 +141,7 @@ export class FollowedFile {
     const { bytesRead } = await this.#handle.read(buffer, 0, buffer.length, from)
     if (!buffer.subarray(0, Math.min(bytesRead, recent.length)).equals(recent)) return null
     this.#readOffset = from + bytesRead
-    this.#recent = ownBytes(buffer.subarray(Math.max(0, bytesRead - RECENT_BYTES), bytesRead))
+    this.#recent = ownBytes(buffer.subarray(Math.max(0, bytesRead - MARK_BYTES), bytesRead))
     return buffer.subarray(recent.length, bytesRead)
   }
 
@@ -180,7 +180,7 @@ export class FollowedFile {
     if (place.offset === 0) return true
     this.#seek(place)
     this.#marked = await bytesBefore(this.#handle, place.offset, MARK_BYTES)
-    this.#recent = this.#marked.subarray(-RECENT_BYTES)
+    this.#recent = this.#marked
     return false
   }
 }

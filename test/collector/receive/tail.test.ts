@@ -192,6 +192,16 @@ describe('a rotation', () => {
     await expectOnce(52)
   })
 
+  test('by truncating is seen although all lines end alike and are equally long', async () => {
+    const alike = (values: readonly number[]) =>
+      values.map(tokens => `{"inputTokens":${tokens},"startedAtMs":1700000000000,"tenant":"${'x'.repeat(300)}"}\n`)
+    await writeFile(pathOf(), alike(numbers(10, 10)).join(''))
+    await follow()
+    await untilCalls(testLog, 10)
+    await writeFile(pathOf(), alike(numbers(20, 20)).join(''))
+    expect(tokensOf(await untilCalls(testLog, 30))).toEqual(numbers(30, 10))
+  })
+
   test('while we are away is followed under the new name', async () => {
     await write(numbers(3))
     const first = await follow()
