@@ -15,8 +15,8 @@ const Delivery = Compile(Type.Object({ records: Type.Array(Type.Object({ data: T
 
 /** A subscription's message. `CONTROL_MESSAGE` only asks whether somebody is there. */
 const Subscription = Type.Object({
-  messageType: Type.String(),
-  logEvents: Type.Optional(Type.Array(Type.Object({ message: Type.String() }))),
+  messageType: Type.Enum(['DATA_MESSAGE', 'CONTROL_MESSAGE']),
+  logEvents: Type.Array(Type.Object({ message: Type.String() })),
 })
 type Subscription = Static<typeof Subscription>
 const subscription = Compile(Subscription)
@@ -67,6 +67,6 @@ function writtenLines(record: Buffer): string[] {
   if (!record.includes('"messageType"')) return [record.toString('utf8')]
   const { text, parsed } = parseBody(record)
   if (parsed.kind !== 'value' || !subscription.Check(parsed.value)) return [text]
-  const { messageType, logEvents = [] }: Subscription = parsed.value
+  const { messageType, logEvents }: Subscription = parsed.value
   return messageType === 'DATA_MESSAGE' ? logEvents.map(({ message }) => lineOf(message)) : []
 }

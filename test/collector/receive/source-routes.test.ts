@@ -178,6 +178,15 @@ describe('Amazon Data Firehose', () => {
     expect(await testLog.rejections()).toEqual([])
   })
 
+  test('brings calls that have a member which a subscription has', async () => {
+    const { post, testLog } = await open()
+    const records = ['REQUEST', 'DATA_MESSAGE'].map((messageType, number) =>
+      JSON.stringify({ ...call(number), messageType }),
+    )
+    expect(await post('/v1/sources/own', delivery(...records), { headers })).toMatchObject({ status: 200 })
+    expect((await testLog.calls()).map(({ requestId }) => requestId)).toEqual(['r-0', 'r-1'])
+  })
+
   test('is never told that it sent too much, which would make it drop the records', async () => {
     const { post, testLog } = await open()
     const large = await post('/v1/sources/own', 'x'.repeat(LIMITS.bodyBytesMax + 1), { headers })
