@@ -41,7 +41,9 @@ export async function importStream(
   try {
     for await (const chunk of addAbortSignal(signal, stream)) await take(splitter.push(chunk))
   } catch (error) {
-    if (!signal.aborted) throw error
+    if (!signal.aborted || !(error instanceof Error && error.name === 'AbortError')) throw error
+    // The iterator leaves what it has not come to.
+    for (let chunk = stream.read(); chunk !== null; chunk = stream.read()) await take(splitter.push(chunk))
     return
   }
   await take(splitter.end())

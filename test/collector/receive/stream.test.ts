@@ -1,5 +1,7 @@
 import { PassThrough, Readable } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import { type CallLog, LogError } from '../../../collector/log/call-log.ts'
 import { createIntake } from '../../../collector/receive/intake.ts'
 import { importStream } from '../../../collector/receive/stream.ts'
 import { logger, openTestLog, type TestLog } from './fixture.ts'
@@ -11,9 +13,14 @@ beforeEach(async () => {
 })
 afterEach(() => testLog.close())
 
-const read = (stream: Readable, dialect = 'canonical', signal = new AbortController().signal) =>
+const read = (
+  stream: Readable,
+  dialect = 'canonical',
+  signal = new AbortController().signal,
+  append: CallLog['append'] = testLog.log.append,
+) =>
   importStream(stream, sourceOf(dialect), {
-    intake: createIntake({ log: testLog.log, normalizer, logger, now: Date.now }),
+    intake: createIntake({ log: { append }, normalizer, logger, now: Date.now }),
     onTaken: () => undefined,
     signal,
   })
@@ -43,4 +50,33 @@ test('a signal ends what would go on for ever, and leaves out a line that is not
   stop.abort()
   await reading
   expect(await testLog.calls()).toHaveLength(100)
+})
+
+test('a signal does not drop the lines that had come and were waiting for the log', async () => {
+  const stop = new AbortController()
+  const stream = new PassThrough()
+  const blocked = Promise.withResolvers<void>()
+  const reading = read(stream, 'canonical', stop.signal, async (topic, entries) => {
+    await blocked.promise
+    await testLog.log.append(topic, entries)
+  })
+  for (const tokens of numbers(10)) {
+    stream.write(`${callLine(tokens)}\n`)
+    await nextTurn()
+  }
+  stop.abort()
+  blocked.resolve()
+  await reading
+  expect(tokensOf(await testLog.calls())).toEqual(numbers(10))
+})
+
+test('a signal does not hide that lines had come which the log did not take', async () => {
+  const stop = new AbortController()
+  const stream = new PassThrough()
+  const reading = read(stream, 'canonical', stop.signal, async () => {
+    stop.abort()
+    throw new LogError('LOG_FULL', 'The log is full')
+  })
+  stream.write(`${callLine(0)}\n`)
+  await expect(reading).rejects.toThrow('The log is full')
 })
