@@ -1,14 +1,10 @@
 /** What the limit store decided, as doors answer it: every quota concerned, the one that binds, and when to come again. */
 import { INSTANT_MS_MAX } from '../policy/adjustment.ts'
-import type { Allowance } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import { isResetting } from '../usage/window.ts'
-import type { Claim, Standing, StoreDecision } from './limit-store.ts'
+import type { StoreDecision } from './limit-store.ts'
 import type { Decision, Prepared, QuotaStanding } from './limiter.ts'
-import { fitsAt, heldMsMax } from './waiting.ts'
-
-/** How long a caller should wait for a limit store that is away. */
-export const AWAY_RETRY_MS = 1_000
+import { fitAgain, heldMsMaxOf, type Judged } from './waiting.ts'
 
 /** The decision as of `asOfMs`, up to which call records are counted. */
 export function toDecision(
@@ -18,16 +14,16 @@ export function toDecision(
 ): Decision {
   const answers: QuotaStanding[] = []
   const violated: string[] = []
+  const enforced: Judged[] = []
   let binding: string | null = null
   let least = Number.POSITIVE_INFINITY
-  let retryAtMs = 0
   for (let index = 0; index < quotas.length; index += 1) {
     const quota = quotas[index]
     const claim = claims[index]
     const standing = standings[index]
     const allowance = allowances[index]
     if (quota === undefined || claim === undefined || standing === undefined || allowance === undefined) continue
-    const answer = toQuotaStanding(quota, { claim, standing, allowance, nowMs })
+    const answer = toQuotaStanding(quota, { claim, standing, allowance, nowMs }, quotas)
     answers.push(answer)
     if (!claim.isEnforced) continue
     if (isAllowed) {
@@ -38,22 +34,20 @@ export function toDecision(
       }
       continue
     }
-    if (standing.fits) continue
-    violated.push(quota.name)
-    // What never fits binds more than what fits again late.
-    const judged = { claim, standing, allowance, policy, resetAtMs: answer.resetAtMs, nowMs }
-    const fitsAtMs = isApproximate && claim.isDeniedWhenAway ? nowMs + AWAY_RETRY_MS : fitsAt(quota, judged)
-    if (fitsAtMs <= retryAtMs) continue
-    retryAtMs = fitsAtMs
-    binding = quota.name
+    if (!standing.fits) violated.push(quota.name)
+    const isAway = isApproximate && claim.isDeniedWhenAway
+    const { resetAtMs } = answer
+    const heldMsMax = heldMsMaxOf(quotas)
+    enforced.push({ quota, claim, standing, allowance, policy, resetAtMs, heldMsMax, isAway, nowMs })
   }
-  const retryAfterMs = isAllowed || retryAtMs > INSTANT_MS_MAX ? null : retryAtMs - nowMs
+  const again = isAllowed ? null : fitAgain(enforced)
+  const retryAfterMs = again === null || again.atMs > INSTANT_MS_MAX ? null : again.atMs - nowMs
   return {
     isAllowed,
     reference,
     asOfMs,
     nowMs,
-    binding,
+    binding: again === null ? binding : again.binding,
     retryAfterMs,
     quotas: answers,
     violated,
@@ -62,16 +56,12 @@ export function toDecision(
   }
 }
 
-interface Judged {
-  readonly claim: Claim
-  readonly standing: Standing
-  readonly allowance: Allowance
-  readonly nowMs: number
-}
+type Looked = Pick<Judged, 'claim' | 'standing' | 'allowance' | 'nowMs'>
 
-function toQuotaStanding(quota: Quota, judged: Judged): QuotaStanding {
+/** `quotas` are all that cover the call. */
+function toQuotaStanding(quota: Quota, looked: Looked, quotas: readonly Quota[]): QuotaStanding {
   const { window, paceOf } = quota
-  const { claim, standing, allowance } = judged
+  const { claim, standing, allowance } = looked
   const { limit } = allowance
   const { used, reserved } = standing
   // It is in the claim's limit.
@@ -86,7 +76,7 @@ function toQuotaStanding(quota: Quota, judged: Judged): QuotaStanding {
     used: Math.ceil(used + elsewhere),
     reserved,
     remaining: limit === null ? null : Math.floor(Math.max(0, most - used - reserved)),
-    resetAtMs: resetAt(quota, judged),
+    resetAtMs: resetAt(quota, looked, quotas),
     countsLongerMs: window.kind === 'sliding' ? window.slotMs : 0,
     overshootMax: standing.overshootMax ?? (isExact(quota, reserved) ? 0 : null),
     enforcement: quota.enforcement,
@@ -100,7 +90,7 @@ function isExact({ unit, counts, enforcement }: Quota, reserved: number): boolea
 }
 
 /** When all that is used now counts no more. */
-function resetAt(quota: Quota, { claim, standing, allowance, nowMs }: Judged): number {
+function resetAt(quota: Quota, { claim, standing, allowance, nowMs }: Looked, quotas: readonly Quota[]): number {
   const { window } = quota
   switch (window.kind) {
     case 'fixed':
@@ -111,6 +101,6 @@ function resetAt(quota: Quota, { claim, standing, allowance, nowMs }: Judged): n
       if (!allowance.limit) return nowMs
       return Math.min(INSTANT_MS_MAX, nowMs + Math.ceil((standing.used * window.periodMs) / allowance.limit))
     case 'held':
-      return nowMs + heldMsMax(quota)
+      return nowMs + heldMsMaxOf(quotas)
   }
 }

@@ -29,8 +29,11 @@ export function explain(prepared: Prepared, decision: Decision, policy: Policy):
     if (claim === undefined || standing === undefined) return []
     const adjusted = policy.adjusted(quota, claim.subject, prepared.nowMs)
     const remaining = standing.remaining ?? Number.POSITIVE_INFINITY
-    const isAlone = quota.paceOf !== null && standing.used + standing.reserved === 0
-    const fits = isAlone || (claim.cost > 0 ? claim.cost <= remaining : remaining > 0)
+    const fits = claim.isEnforced
+      ? !decision.violated.includes(quota.name)
+      : claim.cost > 0
+        ? claim.cost <= remaining
+        : remaining > 0
     const part = { ...standing, ...adjusted, cost: claim.cost, fits }
     return [{ ...part, words: quotaWords(quota, part, decision) }]
   })

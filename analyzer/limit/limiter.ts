@@ -10,7 +10,7 @@ import { type Dimensions, matches, type Quota } from '../policy/quota.ts'
 import type { Enforcement } from '../policy/quota-options.ts'
 import { subjectKeyOf } from '../policy/subject.ts'
 import type { QuotaUnit, Unit } from '../usage/units.ts'
-import { AWAY_RETRY_MS, toDecision } from './answering.ts'
+import { toDecision } from './answering.ts'
 import { createBlocks, type FindBlock } from './blocks.ts'
 import { claimOf } from './claiming.ts'
 import type { DecisionSumming } from './decision-summing.ts'
@@ -22,6 +22,7 @@ import {
   LimitStoreError,
   type StoreDecision,
 } from './limit-store.ts'
+import { AWAY_RETRY_MS } from './waiting.ts'
 
 /** What a caller may state; an absent unit is unknown and settled later, an absent number of requests is 1. */
 export type Cost = Partial<Record<Unit, number>>

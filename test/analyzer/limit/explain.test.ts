@@ -83,6 +83,13 @@ test('tells of a level that takes longer to drain than dates can tell', async ()
   expect(quotas[0].words).toContain('all of it is free at +275760-09-13T00:00:00.000Z')
 })
 
+test('says of each quota what the decision does, also where less than a unit is left for a call of unknown cost', async () => {
+  opened = await openReserving([quota({ name: 'slow', limit: 1, window: { kind: 'rate', everySeconds: 60 } })])
+  await spend(1)
+  opened.clock.nowMs += 1_000
+  expect(await explain(CALL)).toMatchObject({ allowed: true, quotas: [{ remaining: 0, fits: true }] })
+})
+
 test('has words for every kind of window', async () => {
   const window = (kind: string, fields: object) => quota({ name: kind, window: { kind, ...fields } })
   opened = await openReserving([

@@ -84,3 +84,25 @@ describe('after a refusal of the provider the wait is as long as it said, and lo
     expect(await waitFor(8)).toBe(5_000)
   })
 })
+
+test('of quotas that have to fit at once the wait is as long as the last one needs, also where that fits now', async () => {
+  const quota = (name: string, limit: number, everySeconds: number) =>
+    testQuota({ name, per: ['consumer'], unit: 'total_tokens', limit, window: { kind: 'fixed', everySeconds } })
+  const grant = { quota: 'hourly', subject, amount: 20, fromMs: 0, untilMs: START_MS + MINUTE_MS }
+  const quotas = [quota('hourly', 10, 3600), quota('brief', 12, 600)]
+  opened = await openReserving(quotas, { ...NO_ADJUSTMENTS, grants: [grant] })
+  await spend(12)
+  const denied = (await opened.post('/v1/reservations', { ...who, cost: { total_tokens: 1 } })).body
+  expect(denied).toMatchObject({ allowed: false, binding: 'hourly', retryAfterMs: RESET_MS })
+  expect(await waitFor(1)).toBe(RESET_MS)
+})
+
+test('calls under way are waited for as long as the quota holds them that holds them longest', async () => {
+  const quota = (name: string, limit: number, ttlSeconds: number) =>
+    testQuota({ name, unit: 'concurrent_requests', limit, window: undefined, reservation: { ttlSeconds } })
+  opened = await openReserving([quota('few', 1, 5), quota('many', 9, 600)])
+  const ask = async () => (await opened.post('/v1/reservations', who)).body
+  const { expiresAtMs } = await ask()
+  const { binding, retryAfterMs } = await ask()
+  expect({ binding, isTrue: START_MS + retryAfterMs > expiresAtMs }).toEqual({ binding: 'few', isTrue: true })
+})
