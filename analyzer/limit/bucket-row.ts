@@ -65,9 +65,15 @@ function shareRows(bucket: Share): ShareRow[] {
 /** Answers the rate that was asked for before where it is equal. */
 export function createRates(): (rate: Drain) => Drain {
   const known = new Map<string, Drain>()
-  return ({ amount, periodMs, keptMs, steps }) => {
-    const key = `${amount}/${periodMs}/${keptMs}/${steps}`
-    const rate = known.get(key) ?? { amount, periodMs, keptMs, ...(steps && { steps }) }
+  return ({ amount, periodMs, keptMs, stretches, steps }) => {
+    const key = `${amount}/${periodMs}/${keptMs}/${stretches}/${steps}`
+    const rate = known.get(key) ?? {
+      amount,
+      periodMs,
+      keptMs,
+      ...(stretches && { stretches }),
+      ...(steps && { steps }),
+    }
     known.set(key, rate)
     return rate
   }

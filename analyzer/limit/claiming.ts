@@ -77,9 +77,9 @@ function drainOf(window: RateWindow, { limit, limits }: Allowance): Drain {
   const amount = limit ?? LIMIT_UNKNOWN
   const last = LAST_DRAINS.get(window)
   if (last?.amount === amount && areLimits(last.steps, limits)) return last
-  const { periodMs, keptMs } = window
+  const { periodMs, keptMs, stretches } = window
   const steps = limits?.map(({ fromMs, limit: then }) => [fromMs, then] as const)
-  const drain = { amount, periodMs, keptMs, ...(steps && { steps }) }
+  const drain = { amount, periodMs, keptMs, ...(stretches > 1 && { stretches }), ...(steps && { steps }) }
   LAST_DRAINS.set(window, drain)
   return drain
 }

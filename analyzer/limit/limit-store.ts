@@ -33,8 +33,10 @@ export interface Slots {
 export interface Drain {
   readonly amount: number
   readonly periodMs: number
-  /** A bucket is forgotten when nothing was spent in it for so long, at the earliest. */
+  /** A bucket is forgotten when nothing was spent in it for so long, `stretches` times, at the earliest. */
   readonly keptMs: number
+  /** Absent: 1. */
+  readonly stretches?: number
   /** From when on it is so many, ascending, past and to come; before, what was told last. Absent: `amount` since then. */
   readonly steps?: readonly (readonly [fromMs: number, amount: number])[]
 }

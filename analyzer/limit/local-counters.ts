@@ -138,7 +138,7 @@ function begin(counters: Counters, claim: Claim, lastKnown: LastKnown, nowMs: nu
 }
 
 function hasBegun({ windows }: Counters, claim: Claim, nowMs: number): boolean {
-  if (claim.drain !== null) return findDraining(windows, claim, claim.drain.keptMs, nowMs) !== undefined
+  if (claim.drain !== null) return findDraining(windows, claim, claim.drain, nowMs) !== undefined
   if (claim.slots !== null) return windows.ofSubject(claim.series, claim.subject).length > 0
   return windows.find(claim) !== undefined
 }
@@ -172,7 +172,7 @@ function takeSome({ windows }: Counters, nowMs: number): Taken[] {
 /** What drains is in the bucket that it was taken along to, too. */
 const wasTakenAlong = (windows: OpenWindows, bucket: StoredBucket, nowMs: number): boolean =>
   isDraining(bucket) &&
-  findDraining(windows, { series: bucket.window.series, subject: bucket.subject }, bucket.rate.keptMs, nowMs) !== bucket
+  findDraining(windows, { series: bucket.window.series, subject: bucket.subject }, bucket.rate, nowMs) !== bucket
 
 function toAddition(bucket: StoredBucket, gateway: string, pending: number, nowMs: number): Addition | null {
   const { subject, window } = bucket

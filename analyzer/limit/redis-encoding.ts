@@ -119,8 +119,10 @@ const encodeSlots = (slots: Slots | null): Json => slots !== null && [slots.ever
 
 const encodeDrain = (drain: Drain | null): Json => {
   if (drain === null) return false
-  const { amount, periodMs, keptMs, steps } = drain
-  return steps === undefined ? [amount, periodMs, keptMs] : [amount, periodMs, keptMs, steps]
+  const { amount, periodMs, keptMs, stretches, steps } = drain
+  const kept = [amount, periodMs, keptMs]
+  if (stretches !== undefined) return [...kept, steps ?? false, stretches]
+  return steps === undefined ? kept : [...kept, steps]
 }
 
 /** The doubles of an answer. */

@@ -162,7 +162,7 @@ local function takeCharge(ofEpoch, ofSequence, window, index, share, amount, was
   -- What drains was taken along.
   local level = entry.values[LEVEL]
   if not level and tonumber(endMs) <= nowMs then return end
-  if level then entry = findDraining(place, subject, level[KEPT]) end
+  if level then entry = findDraining(place, subject, level[KEPT], level[STRETCHES]) end
   -- Asked also for what a reset has forgotten: it is nobody's no more than before.
   local stays = staysOf and staysOf(series, subject, amount) or 0
   if not entry or isForgotten(entry.values, ofEpoch, ofSequence) then return end

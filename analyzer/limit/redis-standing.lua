@@ -1,5 +1,6 @@
 -- Which buckets a claim is about (standing.ts), and what drains (draining.ts). Slots are a list of every and length; what
--- drains, of amount, period, kept and, where the rate changes, its steps. Both are false where there are none.
+-- drains, of amount, period, kept and, where the rate changes, its steps, and stretches, where it is not one. Both are false
+-- where there are none.
 
 local function startAt(atMs, everyMs)
   return math.floor(atMs / everyMs) * everyMs
@@ -15,13 +16,16 @@ local function addressAt(place, endMs, slots, drains)
   if not slots and not drains then return place, endMs end
   local everyMs = slots and slots[1] or drains[3]
   local startMs = startAt(nowMs, everyMs)
-  return placeAt(place, startMs), startMs + everyMs + (slots and slots[2] or everyMs)
+  return placeAt(place, startMs), startMs + everyMs + (slots and slots[2] or everyMs * (drains[5] or 1))
 end
 
 -- The bucket that drains, wherever it was taken along to.
-local function findDraining(place, subject, keptMs)
+local function findDraining(place, subject, keptMs, stretches)
   local startMs = startAt(nowMs, keptMs)
-  return find(placeAt(place, startMs), subject) or find(placeAt(place, startMs - keptMs), subject)
+  for back = 0, stretches or 1 do
+    local entry = find(placeAt(place, startMs - back * keptMs), subject)
+    if entry then return entry end
+  end
 end
 
 local function drainedBetween(amount, steps, fromMs, toMs)
@@ -55,13 +59,13 @@ local function drain(values, drains)
     level[REST] = gone - whole * level[PERIOD]
     level[REST_AT] = nowMs
   end
-  level[AMOUNT], level[STEPS] = drains[1], drains[4]
+  level[AMOUNT], level[STEPS], level[STRETCHES] = drains[1], drains[4], drains[5]
 end
 
 -- The same at the rate that was told last.
 local function drainOn(values)
   local level = values[LEVEL]
-  drain(values, { level[AMOUNT], level[PERIOD], level[KEPT], level[STEPS] })
+  drain(values, { level[AMOUNT], level[PERIOD], level[KEPT], level[STEPS], level[STRETCHES] })
 end
 
 -- What was taken out and had drained already makes no room for others.
@@ -77,7 +81,7 @@ end
 -- The bucket to spend in, made if need be; what drains has done so, and what a reset forgets is forgotten.
 local function obtainBucket(place, endMs, subject, slots, drains, sinceMs)
   local address, addressEndMs = addressAt(place, endMs, slots, drains)
-  local before = drains and findDraining(place, subject, drains[3])
+  local before = drains and findDraining(place, subject, drains[3], drains[5])
   if before then forgetBefore(before, sinceMs) end
   local entry = obtain(address, addressEndMs, subject)
   forgetBefore(entry, sinceMs)
@@ -123,8 +127,8 @@ local function slidingStanding(place, subject, cost, limit, slots, sinceMs)
 end
 
 local function drainingStanding(place, subject, cost, limit, drains, sinceMs)
-  local amount, periodMs, keptMs = unpack(drains)
-  local entry = findDraining(place, subject, keptMs)
+  local amount, periodMs, keptMs, _, stretches = unpack(drains)
+  local entry = findDraining(place, subject, keptMs, stretches)
   if entry and isOutdated(entry, sinceMs) then entry = nil end
   local level = entry and entry.values[LEVEL] and levelAt(entry.values, drains) or 0
   local reserved = entry and entry.values[RESERVED] or 0
@@ -136,6 +140,8 @@ local function drainingStanding(place, subject, cost, limit, drains, sinceMs)
     fits, mayFit, waitMs = over < 0, reserved < limit, math.floor(over / amount) + 1
   end
   local fitsAtMs = not fits and amount ~= 0 and mayFit and nowMs + waitMs or 0
+  -- What takes longer to drain is forgotten by then.
+  if entry then fitsAtMs = math.min(fitsAtMs, tonumber(entry.place:match('^%S+')) + keptMs * (1 + (stretches or 1))) end
   return level / periodMs, reserved, fits and 1 or 0, fitsAtMs
 end
 

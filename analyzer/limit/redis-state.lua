@@ -21,7 +21,7 @@ if nowMs < latestMs and latestMs - nowMs <= STEP_BACK_MS_MAX then nowMs = latest
 -- the level (false where nothing drains), when it forgot what was taken of it (false where it never did); then for each
 -- gateway its name, pending, unlinked, recorded, compared, cut.
 local WINDOW, INDEX, SETTLED, RESERVED, CUT_BY, CORRECTED_BY, LEVEL, FORGETTING, SHARES = 1, 2, 3, 4, 5, 6, 7, 8, 9
-local REST, REST_AT, AMOUNT, PERIOD, KEPT, STEPS = 1, 2, 3, 4, 5, 6
+local REST, REST_AT, AMOUNT, PERIOD, KEPT, STEPS, STRETCHES = 1, 2, 3, 4, 5, 6, 7
 -- The reset, and the last decision before.
 local SINCE, LAST_EPOCH, LAST_SEQUENCE = 1, 2, 3
 local GATEWAY, PENDING, UNLINKED, RECORDED, COMPARED_TO, CUT, SHARE_FIELDS = 0, 1, 2, 3, 4, 5, 6

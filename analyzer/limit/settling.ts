@@ -127,7 +127,7 @@ function takeCharge(
   const bucket =
     charged.rate === null
       ? charged
-      : findDraining(counters.windows, { series, subject: charged.subject }, charged.rate.keptMs, nowMs)
+      : findDraining(counters.windows, { series, subject: charged.subject }, charged.rate, nowMs)
   // Asked also for what a reset has forgotten: it is nobody's no more than before.
   const stays = staying.of(series, charged.subject, charge.amount) ?? 0
   const { joinedSequence = sequence, joinedEpoch = epoch } = charge

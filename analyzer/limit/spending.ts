@@ -3,7 +3,7 @@ import type { Policy } from '../policy/policy.ts'
 import { type Dimensions, matches, type Quota } from '../policy/quota.ts'
 import { subjectKeyOf } from '../policy/subject.ts'
 import type { Unit } from '../usage/units.ts'
-import { bucketAt, type Window, type WindowSpec } from '../usage/window.ts'
+import { bucketAt, idleMsMax, type Window, type WindowSpec } from '../usage/window.ts'
 import { drainOfQuota } from './claiming.ts'
 import type { RecordSpend } from './limit-store.ts'
 
@@ -54,7 +54,7 @@ export function spendsOf(
 function bucketOf(window: WindowSpec, startedAtMs: number, nowMs: number): Window | null {
   if (window.kind === 'rate') {
     // Spent now; what is so old has drained.
-    return startedAtMs + window.keptMs > nowMs ? bucketAt(window, nowMs) : null
+    return startedAtMs + idleMsMax(window) > nowMs ? bucketAt(window, nowMs) : null
   }
   const bucket = bucketAt(window, startedAtMs)
   // The shorter the slots, the more of them there would be.

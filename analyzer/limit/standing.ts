@@ -17,18 +17,23 @@ export function addressAt(target: Target, nowMs: number): BucketAddress {
   const everyMs = slots?.everyMs ?? drains?.keptMs
   if (everyMs === undefined) return target
   const startMs = Math.floor(nowMs / everyMs) * everyMs
-  return { series, subject, startMs, endMs: startMs + everyMs + (slots?.lengthMs ?? everyMs) }
+  const keptMs = slots?.lengthMs ?? everyMs * (drains?.stretches ?? 1)
+  return { series, subject, startMs, endMs: startMs + everyMs + keptMs }
 }
 
 /** The bucket that drains, wherever it was taken along to. */
 export function findDraining(
   windows: OpenWindows,
   { series, subject }: Pick<BucketAddress, 'series' | 'subject'>,
-  keptMs: number,
+  { keptMs, stretches = 1 }: Pick<Drain, 'keptMs' | 'stretches'>,
   nowMs: number,
 ): StoredBucket | undefined {
   const startMs = Math.floor(nowMs / keptMs) * keptMs
-  return windows.findAt(series, subject, startMs) ?? windows.findAt(series, subject, startMs - keptMs)
+  for (let back = 0; back <= stretches; back += 1) {
+    const found = windows.findAt(series, subject, startMs - back * keptMs)
+    if (found !== undefined) return found
+  }
+  return undefined
 }
 
 /** The last reset that the bucket was told of; 0 for none. */
@@ -71,7 +76,7 @@ function obtainDraining(
   const { keptMs } = drains
   // One that is to be taken along may have been, since it was found.
   const isFound = found !== undefined && !isTakenAlong(found, keptMs, nowMs)
-  const before = isFound ? found : findDraining(windows, target, keptMs, nowMs)
+  const before = isFound ? found : findDraining(windows, target, drains, nowMs)
   const isThere = before !== undefined && !isTakenAlong(before, keptMs, nowMs)
   if (before !== undefined) forgetBefore(counters, before, target.sinceMs)
   const bucket = isThere ? before : windows.obtain(addressAt(target, nowMs))
@@ -117,7 +122,7 @@ export function standingOf(
 
 /** The bucket in which the target would spend, or, of what drains, the one to be taken along; undefined before the first. */
 export function findBucket(windows: OpenWindows, target: Target, nowMs: number): StoredBucket | undefined {
-  if (target.drain !== null) return findDraining(windows, target, target.drain.keptMs, nowMs)
+  if (target.drain !== null) return findDraining(windows, target, target.drain, nowMs)
   return windows.find(addressAt(target, nowMs))
 }
 
@@ -159,5 +164,8 @@ function drainingStanding(
   const over = level + (reserved + cost - limit) * drains.periodMs
   const fits = cost > 0 ? over <= 0 : over < 0
   const waitMs = fits ? null : drainMs(level, drains, { reserved, cost, limit })
-  return { used: level / drains.periodMs, reserved, fits, fitsAtMs: waitMs === null ? null : nowMs + waitMs }
+  // What takes longer to drain is forgotten by then.
+  const knownUntilMs = (bucket?.window.startMs ?? nowMs) + drains.keptMs * (1 + (drains.stretches ?? 1))
+  const fitsAtMs = waitMs === null ? null : Math.min(nowMs + waitMs, knownUntilMs)
+  return { used: level / drains.periodMs, reserved, fits, fitsAtMs }
 }

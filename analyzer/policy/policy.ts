@@ -3,7 +3,7 @@
  * keeps something made from it sees that; what was adjusted is shared by all of them, as it is by the last change.
  */
 import type { LimitStep } from '../forecast/limit-steps.ts'
-import { bucketAt } from '../usage/window.ts'
+import { bucketAt, idleMsMax } from '../usage/window.ts'
 import type { Block, Grant, Learned, Override, Pace, Reset } from './adjustment.ts'
 import { type Adjustment, type AdjustmentIndex, createAdjustmentIndex } from './adjustment-index.ts'
 import { elsewhereNow } from './learned.ts'
@@ -180,7 +180,7 @@ function createRateLimits() {
     const isDenied = deniedUntilMs !== null
     const last = known.get(adjustments)
     if (last?.startMs === startMs && last.isDenied === isDenied) return last.limits
-    const keptFromMs = startMs - window.keptMs
+    const keptFromMs = startMs - idleMsMax(window)
     const fromMs = Math.max(keptFromMs, ...adjustments.map(({ atMs = 0 }) => atMs))
     const within = limitsWithin(quota, adjustments, { fromMs, toMs: endMs })
     // A refusal changes nothing about what drains.

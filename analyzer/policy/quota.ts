@@ -160,7 +160,7 @@ function upstreamProblems(
 
 /** The quota's window; null when it has a problem, which is told. */
 function windowOf(
-  { unit, window, counts }: QuotaOptions,
+  { unit, window, counts, limit }: QuotaOptions,
   onProblem: (path: string, message: string) => void,
 ): WindowSpec | null {
   if (unit === 'concurrent_requests') {
@@ -173,7 +173,7 @@ function windowOf(
     return null
   }
   try {
-    return parseWindow(window)
+    return parseWindow(window, limit === 'upstream' ? null : limit)
   } catch (error) {
     if (!(error instanceof WindowError)) throw error
     onProblem(`/window${error.path}`, error.message)

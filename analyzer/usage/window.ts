@@ -48,8 +48,10 @@ export interface RateWindow {
   readonly periodMs: number
   /** Null: the limit. */
   readonly burst: number | null
-  /** Buckets that nothing was spent in for so long have drained, and are forgotten. */
+  /** A bucket is taken along from one stretch of time of this length to the next in which something is spent. */
   readonly keptMs: number
+  /** So many later a bucket is still known: until then a burst has drained, unless it takes very long. */
+  readonly stretches: number
 }
 /** No window: what is held now. */
 interface HeldWindow {
@@ -79,8 +81,11 @@ const NO_WINDOW: Window = { startMs: 0, endMs: 0 }
 /** Greatest `startsOn` per period: weekdays, days that every month has, months. */
 const STARTS_ON_MAX = { day: 1, week: 7, month: 28, year: 12 } as const
 
-/** Makes validated options usable. Throws `WindowError` for an unknown time zone, anchor or first day. */
-export function parseWindow(options: WindowOptions): WindowSpec {
+/**
+ * Makes validated options usable; `limit` is that of the quota, null where it is not known. Throws `WindowError` for an
+ * unknown time zone, anchor or first day.
+ */
+export function parseWindow(options: WindowOptions, limit: number | null = null): WindowSpec {
   switch (options.kind) {
     case 'fixed': {
       const anchorMs = parseAnchor(options.anchor)
@@ -120,12 +125,14 @@ export function parseWindow(options: WindowOptions): WindowSpec {
       return { kind: 'sliding', definition: `sliding ${everySeconds}s/${slots}`, lengthMs, slotMs }
     }
     case 'rate':
-      return rateWindow(options.everySeconds, options.burst ?? null)
+      return rateWindow(options.everySeconds, options.burst ?? null, limit)
   }
 }
 
 /** Parts of a window in which its pace lets take as much at once as that part's share. */
 const PACE_PARTS = 24
+/** Each is one more look-up for a subject that was not seen lately, and one more bucket of one that is seen all the time. */
+const STRETCHES_MAX = 8
 /** Length of a calendar's periods, roughly. */
 const PERIOD_DAYS = { day: 1, week: 7, month: 30, year: 365 } as const
 
@@ -133,14 +140,19 @@ const PERIOD_DAYS = { day: 1, week: 7, month: 30, year: 365 } as const
 export function paceWindow(spec: WindowSpec): RateWindow {
   const seconds =
     spec.kind === 'calendar' ? PERIOD_DAYS[spec.every] * 86_400 : spec.kind === 'fixed' ? spec.everySeconds : 3_600
-  return rateWindow(Math.max(1, Math.round(seconds / PACE_PARTS)), null)
+  return rateWindow(Math.max(1, Math.round(seconds / PACE_PARTS)), null, null)
 }
 
-function rateWindow(everySeconds: number, burst: number | null): RateWindow {
+function rateWindow(everySeconds: number, burst: number | null, limit: number | null): RateWindow {
   const periodMs = everySeconds * 1000
   const keptMs = Math.max(HOUR_MS, 2 * periodMs)
-  return { kind: 'rate', definition: `rate ${everySeconds}s`, periodMs, burst, keptMs }
+  const drainMs = burst === null || !limit ? 0 : (burst / limit) * periodMs
+  const stretches = Math.min(STRETCHES_MAX, Math.max(1, Math.ceil(drainMs / keptMs)))
+  return { kind: 'rate', definition: `rate ${everySeconds}s`, periodMs, burst, keptMs, stretches }
 }
+
+/** For so long after its stretch a bucket of the rate is still known. */
+export const idleMsMax = ({ keptMs, stretches }: RateWindow): number => keptMs * stretches
 
 /** True for windows that begin and end. */
 export const isResetting = (spec: WindowSpec): spec is ResettingWindow =>
@@ -159,7 +171,7 @@ export function bucketAt(spec: WindowSpec, atMs: number): Window {
     case 'sliding':
       return stretchAt(spec.slotMs, spec.lengthMs, atMs)
     case 'rate':
-      return stretchAt(spec.keptMs, spec.keptMs, atMs)
+      return stretchAt(spec.keptMs, idleMsMax(spec), atMs)
     case 'held':
       return stretchAt(HELD_MS_MAX, HELD_MS_MAX, atMs)
   }

@@ -290,6 +290,20 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         await expect.poll(() => store.bucketCount()).toBe(0)
       })
 
+      test('are known for as many stretches as are told, and a wait is no longer than that', async () => {
+        const { keptMs } = drain
+        const slow = { ...drain, amount: 1, periodMs: keptMs, stretches: 4 }
+        const forgottenAtMs = (Math.floor(nowMs / keptMs) + 5) * keptMs
+        const reference = await spent(rate({ cost: 9, limit: 9, drain: slow }))
+        nowMs += 3 * keptMs
+        await restart()
+        const large = rate({ cost: 9, limit: 9, drain: slow })
+        expect(await look(large)).toMatchObject({ used: 6, fits: false, fitsAtMs: forgottenAtMs })
+        expect((await look({ ...large, cost: 4 })).fitsAtMs).toBe(nowMs + keptMs)
+        await store.settle(reference, [{ ...cost(8), drain: slow }])
+        expect((await look(large)).used).toBe(5)
+      })
+
       test('hold a changed limit at once, and keep what was used', async () => {
         await spent(rate({ cost: 5 }))
         nowMs += 70

@@ -277,10 +277,12 @@ const rateSteps = fc
   .map(steps => steps.toSorted(([one], [other]) => one - other))
 const drain = fc.oneof(
   fc.record({ amount: units }).map(one => ({ ...RATE, ...one })),
+  fc.record({ amount: units, stretches: fc.constantFrom(2, 3) }).map(one => ({ ...RATE, ...one })),
   fc.record({ amount: units, steps: rateSteps }).map(({ amount: now, steps: changes }) => ({
     ...RATE,
     amount: now,
     steps: changes.map(([afterMs, then]) => [START_MS + afterMs, then] as const),
+    ...(changes.length > 2 && { stretches: 2 }),
   })),
 )
 const rateClaim = fc.record({

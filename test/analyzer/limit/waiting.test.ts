@@ -106,3 +106,11 @@ test('calls under way are waited for as long as the quota holds them that holds 
   const { binding, retryAfterMs } = await ask()
   expect({ binding, isTrue: START_MS + retryAfterMs > expiresAtMs }).toEqual({ binding: 'few', isTrue: true })
 })
+
+test('a burst that takes hours to drain passes again when it has', async () => {
+  const window = { kind: 'rate', everySeconds: 3600, burst: 100 }
+  opened = await openReserving([testQuota({ per: ['consumer'], unit: 'total_tokens', limit: 10, window })])
+  await spend(100)
+  opened.clock.nowMs += 5 * 60 * MINUTE_MS
+  expect(await waitFor(60)).toBe(60 * MINUTE_MS)
+})

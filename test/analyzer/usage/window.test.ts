@@ -187,6 +187,10 @@ test('a slot holds the instant, and counts until the length of the window after 
 test('what drains, and what is held, is counted for longer than it can last', () => {
   const rate = parseWindow({ kind: 'rate', everySeconds: 60 })
   expect(bucketAt(rate, HOUR_MS + 1)).toEqual({ startMs: HOUR_MS, endMs: 3 * HOUR_MS })
+  const burstIn = (everySeconds: number, burst: number, limit: number) =>
+    bucketAt(parseWindow({ kind: 'rate', everySeconds, burst }, limit), 0).endMs / HOUR_MS
+  // Stretches of one hour, of two hours, and no more than nine of them.
+  expect([burstIn(60, 30, 1), burstIn(60, 121, 1), burstIn(3600, 50, 10), burstIn(3600, 1e9, 1)]).toEqual([2, 4, 8, 18])
   expect(bucketAt(HELD_WINDOW, DAY_MS + 1)).toEqual({ startMs: DAY_MS, endMs: 3 * DAY_MS })
 })
 
