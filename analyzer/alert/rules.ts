@@ -35,7 +35,8 @@ export function usedShare({ alerts }: Watched, ask: AlertAsk): number | null {
   if (isUsedUp(ask)) return 1
   const { used, limit } = ask
   if (limit === null || limit === 0) return null
-  const reached = alerts.used.filter(share => used >= share * limit)
+  // Not the product, which may be a little more than the units that it stands for.
+  const reached = alerts.used.filter(share => used / limit >= share)
   return reached.length === 0 ? null : Math.max(...reached)
 }
 

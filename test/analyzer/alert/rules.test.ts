@@ -67,6 +67,17 @@ describe('what is used up', () => {
     expect(isUsedUp(asked({ probability: 1, exhaustionAtMs: later }))).toBe(false)
   })
 
+  test('a share is used up by exactly so much, whatever the limit', () => {
+    for (let hundredths = 1; hundredths < 100; hundredths++) {
+      const watched = testQuota({ alerts: { used: [Number(`0.${String(hundredths).padStart(2, '0')}`)] } })
+      for (const limit of [100, 300, 7_000]) {
+        const used = Math.ceil((hundredths * limit) / 100)
+        const shares = [used - 1, used].map(some => usedShare(watched, asked({ used: some, limit })))
+        expect(shares, `${used} of ${limit}`).toEqual([null, hundredths / 100])
+      }
+    }
+  })
+
   test('it stays so while a tenth less is used', () => {
     expect([90, 86, 85].map(used => isStillUsed(0.95, asked({ used })))).toEqual([true, true, false])
   })
