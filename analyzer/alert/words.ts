@@ -60,7 +60,10 @@ function whoOf({ subject }: Told): string {
 
 /** A name that cannot break out of its line, nor turn what stands beside it around. */
 const toLine = (name: string): string =>
-  name.slice(0, NAME_CHARACTERS_MAX).replaceAll(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, '\ufffd')
+  [...name]
+    .slice(0, NAME_CHARACTERS_MAX)
+    .join('')
+    .replaceAll(/[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, '\ufffd')
 
 const percent = (share: number): string => `${Math.floor(share * 1000) / 10} %`
 const instant = (atMs: number): string => `${new Date(atMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`

@@ -113,6 +113,15 @@ describe('a webhook', () => {
     ])
   })
 
+  test('cuts no name in the middle of a character', async () => {
+    const { url, arrived } = await receiver()
+    const long = notice({ subject: { consumer: `a${'\u{1f600}'.repeat(100)}` } })
+    await createWebhook('ops', { kind: 'webhook', url, headers: {} }, 'USD').send(message(long), never)
+    const { title } = JSON.parse((arrived as [Arrived])[0].body).data
+    expect(title.isWellFormed()).toBe(true)
+    expect(title).toContain('\u{1f600} will probably run out of tokens')
+  })
+
   test.each([500, 404, 302])('is not accepted with %d, and the reason names no address', async status => {
     const { url, arrived } = await receiver(status)
     const send = createWebhook('ops', { kind: 'webhook', url, headers: {} }, 'USD').send(message(notice()), never)
