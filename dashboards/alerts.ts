@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { uidOf } from './board.ts'
 import { drawBoard } from './draw.ts'
 import { exhaustion } from './exhaustion.ts'
-import { HAS_RUN_OUT, newestForecasts, SUBJECT_TEXT } from './sql.ts'
+import { HAS_RUN_OUT, MEANT_TO_DENY, newestForecasts, SUBJECT_TEXT } from './sql.ts'
 
 /** Names of the data source and of the folder in `deploy/grafana/provisioning/`. */
 const CLICKHOUSE_UID = 'quotacast-clickhouse'
@@ -46,7 +46,7 @@ const ALERT_RULES: readonly Rule[] = [
   {
     uid: 'quotacast-has-run-out',
     title: 'A quota has run out',
-    sql: `SELECT ${WHO}, toFloat64(${HAS_RUN_OUT}) AS has_run_out FROM (${newestForecasts('1')})`,
+    sql: `SELECT ${WHO}, toFloat64(${HAS_RUN_OUT}) AS has_run_out FROM (${newestForecasts('1')}) WHERE NOT (${MEANT_TO_DENY})`,
     above: 0.5,
     for: '0s',
     severity: 'critical',

@@ -72,6 +72,9 @@ export const newestForecasts = (condition: string): string =>
 /** Of a kept forecast: the limit that held then was reached. (`limit` is the one that will hold at the reset.) */
 export const HAS_RUN_OUT = 'ifNull(exhaustion_p90 <= as_of, false)'
 
+/** The limit is 0: it is meant to deny, and not of a provider that refuses and has said none, which is kept as 0, too. */
+export const MEANT_TO_DENY = 'limit = 0 AND ifNull(exhaustion_p90 <= window_start, false)'
+
 /** A subject for people: its values, without the names. */
 export const SUBJECT_TEXT = "arrayStringConcat(JSONExtractKeysAndValues(subject, 'String').2, ' · ')"
 /** A subject as the variable `subject` holds it: a number, so that no quote of a name gets into a statement. */

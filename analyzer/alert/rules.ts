@@ -48,12 +48,12 @@ export function isStillUsed(share: number, ask: AlertAsk): boolean {
 /** True when the quota will probably run out before its reset, and has not. */
 export function isExhaustionProbable({ alerts }: Watched, ask: AlertAsk): boolean {
   const { probability, confidence } = ask
-  return !isUsedUp(ask) && confidence !== 'none' && (probability ?? 0) >= alerts.exhaustionProbability
+  return !isExhausted(ask) && confidence !== 'none' && (probability ?? 0) >= alerts.exhaustionProbability
 }
 
 /** True while it is so probable that it may well be told again. */
-export function isExhaustionStillProbable({ alerts }: Watched, { probability }: AlertAsk): boolean {
-  return (probability ?? 0) >= UNLIKELY_SHARE * alerts.exhaustionProbability
+export function isExhaustionStillProbable({ alerts }: Watched, { probability, limit }: AlertAsk): boolean {
+  return limit !== 0 && (probability ?? 0) >= UNLIKELY_SHARE * alerts.exhaustionProbability
 }
 
 /** How long exhaustion has to be probable before it is told, milliseconds. A short burst is no alarm. */

@@ -16,9 +16,10 @@ export function headline({ notices }: Message): string {
 
 /** What has happened, in one line. */
 export function title(alert: Told): string {
-  const { rule, quota, level, endedAtMs } = alert
+  const { rule, quota, level, limit, endedAtMs } = alert
   const who = whoOf(alert)
   const hasEnded = endedAtMs !== null
+  if (hasEnded && limit === 0) return `${who} is allowed none of ${quota} now`
   if (rule === 'exhaustion')
     return hasEnded
       ? `${who} will probably not run out of ${quota} any more`
@@ -37,7 +38,7 @@ export function details(alert: Told, currency: string): string {
   const isOut = alert.rule === 'used' && alert.level === 1 && alert.endedAtMs === null
   return [
     `Used ${amount(used, unit)}${of} ${units}.`,
-    probability === null || isOut ? '' : likelihood(probability, exhaustionAtMs),
+    probability === null || isOut || limit === 0 ? '' : likelihood(probability, exhaustionAtMs),
     `The window ends at ${instant(windowEndMs)}.`,
     confidence === 'normal' || probability === null ? '' : 'Little is known:',
     why,

@@ -15,7 +15,7 @@ export interface QuotaRisk {
 
 /**
  * Every quota that can be forecast, also one that nobody has used yet, but no rate, which is used up whenever somebody is
- * fast. Thresholds are those of its alerts.
+ * fast. Who may use nothing is at no risk: a limit of 0 is meant to deny. Thresholds are those of its alerts.
  */
 export function risksOf(quotas: readonly Quota[], forecasts: readonly SubjectForecast[]): QuotaRisk[] {
   const known = quotas.filter(quota => isFollowed(quota) && quota.window.kind !== 'rate')
@@ -24,7 +24,7 @@ export function risksOf(quotas: readonly Quota[], forecasts: readonly SubjectFor
   for (const forecast of forecasts) {
     const { quota, probability, confidence } = forecast
     const risk = risks.get(quota)
-    if (risk === undefined) continue
+    if (risk === undefined || forecast.limit === 0) continue
     if (isExhausted(forecast)) {
       risk.usedUp++
       risk.probability = 1

@@ -98,6 +98,8 @@ describe('on the engine', () => {
         forecast('ended', { ...usedUp, window_end: at(-30_000) }),
       ],
       ...[forecast('granted', { ...usedUp, as_of: at(-90_000) }), forecast('granted', { mark: 'below threshold' })],
+      forecast('barred', { ...usedUp, limit: 0, exhaustion_p90: at(-HOUR_MS) }),
+      forecast('refused', { ...usedUp, limit: 0, exhaustion_p90: at(-60_000) }),
       ...['deleted', 'removed'].map(quota => forecast('somebody', { ...usedUp, quota })),
     ])
     await insert('audit', [
@@ -114,8 +116,11 @@ describe('on the engine', () => {
     const ringing = rules.map(async ({ data: [query, threshold] }) => {
       const rows = await store.rows<Record<string, string | number>>(query?.model.rawSql ?? '')
       const [above = 0] = threshold?.model.conditions?.[0]?.evaluator.params ?? []
-      return rows.filter(row => Object.values(row).some(value => Number(value) > above)).map(({ who }) => who)
+      return rows
+        .filter(row => Object.values(row).some(value => Number(value) > above))
+        .map(({ who }) => who)
+        .toSorted()
     })
-    expect(await Promise.all(ringing)).toEqual([['likely'], ['gone'], ['denied']])
+    expect(await Promise.all(ringing)).toEqual([['likely'], ['gone', 'refused'], ['denied']])
   })
 })

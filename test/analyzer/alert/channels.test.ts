@@ -113,6 +113,24 @@ describe('a webhook', () => {
     ])
   })
 
+  test('tells of a limit that was set to 0 meanwhile that nothing may be used, not that something is left', async () => {
+    const { url, arrived } = await receiver()
+    const ended = {
+      limit: 0,
+      probability: 1,
+      endedAtMs: sentAtMs,
+      confidence: 'normal',
+      why: 'The limit is 0.',
+    } as const
+    const both = [notice(ended), notice({ ...ended, rule: 'used', level: 1 })]
+    await createWebhook('ops', { kind: 'webhook', url, headers: {} }, 'USD').send(message(...both), never)
+    const { alerts } = JSON.parse((arrived as [Arrived])[0].body).data
+    for (const { title, details } of alerts) {
+      expect(title).toBe('web is allowed none of tokens now')
+      expect(details).toBe('Used 78,370 of 0 total_tokens. The window ends at 2026-01-05 13:00 UTC. The limit is 0.')
+    }
+  })
+
   test('cuts no name in the middle of a character', async () => {
     const { url, arrived } = await receiver()
     const long = notice({ subject: { consumer: `a${'\u{1f600}'.repeat(100)}` } })

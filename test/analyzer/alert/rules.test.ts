@@ -103,6 +103,7 @@ describe('what will probably be used up', () => {
     [{ probability: 0.9, confidence: 'none' as const }, false, true],
     [{ probability: null }, false, false],
     [{ probability: 1, used: 100 }, false, true],
+    [{ probability: 1, limit: 0, used: 5 }, false, false],
   ])('%o: begins %s, goes on %s', (fields, begins, goesOn) => {
     expect(isExhaustionProbable(quota, asked(fields))).toBe(begins)
     expect(isExhaustionStillProbable(quota, asked(fields))).toBe(goesOn)
