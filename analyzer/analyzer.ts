@@ -39,7 +39,7 @@ import { openFitting } from './tick/fitting.ts'
 import { hasReset } from './tick/followed-quota.ts'
 import { risksOf } from './tick/risks.ts'
 import { startSchedule } from './tick/schedule.ts'
-import { parseShard, WHOLE } from './tick/shard.ts'
+import { isInShard, parseShard, type Shard, WHOLE } from './tick/shard.ts'
 import { type SteeringDeps, steer } from './tick/steering.ts'
 import { createTicker, type Snapshot, type Ticker } from './tick/ticker.ts'
 
@@ -120,17 +120,18 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
   const { options, store, control, configured, policy, labelColumns, principalOf, logger, now = Date.now } = deps
   const log = logger.child({ part: 'tick' })
   const fitting = openFitting(options.threads)
+  const shard = parseShard(options.shard) ?? WHOLE
   const ticker = createTicker({
     client: store.client,
     policy,
     subjectsMax: options.subjectsMax,
     fitting,
-    shard: parseShard(options.shard) ?? WHOLE,
+    shard,
     now,
   })
   const snapshots = control.writeSnapshots()
   const steering = createSteering({ control, policy, now }, log)
-  const alerting = openAlerting(deps, now)
+  const alerting = openAlerting(deps, shard, now)
   const snapshot = () => withLateness(ticker.snapshot(), options.tickSeconds * 1000, now())
   const live = createLive({ client: store.client, snapshot, principalOf, mayStay: deps.mayStay, now })
   const schedule = startSchedule(options.tickSeconds * 1000, async () => {
@@ -189,8 +190,13 @@ function readinessOf({ asOfMs, skipped, quotasFailed }: Snapshot, channels: read
   return { isReady: asOfMs !== null, reasons }
 }
 
-function openAlerting({ alerts, currency, control, policy, logger }: AnalyzerDeps, now: () => number): Alerting {
+function openAlerting(
+  { alerts, currency, control, policy, logger }: AnalyzerDeps,
+  shard: Shard,
+  now: () => number,
+): Alerting {
   return createAlerting({
+    isOwn: (quota, subject) => isInShard(shard, quota, subject),
     ...{ control, policy, now, channels: createChannels(alerts, currency), groupMs: alerts.groupSeconds * 1000 },
     logger: logger.child({ part: 'alert' }),
   })

@@ -24,6 +24,8 @@ const BY = 'analyzer'
 export interface AlertingDeps {
   control: Pick<Control, 'current' | 'keys' | 'change'>
   policy: () => Policy
+  /** True for subjects that this analyzer has to follow, whether or not anything is known of them. */
+  isOwn: (quota: Quota, subject: readonly string[]) => boolean
   channels: readonly Channel[]
   /** A channel gets at most one message in so long. */
   groupMs: number
@@ -53,7 +55,7 @@ export interface Alerting {
 }
 
 export function createAlerting(deps: AlertingDeps): Alerting {
-  const { control, policy, channels, now, logger } = deps
+  const { control, policy, isOwn, channels, now, logger } = deps
   const judge = createJudge()
   const telling = createTelling(deps)
   const names = channels.map(({ name }) => name)
@@ -65,20 +67,20 @@ export function createAlerting(deps: AlertingDeps): Alerting {
   const judgeAll = async ({ asOfMs, forecasts, find }: Judged) => {
     const held = heldIn(control)
     const fresh = forecasts.filter(forecast => forecast.asOfMs === asOfMs)
-    const asked = { held, policy: policy(), forecasts: fresh, find, channelsOf, nowMs: now() }
+    const asked = { held, policy: policy(), forecasts: fresh, find, isOwn, channelsOf, nowMs: now() }
     const changes = judge(asked).slice(0, CHANGES_MAX)
     await Promise.all(changes.map(({ key, alert }) => change(control, key, alert)))
   }
-  const tellAll = ({ find }: Judged) => {
+  const tellAll = () => {
     const { byName } = policy()
-    const isOwn = (alert: Alert) => {
+    const isOurs = (alert: Alert) => {
       const quota = byName.get(alert.quota)
-      return quota !== undefined && find(quota.name, subjectNamed(quota, alert.subject)) !== undefined
+      return quota !== undefined && isOwn(quota, subjectNamed(quota, alert.subject))
     }
     const held = [...heldIn(control)]
     alertsHeld(held.map(([, alert]) => alert))
     const silencedUntil = silencesNow(control, now())
-    const toTell = held.filter(([, alert]) => alert.untold.length > 0 && isOwn(alert) && silencedUntil(alert) === null)
+    const toTell = held.filter(([, alert]) => alert.untold.length > 0 && isOurs(alert) && silencedUntil(alert) === null)
     telling.tell(toTell.toSorted(([, one], [, other]) => urgencyOf(other) - urgencyOf(one)))
   }
   return {
@@ -92,7 +94,7 @@ export function createAlerting(deps: AlertingDeps): Alerting {
         alertsWaiting(logger, reason, reason !== waitingFor)
         waitingFor = reason
       }
-      tellAll(judged)
+      tellAll()
     },
     held: () => heldIn(control),
     silencedUntil: () => silencesNow(control, now()),

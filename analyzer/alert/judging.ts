@@ -21,8 +21,9 @@ import {
 export const ALERTS_MAX = 10_000
 /** An alert ends when it has been over for so long: short windows would end it with each reset. */
 const OVER_MS_MIN = 300_000
-/** An alert of whom nobody follows any more is forgotten so long after its window. */
-const UNFOLLOWED_MS_MAX = 3_600_000
+/** One of whom nothing is known any more ends so long after its window: a subject that could not be read comes back. */
+const UNKNOWN_MS_MIN = 3_600_000
+const UNKNOWN_WHY = 'Nothing is known of its use any more.'
 
 /** A forecast, as far as alerts tell it. */
 export interface AlertForecast
@@ -37,6 +38,8 @@ export interface JudgeAsk {
   forecasts: readonly AlertForecast[]
   /** The newest of a subject that this analyzer follows. */
   find: (quota: string, subject: readonly string[]) => AlertForecast | undefined
+  /** True for subjects that it has to follow, whether or not anything is known of them. */
+  isOwn: (quota: Quota, subject: readonly string[]) => boolean
   /** Who is told of the quota's alerts. */
   channelsOf: (quota: Quota) => readonly string[]
   nowMs: number
@@ -136,7 +139,7 @@ function factsOf({
 
 /** What becomes of an alert that is held; `null` when it stays as it is. */
 function ending(
-  { policy, find, channelsOf, nowMs }: JudgeAsk,
+  { policy, find, isOwn, channelsOf, nowMs }: JudgeAsk,
   { key, alert }: { key: string; alert: Alert },
   overSinceMs: Map<string, number>,
 ): AlertChange | null {
@@ -145,24 +148,29 @@ function ending(
   const channels = quota ? channelsOf(quota) : []
   const untold = alert.untold.filter(name => channels.includes(name))
   if (quota === undefined || channels.length === 0) return forgotten
-  const forecast = find(quota.name, subjectNamed(quota, alert.subject))
-  if (forecast === undefined) return alert.windowEndMs + UNFOLLOWED_MS_MAX < nowMs ? forgotten : null
+  const subject = subjectNamed(quota, alert.subject)
+  if (!isOwn(quota, subject)) return null
   if (alert.endedAtMs !== null) return untold.length === 0 ? forgotten : null
+  const forecast = find(quota.name, subject)
   // The other rule says so.
-  if (alert.rule === 'exhaustion' && isUsedUp(forecast)) return forgotten
-  const isOn = alert.rule === 'used' ? isStillUsed(alert.level, forecast) : isExhaustionStillProbable(quota, forecast)
-  if (isOn) {
+  if (alert.rule === 'exhaustion' && forecast && isUsedUp(forecast)) return forgotten
+  if (forecast && isOn(alert, quota, forecast)) {
     overSinceMs.delete(key)
     return null
   }
-  const share = alert.rule === 'used' ? usedShare(quota, forecast) : null
-  if (share !== null) return { key, alert: { ...alert, ...factsOf(forecast), level: share } }
+  const share = alert.rule === 'used' && forecast ? usedShare(quota, forecast) : null
+  if (forecast && share !== null) return { key, alert: { ...alert, ...factsOf(forecast), level: share } }
   const endedAtMs = overSinceMs.get(key) ?? nowMs
   overSinceMs.set(key, endedAtMs)
-  if (nowMs - endedAtMs < OVER_MS_MIN) return null
+  const isOver = forecast
+    ? nowMs - endedAtMs >= OVER_MS_MIN
+    : nowMs - Math.max(endedAtMs, alert.windowEndMs) >= UNKNOWN_MS_MIN
+  if (!isOver) return null
   // Who was not told of the begin need not know of the end.
   const told = channels.filter(name => !untold.includes(name))
-  return told.length === 0
-    ? forgotten
-    : { key, alert: { ...alert, ...factsOf(forecast), endedAtMs, told: [], untold: told } }
+  const facts = forecast ? factsOf(forecast) : { why: UNKNOWN_WHY }
+  return told.length === 0 ? forgotten : { key, alert: { ...alert, ...facts, endedAtMs, told: [], untold: told } }
 }
+
+const isOn = (alert: Alert, quota: Quota, forecast: AlertForecast): boolean =>
+  alert.rule === 'used' ? isStillUsed(alert.level, forecast) : isExhaustionStillProbable(quota, forecast)

@@ -3,7 +3,7 @@
  * alone, so quotas that tell subjects apart alike have them in the same place; it is reckoned alike here and in the store.
  */
 import { crc32 } from 'node:zlib'
-import { DIMENSION_COLUMNS } from '../policy/quota.ts'
+import { DIMENSION_COLUMNS, type Quota } from '../policy/quota.ts'
 import type { Selection, SubjectValues } from '../usage/selection.ts'
 import type { FollowedQuota } from './followed-quota.ts'
 
@@ -28,7 +28,11 @@ export function parseShard(text: string): Shard | null {
 }
 
 /** True when the shard follows the subject. A quota with one bucket for all is told by its name. */
-export function isInShard({ index, count }: Shard, { name, per }: FollowedQuota, subject: SubjectValues): boolean {
+export function isInShard(
+  { index, count }: Shard,
+  { name, per }: Pick<Quota, 'name' | 'per'>,
+  subject: SubjectValues,
+): boolean {
   if (count === 1) return true
   const values = inOrder(per).map(({ at }) => subject[at] ?? '')
   return crc32(per.length === 0 ? name : values.join(SEPARATOR)) % count === index
@@ -51,5 +55,5 @@ export function ofShard(selection: Selection, { index, count }: Shard, quota: Fo
 }
 
 /** Two quotas may name the same dimensions in another order. */
-const inOrder = (per: FollowedQuota['per']) =>
+const inOrder = (per: Quota['per']) =>
   per.map(({ field }, at) => ({ field, at })).sort((a, b) => (a.field < b.field ? -1 : 1))

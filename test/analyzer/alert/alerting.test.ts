@@ -50,7 +50,7 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true })
 })
 
-function start(names = ['ops', 'chat']): Alerting {
+function start(names = ['ops', 'chat'], isOwn = () => true): Alerting {
   const channels = names.map(
     (name): Channel => ({
       ...{ name, kind: 'webhook' },
@@ -62,7 +62,7 @@ function start(names = ['ops', 'chat']): Alerting {
     }),
   )
   const policy = () => createPolicy(quotas)
-  return createAlerting({ control, policy, channels, groupMs: 10_000, now: () => nowMs, logger: silent })
+  return createAlerting({ control, policy, isOwn, channels, groupMs: 10_000, now: () => nowMs, logger: silent })
 }
 
 const heldAlerts = () => [...alerting.held().values()]
@@ -257,13 +257,31 @@ describe('whoever tells', () => {
     failing.add('ops')
     failing.add('chat')
     await tick(MINUTE_MS, { web: { used: 100 } })
-    const other = start()
+    const other = start(['ops', 'chat'], () => false)
     newest.clear()
     failing.clear()
     await tick(MINUTE_MS, { app: { used: 1 } }, [other])
     expect(told.ops).toEqual([])
     expect(heldAlerts()).toHaveLength(1)
     await other.close()
+  })
+
+  test('forgets nobody whom another analyzer follows, however many windows it lasts', async () => {
+    const other = start(['ops', 'chat'], () => false)
+    for (let turn = 0; turn < 6; turn++) {
+      await tickAndTell(HOUR_MS, { web: { used: 100 } })
+      await other.follow({ asOfMs: nowMs, forecasts: [], find: () => undefined })
+    }
+    expect(told.ops).toEqual(['web has run out of q'])
+    await other.close()
+  })
+
+  test('tells nothing again of a subject that could not be read for a while', async () => {
+    for (let turn = 0; turn < 4; turn++) await tickAndTell(HOUR_MS, { web: { used: 100 } })
+    newest.clear()
+    await tick(MINUTE_MS)
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    expect(told.ops).toEqual(['web has run out of q'])
   })
 
   test('tries a channel that fails less and less often, and the others as ever', async () => {
@@ -372,13 +390,24 @@ describe('who is told', () => {
     expect(heldAlerts()).toEqual([])
   })
 
-  test('an alert goes with its quota, and with a subject that nobody follows any more', async () => {
+  test('whoever knows of a subject that nothing is known of any more, an hour after its window', async () => {
     await tickAndTell(MINUTE_MS, { web: { used: 100 } })
     newest.clear()
-    await tick(HOUR_MS)
-    expect(heldAlerts()).toHaveLength(1)
-    await tick(2 * HOUR_MS)
+    await tickAndTell(HOUR_MS)
+    await tickAndTell(HOUR_MS - 1)
+    expect(told.ops).toEqual(['web has run out of q'])
+    failing.add('chat')
+    await tickAndTell(1)
+    expect(heldAlerts()).toMatchObject([{ endedAtMs: START_MS + MINUTE_MS + HOUR_MS, untold: ['chat'] }])
+    failing.clear()
+    await tickAndTell(HOUR_MS)
     expect(heldAlerts()).toEqual([])
+    const both = ['web has run out of q', 'web has some of q left again']
+    expect(told).toEqual({ ops: both, chat: both })
+    expect(messages.at(-1)?.notices.map(({ why }) => why)).toEqual(['Nothing is known of its use any more.'])
+  })
+
+  test('nobody of a quota that is gone', async () => {
     await tickAndTell(MINUTE_MS, { app: { used: 100 } })
     quotas = []
     await tick(MINUTE_MS)

@@ -77,7 +77,15 @@ describeWith(chromiumChecks, 'the page of alerts', () => {
         },
       }),
     )
-    const alerting = createAlerting({ control, policy, channels, groupMs: 0, now: Date.now, logger: silent })
+    const alerting = createAlerting({
+      control,
+      policy,
+      isOwn: () => true,
+      channels,
+      groupMs: 0,
+      now: Date.now,
+      logger: silent,
+    })
     closing.push(() => alerting.close())
     const of = { configured: new Set(['q']), labelColumns: [], channels: new Set(names), principalOf }
     const endedRoutes: Routes = app => {
