@@ -29,9 +29,16 @@ export class ChannelError extends Error {
   readonly code = 'ALERT_UNDELIVERED'
   /** Of the problem that a test of the channel answers. */
   readonly statusCode = 502
+  /** A smaller message may be accepted. */
+  readonly isTooLarge: boolean
 
-  constructor(channel: string, reason: string, options?: { cause?: unknown }) {
-    super(`The channel ${channel} did not accept the message: ${reason}.`, options)
+  constructor(
+    channel: string,
+    reason: string,
+    { cause, isTooLarge = false }: { cause?: unknown; isTooLarge?: boolean } = {},
+  ) {
+    super(`The channel ${channel} did not accept the message: ${reason}.`, { cause })
     this.name = 'ChannelError'
+    this.isTooLarge = isTooLarge
   }
 }

@@ -2,6 +2,8 @@
 import Type from 'typebox'
 import { ChannelError } from './channel.ts'
 
+const CONTENT_TOO_LARGE = 413
+
 /** The address of a channel. It may hold a secret, so it is never shown. */
 export const addressOf = (description: string) =>
   Type.String({ pattern: '^https?://[^\\s]+$', maxLength: 2_048, writeOnly: true, description })
@@ -20,7 +22,8 @@ export async function post(
     throw new ChannelError(channel, reasonOf(error), { cause: error })
   }
   await response.body?.cancel()
-  if (!response.ok) throw new ChannelError(channel, `it answered ${response.status}`)
+  const { ok, status } = response
+  if (!ok) throw new ChannelError(channel, `it answered ${status}`, { isTooLarge: status === CONTENT_TOO_LARGE })
 }
 
 /** What the network said; the address stays out of it. */

@@ -8,7 +8,7 @@ import type { Control } from '../control/control.ts'
 import { isOvertaken } from '../control/control-error.ts'
 import { CHANNELS_MAX } from '../policy/quota-options.ts'
 import { type Alert, readAlert } from './alert.ts'
-import type { Channel, Message, Notice } from './channel.ts'
+import { type Channel, ChannelError, type Message, type Notice } from './channel.ts'
 import { alertsTold, channelFailed } from './events.ts'
 
 /** Alerts of one message; the others come in the next one. */
@@ -54,6 +54,8 @@ interface Told {
 
 interface State extends Pick<ChannelStatus, 'toldAtMs' | 'failedAtMs' | 'failure'> {
   failures: number
+  /** Of one message: fewer where it found one too large. */
+  noticesMax: number
   dueAtMs: number
   sending: Promise<void> | null
   /** Ids of what it has accepted and the control log does not know yet. */
@@ -65,7 +67,10 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
   const states = new Map<Channel, State>(
     channels.map(channel => [
       channel,
-      { toldAtMs: null, failedAtMs: null, failure: null, failures: 0, dueAtMs: 0, sending: null, unmarked: new Set() },
+      {
+        ...{ toldAtMs: null, failedAtMs: null, failure: null, failures: 0, noticesMax: NOTICES_MAX },
+        ...{ dueAtMs: 0, sending: null, unmarked: new Set() },
+      },
     ]),
   )
   const send = (channel: Channel, message: Message) =>
@@ -82,6 +87,7 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
       if (!closing.signal.aborted) channelFailed(logger, { channel: channel.name, failure }, failure !== state.failure)
       const retryMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(state.failures, 16))
       const failedAtMs = now()
+      if (error instanceof ChannelError && error.isTooLarge) state.noticesMax = Math.ceil(news.length / 2)
       Object.assign(state, { failure, failedAtMs, failures: state.failures + 1, dueAtMs: failedAtMs + retryMs })
     }
   }
@@ -104,7 +110,7 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
         if (state.sending !== null || now() < state.dueAtMs || closing.signal.aborted) continue
         const told = alerts
           .filter(([, { untold }]) => untold.includes(channel.name))
-          .slice(0, NOTICES_MAX)
+          .slice(0, state.noticesMax)
           .map(([key, alert]) => ({ key, notice: toNotice(key, alert) }))
         if (told.length > 0) state.sending = tellOne(channel, state, told)
         else state.unmarked.clear()

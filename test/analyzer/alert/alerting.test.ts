@@ -30,6 +30,8 @@ let newest: Map<string, AlertForecast>
 let told: Record<string, string[]>
 let messages: Message[]
 let failing: Set<string>
+/** Alerts that a channel takes at once. */
+let noticesMax: number
 let alerting: Alerting
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
@@ -41,6 +43,7 @@ beforeEach(async () => {
   told = { ops: [], chat: [] }
   messages = []
   failing = new Set()
+  noticesMax = Number.POSITIVE_INFINITY
   alerting = start()
 })
 afterEach(async () => {
@@ -56,6 +59,7 @@ function start(names = ['ops', 'chat'], isOwn = () => true): Alerting {
       ...{ name, kind: 'webhook' },
       async send(message) {
         if (failing.has(name)) throw new ChannelError(name, 'it answered 500')
+        if (message.notices.length > noticesMax) throw new ChannelError(name, 'it answered 413', { isTooLarge: true })
         told[name]?.push(...message.notices.map(title))
         messages.push(message)
       },
@@ -325,6 +329,17 @@ describe('whoever tells', () => {
       expect(told.ops).toHaveLength(251)
     }, 30_000)
     expect(Math.max(...messages.map(({ notices }) => notices.length))).toBe(100)
+  })
+
+  test('sends less at once to a channel that finds a message too large, and then all of it', async () => {
+    noticesMax = 3
+    const many = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`c${index}`, { used: 100 }]))
+    await vi.waitFor(async () => {
+      await tick(MINUTE_MS, many)
+      expect(told.ops).toHaveLength(20)
+    }, 10_000)
+    expect(new Set(told.ops).size).toBe(20)
+    expect(messages.map(({ notices }) => notices.length)).toContain(2)
   })
 
   test('puts what is used up before what may be', async () => {

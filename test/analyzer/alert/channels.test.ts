@@ -147,6 +147,17 @@ describe('a webhook', () => {
     expect(arrived).toHaveLength(1)
   })
 
+  test('says when a message is too large, and no other time', async () => {
+    const failure = async (status: number) => {
+      const { url } = await receiver(status)
+      return createWebhook('ops', { kind: 'webhook', url, headers: {} }, 'USD')
+        .send(message(), never)
+        .catch(error => error)
+    }
+    expect(await failure(413)).toMatchObject({ message: expect.stringContaining('413'), isTooLarge: true })
+    expect(await failure(400)).toMatchObject({ isTooLarge: false })
+  })
+
   test('is given up when nobody answers, and where nobody is', async () => {
     const { url } = await receiver(0)
     const options = { kind: 'webhook', url, headers: {} } as const
