@@ -9,6 +9,8 @@ import { getJson, RoleError } from '../role-client.ts'
 
 /** The store role is ClickHouse's own; what there is to know of it the collector and the analyzer say. */
 const ROLES_WITH_STATUS: readonly Role[] = ['collector', 'limiter', 'analyzer']
+/** Keys of instants. */
+const INSTANT = /AtMs$|^(asOf|since)Ms$/
 const NAME_WIDTH = Math.max(...ROLES.map(role => role.length))
 
 interface RoleStatus extends Readiness {
@@ -47,16 +49,14 @@ async function askRole(role: Role, config: Config): Promise<RoleStatus> {
 
 function toText(role: Role, { url, isReady, reasons, status }: RoleStatus): string {
   const head = `${role.padEnd(NAME_WIDTH)}  ${isReady ? 'ready' : 'NOT READY'}  ${url}`
-  const details = status === null ? '' : stringify(forPeople(status), { lineWidth: 0 })
+  const details = status === null ? '' : stringify(status, forPeople, { lineWidth: 0 })
   return [head, ...reasons.map(reason => `! ${reason}`), ...details.split('\n').filter(Boolean)].join('\n  ')
 }
 
-/** Instants as text, and each subject at risk in a line. */
-function forPeople(status: unknown): unknown {
-  return JSON.parse(JSON.stringify(status), (key, value) => {
-    if (key === 'atRisk') return (value as ForecastAnswer[]).map(riskLine)
-    return key.endsWith('AtMs') || key === 'asOfMs' ? toInstant(value) : value
-  })
+/** Instants as text, and each subject at risk in a line, which is made before its instants are text. */
+function forPeople(key: unknown, value: unknown): unknown {
+  if (key === 'atRisk') return (value as ForecastAnswer[]).map(riskLine)
+  return typeof key === 'string' && INSTANT.test(key) ? toInstant(value) : value
 }
 
 const toInstant = (value: unknown) => (typeof value === 'number' ? new Date(value).toISOString() : value)

@@ -1,0 +1,55 @@
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { forecast, NOW_MS } from '../../analyzer/api/forecast-fixture.ts'
+import { freePorts } from '../../free-ports.ts'
+
+const REPOSITORY = new URL('../../..', import.meta.url).pathname
+const dataDir = mkdtempSync(join(tmpdir(), 'quotacast-'))
+
+/** Answers as an analyzer with two subjects at risk, of which one has nothing left. */
+const analyzer = createServer((request, response) => {
+  const at = { p10: NOW_MS - 5_000, p50: NOW_MS - 5_000, p90: NOW_MS - 5_000 }
+  const usedUp = { ...forecast('hourly', 'gone', 1), used: 100, exhaustionAtMs: at }
+  const status = { asOfMs: NOW_MS, atRisk: [usedUp, forecast('hourly', 'soon', 0.94)] }
+  response.writeHead(200, { 'content-type': 'application/json' })
+  response.end(JSON.stringify(request.url === '/readyz' ? { isReady: true, reasons: [] } : status))
+})
+
+let ports: number[] = []
+beforeAll(async () => {
+  writeFileSync(join(dataDir, 'token'), 'secret')
+  ports = await freePorts(4)
+  await new Promise<void>(resolve => analyzer.listen(ports[0], '127.0.0.1', resolve))
+})
+afterAll(() => {
+  analyzer.close()
+  rmSync(dataDir, { recursive: true, force: true })
+})
+
+const run = () =>
+  new Promise<{ code: number; stdout: string }>(resolve => {
+    const keys = ['analyzer.port', 'collector.port', 'limiter.port', 'store.healthPort']
+    const flags = ['--data', dataDir, ...keys.flatMap((key, index) => ['--set', `${key}=${ports[index]}`])]
+    const command = [join(REPOSITORY, 'deploy/main.ts'), 'status', ...flags]
+    const child = execFile(process.execPath, command, (_error, stdout) =>
+      resolve({ code: child.exitCode ?? -1, stdout }),
+    )
+  })
+
+test('who has nothing left is said to have used it up, others how likely they will, and instants are text', async () => {
+  const { code, stdout } = await run()
+  expect(stdout.split('\n').map(line => line.trim())).toEqual(
+    expect.arrayContaining([
+      expect.stringMatching(/^analyzer +ready/),
+      `asOfMs: ${new Date(NOW_MS).toISOString()}`,
+      '- hourly tenant=acme consumer=gone – used up, 100 of 100 requests used',
+      '- hourly tenant=acme consumer=soon – 94 % to run out before the reset, 40 of 100 requests used',
+    ]),
+  )
+  expect(stdout).toMatch(/^collector +NOT READY/m)
+  expect(code).toBe(1)
+})
