@@ -118,6 +118,21 @@ function parse(command: Command, args: readonly string[]) {
   }
 }
 
+/** A number that an option gives, `absent` where it is not given. Throws `UsageError`. */
+export function parseNumber(
+  invocation: Invocation,
+  option: string,
+  absent: number,
+  { least, most }: { least: number; most: number },
+): number {
+  const text = invocation.text(option)
+  const value = text === undefined ? absent : Number(text)
+  if (text?.trim() === '' || !(value >= least && value <= most)) {
+    throw new UsageError(`--${option} is a number from ${least} to ${most}, not ${text}`)
+  }
+  return value
+}
+
 /** The text of `quotacast NAME --help`. */
 export function commandHelp(name: string, command: Command): string {
   const options = { ...command.options, ...COMMON_OPTIONS }

@@ -1,6 +1,6 @@
 import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
 import { isExhausted } from '../../analyzer/forecast/exhausted.ts'
-import { type Command, type Invocation, UsageError } from '../command.ts'
+import { type Command, type Invocation, parseNumber } from '../command.ts'
 import type { Config } from '../config-schema.ts'
 import { getJson, RoleError } from '../role-client.ts'
 import { type SparklinePath, sparkline } from '../sparkline.ts'
@@ -50,20 +50,6 @@ export const command: Command = {
     } else for (const line of toTable([HEADER, ...withPaths.map(toRow)])) invocation.print(line)
     return 0
   },
-}
-
-function parseNumber(
-  invocation: Invocation,
-  option: string,
-  absent: number,
-  { least, most }: { least: number; most: number },
-): number {
-  const text = invocation.text(option)
-  const value = text === undefined ? absent : Number(text)
-  if (text?.trim() === '' || !(value >= least && value <= most)) {
-    throw new UsageError(`--${option} is a number from ${least} to ${most}, not ${text}`)
-  }
-  return value
 }
 
 async function readAtRisk(config: Config, risk: number, invocation: Invocation): Promise<ForecastAnswer[]> {

@@ -1,6 +1,6 @@
 import type { RejectionCount } from '../../collector/store/rejection-counts.ts'
-import type { RejectionsPage } from '../../collector/store/rejections.ts'
-import type { Command, Invocation } from '../command.ts'
+import { REJECTIONS_PAGE_MAX, type RejectionsPage } from '../../collector/store/rejections.ts'
+import { type Command, type Invocation, parseNumber } from '../command.ts'
 import { thousands } from '../import-progress.ts'
 import { FILTER_OPTIONS, filterOf } from '../rejection-filter.ts'
 import { getJson } from '../role-client.ts'
@@ -42,7 +42,8 @@ async function showCounts(invocation: Invocation, query: URLSearchParams): Promi
 }
 
 async function showNewest(invocation: Invocation, query: URLSearchParams): Promise<number> {
-  query.set('limit', invocation.text('newest') ?? '')
+  const newest = parseNumber(invocation, 'newest', 1, { least: 1, most: REJECTIONS_PAGE_MAX })
+  query.set('limit', `${Math.floor(newest)}`)
   const answer = await getJson('collector', `/v1/rejections?${query}`, await invocation.config())
   const { rejections } = answer as RejectionsPage
   if (invocation.isJson) invocation.print(JSON.stringify(rejections, null, 2))
