@@ -4,9 +4,9 @@ import { ChannelError } from './channel.ts'
 
 const CONTENT_TOO_LARGE = 413
 
-/** The address of a channel. It may hold a secret, so it is never shown. */
+/** The address of a channel. It may hold a secret, so it is never shown. One with a login `fetch` would not ask. */
 export const addressOf = (description: string) =>
-  Type.String({ pattern: '^https?://[^\\s]+$', maxLength: 2_048, writeOnly: true, description })
+  Type.String({ pattern: '^https?://[^\\s@/?#]+([/?#][^\\s]*)?$', maxLength: 2_048, writeOnly: true, description })
 
 /** Resolves when the answer was 2xx. Throws `ChannelError`. Redirections are not followed: what is signed is for one receiver. */
 export async function post(

@@ -26,7 +26,11 @@ export const WebhookOptions = Type.Object(
     headers: Type.Record(
       Type.String({ pattern: "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$" }),
       Type.String({ pattern: '^[\\t\\x20-\\x7e]*$', writeOnly: true }),
-      { default: {}, maxProperties: 20, description: 'Further headers, a token for example.' },
+      {
+        default: {},
+        maxProperties: 20,
+        description: 'Further headers: a token, or a login, which no address may have.',
+      },
     ),
   },
   { additionalProperties: false, description: 'Any program that takes JSON over HTTP.' },

@@ -70,6 +70,21 @@ describe('the config', () => {
     expect((await load({ overrides: ['log.sizeBytesMax=64MiB'] })).log).toMatchObject({ sizeBytesMax: 64 * 2 ** 20 })
   })
 
+  test('takes an address of a channel only where a message can be sent', async () => {
+    const problems = async (url: string) => {
+      const both = ['webhook', 'slack'].map(kind => `${kind}: { kind: ${kind}, url: '${url}' }`)
+      const file = yaml(`alerts: { channels: { ${both.join(', ')} } }`)
+      return load({ file }).then(
+        () => [],
+        (error: ConfigError) => error.problems.map(problem => problem.split(':')[0]),
+      )
+    }
+    for (const url of ['https://bot:s3cret@example.com/hook', 'https://example.com@evil.example', 'https:///hook'])
+      expect(await problems(url), url).toEqual(['alerts.channels.webhook.url', 'alerts.channels.slack.url'])
+    for (const url of ['https://example.com:8443/hook?token=a@b', 'http://[::1]:9000', 'https://example.com/@ops'])
+      expect(await problems(url), url).toEqual([])
+  })
+
   test('names channels of alerts that there are not, and shows no address of one', async () => {
     const url = 'https://hooks.example.com/s3cret'
     const channels = `alerts: { channels: { ops: { kind: slack, url: '${url}' } } }`
