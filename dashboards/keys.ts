@@ -1,7 +1,19 @@
 /** One key: what it uses of each quota, what it calls, and what is unusual about it. */
 import { type Board, VARIABLES } from './board.ts'
 import { CALL_FIELDS, clickHouse, OUTCOME_FIELDS, type Panel, SUBJECT_FIELDS } from './panel.ts'
-import { byOutcome, CALLS, COST, callsBy, HOURS, MINUTES, newestForecasts, only, SUBJECT_TEXT, TOKENS } from './sql.ts'
+import {
+  byOutcome,
+  CALLS,
+  COST,
+  callsBy,
+  HOURS,
+  MINUTES,
+  newestForecasts,
+  offered,
+  only,
+  SUBJECT_TEXT,
+  TOKENS,
+} from './sql.ts'
 
 const CONSUMER = 'consumer IN (${consumer:sqlstring})'
 /** Tenant and consumer, one each: the key of the table, so that only its calls are read. */
@@ -48,7 +60,7 @@ export const keys: Board = {
     {
       name: 'provider_key',
       label: 'Provider key',
-      sql: `SELECT provider_key FROM calls WHERE ${HOURS} AND provider_key != '' GROUP BY provider_key ORDER BY count() DESC LIMIT 1000`,
+      sql: `SELECT ${offered('provider_key')} FROM calls WHERE ${HOURS} AND provider_key != '' GROUP BY provider_key ORDER BY count() DESC LIMIT 1000`,
     },
   ],
   rows: [

@@ -11,6 +11,12 @@ export const only = (column: string, variable = column): string =>
 /** The same for several variables that are named as their columns. */
 export const onlyOf = (...columns: readonly string[]): string => columns.map(column => only(column)).join(' AND ')
 
+/**
+ * What a variable offers: the value that makes a text of SQL, in which Grafana doubles quotes and leaves backslashes to mean
+ * what they do there, and the name that is shown for it.
+ */
+export const offered = (column: string): string => String.raw`replaceAll(${column}, '\\', '\\\\'), ${column}`
+
 /** The hours that the board shows, the first one whole. */
 export const HOURS = 'hour >= toStartOfHour($__fromTime) AND hour <= $__toTime'
 /** The minutes that the board shows; calls that arrived before it begins are in partitions that need not be read. */
