@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { open, type RootDatabase } from 'lmdb'
+import { type Database, open, type RootDatabase } from 'lmdb'
 import { type Bell, createBell } from './bell.ts'
 import {
   type CallLog,
@@ -17,7 +17,7 @@ import {
   type LogTopic,
 } from './call-log.ts'
 import { claimFolder } from './claim.ts'
-import { createFolder } from './folder.ts'
+import { createFolder, OPENINGS_MAX, OutdatedError } from './folder.ts'
 import { type PositionRecord, type Positions, TopicSubscription } from './subscription.ts'
 import { BATCH_ENTRIES_MAX, type BlockEnvironment, type BlockKey, createTopicLog, type TopicLog } from './topic.ts'
 
@@ -127,15 +127,19 @@ const HEAD = 'head'
 /** Ordered by the offset after the block, so that a range from `[offset + 1]` begins with the block that holds it. */
 type Key = [nextOffset: number, firstOffset: number, appendedAtMs: number, storedBytes: number, characters: number]
 
-function openBlocks(path: string, mapBytes: number): BlockEnvironment & { close(): Promise<void> } {
-  const root = openEnvironment(path, mapBytes)
-  const blocks = root.openDB<Uint8Array, Key>('blocks', { encoding: 'binary' })
-  const meta = root.openDB<Head, string>('meta', { encoding: 'json' })
-  if (meta.get(HEAD) === undefined) {
-    root.transactionSync(() => {
-      if (meta.get(HEAD) === undefined) meta.putSync(HEAD, { logId: randomUUID(), endOffset: 0, storedBytes: 0 })
-    })
-  }
+function openBlocks(path: string, mapBytes: number): Promise<BlockEnvironment & { close(): Promise<void> }> {
+  return openEnvironment(path, mapBytes, root => {
+    const blocks = root.openDB<Uint8Array, Key>('blocks', { encoding: 'binary' })
+    const meta = root.openDB<Head, string>('meta', { encoding: 'json' })
+    if (meta.get(HEAD) === undefined) meta.putSync(HEAD, { logId: randomUUID(), endOffset: 0, storedBytes: 0 })
+    return toBlockEnvironment(path, { root, blocks, meta })
+  })
+}
+
+function toBlockEnvironment(
+  path: string,
+  { root, blocks, meta }: { root: RootDatabase; blocks: Database<Uint8Array, Key>; meta: Database<Head, string> },
+): BlockEnvironment & { close(): Promise<void> } {
   const headOf = (): Head => {
     const head = meta.get(HEAD)
     if (head === undefined) throw new LogError('LOG_CORRUPT', `The log in ${path} has lost its head`)
@@ -187,15 +191,43 @@ function openBlocks(path: string, mapBytes: number): BlockEnvironment & { close(
   }
 }
 
-/** Every process must open an environment alike. A commit resolves after it was synced: readers see durable blocks only. */
-function openEnvironment(path: string, mapSize: number): RootDatabase {
-  return open({ path, mapSize, overlappingSync: false, maxDbs: 2, encoding: 'binary' })
+/**
+ * Every process must open an environment alike. A commit resolves after it was synced: readers see durable blocks only.
+ * `setUp` runs in a transaction.
+ */
+async function openEnvironment<T>(path: string, mapSize: number, setUp: (root: RootDatabase) => T): Promise<T> {
+  for (let openings = 1; ; openings++) {
+    const root = open({ path, mapSize, overlappingSync: false, maxDbs: 2, encoding: 'binary' })
+    try {
+      return root.transactionSync(() => {
+        requireNewest(root)
+        return setUp(root)
+      })
+    } catch (error) {
+      await root.close()
+      if (!(error instanceof OutdatedError) || openings === OPENINGS_MAX) throw error
+    }
+  }
+}
+
+/**
+ * Throws `OutdatedError` in a transaction that begins before the last commit and would take its place. Whoever opens an
+ * environment sets the number of its last commit, which all processes share, to the one it has found in the file, also when
+ * another process has committed meanwhile (LMDB's ITS#9496, in lmdb 3.5.6).
+ */
+function requireNewest(root: RootDatabase): void {
+  // `getStats` has it, too, and counts all free pages for it.
+  const { env } = root as RootDatabase & { env: { info(): { lastTxnId: number } } }
+  if (root.getWriteTxnId() !== env.info().lastTxnId + 1) throw new OutdatedError()
 }
 
 /** A child transaction, because only that is undone when `act` throws. LMDB keeps the reason of a failure apart. */
 async function transact<T>(root: RootDatabase, act: () => T): Promise<T> {
   try {
-    return await root.childTransaction(act)
+    return await root.childTransaction(() => {
+      requireNewest(root)
+      return act()
+    })
   } catch (error) {
     if (error instanceof Error && 'commitError' in error) await error.commitError
     throw error
@@ -226,14 +258,17 @@ function openPositions(path: string): Positions {
   const folder = createFolder(path, openRecords, records => records.close())
   return {
     get: async topic => (await folder.current()).get(topic),
-    update: async (topic, change) => (await folder.current()).update(topic, change),
+    update: (topic, change) => folder.use(records => records.update(topic, change)),
     close: folder.close,
   }
 }
 
-function openRecords(path: string) {
-  const root = openEnvironment(path, POSITIONS_MAP_BYTES)
-  const records = root.openDB<PositionRecord, LogTopic>('positions', { encoding: 'json' })
+const openRecords = (path: string) =>
+  openEnvironment(path, POSITIONS_MAP_BYTES, root =>
+    toRecords(root, root.openDB<PositionRecord, LogTopic>('positions', { encoding: 'json' })),
+  )
+
+function toRecords(root: RootDatabase, records: Database<PositionRecord, LogTopic>) {
   return {
     get(topic: LogTopic): PositionRecord | null {
       root.resetReadTxn()

@@ -1,6 +1,7 @@
 /**
  * An LMDB environment in a folder that somebody may wipe or restore while it is open. Whoever held the old files would
- * go on writing to ones without a name; so at each use the files are compared with those that were opened.
+ * go on writing to ones without a name; so at each use the files are compared with those that were opened. One that finds
+ * itself outdated is opened anew.
  */
 import { statSync } from 'node:fs'
 import { statfs } from 'node:fs/promises'
@@ -8,10 +9,21 @@ import { join } from 'node:path'
 import { LogError } from './call-log.ts'
 
 const FILES = ['data.mdb', 'lock.mdb'] as const
+/** Until it is not outdated: for each further one another process must have written meanwhile. */
+export const OPENINGS_MAX = 20
+
+/** What is open does not show what was committed last: nothing was written, and a fresh one is sound. */
+export class OutdatedError extends Error {
+  constructor() {
+    super('Another process opened the log while it was written, and hid what was written last')
+  }
+}
 
 export interface Folder<T> {
   /** What is open; opens it first where needed. Throws `LOG_UNAVAILABLE` when it cannot be opened. */
   current(): Promise<T>
+  /** Runs `act` on what is open, and again on a fresh one as often as it rejects with `OutdatedError`, within bounds. */
+  use<R>(act: (environment: T) => Promise<R>): Promise<R>
   /** What is open now and still under its path, or `null`. */
   opened(): T | null
   /** Closes, so that the next `current` opens anew. */
@@ -23,7 +35,7 @@ export interface Folder<T> {
 
 export function createFolder<T>(
   path: string,
-  open: (path: string) => T,
+  open: (path: string) => Promise<T>,
   close: (environment: T) => Promise<void>,
 ): Folder<T> {
   let held: { environment: T; identity: string | null } | null = null
@@ -48,15 +60,30 @@ export function createFolder<T>(
     if (environment !== null) return environment
     await shut()
     try {
-      held = { environment: open(path), identity: identityOf(path) }
+      held = { environment: await open(path), identity: identityOf(path) }
       return held.environment
     } catch (cause) {
       throw new LogError('LOG_UNAVAILABLE', `The log in ${path} cannot be opened`, { cause })
     }
   }
 
+  const current = async (): Promise<T> => opened() ?? inTurn(reopen)
+
   return {
-    current: async () => opened() ?? inTurn(reopen),
+    current,
+    async use(act) {
+      for (let openings = 1; ; openings++) {
+        const environment = await current()
+        try {
+          return await act(environment)
+        } catch (error) {
+          if (!(error instanceof OutdatedError) || openings === OPENINGS_MAX) throw error
+          await inTurn(async () => {
+            if (held?.environment === environment) await shut()
+          })
+        }
+      }
+    },
     opened,
     reset: () => inTurn(shut),
     freeBytes: () =>

@@ -99,11 +99,9 @@ export function createTopicLog(folder: Folder<BlockEnvironment>, options: TopicO
       return environment.keys(offset, 1)[0]?.appendedAtMs ?? null
     },
     async trim(logId, belowOffset, beforeMs) {
-      let isMore = true
-      while (isMore) {
-        const environment = await folder.current()
+      const trimSome = async (environment: BlockEnvironment): Promise<boolean> => {
         const state = environment.state()
-        if (state.logId !== logId) return
+        if (state.logId !== logId) return false
         const keys = environment.keys(0, KEYS_MAX)
         let excessBytes = state.storedBytes - ROOMY_SHARE * options.storedBytesMax
         const kept = keys.findIndex(key => {
@@ -113,10 +111,11 @@ export function createTopicLog(folder: Folder<BlockEnvironment>, options: TopicO
         })
         const dropped = kept === -1 ? keys : keys.slice(0, kept)
         if (dropped.length > 0) await environment.remove(dropped)
-        isMore = dropped.length === KEYS_MAX
+        return dropped.length === KEYS_MAX
       }
+      while (await folder.use(trimSome));
     },
-    renew: async logId => (await folder.current()).renew(logId),
+    renew: logId => folder.use(environment => environment.renew(logId)),
     unavailable: writer.unavailable,
     async close() {
       await queue.close()
@@ -143,10 +142,11 @@ function createWriter(folder: Folder<BlockEnvironment>, options: TopicOptions) {
       const bytes = blocks.reduce((sum, block) => sum + block.bytes.length, 0)
       writingSinceMs = performance.now()
       try {
-        const environment = await folder.current()
-        if ((await folder.freeBytes()) < bytes + DISK_FREE_BYTES_MIN) throw fail('LOG_FULL', 'The disk is full')
-        await environment.append(blocks, now(), storedBytesMax)
-        if (folder.opened() !== environment) throw new Error('The folder was removed while it was written')
+        await folder.use(async environment => {
+          if ((await folder.freeBytes()) < bytes + DISK_FREE_BYTES_MIN) throw fail('LOG_FULL', 'The disk is full')
+          await environment.append(blocks, now(), storedBytesMax)
+          if (folder.opened() !== environment) throw new Error('The folder was removed while it was written')
+        })
         failure = null
         refusedBytes = 0
       } catch (error) {

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { appendFile, cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -102,4 +103,28 @@ test('a folder that this process has open is refused, by any of its names, until
   await expect(openCallLog(defaults, { ...deps, dir })).rejects.toMatchObject({ code: 'LOG_OPEN_TWICE' })
   await later.close()
   await rm(root, { recursive: true })
+})
+
+/** What LMDB does when it opens an environment while another process commits; closing the file here would give our locks up. */
+const SET_BACK = `
+  const { openSync, readSync, writeSync } = require('node:fs')
+  const [file, number] = [openSync(process.argv[1], 'r+'), new BigInt64Array(1)]
+  readSync(file, number, 0, 8, 8)
+  number[0]--
+  writeSync(file, number, 0, 8, 8)
+`
+
+test('a commit that another process has hidden by opening the log is not lost', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  const log = await openCallLog(defaults, { dir, log: pino({ level: 'silent' }), onLoss: () => undefined })
+  const values = Array.from({ length: 5 }, (_, index) => JSON.stringify(`${index}`))
+  for (const value of values) {
+    await log.append('calls', [{ key: value, value }])
+    execFileSync(process.execPath, ['-e', SET_BACK, join(dir, 'calls', 'lock.mdb')])
+  }
+  await log.append('calls', [{ key: 'last', value: '"last"' }])
+  const { entries } = await log.read('calls', 0, 0, 100)
+  expect(entries.map(({ value }) => value)).toEqual([...values, '"last"'])
+  await log.close()
+  await rm(dir, { recursive: true })
 })
