@@ -185,9 +185,11 @@ export class FollowedFile {
   }
 }
 
-/** Where the last line begins that is not whole yet; its number is not known. */
-export async function lastLineBegin(handle: FileHandle): Promise<Place> {
+/** Where the last line begins that was not whole when so many bytes were there; its number is not known. */
+export async function lastLineBegin(handle: FileHandle, bytes: number): Promise<Place> {
   const { size } = await handle.stat()
-  const last = await bytesBefore(handle, size, LINE_BYTES_MAX)
-  return { offset: size - last.length + last.lastIndexOf('\n') + 1, number: 1 }
+  // It began anew.
+  if (size < bytes) return BEGIN
+  const last = await bytesBefore(handle, bytes, LINE_BYTES_MAX)
+  return { offset: bytes - last.length + last.lastIndexOf('\n') + 1, number: 1 }
 }

@@ -10,12 +10,13 @@ export const stateOf = ({ size, mtimeNs }: Pick<BigIntStats, 'size' | 'mtimeNs'>
 
 /** Regular files, the oldest first, so that a rotated one comes before the one that is written now. */
 export async function foundFiles(patterns: readonly string[]) {
-  const found: { path: string; identity: string; state: string; mtimeMs: number }[] = []
+  const found: { path: string; identity: string; state: string; bytes: number; mtimeMs: number }[] = []
   for await (const path of glob(patterns)) {
     // It may have gone since.
     const stats = await stat(path, { bigint: true }).catch(() => null)
-    if (stats?.isFile())
-      found.push({ path, identity: identityOf(stats), state: stateOf(stats), mtimeMs: Number(stats.mtimeMs) })
+    if (!stats?.isFile()) continue
+    const [bytes, mtimeMs] = [Number(stats.size), Number(stats.mtimeMs)]
+    found.push({ path, identity: identityOf(stats), state: stateOf(stats), bytes, mtimeMs })
   }
   return found.sort((one, other) => one.mtimeMs - other.mtimeMs)
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { DialectError } from '../normalize/draft.ts'
 import type { Acceptance } from './accept.ts'
-import { BEGIN, FollowedFile, lastLineBegin } from './followed-file.ts'
+import { FollowedFile, lastLineBegin } from './followed-file.ts'
 import { foundFiles, identityOf } from './found-files.ts'
 import { keyIn } from './import-run.ts'
 import { logIdOf } from './import-state.ts'
@@ -109,8 +109,8 @@ class Tail {
   readonly #files = new Map<string, Followed>()
   #resting = new Map<string, Resting>()
   #isFromEnd: boolean
-  /** Found at the very first start, when only what is new was wanted, and not opened yet. */
-  #toSkip = new Set<string>()
+  /** Found at the very first start, when only what is new was wanted, and not opened yet, with the bytes that were there. */
+  #toSkip = new Map<string, number>()
   /** By a clock that nobody sets back. */
   #scannedAtMs = Number.NEGATIVE_INFINITY
   #savedAtMs = Number.NEGATIVE_INFINITY
@@ -168,7 +168,9 @@ class Tail {
     const found = await foundFiles(this.#options.paths)
     const paths = new Set(found.map(({ identity }) => identity))
     this.#resting = new Map([...this.#resting].filter(([identity]) => paths.has(identity)))
-    this.#toSkip = this.#isFromEnd ? new Set(paths) : this.#toSkip.intersection(paths)
+    this.#toSkip = this.#isFromEnd
+      ? new Map(found.map(({ identity, bytes }) => [identity, bytes]))
+      : new Map([...this.#toSkip].filter(([identity]) => paths.has(identity)))
     this.#isFromEnd = false
     for (const { path, identity, state, mtimeMs } of found) {
       const known = this.#files.get(identity)
@@ -191,7 +193,8 @@ class Tail {
       const identity = identityOf(await handle.stat({ bigint: true }))
       // Renamed since it was found.
       if (this.#files.has(identity)) return await handle.close()
-      const begin = this.#toSkip.delete(identity) ? await lastLineBegin(handle) : BEGIN
+      const begin = await lastLineBegin(handle, this.#toSkip.get(identity) ?? 0)
+      this.#toSkip.delete(identity)
       const file = new FollowedFile(
         handle,
         { path, identity },

@@ -261,6 +261,19 @@ describe('files that are written no more', () => {
     await expectOnce(3)
   })
 
+  test('keep one waiting, of which what was written meanwhile is new', async () => {
+    for (const number of numbers(3)) await write([100 + number], `access.log.${number}`)
+    await utimes(pathOf('access.log.2'), new Date(), new Date(Date.now() + HOUR_MS))
+    const listening = await follow({ from: 'end' }, { filesMax: 2 })
+    expect(listening.problem()).toContain('access.log.2 waits')
+    await write([0], 'access.log.2')
+    const old = new Date(Date.now() - HOUR_MS)
+    await utimes(pathOf('access.log.0'), old, old)
+    await expect.poll(listening.problem, WAIT).toBeNull()
+    await write([1], 'access.log.2')
+    await expectOnce(2)
+  })
+
   test('are remembered as long as they are there', async () => {
     let nowMs = 0
     const later = { now: () => Date.now() + nowMs }
