@@ -31,6 +31,10 @@ export function splitJson(text: string): unknown[] {
   return values
 }
 
+/** True for more than one document, and nothing else. */
+export const areSeveral = (documents: readonly unknown[]): boolean =>
+  documents.length > 1 && documents.every(document => typeof document !== 'string')
+
 const QUOTE = 34
 const BACKSLASH = 92
 const BRACE_OPEN = 123

@@ -2,7 +2,7 @@
 import { promisify } from 'node:util'
 import { brotliDecompress, gunzip, inflate, inflateRaw, type ZlibOptions, zstdDecompress } from 'node:zlib'
 import { type DecodeContext, type Dialect, type Refusal, refusal } from '../normalize/draft.ts'
-import { splitJson } from '../normalize/split-json.ts'
+import { areSeveral, splitJson } from '../normalize/split-json.ts'
 import { createLineDecoder, hasHeader } from './decode-lines.ts'
 import { parseJson } from './json.ts'
 import { arrayItems } from './json-array.ts'
@@ -180,11 +180,16 @@ function jsonBatch(body: Buffer, shape: BodyShape): RawBatch {
   if (text.trim() === '') return valueBatch([], () => refusal('unreadable', 'There is nothing.'))
   // Many shippers send lines of JSON under the type of a single document.
   const isObject = text.trimStart().startsWith('{')
+  const documents = isObject && !isFirstLineWhole(text) ? splitJson(text) : []
   const isLines = dialect.framing.kind === 'text' || (isObject && text.trim().includes('\n'))
-  if (isLines) return bodyLines(body, shape)
-  const documents = isObject ? splitJson(text) : []
+  if (isLines && !areSeveral(documents)) return bodyLines(body, shape)
   if (documents.length > 1) return bodyLines(Buffer.from(documents.map(lineOf).join('\n')), shape)
   return singleBatch(unreadable(parsed.message, dialect), text)
+}
+
+function isFirstLineWhole(text: string): boolean {
+  const [line = ''] = text.trimStart().split('\n', 1)
+  return parseJson(line).kind === 'value'
 }
 
 const unreadable = (message: string, { hasUnnamedSecrets }: Dialect): Refusal => ({

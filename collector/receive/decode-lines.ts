@@ -8,6 +8,7 @@ import {
   type Refusal,
   refusal,
 } from '../normalize/draft.ts'
+import { areSeveral, splitJson } from '../normalize/split-json.ts'
 import { csvFields } from './csv.ts'
 import { parseJson } from './json.ts'
 import type { Line } from './lines.ts'
@@ -110,8 +111,15 @@ function textReader(
         const text = withoutSyslogPrefix(line)
         if (!text.startsWith('{')) return inputsOf(text)
         const parsed = parseJson(text)
+        if (parsed.kind === 'value') return inputsOf(parsed.value)
+        if (holdsSeveral(text))
+          return unreadable('The line holds several JSON documents: send each in a line of its own.')
         // Some gateways write lines that are JSON but for a quote in the wrong place: their dialects know better.
-        return parsed.kind === 'value' ? inputsOf(parsed.value) : one(text)
+        return one(text)
       }
   }
 }
+
+/** One document right behind the other. */
+const SEAM = /\}\s*\{/
+const holdsSeveral = (text: string) => SEAM.test(text) && areSeveral(splitJson(text))

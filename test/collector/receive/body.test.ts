@@ -1,17 +1,17 @@
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import { canonical } from '../../../collector/normalize/canonical.ts'
-import { dialectsOf, mappingDialect } from '../../../collector/normalize/mapping.ts'
+import { mappingDialect } from '../../../collector/normalize/mapping.ts'
+import { nginx } from '../../../collector/normalize/nginx.ts'
 import { decompressBody, splitBody } from '../../../collector/receive/body.ts'
 import { plainSource } from '../../../collector/receive/source.ts'
 
+const NGINX = plainSource(nginx)
 const BODY = Buffer.from('{"startedAtMs":1}')
 const MiB = 2 ** 20
 
 test('lines of text in an array are kept as lines', () => {
-  const nginx = dialectsOf({}).get('nginx')
-  if (nginx === undefined) throw new Error('there is such a dialect')
-  const shape = { source: plainSource(nginx), fileStem: null, isNdjson: false, recordsMax: 10 }
+  const shape = { source: NGINX, fileStem: null, isNdjson: false, recordsMax: 10 }
   expect(splitBody(Buffer.from('["a \\"quoted\\" line", {"a":1}]'), shape).inputAt(0)).toBe('a "quoted" line')
 })
 
@@ -81,6 +81,22 @@ describe('raw inputs', () => {
     ['no JSON at all', 'hello', ['refusal']],
   ])('of %s', (_, text, expected) => {
     expect(kinds(text)).toEqual(expected)
+  })
+
+  test.each([
+    ['one right behind the other', '{"msec":1}{"msec":2}'],
+    ['one behind the other', '{"msec":1} {"msec":2}\n'],
+    ['over many lines', '{\n"msec":1\n}\n{\n"msec":2\n}\n'],
+  ])('of documents %s, also where lines may be text', (_, text) => {
+    const batch = splitBody(Buffer.from(text), { ...shape, source: NGINX })
+    expect([batch.inputAt(0), batch.inputAt(1), batch.size]).toEqual(['{"msec":1}', '{"msec":2}', 2])
+  })
+
+  test('of a line with documents one after the other, of which none may stand for all', () => {
+    const line = (at: number) => JSON.stringify({ msec: `${at}.5`, uri: '/', status: '200' })
+    const spoiled = line(2).replace('/', '"')
+    const text = `${line(1)}\n${line(1)}${line(2)}\n${spoiled}`
+    expect(kinds(text, { source: NGINX })).toEqual(['draft', 'refusal', 'draft'])
   })
 
   test('of lines', () => {
