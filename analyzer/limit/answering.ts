@@ -6,6 +6,9 @@ import type { StoreDecision } from './limit-store.ts'
 import type { Decision, Prepared, QuotaStanding } from './limiter.ts'
 import { fitAgain, heldMsMaxOf, type Judged } from './waiting.ts'
 
+/** Nobody waits where the call may pass. */
+const NOBODY: Judged[] = []
+
 /** The decision as of `asOfMs`, up to which call records are counted. */
 export function toDecision(
   { quotas, claims, allowances, policy, nowMs }: Prepared,
@@ -14,7 +17,7 @@ export function toDecision(
 ): Decision {
   const answers: QuotaStanding[] = []
   const violated: string[] = []
-  const enforced: Judged[] = []
+  const enforced: Judged[] = isAllowed ? NOBODY : []
   let binding: string | null = null
   let least = Number.POSITIVE_INFINITY
   for (let index = 0; index < quotas.length; index += 1) {

@@ -4,7 +4,8 @@
 -- whether it is enforced, whether a check holds it, slots, what drains, last reset; a manner is verb, gateway, whether it is dry. A
 -- request is number of its manner, request key, expiry, note; then for each claim number of its kind, subject, cost.
 -- Answers epoch, buckets; then for each request its result and sequence, and for each claim used, reserved, whether it
--- fitted, when it will, and the window, bucket and share that were charged. An empty answer: it came too late, and nothing was spent.
+-- fitted, when it will, and the window (-1: it would be a new bucket), bucket and share that were charged. An empty answer: it
+-- came too late, and nothing was spent.
 
 if nowMs > tonumber(ARGV[3]) then return '' end
 local bucketsMax, requestsMax = tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -203,7 +204,8 @@ local function decide(request)
     if not isThere then fresh = fresh + 1 end
     if fits == 0 and kind[5] and verb ~= 'record' then result = DENIED end
     answer[standing + 1], answer[standing + 2], answer[standing + 3], answer[standing + 4] = used, reserved, fits, fitsAtMs
-    answer[standing + 5], answer[standing + 6], answer[standing + 7] = 0, 0, 0
+    -- Should there be no room for it, this says so.
+    answer[standing + 5], answer[standing + 6], answer[standing + 7] = isThere and 0 or -1, 0, 0
     standing = standing + STANDING_FIELDS
   end
   if result == ALLOWED and not isDry then

@@ -7,7 +7,7 @@ import {
   type Charge,
   type Claim,
   type DecideRequest,
-  LimitStoreError,
+  LimitStoreFull,
   type Standing,
   type StoreDecision,
 } from './limit-store.ts'
@@ -22,7 +22,18 @@ export function chargeOf(verb: DecideRequest['verb'], { isSpent, isHeld, cost }:
   return verb === 'check' ? 'held' : null
 }
 
-/** One decision. Throws `LimitStoreError` with nothing spent when there is no room. */
+/** The claims of the request that it would hold. */
+export const heldPlaces = ({ verb, claims }: DecideRequest): number[] =>
+  placesOf(claims, claim => chargeOf(verb, claim) === 'held')
+
+const placesOf = (claims: readonly Claim[], isMeant: (claim: Claim, place: number) => boolean): number[] =>
+  claims.flatMap((claim, place) => (isMeant(claim, place) ? [place] : []))
+
+/** True where the claim would make a bucket. */
+const isFresh = ({ drain }: Claim, bucket: StoredBucket | undefined, nowMs: number): boolean =>
+  bucket === undefined || (drain !== null && isTakenAlong(bucket, drain.keptMs, nowMs))
+
+/** One decision. Throws `LimitStoreFull` with nothing spent when there is no room. */
 export function decide(counters: Counters, request: DecideRequest, nowMs: number): StoreDecision {
   const { windows, ledger } = counters
   const { verb, claims, requestId, gateway } = request
@@ -33,7 +44,7 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
   let holds = verb === 'reserve'
   for (const claim of claims) {
     const bucket = findBucket(windows, claim, nowMs)
-    if (bucket === undefined || (claim.drain !== null && isTakenAlong(bucket, claim.drain.keptMs, nowMs))) fresh += 1
+    if (isFresh(claim, bucket, nowMs)) fresh += 1
     if (chargeOf(verb, claim) === 'held') holds = true
     const standing = standingOf(windows, claim, bucket, nowMs)
     if (!standing.fits && claim.isEnforced && verb !== 'record') isAllowed = false
@@ -42,10 +53,12 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
   }
   if (!isAllowed || request.isDryRun) return { isAllowed, reference: null, standings }
   if (fresh > 0 && windows.bucketCount() + fresh > counters.bucketsMax) {
-    throw new LimitStoreError('LIMITS_FULL', 'no room for more subjects in open windows')
+    throw new LimitStoreFull(
+      'buckets',
+      placesOf(claims, (claim, place) => isFresh(claim, buckets[place], nowMs)),
+    )
   }
-  if (holds && ledger.held.size >= RESERVATIONS_MAX)
-    throw new LimitStoreError('LIMITS_FULL', 'no room for more reservations')
+  if (holds && ledger.held.size >= RESERVATIONS_MAX) throw new LimitStoreFull('reservations', heldPlaces(request))
   const charges = chargeAll(counters, request, { buckets, standings }, nowMs)
   counters.sequence += 1
   const reference = { epoch: counters.settled.current.epoch, sequence: counters.sequence, charges }

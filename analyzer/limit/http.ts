@@ -73,8 +73,8 @@ export const CheckAnswer = Type.Object(
     }),
     degraded: Type.Boolean({
       description:
-        'The limit store was away. The answer is approximate: by what this limiter last knew and has let pass since, or ' +
-        'by `onStoreFailure: deny`.',
+        'The limit store was away, or had no room for some of it. The answer is approximate: by what this limiter last ' +
+        'knew and has let pass since, by the quotas that there was room for, or by `onStoreFailure: deny`.',
     }),
     blocked: Type.Union([Type.String(), Type.Null()], {
       description: 'What of the caller is blocked (consumer, tenant, address), whatever quotas say.',

@@ -209,7 +209,7 @@ export type DecisionOrder = Pick<DecisionReference, 'epoch' | 'sequence'>
 export interface LimitStore {
   /** The store's one clock, Unix milliseconds; it does not go back. */
   nowMs(): number
-  /** Spends all claims or none. Throws `LimitStoreError`. */
+  /** Spends all claims or none. Throws `LimitStoreError`, `LimitStoreFull` among them. */
   decide(request: DecideRequest): Promise<StoreDecision>
   /** The same without a promise, where the counters are in this process; null elsewhere. */
   readonly decideAtOnce: ((request: DecideRequest) => StoreDecision) | null
@@ -264,5 +264,22 @@ export class LimitStoreError extends Error {
     this.name = 'LimitStoreError'
     this.code = code
     this.retryable = code === 'LIMITS_UNAVAILABLE' || code === 'LIMITS_FULL'
+  }
+}
+
+/** There is no room for what a decision would take: nothing was spent. */
+export class LimitStoreFull extends LimitStoreError {
+  readonly lacks: 'buckets' | 'reservations'
+  /** The claims that there is no room for, by their places in the request. */
+  readonly claims: readonly number[]
+
+  constructor(lacks: LimitStoreFull['lacks'], claims: readonly number[]) {
+    super(
+      'LIMITS_FULL',
+      lacks === 'buckets' ? 'no room for more subjects in open windows' : 'no room for more reservations',
+    )
+    this.name = 'LimitStoreFull'
+    this.lacks = lacks
+    this.claims = claims
   }
 }

@@ -22,6 +22,7 @@ import {
   LimitStoreError,
   type StoreDecision,
 } from './limit-store.ts'
+import { decideInRoom } from './room.ts'
 import { AWAY_RETRY_MS } from './waiting.ts'
 
 /** What a caller may state; an absent unit is unknown and settled later, an absent number of requests is 1. */
@@ -136,6 +137,9 @@ export interface LimiterDeps {
   logger: Logger
 }
 
+/** That there is no room is said so often, as others have room meanwhile. */
+const TELL_FULL_MS = 60_000
+
 export function createLimiter(deps: LimiterDeps): Limiter {
   const { store, summing, asOfMs } = deps
   let blocksOf: { blocks: readonly Block[]; find: FindBlock } | null = null
@@ -152,31 +156,33 @@ export function createLimiter(deps: LimiterDeps): Limiter {
     lastFailure = error.message
     return degraded(quotas, nowMs, asOfMs(nowMs))
   }
+  let toldFullAtMs = Number.NEGATIVE_INFINITY
+  const room = {
+    decide: store.decideAtOnce ?? store.decide,
+    onFull(reason: string) {
+      const nowMs = store.nowMs()
+      const isDue = nowMs - toldFullAtMs >= TELL_FULL_MS
+      if (isDue) toldFullAtMs = nowMs
+      decisionDegraded(deps.logger, reason, isDue)
+    },
+  }
   const finish = (verb: DecideRequest['verb'], prepared: Prepared, decided: StoreDecision): Decision => {
     const { ask, nowMs } = prepared
     lastFailure = null
     // A reservation that is allowed is counted with its true cost, when it is settled.
-    const isHeld = verb === 'reserve' && decided.isAllowed && decided.isApproximate !== true
+    const isHeld = verb === 'reserve' && decided.reference !== null
     if (!ask.isDryRun && !isHeld) sumUp(summing, prepared, decided)
     return toDecision(prepared, decided, asOfMs(nowMs))
   }
   const decide = (verb: DecideRequest['verb'], prepared: Prepared, hold: Hold | null): Answer => {
-    const { nowMs } = prepared
-    const quotas = verb === 'record' ? [] : prepared.quotas
-    const request = toRequest(verb, prepared, hold)
-    if (store.decideAtOnce === null) {
-      return store.decide(request).then(
-        decided => finish(verb, prepared, decided),
-        (error: unknown) => fail(quotas, error, nowMs),
-      )
-    }
-    let decided: StoreDecision
+    const failed = (error: unknown) => fail(verb === 'record' ? [] : prepared.quotas, error, prepared.nowMs)
     try {
-      decided = store.decideAtOnce(request)
+      const decided = decideInRoom(room, toRequest(verb, prepared, hold))
+      if (!(decided instanceof Promise)) return finish(verb, prepared, decided)
+      return decided.then(made => finish(verb, prepared, made), failed)
     } catch (error) {
-      return fail(quotas, error, nowMs)
+      return failed(error)
     }
-    return finish(verb, prepared, decided)
   }
   const decideUnlessBlocked = (verb: 'check' | 'reserve', prepared: Prepared, hold: Hold | null): Answer => {
     const { ask, nowMs } = prepared

@@ -21,7 +21,7 @@ export const EmbeddedLimitsOptions = Type.Object(
       default: 2_000_000,
       minimum: 1_000,
       description:
-        'Subjects in open windows; beyond, quotas answer as `onStoreFailure` says, and records of others are passed over.',
+        'Subjects in open windows; beyond, quotas answer to others as `onStoreFailure` says, and pass over their records.',
     }),
     requestsMax: Type.Integer({
       default: 200_000,

@@ -2,7 +2,7 @@
  * What goes into the scripts and what comes out of them. In: JSON, in which a number is printed so that it is read back
  * as the same double. Out: doubles, eight bytes each. So fractions are the same on both sides, bit for bit.
  */
-import { chargeOf } from './deciding.ts'
+import { chargeOf, heldPlaces } from './deciding.ts'
 import { requestKey } from './ledger.ts'
 import {
   type AppliedPosition,
@@ -13,7 +13,8 @@ import {
   type DecideRequest,
   type DecisionReference,
   type Drain,
-  LimitStoreError,
+  type LimitStoreError,
+  LimitStoreFull,
   type RecordBatch,
   type RecordEffect,
   type Slots,
@@ -157,11 +158,10 @@ function decodeDecision(
   const numberAt = (index: number) => answer.readDoubleLE(from + index * DOUBLE_BYTES)
   const result = numberAt(0)
   if (result === DECIDED.noRoomForBuckets) {
-    return new LimitStoreError('LIMITS_FULL', 'no room for more subjects in open windows')
+    const isFresh = (place: number) => numberAt(RESULT_NUMBERS + place * STANDING_NUMBERS + 4) < 0
+    return new LimitStoreFull('buckets', [...request.claims.keys()].filter(isFresh))
   }
-  if (result === DECIDED.noRoomForReservations) {
-    return new LimitStoreError('LIMITS_FULL', 'no room for more reservations')
-  }
+  if (result === DECIDED.noRoomForReservations) return new LimitStoreFull('reservations', heldPlaces(request))
   const isJoined = result === DECIDED.joined
   const isAllowed = isJoined || result === DECIDED.allowed
   const hasSpent = isAllowed && !request.isDryRun

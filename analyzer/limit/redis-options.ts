@@ -21,7 +21,7 @@ export const RedisLimitsOptions = Type.Object(
     bucketsMax: Type.Integer({
       default: 2_000_000,
       minimum: 1_000,
-      description: 'Subjects in open windows; beyond, quotas answer as `onStoreFailure` says.',
+      description: 'Subjects in open windows; beyond, quotas answer to others as `onStoreFailure` says.',
     }),
     requestsMax: Type.Integer({
       default: 200_000,

@@ -164,8 +164,9 @@ function drainingStanding(
   const over = level + (reserved + cost - limit) * drains.periodMs
   const fits = cost > 0 ? over <= 0 : over < 0
   const waitMs = fits ? null : drainMs(level, drains, { reserved, cost, limit })
+  const used = level / drains.periodMs
+  if (waitMs === null) return { used, reserved, fits, fitsAtMs: null }
   // What takes longer to drain is forgotten by then.
   const knownUntilMs = (bucket?.window.startMs ?? nowMs) + drains.keptMs * (1 + (drains.stretches ?? 1))
-  const fitsAtMs = waitMs === null ? null : Math.min(nowMs + waitMs, knownUntilMs)
-  return { used: level / drains.periodMs, reserved, fits, fitsAtMs }
+  return { used, reserved, fits, fitsAtMs: Math.min(nowMs + waitMs, knownUntilMs) }
 }

@@ -168,7 +168,7 @@ test('without room for another subject nothing is spent, and subjects that are t
     await store.decide(request([claim({ subject: `subject ${index}` })]))
   }
   const both = request([claim({ subject: 'subject 0' }), claim({ subject: 'one more', series: 'other' })])
-  await expect(store.decide(both)).rejects.toMatchObject({ code: 'LIMITS_FULL' })
+  await expect(store.decide(both)).rejects.toMatchObject({ code: 'LIMITS_FULL', lacks: 'buckets', claims: [1] })
   expect(await store.decide(request([claim({ subject: 'subject 0' })]))).toMatchObject({ standings: [{ used: 2 }] })
 })
 

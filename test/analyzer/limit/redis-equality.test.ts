@@ -11,6 +11,7 @@ import {
   type DecisionReference,
   type LimitStore,
   LimitStoreError,
+  LimitStoreFull,
   type RecordSpend,
   type Standing,
 } from '../../../analyzer/limit/limit-store.ts'
@@ -217,7 +218,7 @@ async function live(store: LimitStore, sequence: readonly Step[]): Promise<unkno
   for (const step of sequence) {
     const answer = await take(step).catch(error => {
       if (!(error instanceof LimitStoreError)) throw error
-      return error.code
+      return error instanceof LimitStoreFull ? error : error.code
     })
     answers.push(answer, store.bucketCount(), await store.position('log', 0))
   }
