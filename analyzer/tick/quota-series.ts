@@ -22,7 +22,7 @@ import { groupPeers, type PeersOf } from './peers.ts'
 import { selectionOf } from './quota-selection.ts'
 import { isInShard, ofShard, type Shard, WHOLE } from './shard.ts'
 import { createSharedHours, type Hours, type SharedHours } from './shared-hours.ts'
-import { type ChecksBy, createSubjectSeries, type SubjectSeries } from './subject-series.ts'
+import { type ChecksBy, createSubjectSeries, STEPS_MAX, type SubjectSeries } from './subject-series.ts'
 
 const HOUR_MS = 3_600_000
 /** Steps of history at most: with hours that is all that `calls` holds, with minutes a day and a half. */
@@ -223,13 +223,17 @@ export function isLoadDue(series: QuotaSeries, nowMs: number): boolean {
 /** True when the store still holds every call of the window. */
 export const isHeldWhole = (window: Window, nowMs: number): boolean => window.startMs >= nowMs - HISTORY_MS_MAX
 
-/** Begins on a window's begin, goes back as far as history helps, and ahead until the next complete reading. */
+/**
+ * Begins on a window's begin, goes back as far as history helps, and ahead until the next complete reading and, as there are
+ * gateways whose clocks are ahead, to the window's end; of a year, some two months.
+ */
 function gridOf(window: Window, stepMs: number, nowMs: number): Grid {
   const windowMs = window.endMs - window.startMs
   const steps = windowMs < WINDOW_STEPS_MIN * stepMs ? HISTORY_STEPS_SHORT : HISTORY_STEPS_MAX
   const historyMs = Math.min(HISTORY_MS_MAX, steps * stepMs)
   const startMs = window.startMs - Math.ceil((window.startMs - (nowMs - historyMs)) / stepMs) * stepMs
-  return { startMs, stepMs, steps: Math.ceil((nowMs + LOAD_EVERY_MS + LATE_LOAD_EVERY_MS - startMs) / stepMs) }
+  const endMs = Math.max(window.endMs, nowMs + LOAD_EVERY_MS + LATE_LOAD_EVERY_MS)
+  return { startMs, stepMs, steps: Math.min(STEPS_MAX, Math.ceil((endMs - startMs) / stepMs)) }
 }
 
 /** The subject's key; it is followed from now on, if there is room. */

@@ -11,8 +11,8 @@ import { type Amounts, addHours, addSteps, type Grid } from '../usage/steps.ts'
 import type { Hours } from './shared-hours.ts'
 
 const HOUR_MS = 3_600_000
-/** A grid has two thousand steps, those of the next hour, and less than a hundred that are over. */
-const STEPS_MAX = 2_304
+/** A grid has two thousand steps of history at most, and those of the next hour; what is left is of the window's rest. */
+export const STEPS_MAX = 2_304
 
 /** Checks of the minute, step or hour with this middle. */
 type ChecksAt = CheckSums & { middleMs: number }

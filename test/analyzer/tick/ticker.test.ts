@@ -67,7 +67,7 @@ describe('what a subject used is exact', () => {
   }
 
   for (const [name, window] of Object.entries(windows)) {
-    test(`in a window of ${name}, at first, with what comes, late calls, and in the next window`, async () => {
+    test(`in a window of ${name}, at first, with what comes, late calls and calls dated ahead, and in the next window`, async () => {
       const quota = testQuota({ window })
       const starts: number[] = []
       const send = async (more: number[]) => {
@@ -88,6 +88,9 @@ describe('what a subject used is exact', () => {
       )
       await check()
       await send([nowMs - 1, nowMs - MINUTE_MS])
+      await check()
+      // Of a gateway whose clock is ahead.
+      await send([nowMs + 3 * HOUR_MS, bucketAt(quota.window, nowMs).endMs - 1])
       await check()
       // Calls from before the part that is read anew are found by a complete reading, at most once a minute.
       const { startMs } = bucketAt(quota.window, nowMs)
