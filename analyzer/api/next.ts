@@ -81,7 +81,7 @@ function answer(deps: ForecastDeps, query: Query, own: string | null): Static<ty
   const { snapshot } = answering
   const tenant = tenantAsked(own, query.tenant)
   const { order, offset, limit } = query
-  const seen = inOrder(snapshot.forecasts, order).filter(forecast => own === null || forecast.tenant === own)
+  const seen = inOrder(snapshot, order).filter(forecast => own === null || forecast.tenant === own)
   const wanted = seen.filter(forecast => isWanted(forecast, { ...query, tenant }))
   const page = wanted.slice(offset, offset + limit)
   return {
@@ -97,10 +97,10 @@ function answer(deps: ForecastDeps, query: Query, own: string | null): Static<ty
 /** By the forecasts of a tick and the order: whoever looks asks again and again, and the order lasts for a tick. */
 const sorted = new WeakMap<Snapshot['forecasts'], Partial<Record<Order, readonly SubjectForecast[]>>>()
 
-function inOrder(forecasts: Snapshot['forecasts'], order: Order): readonly SubjectForecast[] {
+function inOrder({ forecasts, others }: Snapshot, order: Order): readonly SubjectForecast[] {
   const known = sorted.get(forecasts) ?? {}
   sorted.set(forecasts, known)
-  known[order] ??= forecasts.toSorted(ORDERS[order])
+  known[order] ??= [...forecasts, ...others].sort(ORDERS[order])
   return known[order]
 }
 

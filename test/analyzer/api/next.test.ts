@@ -47,6 +47,26 @@ describe('the order', () => {
   })
 })
 
+test('what other analyzers follow is among it', async () => {
+  const shared: Snapshot = {
+    ...snapshot,
+    forecasts: [...snapshot.forecasts],
+    others: [
+      { ...forecast('c', 'elsewhere', 1), exhaustionAtMs: { p10: 1, p50: 1, p90: 1 }, isStored: true },
+      { ...forecast('c', 'calm', 0.41, 'other'), isStored: true },
+    ],
+  }
+  const routes = createNextRoutes({ snapshot: () => shared, policy: () => policy, principalOf, now: () => NOW_MS })
+  const both = await testServer([routes])
+  const ask = async (tenant?: string) =>
+    (
+      await both.inject({ url: '/v1/forecasts/next', headers: tenant === undefined ? {} : { 'x-tenant': tenant } })
+    ).json()
+  expect(consumers(await ask()).slice(0, 2)).toEqual(['gone', 'elsewhere'])
+  expect(await ask()).toMatchObject({ total: 8, exhausted: 2, likely: 2, quotas: ['a', 'b', 'c'] })
+  expect(consumers(await ask('other'))).toEqual(['foreign', 'calm'])
+})
+
 test('any part of the list is answered, with the size of the whole', async () => {
   const { body } = await next('?offset=2&limit=2')
   expect(consumers(body)).toEqual(['later', 'foreign'])
