@@ -1,5 +1,6 @@
 import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
 import { isExhausted } from '../../analyzer/forecast/exhausted.ts'
+import { amountText, unitText } from '../amounts.ts'
 import { type Command, type Invocation, parseNumber } from '../command.ts'
 import type { Config } from '../config-schema.ts'
 import { getJson, RoleError } from '../role-client.ts'
@@ -47,7 +48,8 @@ export const command: Command = {
       invocation.print(JSON.stringify(json, null, 2))
     } else if (withPaths.length === 0) {
       invocation.print(`No subject has a risk of ${percent(risk)} or more to run out before its reset.`)
-    } else for (const line of toTable([HEADER, ...withPaths.map(toRow)])) invocation.print(line)
+    } else
+      for (const line of toTable([HEADER, ...withPaths.map(one => toRow(one, config.currency))])) invocation.print(line)
     return 0
   },
 }
@@ -88,7 +90,7 @@ async function readPath(config: Config, { quota, subject }: ForecastAnswer): Pro
   }
 }
 
-function toRow({ forecast, path }: { forecast: ForecastAnswer; path: Path }): string[] {
+function toRow({ forecast, path }: { forecast: ForecastAnswer; path: Path }, currency: string): string[] {
   const { quota, subject, unit, used, limit, probability, exhaustionAtMs } = forecast
   const { p50 } = exhaustionAtMs
   const at = isExhausted(forecast) ? 'used up' : p50 === null ? '-' : new Date(p50).toISOString()
@@ -97,8 +99,8 @@ function toRow({ forecast, path }: { forecast: ForecastAnswer; path: Path }): st
   return [
     quota,
     who.join(' ') || '(all)',
-    `${used}`,
-    `${limit ?? 'unknown'} ${unit}`,
+    amountText(used, unit),
+    `${limit === null ? 'unknown' : amountText(limit, unit)} ${unitText(unit, currency)}`,
     percent(probability ?? 0),
     at,
     line,

@@ -3,6 +3,7 @@ import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
 import { isExhausted } from '../../analyzer/forecast/exhausted.ts'
 import type { Readiness } from '../../collector/principal.ts'
 import { ROLES, type Role, rolesOf, roleUrl } from '../addresses.ts'
+import { amountText, unitText } from '../amounts.ts'
 import type { Command } from '../command.ts'
 import type { Config } from '../config-schema.ts'
 import { getJson, RoleError } from '../role-client.ts'
@@ -30,7 +31,7 @@ export const command: Command = {
     const config = await invocation.config()
     const statuses = await Promise.all(rolesOf(config).map(async role => [role, await askRole(role, config)] as const))
     if (invocation.isJson) invocation.print(JSON.stringify(Object.fromEntries(statuses), null, 2))
-    else for (const [role, status] of statuses) invocation.print(toText(role, status))
+    else for (const [role, status] of statuses) invocation.print(toText(role, status, config.currency))
     return statuses.every(([, { reasons }]) => reasons.length === 0) ? 0 : 1
   },
 }
@@ -47,24 +48,27 @@ async function askRole(role: Role, config: Config): Promise<RoleStatus> {
   }
 }
 
-function toText(role: Role, { url, isReady, reasons, status }: RoleStatus): string {
+function toText(role: Role, { url, isReady, reasons, status }: RoleStatus, currency: string): string {
   const head = `${role.padEnd(NAME_WIDTH)}  ${isReady ? 'ready' : 'NOT READY'}  ${url}`
-  const details = status === null ? '' : stringify(status, forPeople, { lineWidth: 0 })
+  const details = status === null ? '' : stringify(status, forPeople(currency), { lineWidth: 0 })
   return [head, ...reasons.map(reason => `! ${reason}`), ...details.split('\n').filter(Boolean)].join('\n  ')
 }
 
 /** Instants as text, and each subject at risk in a line, which is made before its instants are text. */
-function forPeople(key: unknown, value: unknown): unknown {
-  if (key === 'atRisk') return (value as ForecastAnswer[]).map(riskLine)
-  return typeof key === 'string' && INSTANT.test(key) ? toInstant(value) : value
-}
+const forPeople =
+  (currency: string) =>
+  (key: unknown, value: unknown): unknown => {
+    if (key === 'atRisk') return (value as ForecastAnswer[]).map(forecast => riskLine(forecast, currency))
+    return typeof key === 'string' && INSTANT.test(key) ? toInstant(value) : value
+  }
 
 const toInstant = (value: unknown) => (typeof value === 'number' ? new Date(value).toISOString() : value)
 
-function riskLine(forecast: ForecastAnswer): string {
+function riskLine(forecast: ForecastAnswer, currency: string): string {
   const { quota, subject, unit, used, limit, probability, exhaustionAtMs } = forecast
   const who = Object.entries(subject).map(([dimension, value]) => ` ${dimension}=${value || '(unknown)'}`)
   const when = exhaustionAtMs.p50 === null ? '' : `, probably at ${toInstant(exhaustionAtMs.p50)}`
   const chance = `${Math.round(100 * (probability ?? 0))} % to run out before the reset${when}`
-  return `${quota}${who.join('')} – ${isExhausted(forecast) ? 'used up' : chance}, ${used} of ${limit ?? 'unknown'} ${unit} used`
+  const of = `${amountText(used, unit)} of ${limit === null ? 'unknown' : amountText(limit, unit)}`
+  return `${quota}${who.join('')} – ${isExhausted(forecast) ? 'used up' : chance}, ${of} ${unitText(unit, currency)} used`
 }

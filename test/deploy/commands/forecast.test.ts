@@ -33,6 +33,7 @@ const analyzer = createServer((request, response) => {
   response.writeHead(isGone ? 404 : 200, { 'content-type': 'application/json' })
   const special: Record<string, unknown[]> = {
     none: [],
+    money: [{ ...forecast('monthly', 'web', 0.9), unit: 'cost', used: 4_999_999, limit: 5_000_000 }],
     hostile: [forecast('hourly', 'red\u001b[31m\u009bm\nrow', 0.9)],
   }
   const list = {
@@ -107,4 +108,9 @@ test.each([
   const { code, stderr } = await run(option, value)
   expect(stderr).toContain(`${option} is a number ${range}`)
   expect(code).toBe(2)
+})
+
+test('costs are told in the currency, not in millionths of it', async () => {
+  const { stdout } = await run('--quota', 'money', '--set', 'currency=EUR')
+  expect(stdout.split('\n')[1]).toMatch(/ 5\.00 +5\.00 EUR +90 % /)
 })

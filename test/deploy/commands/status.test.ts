@@ -10,11 +10,12 @@ import { freePorts } from '../../free-ports.ts'
 const REPOSITORY = new URL('../../..', import.meta.url).pathname
 const dataDir = mkdtempSync(join(tmpdir(), 'quotacast-'))
 
-/** Answers as an analyzer with two subjects at risk, of which one has nothing left. */
+/** Answers as an analyzer with three subjects at risk, of which one has nothing left. */
 const analyzer = createServer((request, response) => {
   const at = { p10: NOW_MS - 5_000, p50: NOW_MS - 5_000, p90: NOW_MS - 5_000 }
   const usedUp = { ...forecast('hourly', 'gone', 1), used: 100, exhaustionAtMs: at }
-  const status = { asOfMs: NOW_MS, atRisk: [usedUp, forecast('hourly', 'soon', 0.94)] }
+  const spent = { ...forecast('monthly', 'web', 0.3), unit: 'cost', used: 1_250_000, limit: 5_000_000 }
+  const status = { asOfMs: NOW_MS, atRisk: [usedUp, forecast('hourly', 'soon', 0.94), spent] }
   response.writeHead(200, { 'content-type': 'application/json' })
   response.end(JSON.stringify(request.url === '/readyz' ? { isReady: true, reasons: [] } : status))
 })
@@ -40,7 +41,7 @@ const run = () =>
     )
   })
 
-test('who has nothing left is said to have used it up, others how likely they will, and instants are text', async () => {
+test('who has nothing left is said to have used it up, others how likely they will, instants are text and costs money', async () => {
   const { code, stdout } = await run()
   expect(stdout.split('\n').map(line => line.trim())).toEqual(
     expect.arrayContaining([
@@ -48,6 +49,7 @@ test('who has nothing left is said to have used it up, others how likely they wi
       `asOfMs: ${new Date(NOW_MS).toISOString()}`,
       '- hourly tenant=acme consumer=gone – used up, 100 of 100 requests used',
       '- hourly tenant=acme consumer=soon – 94 % to run out before the reset, 40 of 100 requests used',
+      '- monthly tenant=acme consumer=web – 30 % to run out before the reset, 1.25 of 5.00 USD used',
     ]),
   )
   expect(stdout).toMatch(/^collector +NOT READY/m)
