@@ -1,4 +1,5 @@
 /** The topics of the log: made where they are missing, refused where they would lose entries. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Admin } from 'kafkajs'
 import type { Logger } from 'pino'
 import { LOG_TOPICS, LogError, type LogTopic } from './call-log.ts'
@@ -8,6 +9,10 @@ import type { KafkaLogOptions } from './kafka-options.ts'
 const BATCH_BYTES_MAX = 8 * 2 ** 20
 const ANY_AGE_MS = '9223372036854775807'
 const CREATE_TIMEOUT_MS = 10_000
+/** How long the brokers may take to know what was made. */
+const KNOWN_MS_MAX = 5_000
+const KNOWN_POLL_MS = 100
+const UNKNOWN = 'UNKNOWN_TOPIC_OR_PARTITION'
 /** `ConfigResourceTypes.TOPIC` of the protocol. */
 const TOPIC_RESOURCE = 2
 
@@ -44,13 +49,29 @@ const MADE_WITH: Record<string, string> = {
 export async function ensureTopics(admin: Admin, options: KafkaLogOptions, log: Logger): Promise<void> {
   try {
     await admin.connect()
+    const beganMs = performance.now()
+    while (!(await areSound(admin, options, log))) {
+      if (performance.now() - beganMs > KNOWN_MS_MAX)
+        throw new LogError('LOG_UNAVAILABLE', 'The topics of the log were made, and the brokers do not know them yet')
+      await sleep(KNOWN_POLL_MS)
+    }
+  } finally {
+    await admin.disconnect()
+  }
+}
+
+/** False while a broker does not know all of them: it does a moment after they were made. Throws as `ensureTopics`. */
+async function areSound(admin: Admin, options: KafkaLogOptions, log: Logger): Promise<boolean> {
+  try {
     const existing = new Set(await admin.listTopics())
     const missing = LOG_TOPICS.filter(topic => !existing.has(kafkaTopic(options, topic)))
     if (missing.length > 0) await makeTopics(admin, options, missing, log)
     const problems = [...(await settingProblems(admin, options, log)), ...(await shapeProblems(admin, options))]
     if (problems.length > 0) throw new LogError('LOG_UNAVAILABLE', problems.join(' '))
-  } finally {
-    await admin.disconnect()
+    return true
+  } catch (error) {
+    if (codeOf(error) === UNKNOWN) return false
+    throw error
   }
 }
 
@@ -69,6 +90,7 @@ async function makeTopics(admin: Admin, options: KafkaLogOptions, missing: reado
     const isMade = await admin.createTopics({ topics, timeout: CREATE_TIMEOUT_MS })
     if (isMade) log.info({ topics: topics.map(topic => topic.topic), replicationFactor }, 'topics were made')
   } catch (cause) {
+    if (codeOf(cause) === UNKNOWN) throw cause
     throw new LogError('LOG_UNAVAILABLE', `The topics of the log could not be made: ${reasonOf(cause)}`, { cause })
   }
 }
