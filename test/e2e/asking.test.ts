@@ -26,8 +26,9 @@ const STORED_MS = 60_000
 const LIMIT = 40
 const EXCESS = 24
 const CLIENTS = 8
-/** Sent one after the other beyond it. */
+/** Sent one after the other beyond it, and how often that is done at most until half of them were denied in time. */
 const IN_TURN = 15
+const TURNS_MAX = 5
 /** Sent while the limiter does not answer, and while it is away. */
 const UNASKED = 3
 const PRESENT = ASKING.filter(({ checks }) => whatIsMissing(checks) === null)
@@ -143,7 +144,8 @@ async function sendInTurn(port: number, path: string): Promise<(Answer & { tookM
   return answers
 }
 
-const medianOf = (values: readonly number[]) => values.toSorted((one, other) => one - other)[values.length >> 1]
+const medianOf = (values: readonly number[]) =>
+  values.toSorted((one, other) => one - other)[values.length >> 1] ?? Number.NaN
 
 async function whileStopped(pids: readonly number[], run: () => Promise<void>): Promise<void> {
   for (const pid of pids) process.kill(pid, 'SIGSTOP')
@@ -186,7 +188,7 @@ for (const subject of ASKING) {
       const {
         name,
         isAnonymous = false,
-        deniedWithinMs,
+        deniedWithinMs = Number.POSITIVE_INFINITY,
         denial = { ratelimit: new RegExp(`^"${name}";r=0;t=\\d+$`) },
       } = subject
       const { snippets } = instructions(subject, quotacast.urls)
@@ -207,9 +209,11 @@ for (const subject of ASKING) {
           expect(JSON.parse(body)).toMatchObject({ title: 'Quota exceeded', status: 429 })
         }
         const inTurn = await sendInTurn(port, path)
-        expect(inTurn.map(({ status }) => status)).toEqual(Array(IN_TURN).fill(429))
-        if (deniedWithinMs !== undefined)
-          expect(medianOf(inTurn.map(({ tookMs }) => tookMs))).toBeLessThan(deniedWithinMs)
+        const isQuick = () => medianOf(inTurn.slice(-IN_TURN).map(({ tookMs }) => tookMs)) < deniedWithinMs
+        // The machine may be busy for a moment.
+        while (!isQuick() && inTurn.length < TURNS_MAX * IN_TURN) inTurn.push(...(await sendInTurn(port, path)))
+        expect(isQuick()).toBe(true)
+        expect(new Set(inTurn.map(({ status }) => status))).toEqual(new Set([429]))
         for (const whileAway of [whileFrozen, whileGone])
           await whileAway(async () => {
             const unasked = await sendAtOnce(port, path, UNASKED)
@@ -220,7 +224,7 @@ for (const subject of ASKING) {
         await quotacast.ready(['limiter'])
         await expect
           .poll(() => rowsOf(name), { timeout: STORED_MS })
-          .toMatchObject({ calls: served + EXCESS + IN_TURN, counted: served })
+          .toMatchObject({ calls: served + EXCESS + inTurn.length, counted: served })
         // Who was asked about is who is logged, or the record would take back from one quota and spend from another.
         if (!isAnonymous) expect((await rowsOf(name))?.unnamed).toBeLessThanOrEqual(2 * UNASKED)
         await expect.poll(() => usedOf(name), { timeout: STORED_MS }).toBe(served)
