@@ -182,10 +182,13 @@ function toBlockEnvironment(
         for (const key of dropped) if (blocks.removeSync(toKey(key))) head.storedBytes -= key.storedBytes
         meta.putSync(HEAD, head)
       }),
-    renew: logId =>
+    renew: (logId, shortOf) =>
       transact(root, () => {
         const head = headOf()
-        if (head.logId === logId) meta.putSync(HEAD, { ...head, logId: randomUUID() })
+        if (head.logId !== logId) return true
+        if (head.endOffset >= shortOf) return false
+        meta.putSync(HEAD, { ...head, logId: randomUUID() })
+        return true
       }),
     close: () => root.close(),
   }

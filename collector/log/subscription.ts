@@ -121,7 +121,7 @@ export class TopicSubscription {
     const { logId, beginOffset, endOffset } = await topicLog.state()
     if (logId !== partition.logId) return 'log_changed'
     if (committedOffset !== null && committedOffset > endOffset) {
-      return this.#renew(partition, committedOffset, endOffset)
+      return this.#renew(partition, committedOffset, endOffset, committedOffset)
     }
     const wanted = await reader.assigned({ ...partition, beginOffset, endOffset, committedOffset })
     try {
@@ -160,7 +160,7 @@ export class TopicSubscription {
     while (!this.#isClosing) {
       const batch = await topicLog.read(offset, BATCH_ENTRIES_MAX)
       if (batch.logId !== partition.logId) return 'log_changed'
-      if (offset > batch.endOffset) return this.#renew(partition, offset, batch.endOffset)
+      if (offset > batch.endOffset) return this.#renew(partition, offset, batch.endOffset, offset)
       if (batch.nextOffset === offset) {
         if (performance.now() - ownedAtMs > OWNER_POLL_MS) {
           if (!this.#isMine(await this.#deps.positions.get(partition.topic))) return 'name_taken'
@@ -203,10 +203,18 @@ export class TopicSubscription {
     return isCommitted
   }
 
-  /** The log ends below what was handled already: its next entries would take offsets that are in use. */
-  async #renew(partition: LogPartition, offset: number, endOffset: number): Promise<LifeEnd> {
-    this.#lose({ ...partition, reason: 'beyond_end', fromOffset: endOffset, toOffset: offset })
-    await this.#deps.topicLog.renew(partition.logId)
+  /**
+   * The log ended below what was handled already: its next entries would take offsets that are in use. Where that was seen
+   * just now, it must still end `shortOf` that.
+   */
+  async #renew(
+    partition: LogPartition,
+    offset: number,
+    endOffset: number,
+    shortOf = Number.POSITIVE_INFINITY,
+  ): Promise<LifeEnd> {
+    if (await this.#deps.topicLog.renew(partition.logId, shortOf))
+      this.#lose({ ...partition, reason: 'beyond_end', fromOffset: endOffset, toOffset: offset })
     return 'log_changed'
   }
 

@@ -50,8 +50,11 @@ export interface BlockEnvironment {
   /** Durable when it resolves; all blocks or none. Throws `LOG_FULL` above `storedBytesMax`. */
   append(blocks: readonly EncodedBlock[], appendedAtMs: number, storedBytesMax: number): Promise<void>
   remove(keys: readonly BlockKey[]): Promise<void>
-  /** Begins a new life of the log with the same entries, unless somebody else was faster. */
-  renew(logId: string): Promise<void>
+  /**
+   * Begins a new life of the log with the same entries, unless somebody else was faster. Answers false, and does not, when
+   * this one reaches to `shortOf` after all: who opens the log hides the last commit from others for a moment.
+   */
+  renew(logId: string, shortOf: number): Promise<boolean>
 }
 
 export interface TopicBatch extends Pick<LogBatch, 'entries' | 'nextOffset'> {
@@ -69,7 +72,8 @@ export interface TopicLog {
   appendedAtMs(offset: number): Promise<number | null>
   /** Drops blocks that are wholly below `belowOffset`: those appended before `beforeMs`, and where room is short others. */
   trim(logId: string, belowOffset: number, beforeMs: number): Promise<void>
-  renew(logId: string): Promise<void>
+  /** As that of the environment. */
+  renew: BlockEnvironment['renew']
   /** Why an append would be refused now, or `null`. */
   unavailable(): string | null
   close(): Promise<void>
@@ -115,7 +119,7 @@ export function createTopicLog(folder: Folder<BlockEnvironment>, options: TopicO
       }
       while (await folder.use(trimSome));
     },
-    renew: logId => folder.use(environment => environment.renew(logId)),
+    renew: (logId, shortOf) => folder.use(environment => environment.renew(logId, shortOf)),
     unavailable: writer.unavailable,
     async close() {
       await queue.close()

@@ -128,3 +128,34 @@ test('a commit that another process has hidden by opening the log is not lost', 
   await log.close()
   await rm(dir, { recursive: true })
 })
+
+test('a reader that sees less than it has handled, as another process opens the log, goes on where it was', async () => {
+  const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  const losses: LogLoss[] = []
+  const deps = { dir, log: pino({ level: 'silent' }), onLoss: (loss: LogLoss) => losses.push(loss) }
+  const log = await openCallLog(defaults, deps)
+  const lives: string[] = []
+  const values: string[] = []
+  log.subscribe(['calls'], 'writer', {
+    assigned: async ({ logId }) => {
+      lives.push(logId)
+      return null
+    },
+    handle: async batch => void values.push(...batch.entries.map(entry => entry.value)),
+    revoked: async () => undefined,
+  })
+  for (const value of ['"first"', '"second"']) {
+    await log.append('calls', [{ key: value, value }])
+    await expect.poll(() => values.at(-1)).toBe(value)
+  }
+  execFileSync(process.execPath, ['-e', SET_BACK, join(dir, 'calls', 'lock.mdb')])
+  // It looks again, and is assigned the same life of the log.
+  await expect.poll(() => lives.length).toBe(2)
+  await log.append('calls', [{ key: 'third', value: '"third"' }])
+  await expect.poll(() => values.length).toBeGreaterThanOrEqual(3)
+  expect(values).toEqual(['"first"', '"second"', '"third"'])
+  expect(new Set(lives).size).toBe(1)
+  expect(losses).toEqual([])
+  await log.close()
+  await rm(dir, { recursive: true })
+})
