@@ -4,7 +4,7 @@
  * https://github.com/agentgateway/agentgateway
  */
 import { putDenial } from './denial.ts'
-import { type Decode, type Dialect, type Draft, emptyDraft, SKIP } from './draft.ts'
+import { type Decode, type Dialect, type Draft, emptyDraft, refusal, SKIP } from './draft.ts'
 import { countOf, type Fields, firstText, goDurationMs, isFields, textOf, withoutPort } from './fields.ts'
 import { addGenAi, genAiOf } from './gen-ai.ts'
 import { headerReader } from './headers.ts'
@@ -23,6 +23,7 @@ export const agentgateway: Dialect = {
 }
 
 const decode: Decode = raw => {
+  if (typeof raw === 'string' && raw.startsWith('{')) return refusal('unreadable', 'This is not JSON.')
   const fields = isFields(raw) ? raw : typeof raw === 'string' ? logfmtFields(raw) : null
   // What it says of itself goes to the same output.
   if (fields === null || (fields['http.status'] === undefined && fields['http.method'] === undefined)) return SKIP

@@ -39,7 +39,9 @@ export const traefik: Dialect = {
 const decode: Decode = raw => {
   // Traefik's messages about itself go to the same output.
   if (isFields(raw)) return 'Duration' in raw || 'DownstreamStatus' in raw ? draftOfEntry(raw) : SKIP
-  return typeof raw === 'string' && isAccessLike(raw) ? draftOfText(raw) : SKIP
+  if (typeof raw !== 'string') return SKIP
+  if (raw.startsWith('{')) return refusal('unreadable', 'This is not JSON.')
+  return isAccessLike(raw) ? draftOfText(raw) : SKIP
 }
 
 function draftOfEntry(entry: Fields): Draft {

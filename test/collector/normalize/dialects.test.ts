@@ -53,6 +53,17 @@ describe.each(FIXTURES.map(fixture => [fixture.dialect, fixture] as const))('%s'
   })
 })
 
+test.each(FIXTURES.map(fixture => [fixture.dialect, fixture] as const))(
+  '%s: a call in JSON that was cut off is not passed over',
+  (_, fixture) => {
+    const isCall = (text: string) =>
+      outcomesOf(fixture, text).every(outcome => outcome !== 'skipped' && !isRejection(outcome))
+    const calls = fixture.calls.map(inputText).filter(text => text.startsWith('{') && isCall(text))
+    const skipped = calls.filter(text => outcomesOf(fixture, text.slice(0, -1)).includes('skipped'))
+    expect(skipped).toEqual([])
+  },
+)
+
 // Only our own JSON has them rejected.
 test.each(
   FIXTURES.filter(({ dialect }) => dialect !== 'canonical').map(fixture => [fixture.dialect, fixture] as const),
