@@ -181,11 +181,15 @@ function jsonBatch(body: Buffer, shape: BodyShape): RawBatch {
   // Many shippers send lines of JSON under the type of a single document.
   const isObject = text.trimStart().startsWith('{')
   const documents = isObject && !isFirstLineWhole(text) ? splitJson(text) : []
-  const isLines = dialect.framing.kind === 'text' || (isObject && text.trim().includes('\n'))
+  const isText = dialect.framing.kind === 'text' && !BROKEN_ARRAY.test(text)
+  const isLines = isText || (isObject && text.trim().includes('\n'))
   if (isLines && !areSeveral(documents)) return bodyLines(body, shape)
   if (documents.length > 1) return bodyLines(Buffer.from(documents.map(lineOf).join('\n')), shape)
   return singleBatch(unreadable(parsed.message, dialect), text)
 }
+
+/** How text begins that was meant to be an array, and how no gateway's line does. */
+const BROKEN_ARRAY = /^\s*\[\s*[[{"]/
 
 function isFirstLineWhole(text: string): boolean {
   const [line = ''] = text.trimStart().split('\n', 1)

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { canonical } from '../../../collector/normalize/canonical.ts'
 import { mappingDialect } from '../../../collector/normalize/mapping.ts'
 import { nginx } from '../../../collector/normalize/nginx.ts'
+import { traefik } from '../../../collector/normalize/traefik.ts'
 import { decompressBody, splitBody } from '../../../collector/receive/body.ts'
 import { plainSource } from '../../../collector/receive/source.ts'
 
@@ -97,6 +98,13 @@ describe('raw inputs', () => {
     const spoiled = line(2).replace('/', '"')
     const text = `${line(1)}\n${line(1)}${line(2)}\n${spoiled}`
     expect(kinds(text, { source: NGINX })).toEqual(['draft', 'refusal', 'draft'])
+  })
+
+  test('of an array that is cut off, which is no line of text that may be passed over', () => {
+    for (const text of ['[{"Duration":1},{"Dura', '[\n{"Duration":1},\n']) {
+      expect(kinds(text, { source: plainSource(traefik) })).toEqual(['refusal'])
+    }
+    expect(kinds('[GIN] no\n[2026', { source: plainSource(traefik) })).toEqual(['skip', 'skip'])
   })
 
   test('of lines', () => {
