@@ -5,7 +5,8 @@ import { parse } from 'csv-parse/sync'
 export function csvFields(text: string, delimiter: string): string[] | null {
   if (!text.includes('"')) return text.split(delimiter)
   try {
-    const [fields] = parse(text, { delimiter, relax_column_count: true })
+    // Left to find out where a record ends, it takes a lone carriage return for that, and drops what is behind it.
+    const [fields] = parse(text, { delimiter, record_delimiter: '\n', relax_column_count: true })
     return fields ?? null
   } catch {
     return null

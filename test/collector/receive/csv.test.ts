@@ -6,7 +6,9 @@ test.each([
   ['a;"b;""c""";d', ';', ['a', 'b;"c"', 'd']],
   ['"a\nb",c', ',', ['a\nb', 'c']],
   ['a\t"b"', '\t', ['a', 'b']],
+  ['a\rb,"c",d', ',', ['a\rb', 'c', 'd']],
   ['"a"b,c', ',', null],
+  ['"a"\rb,c', ',', null],
 ])('%j by %j', (text, delimiter, fields) => {
   expect(csvFields(text, delimiter)).toEqual(fields)
 })
