@@ -25,6 +25,8 @@ export async function groupPeers(
 ): Promise<PeersOf> {
   const groups = groupsOf(quota)
   const rates = groups.map(() => new Map<string, number[]>())
+  // What is dated later says nothing of a rate.
+  const last = Math.min(grid.steps, Math.ceil((nowMs - grid.startMs) / grid.stepMs))
   for (const [index, key] of [...subjects.keys()].entries()) {
     if (index % LOOKED_AT_ONCE === LOOKED_AT_ONCE - 1) await setImmediate()
     const one = subjects.get(key)
@@ -32,7 +34,7 @@ export async function groupPeers(
     const { subject, used } = one
     let first = -1
     let sum = 0
-    for (let step = 0; step < grid.steps; step++) {
+    for (let step = 0; step < last; step++) {
       const units = used[step] ?? 0
       sum += units
       if (first < 0 && units > 0) first = step

@@ -233,4 +233,16 @@ describe('peers', () => {
     expect(peersOf(['acme', 'small', 'new'])).toMatchObject({ count: 8, who: 'subjects of the same tenant' })
     expect(peersOf(['other', 'small', 'new'])).toMatchObject({ count: 8, who: 'subjects of this quota' })
   })
+
+  test('count up to now: what is dated ahead is no part of a rate', async () => {
+    const quota = testQuota({ window: day, per: ['tenant', 'model', 'consumer'] })
+    await storeCalls(testStore.store, callsOf(6, 'large'))
+    const ratesOf = async () => (await load(quota)).peersOf(['acme', 'large', 'new'])?.rates
+    const before = await ratesOf()
+    const ahead = Array.from({ length: 600 }, (_, index) => ({
+      ...{ startedAtMs: nowMs + 50 * MINUTE_MS, arrivedAtMs: nowMs, consumer: `app-${index % 6}`, model: 'large' },
+    }))
+    await storeCalls(testStore.store, ahead)
+    expect(await ratesOf()).toEqual(before)
+  })
 })
