@@ -23,7 +23,7 @@ export const ALERTS_MAX = 10_000
 const OVER_MS_MIN = 300_000
 /** One of whom nothing is known any more ends so long after its window: a subject that could not be read comes back. */
 const UNKNOWN_MS_MIN = 3_600_000
-const UNKNOWN_WHY = 'Nothing is known of its use any more.'
+const UNKNOWN = { probability: null, why: 'Nothing is known of its use any more.' }
 
 /** A forecast, as far as alerts tell it. */
 export interface AlertForecast
@@ -168,7 +168,7 @@ function ending(
   if (!isOver) return null
   // Who was not told of the begin need not know of the end.
   const told = channels.filter(name => !untold.includes(name))
-  const facts = forecast ? factsOf(forecast) : { why: UNKNOWN_WHY }
+  const facts = forecast ? factsOf(forecast) : UNKNOWN
   return told.length === 0 ? forgotten : { key, alert: { ...alert, ...facts, endedAtMs, told: [], untold: told } }
 }
 

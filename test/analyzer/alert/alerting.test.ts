@@ -419,7 +419,9 @@ describe('who is told', () => {
     expect(heldAlerts()).toEqual([])
     const both = ['web has run out of q', 'web has some of q left again']
     expect(told).toEqual({ ops: both, chat: both })
-    expect(messages.at(-1)?.notices.map(({ why }) => why)).toEqual(['Nothing is known of its use any more.'])
+    expect(messages.at(-1)?.notices).toMatchObject([
+      { probability: null, why: 'Nothing is known of its use any more.' },
+    ])
   })
 
   test('nobody of a quota that is gone', async () => {
