@@ -40,7 +40,7 @@ export function toDecision(
     if (!standing.fits) violated.push(quota.name)
     const isAway = isApproximate && claim.isDeniedWhenAway
     const { resetAtMs } = answer
-    const heldMsMax = heldMsMaxOf(quotas)
+    const heldMsMax = heldMsMaxOf(quota, quotas)
     enforced.push({ quota, claim, standing, allowance, policy, resetAtMs, heldMsMax, isAway, nowMs })
   }
   const again = isAllowed ? null : fitAgain(enforced)
@@ -104,6 +104,6 @@ function resetAt(quota: Quota, { claim, standing, allowance, nowMs }: Looked, qu
       if (!allowance.limit) return nowMs
       return Math.min(INSTANT_MS_MAX, nowMs + Math.ceil((standing.used * window.periodMs) / allowance.limit))
     case 'held':
-      return nowMs + heldMsMaxOf(quotas)
+      return nowMs + heldMsMaxOf(quota, quotas)
   }
 }

@@ -28,9 +28,14 @@ export interface Judged {
   readonly nowMs: number
 }
 
-/** For how long a call that all of these cover is held at most, unless it asked for longer. */
-export const heldMsMaxOf = (quotas: readonly Quota[]): number =>
-  Math.max(...quotas.map(({ reservation }) => reservation.ttlSeconds)) * 1000 + SWEEP_MS
+/**
+ * For how long a call that all of these cover is held at most in one of them, unless it asked for longer. Calls under way
+ * are held by checks, all else by reservations.
+ */
+export function heldMsMaxOf({ window }: Quota, all: readonly Quota[]): number {
+  const holding = window.kind === 'held' ? all.filter(quota => quota.window.kind === 'held') : all
+  return Math.max(...holding.map(({ reservation }) => reservation.ttlSeconds)) * 1000 + SWEEP_MS
+}
 
 /**
  * From when on all of them fit, Unix milliseconds (`Infinity`: never), and the one that is in the way the longest: what

@@ -78,7 +78,10 @@ test('tells of a level that takes longer to drain than dates can tell', async ()
   opened = await openReserving([quota({ name: 'slow', limit: 1, window: { kind: 'rate', everySeconds: 86_400 } })])
   await spend(1e15)
   const { summary, quotas } = await explain(`${CALL}&total_tokens=1`)
-  expect(summary).toBe('This call would be denied by slow. Waiting does not help.')
+  // What was overspent is forgotten before it has drained.
+  expect(summary).toBe(
+    'This call would be denied by slow. It fits again at 2026-11-25T00:00:00.000Z, in 301,800 s, if nobody else spends.',
+  )
   expect(quotas).toMatchObject([{ used: 1e15, resetAtMs: 8.64e15 }])
   expect(quotas[0].words).toContain('all of it is free at +275760-09-13T00:00:00.000Z')
 })

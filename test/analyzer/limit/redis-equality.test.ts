@@ -218,7 +218,7 @@ async function live(store: LimitStore, sequence: readonly Step[]): Promise<unkno
   for (const step of sequence) {
     const answer = await take(step).catch(error => {
       if (!(error instanceof LimitStoreError)) throw error
-      return error instanceof LimitStoreFull ? error : error.code
+      return error instanceof LimitStoreFull ? { lacks: error.lacks, claims: error.claims } : error.code
     })
     answers.push(answer, store.bucketCount(), await store.position('log', 0))
   }
