@@ -69,4 +69,7 @@ const toLine = (name: string): string =>
 const percent = (share: number): string => `${Math.floor(share * 1000) / 10} %`
 const instant = (atMs: number): string => `${new Date(atMs).toISOString().slice(0, 16).replace('T', ' ')} UTC`
 const amount = (units: number, unit: string): string =>
-  (unit === 'cost' ? units / MICROS : Math.round(units)).toLocaleString('en-US', { maximumFractionDigits: 2 })
+  (unit === 'cost' ? units / MICROS : Math.round(units)).toLocaleString('en-US', {
+    // Of less than one of the currency two digits may say nothing.
+    maximumFractionDigits: units < MICROS ? 4 : 2,
+  })

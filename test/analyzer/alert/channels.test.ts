@@ -95,6 +95,7 @@ describe('a webhook', () => {
       notice({ rule: 'used', level: 1, unit: 'cost', used: 12_345_678, limit: 12_000_000, confidence: 'normal' }),
     )
     await send(notice({ limit: null, probability: null, rule: 'used', level: 0.8, subject: {} }))
+    await send(notice({ unit: 'cost', used: 4_200, limit: 5_000, probability: null, rule: 'used', level: 0.8 }))
     expect(
       arrived.map(({ body }) => JSON.parse(body).data.alerts[0]).map(({ title, details }) => [title, details]),
     ).toEqual([
@@ -109,6 +110,10 @@ describe('a webhook', () => {
       [
         'Everybody together has used 80 % of tokens',
         'Used 78,370 total_tokens. The window ends at 2026-01-05 13:00 UTC. Only 20 minutes of history.',
+      ],
+      [
+        'web has used 80 % of tokens',
+        'Used 0.0042 of 0.005 EUR. The window ends at 2026-01-05 13:00 UTC. Only 20 minutes of history.',
       ],
     ])
   })
