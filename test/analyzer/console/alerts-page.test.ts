@@ -135,8 +135,8 @@ describeWith(chromiumChecks, 'the page of alerts', () => {
     expect(await page.getByLabel('Alerts now').textContent()).toMatch(/^Alerts2.*Used up1.*Likely to run out0.*yet2/)
     const texts = await rows(page, 'Alerts').allTextContents()
     expect(texts.map(text => text.replaceAll(/\s+/g, ' '))).toEqual([
-      expect.stringMatching(/^acme \/ web qused up100 of 100 requests.*ago\s?ops chat: not yet/),
-      expect.stringMatching(/^acme \/ app q80% used85 of 100 requests.*ago\s?ops chat: not yet/),
+      expect.stringMatching(/^acme \/ web qused up100 of 100 requests.*(ago|now)\s?ops chat: not yet/),
+      expect.stringMatching(/^acme \/ app q80% used85 of 100 requests.*(ago|now)\s?ops chat: not yet/),
     ])
     await page.getByText('The channel chat did not accept the message: it answered 500. It is tried again').waitFor()
     await page.getByRole('link', { name: 'acme / web' }).click()
