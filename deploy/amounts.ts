@@ -1,5 +1,6 @@
 /** Amounts of a unit for people: costs, which are kept in millionths, are told in the currency. */
-const MICROS = 1_000_000
+import { MICROS } from '../analyzer/usage/units.ts'
+
 /** Digits after the point, and of what is less than one. */
 const DIGITS = { usual: 2, small: 4 } as const
 

@@ -7,6 +7,7 @@ import type { ResettingQuota } from '../tick/followed-quota.ts'
 import { readSubjectHours, type SubjectHours } from '../tick/subject-hours.ts'
 import { readSilentHours } from '../usage/silence.ts'
 import type { Unit } from '../usage/units.ts'
+import { MICROS } from '../usage/units.ts'
 import { readUnseen, type Trait, type Unseen } from '../usage/unseen.ts'
 import { quotaAsked, RequestError } from './request-error.ts'
 import { orNull, SubjectAnswer } from './schema.ts'
@@ -15,8 +16,6 @@ import { parseInstant } from './times.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
-/** Cost is counted in millionths of the currency. */
-const MICROS = 1_000_000
 /** Further back too little lies before what is looked at. */
 const LOOK_BACK_MS_MAX = 7 * DAY_MS
 /** What is known of a subject: models by the hour of three weeks, networks call by call of one. */

@@ -4,6 +4,7 @@ import { elsewhereNow, elsewhereWords } from '../policy/learned.ts'
 import type { Adjusted, Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import type { WindowSpec } from '../usage/window.ts'
+import { fitsLimit } from './bucket.ts'
 import type { Decision, Prepared, QuotaStanding } from './limiter.ts'
 
 /** One quota's part. */
@@ -29,11 +30,7 @@ export function explain(prepared: Prepared, decision: Decision, policy: Policy):
     if (claim === undefined || standing === undefined) return []
     const adjusted = policy.adjusted(quota, claim.subject, prepared.nowMs)
     const remaining = standing.remaining ?? Number.POSITIVE_INFINITY
-    const fits = claim.isEnforced
-      ? !decision.violated.includes(quota.name)
-      : claim.cost > 0
-        ? claim.cost <= remaining
-        : remaining > 0
+    const fits = claim.isEnforced ? !decision.violated.includes(quota.name) : fitsLimit(0, claim.cost, remaining)
     const part = { ...standing, ...adjusted, cost: claim.cost, fits }
     return [{ ...part, words: quotaWords(quota, part, decision) }]
   })

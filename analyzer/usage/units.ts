@@ -8,6 +8,8 @@
 /** What call records tell. `cost` is in millionths of the configured currency. */
 export const UNITS = ['requests', 'input_tokens', 'output_tokens', 'total_tokens', 'cost', 'bytes', 'errors'] as const
 export type Unit = (typeof UNITS)[number]
+/** Units of `cost` in one of the currency. */
+export const MICROS = 1_000_000
 /** What a quota can count: what records tell, and calls that are under way. */
 export const QUOTA_UNITS = [...UNITS, 'concurrent_requests'] as const
 export type QuotaUnit = (typeof QUOTA_UNITS)[number]
