@@ -117,4 +117,5 @@ async function bringUpToDate(
     hours.packed.forget(at)
     hours.subjects.delete(key)
   }
+  hours.packed.gather(hours.subjects.values())
 }

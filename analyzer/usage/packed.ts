@@ -6,7 +6,7 @@
  * `2 × units + 1`, count, refused; 0 and a number for so many slots of nothing; 0, 0 and three 64-bit floats for amounts
  * that are not whole.
  */
-import { createBlocks, NOWHERE, type Place } from './blocks.ts'
+import { type Bytes, createBlocks, NOWHERE, type Place } from './blocks.ts'
 
 export interface Entry {
   slot: number
@@ -35,6 +35,8 @@ export interface Packed {
   read(at: Place): Readonly<Entries>
   /** Gives back its bytes. */
   forget(at: Place): void
+  /** Where much lies free between series, moves all that are held together, and writes where they are now. */
+  gather(held: Iterable<{ at: Place }>): void
 }
 
 /** Amounts above this are kept as floats. */
@@ -44,26 +46,24 @@ const ENTRY_BYTES_MAX = 40
 
 export function createPacked(): Packed {
   const blocks = createBlocks()
-  const read = (at: Place): Entries => {
-    const { bytes, from, to } = at === NOWHERE ? NO_BYTES : blocks.read(at)
-    return decode(bytes, from, to)
-  }
-  const put = (at: Place, entries: readonly Entry[]) => {
-    const bytes = encode(entries)
-    return at === NOWHERE && bytes.length === 0 ? at : blocks.put(at, bytes)
+  const bytesOf = (at: Place) => (at === NOWHERE ? NO_BYTES : blocks.read(at))
+  const read = (at: Place): Entries => decode(bytesOf(at))
+  const put = (at: Place, bytes: Uint8Array) => (at === NOWHERE && bytes.length === 0 ? at : blocks.put(at, bytes))
+  const replace: Packed['replace'] = (at, { from, to }, entries) => {
+    const held = read(at)
+    const next = held.length === 0 ? 0 : (held.slots[held.length - 1] ?? 0) + 1
+    // Mostly they are later than all there is, which need not be written again.
+    const isLater = next <= Math.min(from, entries[0]?.slot ?? from)
+    if (isLater) return put(at, encode(merged(entries), next, bytesOf(at)))
+    const kept = listOf(held).filter(({ slot }) => slot < from || slot >= to)
+    return put(at, encode(merged(kept.concat(entries))))
   }
   return {
     read,
+    replace,
+    add: (at, entries) => replace(at, NO_SLOTS, entries),
     forget: blocks.forget,
-    add: (at, entries) => put(at, merged(listOf(read(at)), entries)),
-    replace: (at, { from, to }, entries) =>
-      put(
-        at,
-        merged(
-          listOf(read(at)).filter(({ slot }) => slot < from || slot >= to),
-          entries,
-        ),
-      ),
+    gather: blocks.gather,
   }
 }
 
@@ -72,10 +72,10 @@ const listOf = ({ length, slots, units, count, refused }: Entries): Entry[] =>
     ...{ slot: slots[index] ?? 0, units: units[index] ?? 0, count: count[index] ?? 0, refused: refused[index] ?? 0 },
   }))
 
-/** Sums of slots that are in both. */
-function merged(some: readonly Entry[], others: readonly Entry[]): Entry[] {
+/** Sums of those of the same slot, in the order of slots. */
+function merged(entries: readonly Entry[]): Entry[] {
   const sums: Entry[] = []
-  for (const entry of some.concat(others).sort((a, b) => a.slot - b.slot)) {
+  for (const entry of entries.toSorted((a, b) => a.slot - b.slot)) {
     const last = sums.at(-1)
     if (last?.slot !== entry.slot) {
       sums.push({ ...entry })
@@ -88,17 +88,20 @@ function merged(some: readonly Entry[], others: readonly Entry[]): Entry[] {
   return sums
 }
 
-const NO_BYTES = { bytes: new Uint8Array(), from: 0, to: 0 }
+const NO_SLOTS = { from: Number.POSITIVE_INFINITY, to: Number.POSITIVE_INFINITY }
+const NO_BYTES: Bytes = { bytes: new Uint8Array(), from: 0, to: 0 }
 const float = new DataView(new ArrayBuffer(24))
 /** What is encoded, as far as it is written, or what is decoded, as far as it is read. */
 let written = new Uint8Array(4_096)
 let at = 0
 
-/** Good until the next ones are encoded. */
-function encode(entries: readonly Entry[]): Uint8Array {
-  if (written.length < entries.length * ENTRY_BYTES_MAX) written = new Uint8Array(entries.length * ENTRY_BYTES_MAX)
-  at = 0
-  let next = 0
+/** Behind bytes of entries before the slot `first`; good until the next ones are encoded. */
+function encode(entries: readonly Entry[], first = 0, { bytes, from, to } = NO_BYTES): Uint8Array {
+  const bytesMax = to - from + entries.length * ENTRY_BYTES_MAX
+  if (written.length < bytesMax) written = new Uint8Array(bytesMax)
+  written.set(bytes.subarray(from, to))
+  at = to - from
+  let next = first
   for (const { slot, units, count, refused } of entries) {
     if (units === 0 && count === 0 && refused === 0) continue
     if (slot > next) {
@@ -122,7 +125,7 @@ function encode(entries: readonly Entry[]): Uint8Array {
 
 let decoded = entriesOf(1_024)
 
-function decode(bytes: Uint8Array, from: number, to: number): Entries {
+function decode({ bytes, from, to }: Bytes): Entries {
   // An entry takes a byte at least.
   if (decoded.slots.length < to - from) decoded = entriesOf(to - from)
   const { slots, units, count, refused } = decoded

@@ -38,24 +38,56 @@ describe('packed series', () => {
   })
 
   test('that grow, shrink and are given back leave the others alone', () => {
-    const change = fc.record({ which: fc.nat(4), from: fc.nat(2_000), entries: series, isForgotten: fc.boolean() })
+    const change = fc.record({
+      ...{ which: fc.nat(4), from: fc.nat(2_000), entries: series },
+      ...{ isForgotten: fc.boolean(), isGathered: fc.boolean() },
+    })
     fc.assert(
       fc.property(fc.array(change, { maxLength: 40 }), changes => {
         const packed = createPacked()
         const places = Array.from({ length: 5 }, () => NOWHERE)
         const expected: Entry[][] = Array.from({ length: 5 }, () => [])
-        for (const { which, from, entries, isForgotten } of changes) {
+        for (const { which, from, entries, isForgotten, isGathered } of changes) {
           const at = places[which] ?? NOWHERE
           if (isForgotten) packed.forget(at)
           const later = entries.filter(({ slot }) => slot >= from)
           places[which] = isForgotten ? NOWHERE : packed.replace(at, { from, to: 2_001 }, later)
           const before = isForgotten ? [] : (expected[which]?.filter(({ slot }) => slot < from) ?? [])
           expected[which] = isForgotten ? [] : [...before, ...later.filter(isSomething)]
+          const held = places.map(place => ({ at: place }))
+          if (isGathered) packed.gather(held)
+          places.splice(0, 5, ...held.map(one => one.at))
           expect(places.map(place => listOf(packed.read(place)))).toEqual(expected)
         }
       }),
       { numRuns: 50 },
     )
+  })
+
+  test('that grew together and are gathered lie close together, and are what they were', () => {
+    const packed = createPacked()
+    const all = Array.from({ length: 200 }, () => ({ at: NOWHERE }))
+    const growTo = (slots: number, from: number) => {
+      const entries = Array.from({ length: slots - from }, (_, index) => ({ slot: from + index, units: 9 + index }))
+      for (const [which, one] of all.entries()) {
+        const own = entries.map(({ slot, units }) => ({ slot, units: units + which, count: 1, refused: 0 }))
+        one.at = packed.replace(one.at, { from, to: slots }, own)
+      }
+    }
+    for (let from = 0; from < 300; from += 10) growTo(from + 10, from)
+    const gone = all.splice(0, 20)
+    for (const { at } of gone) packed.forget(at)
+    const series = () => all.map(({ at }) => listOf(packed.read(at)))
+    const last = () => Math.max(...all.map(({ at }) => at))
+    const [before, lastBefore] = [series(), last()]
+    packed.gather([{ at: NOWHERE }, ...all])
+    expect(series()).toEqual(before)
+    expect(last()).toBeLessThan(0.5 * lastBefore)
+    const lastAfter = last()
+    packed.gather(all)
+    expect(last()).toBe(lastAfter)
+    growTo(320, 300)
+    expect(series().map(entries => entries.length)).toEqual(all.map(() => 320))
   })
 
   test('add up what comes of the same slot, in whatever order', () => {
