@@ -2,6 +2,7 @@
  * An analyzer's ticks in a process of its own, so that its memory can be read: `tick-process.ts SUBJECTS`. All of it is
  * what runs, but the store, and that a series is learnt once for all its copies. Prints one line of JSON.
  */
+import assert from 'node:assert/strict'
 import { createPolicy } from '../../analyzer/policy/policy.ts'
 import { type Fitting, openFitting } from '../../analyzer/tick/fitting.ts'
 import { WHOLE } from '../../analyzer/tick/shard.ts'
@@ -28,6 +29,8 @@ export interface TickFigures {
   /** Of the process and its thread, when the third tick has ended, and before the first one began. */
   residentMiB: number
   emptyMiB: number
+  /** What is held for subjects, without garbage. */
+  stateMiB: number
 }
 
 /** Learns each series once, in the thread; its copies get copies of what was learnt. */
@@ -54,6 +57,13 @@ function fittingOnce(fitting: Fitting): Fitting {
   }
 }
 
+function aliveMiB(): number {
+  assert(gc, 'the process is started with --expose-gc')
+  gc()
+  const { heapUsed, arrayBuffers } = process.memoryUsage()
+  return (heapUsed + arrayBuffers) / 2 ** 20
+}
+
 const count = Number(process.argv[2])
 const endMs = Date.UTC(2026, 9, 15)
 let nowMs = endMs
@@ -69,6 +79,7 @@ const ticker = createTicker({
   ...{ policy: () => policy, subjectsMax: count * quotas.length, fitting, shard: WHOLE, now: () => nowMs },
 })
 const emptyMiB = residentMiB(process.pid)
+const aliveBeforeMiB = aliveMiB()
 const tickCpu = async () => {
   const before = cpuSeconds(process.pid)
   await ticker.tick()
@@ -84,6 +95,7 @@ const tickSeconds = (performance.now() - startedAt) / 1000
 const figures: TickFigures = {
   ...{ firstCpuSeconds, tickCpuSeconds, tickSeconds, emptyMiB, forecasts: ticker.snapshot().forecastsMade },
   residentMiB: residentMiB(process.pid),
+  stateMiB: aliveMiB() - aliveBeforeMiB,
 }
 process.stdout.write(`${JSON.stringify(figures)}\n`)
 await fitting.close()

@@ -77,7 +77,11 @@ async function stallOf(threads: number, asks: readonly FitAsk[]): Promise<string
 async function ticksOf(subjects: number): Promise<TickFigures> {
   const script = fileURLToPath(new URL('tick-process.ts', import.meta.url))
   const { execArgv, env } = boundsOf(['serve', 'analyzer'])
-  const { stdout } = await promisify(execFile)(process.execPath, [...execArgv, script, String(subjects)], { env })
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [...execArgv, '--expose-gc', script, String(subjects)],
+    { env },
+  )
   return JSON.parse(stdout) as TickFigures
 }
 
@@ -98,7 +102,8 @@ export async function benchTick(): Promise<void> {
   )
   const rows: string[][] = []
   for (const subjects of SUBJECTS) {
-    const { tickCpuSeconds, tickSeconds, forecasts, firstCpuSeconds, residentMiB, emptyMiB } = await ticksOf(subjects)
+    const { tickCpuSeconds, tickSeconds, forecasts, firstCpuSeconds, residentMiB, emptyMiB, stateMiB } =
+      await ticksOf(subjects)
     rows.push([
       thousands(subjects),
       fixed(tickCpuSeconds, 2),
@@ -108,6 +113,7 @@ export async function benchTick(): Promise<void> {
       fixed(firstCpuSeconds, 0),
       thousands(residentMiB),
       fixed(((residentMiB - emptyMiB) * 1024) / subjects, 1),
+      fixed((stateMiB * 1024) / subjects, 1),
     ])
   }
   printTable(
@@ -120,6 +126,7 @@ export async function benchTick(): Promise<void> {
       'first tick, CPU s',
       'resident MiB',
       'kB a subject',
+      'without garbage, kB',
     ],
     rows,
   )
