@@ -4,8 +4,10 @@
  * that after a kill the counters are exactly those of some instant at most `flushMs` before it. One process at a time:
  * a second one takes over, and the first one finds out before it writes again.
  */
-import { open } from 'lmdb'
+import type { RootDatabase } from 'lmdb'
 import { claimFolder } from '../../collector/log/claim.ts'
+import { openEnvironment, transact } from '../../collector/log/embedded.ts'
+import { untilNewest } from '../../collector/log/folder.ts'
 import { limitsOpened } from '../events.ts'
 import { type BucketRow, createRates, fromRow, toRow } from './bucket-row.ts'
 import { createClock } from './clock.ts'
@@ -45,10 +47,12 @@ const HEAD = 'head'
 
 /** Opens, or makes, the limit store in `deps.dir`. Throws `LimitStoreError`. */
 export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: LimitStoreDeps): Promise<LimitStore> {
-  const databases = await openDatabases(deps.dir)
-  const head = databases.head.get(HEAD) ?? null
-  const nowMs = createClock(deps.now ?? Date.now, head?.clockMs ?? 0)
-  const counters = load(databases, head, options, nowMs())
+  const { made, use, close } = await openDatabases(deps.dir, databases => {
+    const head = databases.head.get(HEAD) ?? null
+    const nowMs = createClock(deps.now ?? Date.now, head?.clockMs ?? 0)
+    return { nowMs, counters: load(databases, head, options, nowMs()) }
+  })
+  const { nowMs, counters } = made
   const { epoch } = counters.settled.current
   limitsOpened(deps.log, { epoch, buckets: counters.windows.bucketCount() })
   const behind = startWriteBehind({
@@ -56,7 +60,7 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
     nowMs,
     flushMs: options.flushMs,
     log: deps.log,
-    write: take => write(databases, counters, take),
+    write: take => use(databases => write(databases, counters, take)),
   })
   let losses = counters.isLost ? 1 : 0
   let comparison: { id: number; cut: AppliedPosition[] } = { id: 0, cut: [] }
@@ -102,42 +106,66 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
     isJoined: () => behind.takenOver() === null,
     close: async () => {
       await behind.close()
-      await databases.close()
+      await close()
     },
   }
 }
 
-type Databases = Awaited<ReturnType<typeof openDatabases>>
+type Databases = ReturnType<typeof toDatabases>
 
-async function openDatabases(dir: string) {
+/** The databases in a folder, which nothing else of this process may open until they are closed. */
+async function openDatabases<T>(dir: string, setUp: (databases: Databases) => T) {
   const giveBack = await claimFolder(dir)
   if (giveBack === null)
     throw new LimitStoreError(
       'LIMITS_OPEN_TWICE',
       `this process has the limit store in ${dir} open already; close that one first`,
     )
+  let held: Databases | null = null
+  const open = async <R>(act: (databases: Databases) => R): Promise<R> => {
+    try {
+      const opened = await openEnvironment({ path: dir, maxDbs: 8 }, root => {
+        const databases = toDatabases(root)
+        return { databases, made: act(databases) }
+      })
+      held = opened.databases
+      return opened.made
+    } catch (cause) {
+      throw new LimitStoreError('LIMITS_UNAVAILABLE', `the limit store in ${dir} cannot be opened`, { cause })
+    }
+  }
+  const shut = async () => {
+    const closing = held
+    held = null
+    await closing?.root.close()
+  }
   try {
-    const root = open({ path: dir, maxDbs: 8 })
     return {
-      root,
-      close: () => root.close().then(giveBack),
-      head: root.openDB<Head, string>('head', {}),
-      windows: root.openDB<StoredWindow, number>('windows', {}),
-      buckets: root.openDB<BucketRow, [window: number, index: number]>('buckets', {}),
-      epochs: root.openDB<StoredEpoch, number>('epochs', {}),
-      chunks: root.openDB<Uint8Array, [epoch: number, chunk: number]>('chunks', { encoding: 'binary' }),
-      ledger: root.openDB<LedgerEntry, string>('ledger', {}),
-      positions: root.openDB<AppliedPosition, string>('positions', {}),
+      made: await open(setUp),
+      /** Runs `act`, and again on what was opened anew, where that did not show the last commit. */
+      use: <R>(act: (databases: Databases) => Promise<R>) =>
+        untilNewest(async () => act(held ?? (await open(databases => databases))), shut),
+      close: () => shut().then(giveBack),
     }
   } catch (error) {
     giveBack()
-    throw new LimitStoreError('LIMITS_UNAVAILABLE', `the limit store in ${dir} cannot be opened`, { cause: error })
+    throw error
   }
 }
 
-/** Reads everything into memory and begins a new epoch, durably, before the first decision of it. */
+const toDatabases = (root: RootDatabase) => ({
+  root,
+  head: root.openDB<Head, string>('head', {}),
+  windows: root.openDB<StoredWindow, number>('windows', {}),
+  buckets: root.openDB<BucketRow, [window: number, index: number]>('buckets', {}),
+  epochs: root.openDB<StoredEpoch, number>('epochs', {}),
+  chunks: root.openDB<Uint8Array, [epoch: number, chunk: number]>('chunks', { encoding: 'binary' }),
+  ledger: root.openDB<LedgerEntry, string>('ledger', {}),
+  positions: root.openDB<AppliedPosition, string>('positions', {}),
+})
+
+/** Reads everything into memory and begins a new epoch, in one transaction: nobody writes in between what was not read. */
 function load(databases: Databases, head: Head | null, options: EmbeddedLimitsOptions, nowMs: number): Counters {
-  const { root } = databases
   const windows = createOpenWindows(head?.nextWindowId ?? 1)
   const rateOf = createRates()
   for (const { value: stored } of databases.windows.getRange()) {
@@ -164,10 +192,8 @@ function load(databases: Databases, head: Head | null, options: EmbeddedLimitsOp
     isLost: head === null || head.isLost === true,
     changes: noChanges(),
   }
-  root.transactionSync(() => {
-    for (const epoch of settled.epochs.values()) putEpoch(databases, epoch)
-    databases.head.putSync(HEAD, headOf(counters, nowMs))
-  })
+  for (const epoch of settled.epochs.values()) putEpoch(databases, epoch)
+  databases.head.putSync(HEAD, headOf(counters, nowMs))
   return counters
 }
 
@@ -219,13 +245,7 @@ async function write(databases: Databases, counters: Counters, take: () => Pendi
     removed = removeEnded(databases, pending.endedWindows)
     databases.head.putSync(HEAD, headOf(counters, pending.clockMs))
   }
-  try {
-    // A child transaction, because only that is undone when `act` throws.
-    await databases.root.childTransaction(act)
-  } catch (error) {
-    if (error instanceof Error && 'commitError' in error) await error.commitError
-    throw error
-  }
+  await transact(databases.root, act)
   return removed
 }
 

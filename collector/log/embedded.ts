@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { type Database, open, type RootDatabase } from 'lmdb'
+import { type Database, open, type RootDatabase, type RootDatabaseOptionsWithPath } from 'lmdb'
 import { type Bell, createBell } from './bell.ts'
 import {
   type CallLog,
@@ -17,7 +17,7 @@ import {
   type LogTopic,
 } from './call-log.ts'
 import { claimFolder } from './claim.ts'
-import { createFolder, OPENINGS_MAX, OutdatedError } from './folder.ts'
+import { createFolder, OutdatedError, untilNewest } from './folder.ts'
 import { type PositionRecord, type Positions, TopicSubscription } from './subscription.ts'
 import { BATCH_ENTRIES_MAX, type BlockEnvironment, type BlockKey, createTopicLog, type TopicLog } from './topic.ts'
 
@@ -128,7 +128,7 @@ const HEAD = 'head'
 type Key = [nextOffset: number, firstOffset: number, appendedAtMs: number, storedBytes: number, characters: number]
 
 function openBlocks(path: string, mapBytes: number): Promise<BlockEnvironment & { close(): Promise<void> }> {
-  return openEnvironment(path, mapBytes, root => {
+  return logEnvironment(path, mapBytes, root => {
     const blocks = root.openDB<Uint8Array, Key>('blocks', { encoding: 'binary' })
     const meta = root.openDB<Head, string>('meta', { encoding: 'json' })
     if (meta.get(HEAD) === undefined) meta.putSync(HEAD, { logId: randomUUID(), endOffset: 0, storedBytes: 0 })
@@ -194,13 +194,14 @@ function toBlockEnvironment(
   }
 }
 
-/**
- * Every process must open an environment alike. A commit resolves after it was synced: readers see durable blocks only.
- * `setUp` runs in a transaction.
- */
-async function openEnvironment<T>(path: string, mapSize: number, setUp: (root: RootDatabase) => T): Promise<T> {
-  for (let openings = 1; ; openings++) {
-    const root = open({ path, mapSize, overlappingSync: false, maxDbs: 2, encoding: 'binary' })
+/** Every process must open it alike. A commit resolves after it was synced: readers see durable blocks only. */
+const logEnvironment = <T>(path: string, mapSize: number, setUp: (root: RootDatabase) => T): Promise<T> =>
+  openEnvironment({ path, mapSize, overlappingSync: false, maxDbs: 2, encoding: 'binary' }, setUp)
+
+/** Opens an environment; `setUp` runs in a transaction. */
+export function openEnvironment<T>(options: RootDatabaseOptionsWithPath, setUp: (root: RootDatabase) => T): Promise<T> {
+  const openOnce = async (): Promise<T> => {
+    const root = open(options)
     try {
       return root.transactionSync(() => {
         requireNewest(root)
@@ -208,9 +209,10 @@ async function openEnvironment<T>(path: string, mapSize: number, setUp: (root: R
       })
     } catch (error) {
       await root.close()
-      if (!(error instanceof OutdatedError) || openings === OPENINGS_MAX) throw error
+      throw error
     }
   }
+  return untilNewest(openOnce, async () => undefined)
 }
 
 /**
@@ -225,7 +227,7 @@ function requireNewest(root: RootDatabase): void {
 }
 
 /** A child transaction, because only that is undone when `act` throws. LMDB keeps the reason of a failure apart. */
-async function transact<T>(root: RootDatabase, act: () => T): Promise<T> {
+export async function transact<T>(root: RootDatabase, act: () => T): Promise<T> {
   try {
     return await root.childTransaction(() => {
       requireNewest(root)
@@ -267,7 +269,7 @@ function openPositions(path: string): Positions {
 }
 
 const openRecords = (path: string) =>
-  openEnvironment(path, POSITIONS_MAP_BYTES, root =>
+  logEnvironment(path, POSITIONS_MAP_BYTES, root =>
     toRecords(root, root.openDB<PositionRecord, LogTopic>('positions', { encoding: 'json' })),
   )
 

@@ -10,12 +10,24 @@ import { LogError } from './call-log.ts'
 
 const FILES = ['data.mdb', 'lock.mdb'] as const
 /** Until it is not outdated: for each further one another process must have written meanwhile. */
-export const OPENINGS_MAX = 20
+const OPENINGS_MAX = 20
 
 /** What is open does not show what was committed last: nothing was written, and a fresh one is sound. */
 export class OutdatedError extends Error {
   constructor() {
-    super('Another process opened the log while it was written, and hid what was written last')
+    super('Another process opened the folder while it was written, and hid what was written last')
+  }
+}
+
+/** Runs `act`, and again after `reopen` as often as it rejects with `OutdatedError`, within bounds. */
+export async function untilNewest<R>(act: () => Promise<R>, reopen: () => Promise<unknown>): Promise<R> {
+  for (let openings = 1; ; openings++) {
+    try {
+      return await act()
+    } catch (error) {
+      if (!(error instanceof OutdatedError) || openings === OPENINGS_MAX) throw error
+      await reopen()
+    }
   }
 }
 
@@ -71,18 +83,18 @@ export function createFolder<T>(
 
   return {
     current,
-    async use(act) {
-      for (let openings = 1; ; openings++) {
-        const environment = await current()
-        try {
-          return await act(environment)
-        } catch (error) {
-          if (!(error instanceof OutdatedError) || openings === OPENINGS_MAX) throw error
-          await inTurn(async () => {
+    use(act) {
+      let environment: T
+      return untilNewest(
+        async () => {
+          environment = await current()
+          return act(environment)
+        },
+        () =>
+          inTurn(async () => {
             if (held?.environment === environment) await shut()
-          })
-        }
-      }
+          }),
+      )
     },
     opened,
     reset: () => inTurn(shut),

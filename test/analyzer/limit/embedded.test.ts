@@ -6,6 +6,7 @@ import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Claim, LimitStore } from '../../../analyzer/limit/limit-store.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
+import { setBack } from '../../collector/log/set-back.ts'
 import { claim, describeLimitStore, effect, request, spend } from '../../contract/limit-store.ts'
 import { describeLimitStoreResets } from '../../contract/limit-store-resets.ts'
 import { describeLimitStoreWindows } from '../../contract/limit-store-windows.ts'
@@ -83,6 +84,16 @@ const untilWritten = (dir: string, amount: number) => {
   return expect.poll(written).toBe(amount)
 }
 
+/** Until so many subjects are in the folder. */
+const untilKept = (dir: string, subjects: number) => {
+  const kept = async () => {
+    const copy = await newDir()
+    await copyAtRest(dir, copy)
+    return (await open(copy)).bucketCount()
+  }
+  return expect.poll(kept).toBe(subjects)
+}
+
 test('counters of an older copy: what was charged after it spends its true cost in full, once', async () => {
   const [dir, copy] = [await newDir(), await newDir()]
   const store = await open(dir)
@@ -141,6 +152,20 @@ test('a second process takes over, and the first one neither decides nor writes 
     await first.close()
   }
   expect(await used(await open(dir), lasting)).toBe(5)
+})
+
+test('what was written before another process has hidden it, by opening the folder, is not lost', async () => {
+  const dir = await newDir()
+  const store = await openLimitStore(options, { dir, log, now })
+  for (let index = 1; index <= 3; index += 1) {
+    await store.decide(request([claim({ subject: `subject ${index}` })]))
+    await untilKept(dir, index)
+    setBack(dir)
+  }
+  await store.decide(request([claim({ subject: 'last' })]))
+  await untilKept(dir, 4)
+  expect(store.unavailable()).toBeNull()
+  await store.close()
 })
 
 test('a folder that this process has open is refused, by any of its names, until it is closed', async () => {

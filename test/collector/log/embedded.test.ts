@@ -1,4 +1,3 @@
-import { execFileSync } from 'node:child_process'
 import { appendFile, cp, mkdtemp, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +7,7 @@ import type { LogLoss, LogOptions } from '../../../collector/log/call-log.ts'
 import { openCallLog } from '../../../collector/log/open.ts'
 import { type LogUnderTest, testCallLog } from '../../contract/call-log.ts'
 import { testControlLog } from '../../contract/control-log.ts'
+import { setBack } from './set-back.ts'
 
 const defaults: LogOptions = { kind: 'embedded', retentionSeconds: 3_600, sizeBytesMax: 2 ** 30 }
 
@@ -105,22 +105,13 @@ test('a folder that this process has open is refused, by any of its names, until
   await rm(root, { recursive: true })
 })
 
-/** What LMDB does when it opens an environment while another process commits; closing the file here would give our locks up. */
-const SET_BACK = `
-  const { openSync, readSync, writeSync } = require('node:fs')
-  const [file, number] = [openSync(process.argv[1], 'r+'), new BigInt64Array(1)]
-  readSync(file, number, 0, 8, 8)
-  number[0]--
-  writeSync(file, number, 0, 8, 8)
-`
-
 test('a commit that another process has hidden by opening the log is not lost', async () => {
   const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
   const log = await openCallLog(defaults, { dir, log: pino({ level: 'silent' }), onLoss: () => undefined })
   const values = Array.from({ length: 5 }, (_, index) => JSON.stringify(`${index}`))
   for (const value of values) {
     await log.append('calls', [{ key: value, value }])
-    execFileSync(process.execPath, ['-e', SET_BACK, join(dir, 'calls', 'lock.mdb')])
+    setBack(join(dir, 'calls'))
   }
   await log.append('calls', [{ key: 'last', value: '"last"' }])
   const { entries } = await log.read('calls', 0, 0, 100)
@@ -148,7 +139,7 @@ test('a reader that sees less than it has handled, as another process opens the 
     await log.append('calls', [{ key: value, value }])
     await expect.poll(() => values.at(-1)).toBe(value)
   }
-  execFileSync(process.execPath, ['-e', SET_BACK, join(dir, 'calls', 'lock.mdb')])
+  setBack(join(dir, 'calls'))
   // It looks again, and is assigned the same life of the log.
   await expect.poll(() => lives.length).toBe(2)
   await log.append('calls', [{ key: 'third', value: '"third"' }])
