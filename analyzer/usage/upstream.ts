@@ -50,12 +50,12 @@ export async function readUpstream(
 }
 
 /**
- * Each unit's last group of headers, and the latest instant that a refusal named. A call has ended when its record arrives,
+ * Each unit's last group of headers, with the last limit that was said where that has none, and the latest instant that a refusal named. A call has ended when its record arrives,
  * whatever its gateway's clock says: one that is ahead would have the last word for long.
  */
 const upstreamSql = ({ columns, match }: Selection, fresh = '1'): string =>
-  `SELECT ${listed(columns)}argMaxIf(tupleElement(said, 1), ended, isSaid), argMaxIf(tupleElement(said, 2), ended, isSaid),
-     argMaxIf(tupleElement(said, 3), ended, isSaid), maxIf(ended, isSaid),
+  `SELECT ${listed(columns)}argMaxIf(tupleElement(said, 1), ended, isSaid),
+     tupleElement(argMaxIf(said, ended, isSaid) AS last, 2), tupleElement(last, 3), maxIf(ended, isSaid),
      maxIf(ended + toInt64(ifNull(retryMs, 0)), outcome = 'exhausted' AND isNotNull(retryMs))
    FROM (SELECT ${listed(columns)}outcome, started_at,
        least(toUnixTimestamp64Milli(started_at) + toInt64(ifNull(latency_ms, 0)), toUnixTimestamp64Milli(arrived_at)) AS ended,

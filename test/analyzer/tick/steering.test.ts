@@ -169,6 +169,17 @@ describe('a limit that the provider says', () => {
     provider_key: 'k',
     upstream_limits: JSON.stringify({ units: { requests: { resetAtMs: null, ...requests } }, retryAfterMs }),
   })
+  const forecastAnew = async () => {
+    const ticker = createTicker({
+      client: testStore.store.client,
+      policy,
+      subjectsMax: 1,
+      fitting: openFitting(0),
+      shard: WHOLE,
+      now: () => nowMs,
+    })
+    return (await ticker.tick()).forecasts
+  }
   const look = async () => {
     const { isAllowed, quotas, retryAfterMs } = await check({ providerKey: 'k' })
     return { isAllowed, retryAfterMs, ...quotas[0] }
@@ -190,15 +201,7 @@ describe('a limit that the provider says', () => {
     ])
     expect(await look()).toMatchObject({ isAllowed: true, limit: 50, used: 2 + 20, remaining: 28 })
     await tick()
-    const ticker = createTicker({
-      client: testStore.store.client,
-      policy,
-      subjectsMax: 1,
-      fitting: openFitting(0),
-      shard: WHOLE,
-      now: () => nowMs,
-    })
-    const [forecast] = (await ticker.tick()).forecasts
+    const [forecast] = await forecastAnew()
     expect(forecast).toMatchObject({ limit: 50, used: 31, upstream: { limit: 50, remaining: 19 } })
     expect(forecast?.probability).toBeGreaterThan(0)
     expect(changes).toHaveLength(1)
@@ -227,6 +230,20 @@ describe('a limit that the provider says', () => {
     expect(await look()).toMatchObject({ isAllowed: false, retryAfterMs: 90_000 })
     nowMs += 90_000
     expect(await look()).toMatchObject({ isAllowed: true, limit: 50 })
+  })
+
+  test('is not less for what was left in a window before, where the provider does not say what is left', async () => {
+    const tick = await open([quota])
+    const [before, resetAtMs] = [startMs + 50 * MINUTE_MS, startMs + 2 * HOUR_MS]
+    nowMs = startMs + 70 * MINUTE_MS
+    await storeCalls(testStore.store, [
+      { startedAtMs: before, ...said({ limit: 50, remaining: 0, resetAtMs }) },
+      { startedAtMs: nowMs - 1, ...said({ limit: null, remaining: null }) },
+    ])
+    await tick()
+    expect(await look()).toMatchObject({ isAllowed: true, limit: 50, used: 1 })
+    const [forecast] = await forecastAnew()
+    expect(forecast?.upstream).toMatchObject({ limit: 50, remaining: null, resetAtMs: null, asOfMs: nowMs - 1 })
   })
 
   test('may be gone before it was ever said, and is then noted once', async () => {
