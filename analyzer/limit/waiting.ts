@@ -1,4 +1,5 @@
 /** When a claim that did not fit will, if nobody else spends: what is said to callers who are to come again. */
+import { elsewhereNow } from '../policy/learned.ts'
 import type { Allowance, Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import { isResetting } from '../usage/window.ts'
@@ -73,20 +74,24 @@ function fitsFrom(judged: Judged, atMs: number): number {
   if (limit === undefined) return atMs
   const least = Math.min(...steps.map(step => step.limit))
   const isNoLess = deniedUntilMs === null && least >= (allowance.limit ?? 0)
-  if (isNoLess || fitsBeside(judged, limit)) return atMs
+  if (isNoLess || fitsBeside(judged, limit, atMs)) return atMs
   const laterMs = Math.max(atMs, fitsAloneAt(judged, { limit, least }))
   return laterMs === atMs ? atMs : fitsFrom(judged, laterMs)
 }
 
 /** As long as the limit stays what it is. */
-function fitsUnderLimitAt({ quota, claim, standing, allowance, resetAtMs, heldMsMax, nowMs }: Judged): number {
+function fitsUnderLimitAt(judged: Judged): number {
+  const { quota, claim, standing, allowance, resetAtMs, heldMsMax, nowMs } = judged
   const { window } = quota
   const limit = allowance.limit ?? claim.limit
   const largest = window.kind === 'rate' ? claim.limit : limit
   if (limit === 0 || claim.cost > largest) return Number.POSITIVE_INFINITY
   switch (window.kind) {
     case 'fixed':
-    case 'calendar':
+    case 'calendar': {
+      const untilMs = learnedOf(judged)?.untilMs ?? resetAtMs
+      return untilMs < resetAtMs && fitsBeside(judged, limit, untilMs) ? untilMs : resetAtMs
+    }
     case 'held':
       return resetAtMs
     case 'sliding':
@@ -97,10 +102,18 @@ function fitsUnderLimitAt({ quota, claim, standing, allowance, resetAtMs, heldMs
   }
 }
 
-/** Whether it fits beside what is taken now. */
-function fitsBeside({ quota: { window }, claim, standing, allowance }: Judged, limit: number): boolean {
+const learnedOf = ({ quota, claim, policy, nowMs }: Judged) => policy.adjusted(quota, claim.subject, nowMs).learned
+
+/** Whether it fits beside what is taken now, and beside what will still count then as used elsewhere. */
+function fitsBeside(judged: Judged, limit: number, atMs: number): boolean {
+  const {
+    quota: { window },
+    claim,
+    standing,
+    allowance: { sinceMs },
+  } = judged
   const room = window.kind === 'rate' ? burstOf(window, limit) : limit
-  const elsewhere = isResetting(window) ? allowance.elsewhere : 0
+  const elsewhere = isResetting(window) ? elsewhereNow(learnedOf(judged), { sinceMs, nowMs: atMs }) : 0
   return limit > 0 && fitsLimit(standing.used + standing.reserved + elsewhere, claim.cost, room)
 }
 

@@ -77,7 +77,7 @@ export const Learned = Type.Object(
     elsewhere: amount(
       'Units that somebody else used of it in the window, not through these gateways, or through them before a reset by hand.',
     ),
-    untilMs: instant('End of that window.'),
+    untilMs: instant('End of that window, or earlier, when the provider refills or lets calls pass again.'),
     asOfMs: Type.Optional(instant('When the provider said so; a reset by hand after that makes it void.')),
   },
   { additionalProperties: false },

@@ -4,7 +4,7 @@ import { createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts
 import { testQuota } from '../quotas.ts'
 
 const NOW_MS = 1_000_000
-const said = { limit: 1_000, remaining: 700, deniedUntilMs: null, asOfMs: NOW_MS - 1 }
+const said = { limit: 1_000, remaining: 700, resetAtMs: null, deniedUntilMs: null, asOfMs: NOW_MS - 1 }
 const ask: LearnAsk = {
   ...{ said, known: null, used: 300, nowMs: NOW_MS, sinceMs: 0, isResetting: true },
   ...{ windowStartMs: NOW_MS - 500_000, windowEndMs: NOW_MS + 500_000 },
@@ -40,6 +40,30 @@ describe('what a provider says', () => {
     expect(learnedChange({ ...ask, known, used: 0, isResetting: false })).toBeNull()
   })
 
+  test('tells what is left until the provider refills or lets calls pass again, and nothing of it later', () => {
+    const ending = (fields: Partial<typeof said> | object, used = 100) =>
+      learnedChange({ ...ask, known, used, said: { ...said, ...fields } })?.value
+    expect(ending({ resetAtMs: NOW_MS + 1 })).toMatchObject({ elsewhere: 200, untilMs: NOW_MS + 1 })
+    expect(ending({ resetAtMs: ask.windowEndMs + 1 })).toMatchObject({ elsewhere: 200, untilMs: ask.windowEndMs })
+    expect(ending({ resetAtMs: NOW_MS })).toBeUndefined()
+    const refused = { deniedUntilMs: NOW_MS + 60_000, resetAtMs: NOW_MS + 90_000 }
+    expect(ending(refused)).toMatchObject({ elsewhere: 200, untilMs: NOW_MS + 60_000 })
+    expect(ending({ deniedUntilMs: NOW_MS })).toBeUndefined()
+    // What was said after a refusal had ended is told by nothing else.
+    expect(ending({ deniedUntilMs: said.asOfMs })).toMatchObject({ elsewhere: 200, untilMs: ask.windowEndMs })
+  })
+
+  test('tells that what is known already ends earlier than was known', () => {
+    const before = { ...known, elsewhere: 200 }
+    const again = (resetAtMs: number) =>
+      learnedChange({ ...ask, known: before, used: 100, said: { ...said, resetAtMs } })?.value.untilMs
+    expect(again(NOW_MS + 100_000)).toBe(NOW_MS + 100_000)
+    expect(again(ask.windowEndMs - 1)).toBeUndefined()
+    const ending = { ...before, untilMs: NOW_MS + 100_000 }
+    const lowered = learnedChange({ ...ask, known: ending, used: 100, said: { ...said, limit: 999 } })
+    expect(lowered?.value).toMatchObject({ limit: 999, elsewhere: 200, untilMs: ending.untilMs })
+  })
+
   test('tells nothing of what is left after a reset by hand, until it says it again', () => {
     const before = { ...known, elsewhere: 200 }
     expect(learnedChange({ ...ask, known: before, used: 0, sinceMs: NOW_MS })).toBeNull()
@@ -50,7 +74,7 @@ describe('what a provider says', () => {
   })
 
   test('is heard when it refuses calls for a while, also without any limit', () => {
-    const refused = { limit: null, remaining: null, deniedUntilMs: NOW_MS + 60_000, asOfMs: 0 }
+    const refused = { ...said, limit: null, remaining: null, deniedUntilMs: NOW_MS + 60_000, asOfMs: 0 }
     const change = learnedChange({ ...ask, said: refused })
     expect(change?.value).toMatchObject({ limit: null, deniedUntilMs: NOW_MS + 60_000 })
     expect(learnedChange({ ...ask, known: change?.value ?? null, said: refused })).toBeNull()

@@ -232,6 +232,33 @@ describe('a limit that the provider says', () => {
     expect(await look()).toMatchObject({ isAllowed: true, limit: 50 })
   })
 
+  test('is all there again when the provider refills or lets calls pass, though the window goes on', async () => {
+    const tick = await open([quota])
+    const say = (requests: object, retryAfterMs: number | null = null) =>
+      storeCalls(testStore.store, [
+        { startedAtMs: nowMs - 1, ...said({ limit: 50, remaining: 0, ...requests }, retryAfterMs) },
+      ]).then(tick)
+    nowMs = startMs + 20 * MINUTE_MS
+    await say({ resetAtMs: nowMs + 10 * MINUTE_MS })
+    for (let call = 0; call < 2; call++) await look()
+    expect(await look()).toMatchObject({ isAllowed: false, retryAfterMs: 10 * MINUTE_MS })
+    nowMs += 10 * MINUTE_MS
+    await tick()
+    expect(await look()).toMatchObject({ isAllowed: true, used: 2, remaining: 48 })
+
+    await say({ resetAtMs: nowMs - 1 })
+    expect(await look()).toMatchObject({ isAllowed: true, used: 3 })
+
+    await storeCalls(testStore.store, [
+      { startedAtMs: nowMs, outcome: 'exhausted', ...said({ limit: 50, remaining: 0 }, 60_000) },
+    ])
+    await tick()
+    expect(await look()).toMatchObject({ isAllowed: false, retryAfterMs: 60_000 })
+    nowMs += 60_000
+    await tick()
+    expect(await look()).toMatchObject({ isAllowed: true, used: 4 })
+  })
+
   test('is not less for what was left in a window before, where the provider does not say what is left', async () => {
     const tick = await open([quota])
     const [before, resetAtMs] = [startMs + 50 * MINUTE_MS, startMs + 2 * HOUR_MS]
