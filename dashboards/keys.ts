@@ -210,13 +210,13 @@ WHERE ${HOURS} AND outcome = 'exhausted' AND ${only('provider_key')} GROUP BY ti
           notes: 'The least that they said of requests, as a share of their limit, in the last six hours of the board.',
           queries: clickHouse(`SELECT $__timeInterval(minute) AS time, provider_key, min(remaining / limit) AS Value
 FROM (
-  SELECT minute, provider_key, JSONExtractFloat(upstream_limits, 'units', 'requests', 'remaining') AS remaining, JSONExtractFloat(upstream_limits, 'units', 'requests', 'limit') AS limit
+  SELECT minute, provider_key, JSONExtract(upstream_limits, 'units', 'requests', 'remaining', 'Nullable(Float64)') AS remaining, JSONExtractFloat(upstream_limits, 'units', 'requests', 'limit') AS limit
   FROM calls
   WHERE minute >= greatest(toStartOfMinute($__fromTime), $__toTime - INTERVAL 6 HOUR) AND minute <= $__toTime
     AND arrived_at >= greatest(toStartOfMinute($__fromTime), $__toTime - INTERVAL 6 HOUR)
     AND upstream_limits != '' AND ${only('provider_key')}
 )
-WHERE limit > 0 GROUP BY time, provider_key ORDER BY time`),
+WHERE limit > 0 AND isNotNull(remaining) GROUP BY time, provider_key ORDER BY time`),
           noData: 'No gateway passes the limit headers of a provider on',
           unit: 'percentunit',
           max: 1,

@@ -5,6 +5,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import type { Dashboard, Panel } from '@grafana/grafana-foundation-sdk/dashboard'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { storeCalls } from '../analyzer/store-calls.ts'
 import { type DemoStore, openDemoStore } from './demo-store.ts'
 import { type Expansion, expand, rangeOf, secondsOf, type Values } from './expand.ts'
 
@@ -178,5 +179,26 @@ test('statements about the last hours read only the newest parts of the table', 
     const plan = await demo.store.rows<{ explain: string }>(`EXPLAIN indexes = 1 ${sql}`)
     const [, read, all] = /Parts: (\d+)\/(\d+)/.exec(plan.map(({ explain }) => explain).join('\n')) ?? []
     expect(Number(read)).toBeLessThan(Number(all))
+  }
+})
+
+test('where a provider does not say what is left, nothing is not what is left', async () => {
+  const said = (remaining: number | null) =>
+    JSON.stringify({ units: { requests: { limit: 100, remaining, resetAtMs: null } }, retryAfterMs: null })
+  const startedAtMs = demo.nowMs - 60_000
+  await storeCalls(demo.store.store, [
+    { startedAtMs, provider_key: 'says', upstream_limits: said(40) },
+    { startedAtMs, provider_key: 'does not', upstream_limits: said(null) },
+  ])
+  const left = dashboards.flatMap(({ dashboard }) =>
+    panelsOf(dashboard).flatMap(panel =>
+      panel.title === 'Left at the provider' ? statementsOf(panel).map(({ rawSql }) => ({ dashboard, rawSql })) : [],
+    ),
+  )
+  expect(left).toHaveLength(1)
+  for (const { dashboard, rawSql } of left) {
+    const { rows } = await ask(expand(rawSql, await expansionOf(dashboard)))
+    const ofThese = rows.map(([, key, share]) => [key, share]).filter(([key]) => key === 'says' || key === 'does not')
+    expect(ofThese).toEqual([['says', 0.4]])
   }
 })
