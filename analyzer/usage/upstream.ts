@@ -74,5 +74,6 @@ export function newerReading(before: UpstreamReading | undefined, said: Upstream
   if (!before) return said
   const last = said.asOfMs >= before.asOfMs ? said : before
   const deniedUntilMs = Math.max(before.deniedUntilMs ?? 0, said.deniedUntilMs ?? 0)
-  return { ...last, limit: last.limit ?? before.limit, deniedUntilMs: deniedUntilMs === 0 ? null : deniedUntilMs }
+  const limit = last.limit ?? before.limit ?? said.limit
+  return { ...last, limit, deniedUntilMs: deniedUntilMs === 0 ? null : deniedUntilMs }
 }

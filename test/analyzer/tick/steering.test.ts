@@ -232,6 +232,17 @@ describe('a limit that the provider says', () => {
     expect(await look()).toMatchObject({ isAllowed: true, limit: 50 })
   })
 
+  test('is known from an answer that ended before the last one and came after it', async () => {
+    const tick = await open([quota])
+    nowMs = startMs + 20 * MINUTE_MS
+    await storeCalls(testStore.store, [{ startedAtMs: nowMs - 1, ...said({ limit: null, remaining: 10 }) }])
+    await tick()
+    const earlier = { startedAtMs: nowMs - 5_000, arrivedAtMs: nowMs, ...said({ limit: 50, remaining: 12 }) }
+    await storeCalls(testStore.store, [earlier])
+    await tick()
+    expect(await look()).toMatchObject({ limit: 50, used: 1 + 38 })
+  })
+
   test('is all there again when the provider refills or lets calls pass, though the window goes on', async () => {
     const tick = await open([quota])
     const say = (requests: object, retryAfterMs: number | null = null) =>
