@@ -135,7 +135,8 @@ function asFarAsKnown(
   forecast: Forecast,
   { allowed: { steps, deniedUntilMs }, isWhole, nowMs }: { allowed: Allowed; isWhole: boolean; nowMs: number },
 ): Forecast {
-  const made = isWhole ? forecast : ofHeldPart(forecast)
+  const ofPart = isWhole ? forecast : ofHeldPart(forecast)
+  const made = steps.length > 0 ? ofPart : { ...ofPart, headroom: null, burnRate: null }
   if (deniedUntilMs !== null) {
     const why = `The provider refuses calls until ${new Date(deniedUntilMs).toISOString()}: its quota is gone.`
     const exhaustionAtMs = { p10: nowMs, p50: nowMs, p90: nowMs }
@@ -143,10 +144,7 @@ function asFarAsKnown(
   }
   if (steps.length > 0) return made
   const why = `The provider has not said its limit yet. ${made.why}`
-  return {
-    ...{ ...made, probability: null, exhaustionAtMs: NEVER, headroom: null, burnRate: null, confidence: 'none', why },
-    crossing: null,
-  }
+  return { ...made, probability: null, exhaustionAtMs: NEVER, confidence: 'none', why, crossing: null }
 }
 
 /** What is said of a window that began before the oldest call that is kept: `used` is a lower bound. */

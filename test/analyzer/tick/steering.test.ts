@@ -293,6 +293,14 @@ describe('a limit that the provider says', () => {
     for (let ticks = 0; ticks < 3; ticks++) await tick()
     expect(changes).toHaveLength(1)
     expect(await look()).toMatchObject({ isAllowed: false, retryAfterMs: 90_000 })
+    // Of a limit that is not known nothing burns or is left.
+    const [forecast] = await forecastAnew()
+    expect([forecast?.probability, forecast?.limit, forecast?.burnRate, forecast?.headroom]).toEqual([
+      1,
+      null,
+      null,
+      null,
+    ])
   })
 
   test('was counted elsewhere until a reset by hand: what the provider said before says nothing of what is left', async () => {
