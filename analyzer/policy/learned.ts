@@ -52,7 +52,7 @@ export function learnedChange(ask: LearnAsk): { value: Omit<Learned, 'quota' | '
   ]
   return {
     value: {
-      ...{ limit, deniedUntilMs: deniedUntilMs ?? endOf(known?.deniedUntilMs ?? null, nowMs) },
+      ...{ limit, deniedUntilMs: endOf(Math.max(deniedUntilMs ?? 0, known?.deniedUntilMs ?? 0), nowMs) },
       ...(isElsewhereNew ? { elsewhere, untilMs: leftUntilMs } : { elsewhere: elsewhereKnown, untilMs: knownUntilMs }),
       asOfMs: Math.max(known?.asOfMs ?? 0, said.asOfMs),
     },

@@ -79,6 +79,14 @@ describe('what a provider says', () => {
     expect(change?.value).toMatchObject({ limit: null, deniedUntilMs: NOW_MS + 60_000 })
     expect(learnedChange({ ...ask, known: change?.value ?? null, said: refused })).toBeNull()
     expect(learnedChange({ ...ask, said: { ...refused, deniedUntilMs: NOW_MS + 1_000 } })).toBeNull()
+    // A later refusal ends none that lasts longer.
+    const longer = { ...known, limit: 900, deniedUntilMs: NOW_MS + 90_000 }
+    expect(
+      learnedChange({ ...ask, known: longer, said: { ...said, deniedUntilMs: NOW_MS + 60_000 } })?.value,
+    ).toMatchObject({
+      limit: 1_000,
+      deniedUntilMs: NOW_MS + 90_000,
+    })
   })
 })
 
