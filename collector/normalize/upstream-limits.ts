@@ -5,7 +5,7 @@
  */
 import { type CallRecord, DURATION_MS_MAX, LABEL_NAME_CHARACTERS_MAX } from '../call-record.ts'
 import type { Draft } from './draft.ts'
-import { goDurationMs, numberOf } from './fields.ts'
+import { countOf, goDurationMs, numberOf } from './fields.ts'
 import type { HeaderReader } from './headers.ts'
 import { parseIso } from './time.ts'
 
@@ -100,7 +100,7 @@ function amountOf(text: string | null): number | null {
 const EPOCH_MS_MIN = 1e12
 const EPOCH_SECONDS_MIN = 1e9
 
-/** A reset has no standard: seconds from now, Unix seconds or milliseconds, a Go duration, a date. */
+/** A reset has no standard: seconds from now (-1 is unknown), Unix seconds or milliseconds, a Go duration, a date. */
 function resetAtMsOf(text: string | null, atMs: number): number | null {
   if (text === null) return null
   const number = numberOf(text)
@@ -108,7 +108,8 @@ function resetAtMsOf(text: string | null, atMs: number): number | null {
   return instantMs !== null && instantMs >= 0 && instantMs <= INSTANT_MS_MAX ? Math.round(instantMs) : null
 }
 
-function instantOfNumber(number: number, atMs: number): number {
+function instantOfNumber(number: number, atMs: number): number | null {
+  if (number < 0) return null
   if (number >= EPOCH_MS_MIN) return number
   return number >= EPOCH_SECONDS_MIN ? number * 1000 : atMs + number * 1000
 }
@@ -127,9 +128,9 @@ function httpDateMs(text: string): number | null {
 
 /** RFC 9110 section 10.2.3, and OpenAI's and Azure's header in milliseconds, which is the more exact one. */
 function retryAfterMsOf(header: HeaderReader, atMs: number): number | null {
-  const milliseconds = numberOf(header('retry-after-ms'))
+  const milliseconds = countOf(header('retry-after-ms'))
   const text = milliseconds === null ? header('retry-after') : null
-  const seconds = numberOf(text)
+  const seconds = countOf(text)
   const dateMs = text === null || seconds !== null ? null : httpDateMs(text)
   const waitMs = milliseconds ?? (seconds === null ? null : seconds * 1000) ?? (dateMs === null ? null : dateMs - atMs)
   return waitMs === null || !(waitMs <= DURATION_MS_MAX) ? null : Math.max(0, waitMs)

@@ -34,6 +34,19 @@ describe('an upstream says', () => {
       { total_tokens: { limit: null, remaining: 149_000, resetAtMs: AT_MS + 17_000 } },
     ],
     [
+      'without knowing when it refills',
+      {
+        'x-ratelimit-limit-tokens': '100',
+        'x-ratelimit-remaining-tokens': '99',
+        'x-ratelimit-reset-tokens': '-1',
+        ratelimit: '"a";r=7;t=-1',
+      },
+      {
+        requests: { limit: null, remaining: 7, resetAtMs: null },
+        total_tokens: { limit: 100, remaining: 99, resetAtMs: null },
+      },
+    ],
+    [
       'as Anthropic does',
       {
         'anthropic-ratelimit-requests-limit': '50',
@@ -100,6 +113,7 @@ describe('an upstream says', () => {
   test.each([
     [{ 'retry-after': '17' }, 17_000],
     [{ 'retry-after': '2', 'retry-after-ms': '1540' }, 1540],
+    [{ 'retry-after': '2', 'retry-after-ms': '-1' }, 2000],
     [{ 'Retry-After': 'Tue, 21 Jul 2026 08:00:17 GMT' }, 17_000],
     [{ 'retry-after': 'Tue, 21 Jul 2026 07:00:00 GMT' }, 0],
   ])('when to come back: %j', (headers, retryAfterMs) => {
@@ -110,6 +124,7 @@ describe('an upstream says', () => {
     {},
     { 'content-type': 'application/json' },
     { 'retry-after': 'soon' },
+    { 'retry-after': '-1' },
     { 'retry-after': '1e300' },
     { ratelimit: '"' },
     { 'x-ratelimit-remaining': 'many' },
