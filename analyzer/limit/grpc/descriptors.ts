@@ -133,7 +133,7 @@ export function createDescriptorReader({ options, who, labelColumns, routeOf }: 
         fields |= meaning.fields
         unit ??= meaning.unit
         isMarked ||= meaning.isRecord
-        if (meaning.target !== null) learn(call, meaning.target, value.slice(0, TEXT_CHARACTERS_MAX), routeOf)
+        if (meaning.target !== null && value !== '') learn(call, meaning.target, value, routeOf)
       }
       stated |= fields
       each.push(toStatement(fields, unit ?? meant.unit, { hits: hits ?? hitsAddend, isNegative, isMarked }, meant.kind))
@@ -160,10 +160,11 @@ interface Facts {
   requestId: string | null
 }
 
-function learn(call: Facts, target: Target, text: string, routeOf: (path: string) => string): void {
+function learn(call: Facts, target: Target, value: string, routeOf: (path: string) => string): void {
+  const text = (target === 'route' ? routeOf(value) : value).slice(0, TEXT_CHARACTERS_MAX)
   if (target === 'clientIp') call.clientIp ??= text
   else if (target === 'requestId') call.requestId ??= text
-  else call.dims[target] ??= target === 'route' ? routeOf(text) : text
+  else call.dims[target] ??= text
 }
 
 /** The first value that there is for a key. */

@@ -1,6 +1,6 @@
 import { status } from '@grpc/grpc-js'
 import { afterEach, describe, expect, test } from 'vitest'
-import { LimitStoreError } from '../../../../analyzer/limit/limit-store.ts'
+import { LimitStoreError, type RecordEffect } from '../../../../analyzer/limit/limit-store.ts'
 import { subjectKey } from '../../../../analyzer/policy/subject.ts'
 import { bucketAt } from '../../../../analyzer/usage/window.ts'
 import { testQuota } from '../../quotas.ts'
@@ -28,6 +28,14 @@ const ask = async (descriptors: object[], fields: object = {}, headers?: Record<
   expect([code, details]).toEqual([status.OK, ''])
   return message
 }
+/** The record of a call has come. */
+const settleBy = (effect: Partial<RecordEffect>) =>
+  doors.store.applyRecords({
+    effects: [{ reference: null, gateway: 'edge', requestId: null, isNameless: false, spends: [], ...effect }],
+    checksOnly: new Set(),
+    held: new Set(),
+    position: { logId: 'log', partition: 0, nextOffset: 1, appliedOffset: 0 },
+  })
 const requests = testQuota({ name: 'requests', limit: 3 })
 const tokens = testQuota({
   name: 'tokens',
@@ -152,12 +160,7 @@ describe('ShouldRateLimit', () => {
     const subject = subjectKey(['acme', 'web'])
     const place = { series: requests.series, subject, startMs, endMs, sinceMs: 0 }
     const spend = { ...place, amount: 2, startedAtMs: startMs, isRecordsOnly: false, drain: null }
-    await doors.store.applyRecords({
-      effects: [{ reference: null, gateway: 'edge', requestId: 'r-1', isNameless: false, spends: [spend] }],
-      checksOnly: new Set(),
-      held: new Set(),
-      position: { logId: 'log', partition: 0, nextOffset: 1, appliedOffset: 0 },
-    })
+    await settleBy({ requestId: 'r-1', spends: [spend] })
     expect((await ask(hits(0, false))).statuses[0].limitRemaining).toBe(1)
   })
 
@@ -220,6 +223,27 @@ describe('ShouldRateLimit', () => {
     expect((await ask(of('a', '/users/4711?x'))).overallCode).toBe(OK)
     expect((await ask(of('a', '/users/4712'))).overallCode).toBe(OVER_LIMIT)
     expect((await ask(of('b', '/users/4712'))).overallCode).toBe(OK)
+  })
+
+  test('knows nothing by an empty value: no dimension, and no id that would make one call of many', async () => {
+    const model = testQuota({ name: 'model', per: ['model'], limit: 1 })
+    const descriptors = { id: { dimension: 'request_id' }, spent: { unit: 'total_tokens', record: true } }
+    await open({ quotas: [model, tokens], limiter: { grpc: { descriptors } } })
+    const unnamed = descriptor({ ...web, id: '', model: '' })
+    expect((await ask([unnamed, descriptor({ model: 'gpt-5' })])).overallCode).toBe(OK)
+    expect((await ask([descriptor({ model: 'gpt-5' })])).overallCode).toBe(OVER_LIMIT)
+    const [id] = (await ask([unnamed])).requestHeadersToAdd
+    const tell = (value: number) => ask([descriptor({ ...web, id: '', spent: 'yes' }, { hitsAddend: { value } })])
+    await tell(60)
+    await settleBy({ reference: doors.decisionIds.decode(id.value) })
+    expect((await tell(0)).statuses[0].limitRemaining).toBe(40)
+  })
+
+  test('knows the route by all of a path', async () => {
+    await open({ quotas: [testQuota({ name: 'route', per: ['route'], limit: 1 })] })
+    const long = `/files/${'4711'.repeat(200)}`
+    for (const path of [`${long}/pages`, `${long}/words`])
+      expect((await ask([descriptor({ path })])).overallCode).toBe(OK)
   })
 
   test('answers for all descriptors at once while the store is away, as the quotas say', async () => {
