@@ -53,11 +53,16 @@ export interface QuickRoute {
   ): QuickAnswer | Promise<QuickAnswer> | null
 }
 
-/** A gRPC call is over, with the code of its status. The first one holds. */
-export type EndCall = (code: number) => void
+/** A gRPC call that is measured. */
+export interface MeasuredCall {
+  /** It is over, with the code of its status. The first one holds. */
+  end(code: number): void
+  /** Acts for the call: what is said meanwhile has its trace. */
+  within<T>(act: () => T): T
+}
 
 /** A gRPC call has begun: it is measured until its end. `method` is `/package.Service/Method`, or `null` when there is none such. */
-export type BeginCall = (method: string | null, metadata: { get(name: string): string | undefined }) => EndCall
+export type BeginCall = (method: string | null, metadata: { get(name: string): string | undefined }) => MeasuredCall
 
 declare module 'fastify' {
   interface FastifyContextConfig {

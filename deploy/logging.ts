@@ -8,8 +8,9 @@ const STDERR = 2
 
 /**
  * The root logger of a process, on standard error, so that standard output stays the command's own: JSON lines for
- * machines, and for a person at a terminal one readable line each, without the stacks. What is said while an HTTP request is
- * traced has the ids of its trace and span, under the names that OpenTelemetry gives them in logs that are not its own.
+ * machines, and for a person at a terminal one readable line each, without the stacks. What is said while an HTTP request, or
+ * a call of the limiter's gRPC doors, is traced has the ids of its trace and span, under the names that OpenTelemetry gives
+ * them in logs that are not its own.
  */
 export function createLogger(bindings: Record<string, string>, level: string): Logger {
   const serializers = { err: loggedError }

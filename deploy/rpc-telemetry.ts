@@ -4,7 +4,7 @@
  */
 import { context, metrics, propagation, SpanKind, SpanStatusCode, type TextMapGetter, trace } from '@opentelemetry/api'
 import { GRPC_STATUSES } from '../collector/normalize/grpc-statuses.ts'
-import type { BeginCall, EndCall } from '../collector/principal.ts'
+import type { BeginCall, MeasuredCall } from '../collector/principal.ts'
 import { DURATION_BUCKETS_SECONDS } from './http-telemetry.ts'
 
 /** Those that are a server's failure, and not its caller's. */
@@ -38,35 +38,44 @@ export function measureCalls(isTracing: boolean): BeginCall {
     known[code] ??= { 'rpc.method': methodOf(path), 'rpc.status_code': statusOf(code) }
     return known[code]
   }
-  const beginSpan = isTracing ? traceCalls() : () => null
+  const beginSpan = isTracing ? traceCalls() : () => UNTRACED
   return (path, metadata) => {
     const beganMs = performance.now()
-    const endSpan = beginSpan(path, metadata)
+    const span = beginSpan(path, metadata)
     let isOver = false
-    return code => {
-      if (isOver) return
-      isOver = true
-      duration.record((performance.now() - beganMs) / 1000, attributesOf(path, code))
-      endSpan?.(code)
+    return {
+      end(code) {
+        if (isOver) return
+        isOver = true
+        duration.record((performance.now() - beganMs) / 1000, attributesOf(path, code))
+        span.end(code)
+      },
+      within: span.within,
     }
   }
 }
 
+const UNTRACED: MeasuredCall = { end: () => undefined, within: act => act() }
+
 /** Each span is a child of the caller's. */
-function traceCalls(): (...call: Parameters<BeginCall>) => EndCall | null {
+function traceCalls(): BeginCall {
   const tracer = trace.getTracer('quotacast')
   return (path, metadata) => {
-    if (path === HEALTH) return null
+    if (path === HEALTH) return UNTRACED
     const parent = propagation.extract(context.active(), metadata, FROM_METADATA)
-    if (path?.startsWith(TELEMETRY) && trace.getSpanContext(parent) === undefined) return null
+    if (path?.startsWith(TELEMETRY) && trace.getSpanContext(parent) === undefined) return UNTRACED
     const method = methodOf(path)
     const attributes = { 'rpc.system.name': 'grpc', 'rpc.method': method }
     const span = tracer.startSpan(path === null ? 'grpc' : method, { kind: SpanKind.SERVER, attributes }, parent)
-    return code => {
-      const status = statusOf(code)
-      span.setAttribute('rpc.status_code', status)
-      if (FAILURES.has(status)) span.setAttribute('error.type', status).setStatus({ code: SpanStatusCode.ERROR })
-      span.end()
+    const ofCall = trace.setSpan(parent, span)
+    return {
+      end(code) {
+        const status = statusOf(code)
+        span.setAttribute('rpc.status_code', status)
+        if (FAILURES.has(status)) span.setAttribute('error.type', status).setStatus({ code: SpanStatusCode.ERROR })
+        span.end()
+      },
+      within: act => context.with(ofCall, act),
     }
   }
 }

@@ -12,7 +12,7 @@ import {
   type ServerInterceptor,
   ServerListenerBuilder,
 } from '@grpc/grpc-js'
-import type { BeginCall, EndCall, Principal } from '../principal.ts'
+import type { BeginCall, MeasuredCall, Principal } from '../principal.ts'
 import { holdArriving } from './arriving.ts'
 import type { Flight } from './flight.ts'
 import { ReceiveError } from './request-body.ts'
@@ -65,15 +65,15 @@ export function createDoor(deps: DoorDeps): Door {
     let isAdmitted = false
     let stream: StreamMessages | null = null
     const { hold, leaveAll } = holdMessages(flight)
-    let end: EndCall | undefined
+    let measured: MeasuredCall | undefined
     const refuse = ({ code, message }: RpcError) => {
-      end?.(code)
+      measured?.end(code)
       call.sendStatus({ code, details: message, metadata: null })
     }
     const listener = new ServerListenerBuilder()
       .withOnReceiveMetadata((metadata, next) => {
         // A stream lasts for months, which says nothing.
-        if (!requestStream) end = deps.beginCall?.(path, textsOf(metadata))
+        if (!requestStream) measured = deps.beginCall?.(path, textsOf(metadata))
         try {
           admit(deps, { method: methods.get(path), metadata, calls })
         } catch (error) {
@@ -98,13 +98,13 @@ export function createDoor(deps: DoorDeps): Door {
         if (stream !== null) stream.end()
         else if (isAdmitted) calls--
         leaveAll()
-        end?.(RPC.cancelled)
+        measured?.end(RPC.cancelled)
       })
       .build()
     return new ServerInterceptingCall(call, {
       start: next => next(listener),
       sendStatus(status, next) {
-        end?.(status.code)
+        measured?.end(status.code)
         next(status)
       },
     })

@@ -4,7 +4,7 @@
  * cancelled, late) stays over.
  */
 import type { Logger } from 'pino'
-import type { BeginCall, EndCall, Principal } from '../../../collector/principal.ts'
+import type { BeginCall, MeasuredCall, Principal } from '../../../collector/principal.ts'
 import { grpcCallFailed } from '../../events.ts'
 import { DoorError } from '../door-error.ts'
 import type { Connection } from './connection.ts'
@@ -70,7 +70,7 @@ export interface Call extends Admitted {
   /** What it takes of the room for all calls under way. */
   roomBytes: number
   /** To be told when it is over. */
-  readonly end: EndCall | undefined
+  readonly measured: MeasuredCall | undefined
 }
 
 interface Admitted {
@@ -92,26 +92,25 @@ export interface Calls {
 
 export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
   const { take, keep, leave } = createRoom()
-  let logged = { failure: '', atMs: Number.NEGATIVE_INFINITY }
-  const fail = (connection: Connection<Call>, stream: Stream<Call>, error: unknown, end = stream.own?.end) => {
+  const tell = createTelling(deps)
+  const fail = (
+    connection: Connection<Call>,
+    stream: Stream<Call>,
+    error: unknown,
+    measured = stream.own?.measured,
+  ) => {
     leave(stream.own)
     if (stream.isOver) return
-    const { code, message: whole } = statusOf(error, deps.logger)
-    const message = whole.slice(0, REASON_CHARACTERS_MAX).toWellFormed()
-    const failure = `${code} ${message}`
-    const atMs = deps.nowMs()
-    const isNew = failure !== logged.failure && atMs - logged.atMs >= LOG_MS
-    if (isNew) logged = { failure, atMs }
-    grpcCallFailed(deps.logger, { code, reason: message }, isNew)
-    end?.(code)
+    const { code, message } = within(measured, () => tell(error))
+    measured?.end(code)
     connection.refuse(stream, failureBlock(code, message))
   }
   const succeed = (connection: Connection<Call>, stream: Stream<Call>, answer: Uint8Array) => {
-    stream.own?.end?.(GRPC.ok)
+    stream.own?.measured?.end(GRPC.ok)
     connection.answer(stream, { head: HEAD, content: frame(answer), trailers: OK_TRAILERS })
   }
-  const make = (stream: Stream<Call>, { connection, handle }: Call, body: Buffer) => {
-    const answer = handle(unframe(body))
+  const make = (stream: Stream<Call>, { connection, handle, measured }: Call, body: Buffer) => {
+    const answer = within(measured, () => handle(unframe(body)))
     if (!(answer instanceof Promise)) return succeed(connection, stream, answer)
     answer.then(
       bytes => succeed(connection, stream, bytes),
@@ -123,14 +122,14 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
     return {
       isTrusted: () => peer.isTrusted,
       opened(stream, headers) {
-        const end = begin(deps, headers)
+        const measured = begin(deps, headers)
         try {
           const deadlineMs = deps.nowMs() + callMs(headers)
-          const call = { ...admit(deps, headers, peer), connection: connection(), deadlineMs, end }
+          const call = { ...admit(deps, headers, peer), connection: connection(), deadlineMs, measured }
           stream.own = { ...call, parts: [], bytes: 0, roomBytes: 0 }
           take(stream.own, CALL_BYTES)
         } catch (error) {
-          fail(connection(), stream, error, end)
+          fail(connection(), stream, error, measured)
         }
       },
       received(stream, part, isLast) {
@@ -148,7 +147,7 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
       },
       lost(stream) {
         leave(stream.own)
-        stream.own?.end?.(GRPC.cancelled)
+        stream.own?.measured?.end(GRPC.cancelled)
       },
     }
   }
@@ -165,10 +164,28 @@ export function createCalls(deps: CallDeps & { nowMs: () => number }): Calls {
   }
 }
 
-function begin({ methods, beginCall }: CallDeps, headers: RequestHeaders): EndCall | undefined {
+/** Of failures: to whoever reads our log not more than once a second, to the caller by what is answered. */
+function createTelling({ logger, nowMs }: Pick<CallDeps, 'logger'> & { nowMs: () => number }) {
+  let logged = { failure: '', atMs: Number.NEGATIVE_INFINITY }
+  return (error: unknown): { code: GrpcCode; message: string } => {
+    const { code, message: whole } = statusOf(error, logger)
+    const message = whole.slice(0, REASON_CHARACTERS_MAX).toWellFormed()
+    const failure = `${code} ${message}`
+    const atMs = nowMs()
+    const isNew = failure !== logged.failure && atMs - logged.atMs >= LOG_MS
+    if (isNew) logged = { failure, atMs }
+    grpcCallFailed(logger, { code, reason: message }, isNew)
+    return { code, message }
+  }
+}
+
+function begin({ methods, beginCall }: CallDeps, headers: RequestHeaders): MeasuredCall | undefined {
   const path = headers.get(':path') ?? ''
   return beginCall?.(methods.has(path) ? path : null, headers)
 }
+
+const within = <T>(measured: MeasuredCall | undefined, act: () => T): T =>
+  measured === undefined ? act() : measured.within(act)
 
 /** What calls under way keep until their messages are whole. Throws `GrpcError` where there is no more room. */
 function createRoom() {

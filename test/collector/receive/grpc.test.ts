@@ -339,7 +339,7 @@ test('a call is measured until its status, a stream, which lasts for months, is 
     beginCall(method, metadata) {
       const call: (string | number | null)[] = [method, metadata.get('traceparent') ?? null]
       ended.push(call)
-      return code => void call.push(code)
+      return { end: code => void call.push(code), within: act => act() }
     },
   })
   await unary(client, TRACES, EMPTY, { ...BEARER, traceparent: 'a' })

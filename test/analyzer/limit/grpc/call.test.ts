@@ -99,7 +99,7 @@ test('each call ends with its status, also one that its caller gives up, or that
     beginCall(method, metadata) {
       const call: (string | number | null)[] = [method, metadata.get('traceparent') ?? null]
       measured.push(call)
-      return code => void call.push(code)
+      return { end: code => void call.push(code), within: act => act() }
     },
     logger: silent,
     nowMs: () => 0,
