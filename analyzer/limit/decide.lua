@@ -161,6 +161,8 @@ local function join(requestKey, charges)
   -- None of them is held: in that place is the decision that took them, below nothing.
   for at = #check - #charges + 5, #check, 5 do check[at] = -sequence end
   call('HSET', REQUESTS, requestKey, cmsgpack.pack(unpack(check)))
+  -- The call has ended: the next sweep gives back what it holds.
+  call('ZADD', HELD_ENDS, 'XX', nowMs, made)
   return true
 end
 

@@ -63,7 +63,7 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
   counters.sequence += 1
   const reference = { epoch: counters.settled.current.epoch, sequence: counters.sequence, charges }
   const isJoined =
-    verb === 'record' && requestId !== null && joinCheck(counters, requestKey(gateway, requestId), charges)
+    verb === 'record' && requestId !== null && joinCheck(counters, requestKey(gateway, requestId), charges, nowMs)
   if (!isJoined && (holds || requestId !== null)) {
     addEntry(ledger, {
       reference,
@@ -93,7 +93,7 @@ function giveBack(counters: Counters, { series, subject, sinceMs, cost }: Claim,
 }
 
 /** A call may be checked first and say at its end what else it took, with one id: its record settles both. */
-function joinCheck(counters: Counters, key: string, charges: readonly Charge[]): boolean {
+function joinCheck(counters: Counters, key: string, charges: readonly Charge[], nowMs: number): boolean {
   const { ledger, settled } = counters
   const check = findRequest(ledger, key)
   if (check === undefined) return false
@@ -102,7 +102,7 @@ function joinCheck(counters: Counters, key: string, charges: readonly Charge[]):
   const isOpen = settled.isCharged(epoch, sequence) && settled.stateOf(epoch, sequence) === 'open'
   const order = { joinedSequence: counters.sequence, ...(epoch === joinedEpoch ? {} : { joinedEpoch }) }
   const joined = charges.map(charge => ({ ...charge, ...order }))
-  return isOpen && joinEntry(ledger, check, joined)
+  return isOpen && joinEntry(ledger, check, joined, nowMs)
 }
 
 interface Looked {

@@ -81,13 +81,20 @@ export function restoreEntry(ledger: Ledger, entry: LedgerEntry): void {
   if (oldest !== undefined) unlist(ledger, oldest)
 }
 
-/** What the call of a check has spent later is settled together with it. False where that is not to be: a reservation's cost is the caller's to tell. */
-export function joinEntry(ledger: Ledger, entry: LedgerEntry, charges: readonly Charge[]): boolean {
+/**
+ * What the call of a check has spent later is settled together with it; such a call has ended, and holds nothing from now
+ * on. False where that is not to be: a reservation's cost is the caller's to tell.
+ */
+export function joinEntry(ledger: Ledger, entry: LedgerEntry, charges: readonly Charge[], nowMs: number): boolean {
   const { entries, held, expired, requests, changes } = ledger
   const { reference, requestKey: name, note } = entry
   if (name === null || note !== null || reference.charges.length + charges.length > JOINED_CHARGES_MAX) return false
   const key = entryKey(reference)
-  const joined = { ...entry, reference: { ...reference, charges: [...reference.charges, ...charges] } }
+  const joined = {
+    ...entry,
+    reference: { ...reference, charges: [...reference.charges, ...charges] },
+    expiresAtMs: entry.expiresAtMs === null ? null : nowMs,
+  }
   for (const list of [entries, held, expired]) if (list.has(key)) list.set(key, joined)
   requests.set(name, joined)
   changes.set(key, joined)

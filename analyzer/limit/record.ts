@@ -29,7 +29,8 @@ export function createRecordRoutes(deps: RecordDeps): Routes {
           summary: 'Spend what a call has cost',
           description:
             'For costs that nobody knew before: spends in any case, over the limit too, and never denies. A call record ' +
-            'with the same decision or request id corrects it. `degraded`: the limit store was away and nothing was ' +
+            'with the same decision or request id corrects it. The call has ended: what the check with the same request ' +
+            'id holds of `concurrent_requests` is given back. `degraded`: the limit store was away and nothing was ' +
             'spent; the call record still is, where call logs are shipped.',
           tags: ['limits'],
           body: Type.Union([RecordRequest, Type.Array(RecordRequest, { minItems: 1, maxItems: CALLS_MAX })]),

@@ -457,6 +457,16 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         expect([await inFlight(), (await look(claim())).used]).toEqual([0, 80])
       })
 
+      test('by a check ends when its call tells what it took, and the record of the call settles that all the same', async () => {
+        await hold({ requestId: 'r1' })
+        await hold({ requestId: 'r2' })
+        await store.decide(request([claim({ cost: 20 })], { verb: 'record', requestId: 'r1' }))
+        await expect.poll(inFlight).toBe(1)
+        await restart()
+        await apply([effect(30, { requestId: 'r1' })])
+        expect([await inFlight(), (await look(claim())).used]).toEqual([1, 30])
+      })
+
       test('stays held over midnight, and what is recorded afterwards was never held', async () => {
         nowMs = START_MS + dayMs / 2 - 1
         const reference = await hold()

@@ -182,6 +182,17 @@ describe('ShouldRateLimit', () => {
     })
   })
 
+  test('lets go at the end of a call what its check holds, where both tell the id of the call', async () => {
+    const held = testQuota({ name: 'held', unit: 'concurrent_requests', limit: 1, window: undefined })
+    const descriptors = { id: { dimension: 'request_id' }, spent: { unit: 'total_tokens', record: true } }
+    await open({ quotas: [held], limiter: { grpc: { descriptors } } })
+    const codeOf = async (id: string, entries = {}) => (await ask([descriptor({ ...web, id, ...entries })])).overallCode
+    expect([await codeOf('r-1'), await codeOf('r-2')]).toEqual([OK, OVER_LIMIT])
+    expect(await codeOf('r-1', { spent: 'yes' })).toBe(OK)
+    await expect.poll(() => codeOf('r-2')).toBe(OK)
+    expect(await codeOf('r-3')).toBe(OVER_LIMIT)
+  })
+
   test('keeps numbers within their types, and knows no unit for windows that have none', async () => {
     const odd = { kind: 'fixed', everySeconds: 77 }
     await open({ quotas: [testQuota({ name: 'vast', limit: 2 ** 40, window: odd })] })
