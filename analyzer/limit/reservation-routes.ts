@@ -149,9 +149,13 @@ function addReserve(server: FastifyInstance, deps: ReservationRoutesDeps): void 
       },
       ...options,
     },
-    request =>
-      forEach(
-        request.body,
+    async request => {
+      const { body } = request
+      const undo = async ({ id }: ReservationAnswer) => {
+        if (id !== null) await reservations.release(reservations.parseId(id), null)
+      }
+      const answers = await forEach(
+        body,
         wanted => {
           const { maxTokens = null, ttlSeconds = null, owner = deps.principalOf(request).name } = wanted
           const ask = toAsk(deps, request, wanted)
@@ -160,10 +164,16 @@ function addReserve(server: FastifyInstance, deps: ReservationRoutesDeps): void 
           return prepared
         },
         async prepared => toReservationAnswer(await reservations.reserve(prepared), decisionIds),
-        async ({ id }) => {
-          if (id !== null) await reservations.release(reservations.parseId(id), null)
-        },
-      ),
+        undo,
+      )
+      // The caller is gone, and never hears of them. A call that it makes all the same is settled by its request id, if it has one.
+      if (request.raw.socket.writable === false) {
+        const wishes = [body].flat()
+        const lost = [answers].flat().filter((_, place) => wishes[place]?.requestId === undefined)
+        await Promise.allSettled(lost.map(undo))
+      }
+      return answers
+    },
   )
 }
 

@@ -140,6 +140,35 @@ describe('a reservation', () => {
   })
 })
 
+test('of which a caller never hears, as it is gone, hold nothing, unless a record may still tell of their calls', async () => {
+  const { promise: asked, resolve: ask } = Promise.withResolvers<void>()
+  const { promise: gone, resolve: go } = Promise.withResolvers<void>()
+  let decided = 0
+  opened = await openReserving([tokens], undefined, store => ({
+    ...store,
+    decideAtOnce: null,
+    async decide(request) {
+      ask()
+      await gone
+      decided += 1
+      return store.decide(request)
+    },
+  }))
+  const wish = { ...web, cost: { total_tokens: 100 } }
+  const body = JSON.stringify([wish, { ...wish, requestId: 'r-1' }, wish])
+  const headers = { authorization: 'Bearer gateway', 'content-type': 'application/json' }
+  const giveUp = new AbortController()
+  const { signal } = giveUp
+  const url = await opened.listen()
+  opened.http.once('connection', socket => socket.once('close', () => go()))
+  const answer = fetch(`${url}${RESERVATIONS}`, { method: 'POST', headers, body, signal })
+  await asked
+  giveUp.abort()
+  await expect(answer).rejects.toThrow('aborted')
+  await expect.poll(() => decided).toBe(3)
+  await expect.poll(standings).toEqual({ tokens: [0, 100] })
+})
+
 describe('several at once', () => {
   test('are decided in order, settled and released one by one', async () => {
     opened = await openReserving([tokens])

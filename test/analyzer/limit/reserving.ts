@@ -7,6 +7,7 @@ import { startDecisionSumming } from '../../../analyzer/limit/decision-summing.t
 import { openEmbeddedLimits } from '../../../analyzer/limit/embedded.ts'
 import { createEstimates } from '../../../analyzer/limit/estimates.ts'
 import { createExplainRoutes } from '../../../analyzer/limit/explain.ts'
+import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
 import { createLimiter } from '../../../analyzer/limit/limiter.ts'
 import { createRecordRoutes } from '../../../analyzer/limit/record.ts'
 import { createReservationListRoutes } from '../../../analyzer/limit/reservation-list.ts'
@@ -32,13 +33,20 @@ const principals = {
 export type Token = keyof typeof principals
 const isToken = (token: string): token is Token => token in principals
 
-export async function openReserving(quotas: readonly Quota[], adjustments?: Adjustments) {
+/** `wrap` stands before the store. */
+export async function openReserving(
+  quotas: readonly Quota[],
+  adjustments?: Adjustments,
+  wrap: (store: LimitStore) => LimitStore = store => store,
+) {
   const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
   const clock = { nowMs: START_MS }
   const log = await openLog(join(dir, 'log'))
-  const store = await openEmbeddedLimits(
-    { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 },
-    { dir: join(dir, 'limits'), log: silent, now: () => clock.nowMs },
+  const store = wrap(
+    await openEmbeddedLimits(
+      { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 },
+      { dir: join(dir, 'limits'), log: silent, now: () => clock.nowMs },
+    ),
   )
   const current = createPolicy(quotas, adjustments)
   const policy = () => current
@@ -77,6 +85,9 @@ export async function openReserving(quotas: readonly Quota[], adjustments?: Adju
     ...{ clock, store, estimates, decisionIds },
     post: (url: string, payload: object, token: Token = 'gateway') => inject('POST', url, token, payload),
     get: (url: string, token: Token = 'gateway') => inject('GET', url, token),
+    /** Listens; answers where. */
+    listen: () => server.listen({ host: '127.0.0.1', port: 0 }),
+    http: server.server,
     /** What the limiter has told the log of its decisions. */
     async sums(): Promise<DecisionSums[]> {
       await summing.handOn()
