@@ -59,8 +59,9 @@ export const AnalyzerOptions = Type.Object(
       minimum: 1,
       maximum: 500_000,
       description:
-        'Most subjects to follow over all quotas, the most used ones; those cut off are counted in the status, and who has ' +
-        'several quotas counts for each. One takes about 4 kB of memory; above 50,000 a tick takes longer than 5 s.',
+        'Most subjects to follow over all quotas: those that called within a day first, then the most used ones; those cut ' +
+        'off are counted in the status, and who has several quotas counts for each. One takes about 4 kB of memory; above ' +
+        '50,000 a tick takes longer than 5 s.',
     }),
     shard: Type.String({
       default: '1/1',

@@ -32,6 +32,8 @@ const HISTORY_MS_MAX = CALLS_RETENTION_DAYS * 86_400_000
 const HISTORY_STEPS_SHORT = 10
 /** The newest part, which is read from the calls themselves; older hours come from the projection. */
 const EXACT_MS = 36 * HOUR_MS
+/** Where there are too many subjects, those that called lately come first; of a longer window, what they used in it counts. */
+const RECENT_MS = 24 * HOUR_MS
 /** What a provider said before is old. */
 const SAID_MS_MAX = 24 * HOUR_MS
 /** A quota is read completely this often: heals whatever was missed, and moves the grid on. */
@@ -74,7 +76,7 @@ export interface SubjectBudget {
 
 export interface LoadAsk {
   nowMs: number
-  /** The most used subjects are followed, as many as this allows; it is charged for them. */
+  /** As many subjects are followed as this allows, those first that called lately and used most; it is charged for them. */
   budget: SubjectBudget
   /** How far the decisions were seen: later ones are added by `addQuotaDecision`. */
   decisionsSeen: Seen
@@ -99,7 +101,9 @@ export async function loadQuotaSeries(
   const rawFromMs = Math.max(grid.startMs, floorHour(nowMs - EXACT_MS))
   const exactFromMs = grid.startMs + Math.ceil((rawFromMs - grid.startMs) / grid.stepMs) * grid.stepMs
   const topRange = { fromMs: floorHour(Math.min(grid.startMs, window.startMs)), toMs: floorHour(endMs) + HOUR_MS }
-  const topAsk = { ...topRange, subjectsMax: Math.max(0, budget.left) }
+  const recentFromMs = floorHour(nowMs - RECENT_MS)
+  const countedFromMs = Math.min(recentFromMs, floorHour(window.startMs))
+  const topAsk = { ...topRange, recentFromMs, countedFromMs, subjectsMax: Math.max(0, budget.left) }
   const { subjects, subjectsInAll, top } = await readTopSubjects(client, selection, topAsk)
   const { sharedHours = createSharedHours(client) } = ask
   const hoursAsk = { nowMs, untilMs: rawFromMs, subjects: subjects.length, isCut: subjects.length < subjectsInAll }

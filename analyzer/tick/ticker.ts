@@ -64,7 +64,7 @@ export interface TickerDeps {
   client: ClickHouseClient
   /** As it holds now. */
   policy: () => Policy
-  /** Most subjects over all quotas; the most used ones of each quota are followed. */
+  /** Most subjects over all quotas; of each, those are followed first that called lately. */
   subjectsMax: number
   fitting: Fitting
   /** Whose subjects are followed. */

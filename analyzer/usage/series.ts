@@ -142,9 +142,12 @@ export function meanCallUnits({ used, calls }: UsageSeries): number {
 }
 
 export interface TopAsk {
-  /** Whole hours, both. */
+  /** Whole hours, all. */
   fromMs: number
   toMs: number
+  /** Who called since then comes before all others, and use since `countedFromMs` before older use; `fromMs` when absent. */
+  recentFromMs?: number
+  countedFromMs?: number
   subjectsMax: number
 }
 
@@ -155,12 +158,16 @@ export interface TopAsk {
 export async function readTopSubjects(
   client: ClickHouseClient,
   selection: Selection,
-  { fromMs, toMs, subjectsMax }: TopAsk,
+  { fromMs, toMs, recentFromMs = fromMs, countedFromMs = fromMs, subjectsMax }: TopAsk,
 ): Promise<{ subjects: SubjectValues[]; subjectsInAll: number; top: Selection }> {
   const subjects: SubjectValues[] = []
   let subjectsInAll = 0
   // One row is asked for in any case: it says how many there are.
-  const params = { ...selection.match.params, topFromMs: fromMs, topToMs: toMs, topMax: Math.max(1, subjectsMax) }
+  const params = {
+    ...selection.match.params,
+    ...{ topFromMs: fromMs, topToMs: toMs, topRecentFromMs: recentFromMs, topCountedFromMs: countedFromMs },
+    topMax: Math.max(1, subjectsMax),
+  }
   await readRows<[...string[], number]>(client, topSubjectsSql(selection), params, row => {
     if (subjects.length < subjectsMax) subjects.push(row.slice(0, -1) as string[])
     subjectsInAll = Number(row.at(-1))
@@ -196,16 +203,20 @@ export const stepsSql = (selection: Selection, fresh?: string): string =>
      AND ${spendsOrRefused(selection)}${fresh === undefined ? '' : ` AND ${ofFreshSubjects(selection, fresh)}`}
    GROUP BY ${listed(selection.columns)}step, is_limited`
 
-/** Subjects by what they used, from the hourly projection. */
+/** Subjects by how lately they called and what they used, from the hourly projection: at most three sums of each. */
 export const topSubjectsSql = (selection: Selection): string => {
-  const columns = selection.columns.length === 0 ? '' : `GROUP BY ${selection.columns.join(', ')}`
-  return `SELECT ${listed(selection.columns)}count() OVER () AS subjects_in_all FROM (
-     SELECT ${listed(selection.columns)}${UNIT_SQL[selection.unit].sum} AS units
-     FROM calls
-     WHERE hour >= toDateTime(intDiv({topFromMs:Int64}, 1000)) AND hour < toDateTime(intDiv({topToMs:Int64}, 1000))
-       AND ${spendsOrRefused(selection)}
-     ${columns})
-   ORDER BY ${['units DESC', ...selection.columns].join(', ')} LIMIT {topMax:UInt32}`
+  const { columns } = selection
+  const since = (name: string) => `hour >= toDateTime(intDiv({${name}:Int64}, 1000))`
+  return `SELECT ${listed(columns)}count() OVER () AS subjects_in_all FROM (
+     SELECT ${listed(columns)}max(recency) = 2 AS is_recent, sumIf(units, recency > 0) AS counted, sum(units) AS in_all
+     FROM (
+       SELECT ${listed(columns)}(${since('topRecentFromMs')}) + (${since('topCountedFromMs')}) AS recency,
+         ${UNIT_SQL[selection.unit].sum} AS units
+       FROM calls
+       WHERE ${since('topFromMs')} AND hour < toDateTime(intDiv({topToMs:Int64}, 1000)) AND ${spendsOrRefused(selection)}
+       GROUP BY ${listed(columns)}recency)
+     ${columns.length === 0 ? '' : `GROUP BY ${columns.join(', ')}`})
+   ORDER BY ${['is_recent DESC', 'counted DESC', 'in_all DESC', ...columns].join(', ')} LIMIT {topMax:UInt32}`
 }
 
 function ofFreshSubjects({ columns, match }: Selection, fresh: string): string {

@@ -40,6 +40,8 @@ const params = {
   pointsMax: 1000,
   topFromMs: nowMs - DAY_MS,
   topToMs: nowMs,
+  topRecentFromMs: nowMs - HOUR_MS,
+  topCountedFromMs: nowMs - 2 * HOUR_MS,
   topMax: 1000,
   nowMs,
   quota: 'quota',

@@ -133,6 +133,21 @@ describe('subjects', () => {
     expect(await keys(0)).toEqual([[], 3])
   })
 
+  test('that called lately come before those that ended, and use in the window before older use', async () => {
+    const of = (consumer: string, counts: Record<number, number>) =>
+      Object.entries(counts).flatMap(([daysAgo, count]) =>
+        Array.from({ length: count }, () => ({ startedAtMs: nowMs - Number(daysAgo) * DAY_MS - MINUTE_MS, consumer })),
+      )
+    const window = [...of('rotated', { 3: 6 }), ...of('steady', { 9: 3, 0: 1 }), ...of('new', { 0: 2 })]
+    await storeCalls(testStore.store, [...window, ...of('ended', { 20: 9 }), ...of('before', { 15: 5, 0: 1 })])
+    const keys = async (subjectsMax: number) => {
+      const { subjects } = await load(testQuota({ window: long }), subjectsMax)
+      return [...subjects.keys()].map(key => subjects.valuesOf(key)?.[1])
+    }
+    expect(await keys(5)).toEqual(['steady', 'new', 'before', 'rotated', 'ended'])
+    expect(await keys(2)).toEqual(['steady', 'new'])
+  })
+
   test('with dimensions that nobody knows are subjects too', async () => {
     await storeCalls(testStore.store, [{ startedAtMs: nowMs - MINUTE_MS, tenant: '', consumer: '' }])
     const { subjects } = await load(testQuota({}))
