@@ -47,11 +47,19 @@ export const Alert = Type.Object(
     endedAtMs: orNull(instant('End.'), {
       description: 'End, while channels have not been told of it; null before. Unix milliseconds.',
     }),
+    isDropped: Type.Optional(
+      Type.Boolean({
+        description: 'It has ended because the quota is gone, or nobody is to be told of its alerts any more.',
+      }),
+    ),
     ...FACTS,
     told: Type.Optional(
       Type.Array(Type.String(), {
         description: 'Channels that have accepted this state, in the order in which they did.',
       }),
+    ),
+    toldBefore: Type.Optional(
+      Type.Array(Type.String(), { description: 'Channels that have accepted an earlier state, since it began.' }),
     ),
     untold: Type.Array(Type.String(), { description: 'Channels that do not know of this state yet.' }),
   },

@@ -8,11 +8,10 @@ import type { Control } from '../control/control.ts'
 import { isOvertaken } from '../control/control-error.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
-import { subjectNamed } from '../policy/subject.ts'
 import { type Alert, readAlert } from './alert.ts'
 import type { Channel } from './channel.ts'
 import { alertsHeld, alertsWaiting } from './events.ts'
-import { type AlertForecast, createJudge, urgencyOf } from './judging.ts'
+import { type AlertForecast, createJudge, urgencyOf, whoseIs } from './judging.ts'
 import { silencesNow } from './silences.ts'
 import { type ChannelStatus, createTelling } from './telling.ts'
 import { title } from './words.ts'
@@ -25,7 +24,7 @@ export interface AlertingDeps {
   control: Pick<Control, 'current' | 'keys' | 'change'>
   policy: () => Policy
   /** True for subjects that this analyzer has to follow, whether or not anything is known of them. */
-  isOwn: (quota: Quota, subject: readonly string[]) => boolean
+  isOwn: (quota: Pick<Quota, 'name' | 'per'>, subject: readonly string[]) => boolean
   channels: readonly Channel[]
   /** A channel gets at most one message in so long. */
   groupMs: number
@@ -67,16 +66,13 @@ export function createAlerting(deps: AlertingDeps): Alerting {
   const judgeAll = async ({ asOfMs, forecasts, find }: Judged) => {
     const held = heldIn(control)
     const fresh = forecasts.filter(forecast => forecast.asOfMs === asOfMs)
-    const asked = { held, policy: policy(), forecasts: fresh, find, isOwn, channelsOf, nowMs: now() }
+    const asked = { held, policy: policy(), forecasts: fresh, find, isOwn, names, channelsOf, nowMs: now() }
     const changes = judge(asked).slice(0, CHANGES_MAX)
     await Promise.all(changes.map(({ key, alert }) => change(control, key, alert)))
   }
   const tellAll = () => {
     const { byName } = policy()
-    const isOurs = (alert: Alert) => {
-      const quota = byName.get(alert.quota)
-      return quota !== undefined && isOwn(quota, subjectNamed(quota, alert.subject))
-    }
+    const isOurs = (alert: Alert) => isOwn(...whoseIs(alert, byName.get(alert.quota)))
     const held = [...heldIn(control)]
     alertsHeld(held.map(([, alert]) => alert))
     const silencedUntil = silencesNow(control, now())

@@ -2,7 +2,7 @@
 import type { Alert } from './alert.ts'
 
 /** What is told of one alert. */
-export interface Notice extends Omit<Alert, 'told' | 'untold'> {
+export interface Notice extends Omit<Alert, 'told' | 'toldBefore' | 'untold'> {
   /** Equal when the same is told again, after an answer that never came. */
   id: string
 }

@@ -24,6 +24,7 @@ const OVER_MS_MIN = 300_000
 /** One of whom nothing is known any more ends so long after its window: a subject that could not be read comes back. */
 const UNKNOWN_MS_MIN = 3_600_000
 const UNKNOWN = { probability: null, why: 'Nothing is known of its use any more.' }
+const DROPPED = { probability: null, isDropped: true }
 
 /** A forecast, as far as alerts tell it. */
 export interface AlertForecast
@@ -39,7 +40,9 @@ export interface JudgeAsk {
   /** The newest of a subject that this analyzer follows. */
   find: (quota: string, subject: readonly string[]) => AlertForecast | undefined
   /** True for subjects that it has to follow, whether or not anything is known of them. */
-  isOwn: (quota: Quota, subject: readonly string[]) => boolean
+  isOwn: (quota: Pick<Quota, 'name' | 'per'>, subject: readonly string[]) => boolean
+  /** Of all channels that there are. */
+  names: readonly string[]
   /** Who is told of the quota's alerts. */
   channelsOf: (quota: Quota) => readonly string[]
   nowMs: number
@@ -101,7 +104,7 @@ const keyOf = (rule: Rule, quota: Quota, { subject }: AlertForecast): string =>
 
 /** The alert that begins, or reaches a higher level; `null` where it is told already. */
 function rising(
-  { held, channelsOf, nowMs }: JudgeAsk,
+  { held, names, channelsOf, nowMs }: JudgeAsk,
   rule: Rule,
   quota: Quota,
   { forecast, level }: { forecast: AlertForecast; level: number },
@@ -117,7 +120,7 @@ function rising(
       ...{ rule, quota: quota.name, subject, tenant, consumer, level },
       ...{ sinceMs: before?.sinceMs ?? nowMs, endedAtMs: null },
       ...factsOf(forecast),
-      ...{ told: [], untold: [...channelsOf(quota)] },
+      ...{ told: [], toldBefore: known ? knowing(known, names) : [], untold: [...channelsOf(quota)] },
     },
   }
 }
@@ -139,18 +142,24 @@ function factsOf({
 
 /** What becomes of an alert that is held; `null` when it stays as it is. */
 function ending(
-  { policy, find, isOwn, channelsOf, nowMs }: JudgeAsk,
+  ask: JudgeAsk,
   { key, alert }: { key: string; alert: Alert },
   overSinceMs: Map<string, number>,
 ): AlertChange | null {
+  const { policy, find, names, channelsOf, nowMs } = ask
   const forgotten = { key, alert: null }
   const quota = policy.byName.get(alert.quota)
-  const channels = quota ? channelsOf(quota) : []
-  const untold = alert.untold.filter(name => channels.includes(name))
-  if (quota === undefined || channels.length === 0) return forgotten
-  const subject = subjectNamed(quota, alert.subject)
-  if (!isOwn(quota, subject)) return null
-  if (alert.endedAtMs !== null) return untold.length === 0 ? forgotten : null
+  const [owner, subject] = whoseIs(alert, quota)
+  if (!ask.isOwn(owner, subject)) return null
+  if (alert.endedAtMs !== null) return alert.untold.some(name => names.includes(name)) ? null : forgotten
+  const over = (facts: Partial<Alert>, endedAtMs: number): AlertChange => {
+    // Who was not told of the begin need not know of the end.
+    const untold = knowing(alert, names)
+    if (untold.length === 0) return forgotten
+    return { key, alert: { ...alert, ...facts, endedAtMs, told: [], toldBefore: [], untold } }
+  }
+  if (quota === undefined) return over({ ...DROPPED, why: 'The quota is gone.' }, nowMs)
+  if (channelsOf(quota).length === 0) return over({ ...DROPPED, why: 'Nobody is told of its alerts any more.' }, nowMs)
   const forecast = find(quota.name, subject)
   // The other rule says so.
   if (alert.rule === 'exhaustion' && forecast && isUsedUp(forecast)) return forgotten
@@ -165,11 +174,22 @@ function ending(
   const isOver = forecast
     ? nowMs - endedAtMs >= OVER_MS_MIN
     : nowMs - Math.max(endedAtMs, alert.windowEndMs) >= UNKNOWN_MS_MIN
-  if (!isOver) return null
-  // Who was not told of the begin need not know of the end.
-  const told = channels.filter(name => !untold.includes(name))
-  const facts = forecast ? factsOf(forecast) : UNKNOWN
-  return told.length === 0 ? forgotten : { key, alert: { ...alert, ...facts, endedAtMs, told: [], untold: told } }
+  return isOver ? over(forecast ? factsOf(forecast) : UNKNOWN, endedAtMs) : null
+}
+
+/** By what `isOwn` knows whose the alert is: without its quota nobody knows in which order its subjects were told apart. */
+export const whoseIs = (
+  alert: Alert,
+  quota: Quota | undefined,
+): [quota: Pick<Quota, 'name' | 'per'>, subject: readonly string[]] =>
+  quota ? [quota, subjectNamed(quota, alert.subject)] : [{ name: alert.quota, per: [] }, []]
+
+/** Those of the channels that take the alert for one that has not ended. */
+function knowing({ endedAtMs, told, toldBefore = [], untold }: Alert, names: readonly string[]): string[] {
+  return names.filter(name => {
+    if (endedAtMs !== null) return untold.includes(name)
+    return toldBefore.includes(name) || (told?.includes(name) ?? !untold.includes(name))
+  })
 }
 
 const isOn = (alert: Alert, quota: Quota, forecast: AlertForecast): boolean =>

@@ -135,7 +135,7 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
 const idOf = (...parts: readonly (string | number | null)[]): string =>
   createHash('sha256').update(JSON.stringify(parts)).digest('hex').slice(0, ID_CHARACTERS)
 
-function toNotice(key: string, { told: _told, untold: _untold, ...alert }: Alert): Notice {
+function toNotice(key: string, { told: _told, toldBefore: _before, untold: _untold, ...alert }: Alert): Notice {
   return { id: idOf(key, alert.sinceMs, alert.level, alert.endedAtMs), ...alert }
 }
 

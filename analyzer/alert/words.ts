@@ -5,7 +5,7 @@ import type { Message } from './channel.ts'
 const MICROS = 1_000_000
 const NAME_CHARACTERS_MAX = 80
 
-type Told = Omit<Alert, 'told' | 'untold'>
+type Told = Omit<Alert, 'told' | 'toldBefore' | 'untold'>
 
 /** One line for all of a message. */
 export function headline({ notices }: Message): string {
@@ -19,6 +19,7 @@ export function title(alert: Told): string {
   const { rule, quota, level, limit, endedAtMs } = alert
   const who = whoOf(alert)
   const hasEnded = endedAtMs !== null
+  if (hasEnded && alert.isDropped) return `${quota} is not watched for ${who} any more`
   if (hasEnded && limit === 0) return `${who} is allowed none of ${quota} now`
   if (rule === 'exhaustion')
     return hasEnded

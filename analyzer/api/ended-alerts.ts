@@ -29,7 +29,7 @@ type Query = Static<typeof Query> & { from: string; limit: number }
 const EndedAlert = Type.Object({
   key: Type.String({ description: 'Names the alert in the audit.' }),
   title: Type.String({ description: 'In words, as it was told.' }),
-  ...Type.Omit(Alert, ['endedAtMs', 'told', 'untold']).properties,
+  ...Type.Omit(Alert, ['endedAtMs', 'told', 'toldBefore', 'untold']).properties,
   endedAtMs: Type.Integer({ description: 'End. Unix milliseconds.' }),
   told: Type.Array(Type.String(), { description: 'Channels that were told of it; what was silenced was not.' }),
 })
@@ -74,7 +74,7 @@ function toAnswer({ key, value, closedAtMs, told }: EndedAlertRow, held: Readonl
   const known = readAlert(JSON.parse(value))
   // A removal that lost against another change is in the audit, too.
   if (known === null || held.get(key)?.sinceMs === known.sinceMs) return null
-  const { told: _told, untold: _untold, ...alert } = known
+  const { told: _told, toldBefore: _before, untold: _untold, ...alert } = known
   return {
     ...{ key, title: title({ ...alert, endedAtMs: null }) },
     ...alert,

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import { type Alerting, createAlerting } from '../../../analyzer/alert/alerting.ts'
+import { type Alerting, type AlertingDeps, createAlerting } from '../../../analyzer/alert/alerting.ts'
 import { type Channel, ChannelError, type Message } from '../../../analyzer/alert/channel.ts'
 import type { AlertForecast } from '../../../analyzer/alert/judging.ts'
 import { title } from '../../../analyzer/alert/words.ts'
@@ -53,7 +53,7 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true })
 })
 
-function start(names = ['ops', 'chat'], isOwn = () => true): Alerting {
+function start(names = ['ops', 'chat'], isOwn: AlertingDeps['isOwn'] = () => true): Alerting {
   const channels = names.map(
     (name): Channel => ({
       ...{ name, kind: 'webhook' },
@@ -359,7 +359,32 @@ describe('who is told', () => {
     expect(told).toEqual({ ops: [], chat: ['web has run out of q'] })
     quotas = [testQuota({ name: 'q', per: ['consumer'], limit: 100, alerts: { channels: [] } })]
     await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    await tick(MINUTE_MS, { web: { used: 100 } })
     expect(heldAlerts()).toEqual([])
+    expect(told).toEqual({ ops: [], chat: ['web has run out of q', 'q is not watched for web any more'] })
+  })
+
+  test('of the end, whoever was told of the begin, also where the quota names others by then', async () => {
+    const naming = (channels: string[]) => [
+      testQuota({ name: 'q', per: ['consumer'], limit: 100, alerts: { channels } }),
+    ]
+    quotas = naming(['ops'])
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    quotas = naming(['chat'])
+    await tickAndTell(MINUTE_MS, { web: { used: 0 } })
+    await tickAndTell(5 * MINUTE_MS, { web: { used: 0 } })
+    expect(told).toEqual({ ops: ['web has run out of q', 'web has some of q left again'], chat: [] })
+  })
+
+  test('of the end, whoever was told of the begin, also where it never heard that it rose', async () => {
+    await tickAndTell(MINUTE_MS, { web: { used: 80 } })
+    failing.add('chat')
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    await tickAndTell(HOUR_MS, { web: { used: 0 } })
+    await tickAndTell(5 * MINUTE_MS, { web: { used: 0 } })
+    failing.clear()
+    await tickAndTell(HOUR_MS, { web: { used: 0 } })
+    expect(told.chat).toEqual(['web has used 80 % of q', 'web has some of q left again'])
   })
 
   test('nobody of a rate, which is used up whenever somebody is fast', async () => {
@@ -424,10 +449,20 @@ describe('who is told', () => {
     ])
   })
 
-  test('nobody of a quota that is gone', async () => {
-    await tickAndTell(MINUTE_MS, { app: { used: 100 } })
+  test('of a quota that is gone, whoever knows of it, at once and by one of several analyzers', async () => {
+    // Of what has no quota, its name says whose it is.
+    const other = start(['ops', 'chat'], ({ per }) => per.length > 0)
+    const both = [other, alerting]
+    failing.add('chat')
+    await tickAndTell(MINUTE_MS, { app: { used: 100 } }, [other])
     quotas = []
-    await tick(MINUTE_MS)
+    await tickAndTell(10_000, {}, both)
+    expect(told).toEqual({ ops: ['app has run out of q', 'q is not watched for app any more'], chat: [] })
+    expect(messages.at(-1)?.notices).toMatchObject([
+      { endedAtMs: nowMs, probability: null, isDropped: true, why: 'The quota is gone.' },
+    ])
+    await tick(10_000, {}, both)
     expect(heldAlerts()).toEqual([])
+    await other.close()
   })
 })

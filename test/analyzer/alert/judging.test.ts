@@ -19,7 +19,7 @@ test('no more alerts begin than are held, and those that are held rise', () => {
   const held = new Map<string, Alert>()
   const judged = (forecasts: AlertForecast[]) => {
     const find = (_quota: string, [consumer]: readonly string[]) => forecasts.find(one => one.consumer === consumer)
-    return judge({ held, policy, forecasts, find, isOwn: () => true, channelsOf: () => ['ops'], nowMs })
+    return judge({ held, policy, forecasts, find, isOwn: () => true, names: ['ops'], channelsOf: () => ['ops'], nowMs })
   }
   const half = Array.from({ length: ALERTS_MAX + 5 }, (_, index) => forecast(`c${index}`, 50))
   for (const { key, alert } of judged(half)) if (alert) held.set(key, alert)
