@@ -188,6 +188,20 @@ describe('a chat', () => {
     )
     expect(lines.at(-1)).toBe('… and 11 more.')
   })
+
+  test('at Discord, which refuses a longer text, takes no more than that shows', async () => {
+    const { url, arrived } = await receiver(200)
+    const discord = url.replace('/hook?', '/api/webhooks/1/s3cret/slack?')
+    const long = notice({ subject: { consumer: '&'.repeat(80), model: '&'.repeat(80), route: '&'.repeat(80) } })
+    const chat = createSlack('chat', { kind: 'slack', url: discord }, 'USD')
+    for (const notices of [Array(100).fill(notice()), Array(3).fill(long), [{ ...long, why: 'x'.repeat(9_000) }]]) {
+      await chat.send(message(...notices), never)
+    }
+    const texts: string[] = arrived.map(({ body }) => JSON.parse(body).text)
+    for (const text of texts) expect(text.length).toBeLessThanOrEqual(2_000)
+    expect(texts.map(text => text.split(':warning:').length - 1)).toEqual([6, 1, 1])
+    expect(texts.map(text => text.split('\n').at(-1)).slice(0, 2)).toEqual(['… and 94 more.', '… and 2 more.'])
+  })
 })
 
 describe('a mail', () => {
