@@ -1,6 +1,6 @@
 /** What a subject of a series used in a window, and what it asked for. */
 import { completeEdge } from '../forecast/arrival.ts'
-import type { History } from '../forecast/history.ts'
+import { type History, totalBetween } from '../forecast/history.ts'
 import { demandInStep, meanCallUnits, pendingInStep, type UsageSeries, usedInStep } from '../usage/series.ts'
 import type { Window } from '../usage/window.ts'
 import type { QuotaSeries } from './quota-series.ts'
@@ -22,6 +22,29 @@ export function usedInWindow(series: QuotaSeries, key: string, one: UsageSeries,
     if (quota.counts === 'checks_and_records') used += pendingInStep(one, step)
   }
   return Math.round(used)
+}
+
+/**
+ * Of what was used in the window, what is dated later than the history and would be forecast once more: a clock that is
+ * ahead dates all calls so, and that is no more than was asked for in as long a time before.
+ */
+export function usedAhead(
+  { grid, quota }: QuotaSeries,
+  one: UsageSeries,
+  history: History,
+  windowEndMs: number,
+): number {
+  const { endMs: nowMs, total } = history
+  const first = total.length - 1
+  const last = Math.min(grid.steps, Math.ceil((windowEndMs - grid.startMs) / grid.stepMs))
+  let units = 0
+  let aheadMs = 0
+  for (let step = first; step < last; step++) {
+    const used = usedInStep(one, quota.counts, step)
+    units += used
+    if (used > 0) aheadMs = (step + 1 - first) * grid.stepMs
+  }
+  return Math.min(units, totalBetween(history, nowMs - aheadMs, nowMs))
 }
 
 /**

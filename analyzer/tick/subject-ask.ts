@@ -5,7 +5,7 @@ import { type FitAsk, type ForecastState, fitDue, isGood, passingFitDue } from '
 import type { UsageSeries } from '../usage/series.ts'
 import { isResetting, lengthAt, type ResettingWindow, windowAt } from '../usage/window.ts'
 import type { Allowed, AllowedOf } from './allowed.ts'
-import { demandOf, usedBeforeReset, usedInWindow } from './demand.ts'
+import { demandOf, usedAhead, usedBeforeReset, usedInWindow } from './demand.ts'
 import { passingAskOf } from './passing-ask.ts'
 import type { QuotaSeries } from './quota-series.ts'
 
@@ -78,8 +78,9 @@ function untilReset(
   const used = usedInWindow(series, key, one, window)
   // What has begun and is not recorded yet is as good as used, but only a record says that a limit is reached.
   const begun = Math.max(used, Math.min(used + missing, (1 - LEAST_NEED) * limit))
+  const upToNow = used < limit ? begun - usedAhead(series, one, history, windowEndMs) : begun
   const peers = series.peersOf(one.subject)
-  const ask = { history, nowMs, windowStartMs, windowEndMs, used: begun, limit, changes, peers }
+  const ask = { history, nowMs, windowStartMs, windowEndMs, used: upToNow, limit, changes, peers }
   return { isPassing: false, ask, allowed, forgiven, used: Math.max(0, Math.round(used - forgiven)), windowEndMs }
 }
 

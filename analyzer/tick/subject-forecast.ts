@@ -105,12 +105,18 @@ function makeForecast(asked: Asked, state: ForecastState | null, phase: number) 
   return { ...made, forecast: lessForgiven(made.forecast, asked) }
 }
 
-/** What was forgiven was allowed on top: it is taken from the use, and the limits are again what they are. */
-function lessForgiven(made: Forecast, { ask, forgiven, allowed }: Extract<Asked, { isPassing: false }>): Forecast {
+/**
+ * What was forgiven was allowed on top: it is taken from the use, and the limits are again what they are. What is dated
+ * ahead was asked for as what is to come, and is used all the same.
+ */
+function lessForgiven(
+  made: Forecast,
+  { ask, used, forgiven, allowed }: Extract<Asked, { isPassing: false }>,
+): Forecast {
   const { steps, elsewhere } = allowed
   const limit = steps[0]?.limit
-  if (forgiven === 0 || limit === undefined) return made
-  const less = (units: number) => Math.max(0, units - forgiven)
+  if ((forgiven === 0 && ask.used >= used) || limit === undefined) return made
+  const less = (units: number) => Math.max(used, units - forgiven)
   const usage = made.usageAtReset
   const usageAtReset = usage && { p10: less(usage.p10), p50: less(usage.p50), p90: less(usage.p90) }
   const limitAtReset = steps.at(-1)?.limit ?? limit

@@ -343,6 +343,32 @@ test('a backlog that comes after the first look at an empty table is not too old
   expect((await ticker.tick()).forecasts.map(({ used }) => used)).toEqual([29])
 })
 
+test('what a gateway dates ahead, as its clock is, is not asked for again when its time comes', async () => {
+  const aheadMs = 20 * MINUTE_MS
+  const fromMs = nowMs - 30 * HOUR_MS
+  await storeCalls(testStore.store, [
+    ...minutely(fromMs, nowMs, 'right'),
+    ...minutely(fromMs, nowMs + aheadMs, 'ahead'),
+    // Nothing says that it will go on like this.
+    ...minutely(fromMs, nowMs - 25 * MINUTE_MS, 'once'),
+    ...minutely(nowMs, nowMs + aheadMs, 'once'),
+    ...minutely(fromMs, fromMs + MINUTE_MS, 'burst'),
+    ...minutely(nowMs - aheadMs, nowMs + aheadMs, 'burst'),
+  ])
+  const { forecasts } = await tickerOf([testQuota({ limit: 70 })]).tick()
+  const of = (consumer: string) => {
+    const { used = 0, usageAtReset, probability } = forecasts.find(one => one.consumer === consumer) ?? {}
+    return { used, atReset: usageAtReset?.p50 ?? 0, probability: probability ?? 1 }
+  }
+  expect([of('right').used, of('ahead').used]).toEqual([30, 50])
+  for (const consumer of ['right', 'ahead']) {
+    expect(of(consumer).atReset).toBeCloseTo(60, -1)
+    expect(of(consumer).probability).toBeLessThan(0.3)
+  }
+  expect(of('once').atReset).toBeGreaterThan(of('once').used)
+  expect(forecasts.filter(({ used, usageAtReset }) => (usageAtReset?.p10 ?? 0) < used)).toEqual([])
+})
+
 test('calls that a clock gone wrong dated ahead do not hide those that come after them', async () => {
   const ticker = tickerOf([testQuota({})])
   await storeCalls(testStore.store, [{ startedAtMs: nowMs - 10, arrivedAtMs: nowMs + HOUR_MS }])
