@@ -50,8 +50,9 @@ export async function readUpstream(
 }
 
 /**
- * Each unit's last group of headers, with the last limit that was said where that has none, and the latest instant that a refusal named. A call has ended when its record arrives,
- * whatever its gateway's clock says: one that is ahead would have the last word for long.
+ * Each unit's last group of headers, with the last limit that was said where that has none, and the latest instant that a
+ * refusal named. A call has ended when its record arrives, whatever its gateway's clock says: one that is ahead would have
+ * the last word for long.
  */
 const upstreamSql = ({ columns, match }: Selection, fresh = '1'): string =>
   `SELECT ${listed(columns)}argMaxIf(tupleElement(said, 1), ended, isSaid),
