@@ -29,16 +29,16 @@ export class ChannelError extends Error {
   readonly code = 'ALERT_UNDELIVERED'
   /** Of the problem that a test of the channel answers. */
   readonly statusCode = 502
-  /** A smaller message may be accepted. */
-  readonly isTooLarge: boolean
+  /** By what is in the message, or by its size: one with fewer alerts, or with others, may be accepted. */
+  readonly isRefused: boolean
 
   constructor(
     channel: string,
     reason: string,
-    { cause, isTooLarge = false }: { cause?: unknown; isTooLarge?: boolean } = {},
+    { cause, isRefused = false }: { cause?: unknown; isRefused?: boolean } = {},
   ) {
     super(`The channel ${channel} did not accept the message: ${reason}.`, { cause })
     this.name = 'ChannelError'
-    this.isTooLarge = isTooLarge
+    this.isRefused = isRefused
   }
 }

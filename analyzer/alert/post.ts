@@ -2,7 +2,8 @@
 import Type from 'typebox'
 import { ChannelError } from './channel.ts'
 
-const CONTENT_TOO_LARGE = 413
+/** Bad request, content too large, content that cannot be processed: what is said of a message, and not of the receiver. */
+const REFUSALS: readonly number[] = [400, 413, 422]
 
 /** The address of a channel. It may hold a secret, so it is never shown. One with a login `fetch` would not ask. */
 export const addressOf = (description: string) =>
@@ -23,7 +24,7 @@ export async function post(
   }
   await response.body?.cancel()
   const { ok, status } = response
-  if (!ok) throw new ChannelError(channel, `it answered ${status}`, { isTooLarge: status === CONTENT_TOO_LARGE })
+  if (!ok) throw new ChannelError(channel, `it answered ${status}`, { isRefused: REFUSALS.includes(status) })
 }
 
 /** What the network said; the address stays out of it. */

@@ -54,8 +54,10 @@ interface Told {
 
 interface State extends Pick<ChannelStatus, 'toldAtMs' | 'failedAtMs' | 'failure'> {
   failures: number
-  /** Of one message: fewer where it found one too large. */
+  /** Of one message: half as many after one that it refused, twice as many after one that it accepted. */
   noticesMax: number
+  /** Keys of alerts that it refused when told of nothing else: it is told of all others first. */
+  refused: Set<string>
   dueAtMs: number
   sending: Promise<void> | null
   /** Ids of what it has accepted and the control log does not know yet. */
@@ -69,30 +71,36 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
       channel,
       {
         ...{ toldAtMs: null, failedAtMs: null, failure: null, failures: 0, noticesMax: NOTICES_MAX },
-        ...{ dueAtMs: 0, sending: null, unmarked: new Set() },
+        ...{ dueAtMs: 0, sending: null, refused: new Set(), unmarked: new Set() },
       },
     ]),
   )
   const send = (channel: Channel, message: Message) =>
     channel.send(message, AbortSignal.any([closing.signal, AbortSignal.timeout(SEND_MS_MAX)]))
 
-  const sendNews = async (channel: Channel, state: State, news: readonly Notice[]) => {
+  const sendNews = async (channel: Channel, state: State, news: readonly Told[]) => {
     try {
-      await send(channel, toMessage(news, now()))
-      for (const { id } of news) state.unmarked.add(id)
+      const notices = news.map(({ notice }) => notice)
+      await send(channel, toMessage(notices, now()))
+      for (const { id } of notices) state.unmarked.add(id)
       alertsTold(logger, { channel: channel.name, alerts: news.length })
-      Object.assign(state, { toldAtMs: now(), failure: null, failures: 0, dueAtMs: now() + groupMs })
+      const noticesMax = Math.min(NOTICES_MAX, 2 * state.noticesMax)
+      Object.assign(state, { toldAtMs: now(), failure: null, failures: 0, noticesMax, dueAtMs: now() + groupMs })
     } catch (error) {
       const failure = error instanceof Error ? error.message : String(error)
       if (!closing.signal.aborted) channelFailed(logger, { channel: channel.name, failure }, failure !== state.failure)
       const retryMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(state.failures, 16))
       const failedAtMs = now()
-      if (error instanceof ChannelError && error.isTooLarge) state.noticesMax = Math.ceil(news.length / 2)
+      if (error instanceof ChannelError && error.isRefused) {
+        state.noticesMax = Math.ceil(news.length / 2)
+        const [alone, ...others] = news
+        if (alone && others.length === 0) state.refused.add(alone.key)
+      }
       Object.assign(state, { failure, failedAtMs, failures: state.failures + 1, dueAtMs: failedAtMs + retryMs })
     }
   }
   const tellOne = async (channel: Channel, state: State, told: readonly Told[]) => {
-    const news = told.map(({ notice }) => notice).filter(({ id }) => !state.unmarked.has(id))
+    const news = told.filter(({ notice }) => !state.unmarked.has(notice.id))
     if (news.length > 0) await sendNews(channel, state, news)
     const marks = told
       .filter(({ notice }) => state.unmarked.has(notice.id))
@@ -108,10 +116,7 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
     tell(alerts) {
       for (const [channel, state] of states) {
         if (state.sending !== null || now() < state.dueAtMs || closing.signal.aborted) continue
-        const told = alerts
-          .filter(([, { untold }]) => untold.includes(channel.name))
-          .slice(0, state.noticesMax)
-          .map(([key, alert]) => ({ key, notice: toNotice(key, alert) }))
+        const told = nextFor(channel, state, alerts)
         if (told.length > 0) state.sending = tellOne(channel, state, told)
         else state.unmarked.clear()
       }
@@ -130,6 +135,16 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
       await Promise.all([...states.values()].map(({ sending }) => sending))
     },
   }
+}
+
+/** Of the alerts that the channel does not know, those that it is told next. */
+function nextFor({ name }: Channel, state: State, alerts: Parameters<Telling['tell']>[0]): Told[] {
+  const waiting = alerts.filter(([, { untold }]) => untold.includes(name))
+  state.refused = state.refused.intersection(new Set(waiting.map(([key]) => key)))
+  const isRefused = ([key]: (typeof waiting)[number]) => state.refused.has(key)
+  return [...waiting.filter(one => !isRefused(one)), ...waiting.filter(isRefused)]
+    .slice(0, state.noticesMax)
+    .map(([key, alert]) => ({ key, notice: toNotice(key, alert) }))
 }
 
 const idOf = (...parts: readonly (string | number | null)[]): string =>

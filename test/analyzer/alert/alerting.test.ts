@@ -32,6 +32,8 @@ let messages: Message[]
 let failing: Set<string>
 /** Alerts that a channel takes at once. */
 let noticesMax: number
+/** Whom a channel takes no alerts of. */
+let refused: string | null
 let alerting: Alerting
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
@@ -44,6 +46,7 @@ beforeEach(async () => {
   messages = []
   failing = new Set()
   noticesMax = Number.POSITIVE_INFINITY
+  refused = null
   alerting = start()
 })
 afterEach(async () => {
@@ -59,7 +62,9 @@ function start(names = ['ops', 'chat'], isOwn: AlertingDeps['isOwn'] = () => tru
       ...{ name, kind: 'webhook' },
       async send(message) {
         if (failing.has(name)) throw new ChannelError(name, 'it answered 500')
-        if (message.notices.length > noticesMax) throw new ChannelError(name, 'it answered 413', { isTooLarge: true })
+        if (message.notices.some(({ consumer }) => consumer === refused))
+          throw new ChannelError(name, 'it answered 400', { isRefused: true })
+        if (message.notices.length > noticesMax) throw new ChannelError(name, 'it answered 413', { isRefused: true })
         told[name]?.push(...message.notices.map(title))
         messages.push(message)
       },
@@ -340,6 +345,23 @@ describe('whoever tells', () => {
     }, 10_000)
     expect(new Set(told.ops).size).toBe(20)
     expect(messages.map(({ notices }) => notices.length)).toContain(2)
+  })
+
+  test('tells a channel that refuses one alert of all others, and of more at once again', async () => {
+    refused = 'c0'
+    const many = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`c${index}`, { used: 100 }]))
+    await vi.waitFor(async () => {
+      await tick(MINUTE_MS, many)
+      expect(untold()).toMatchObject([{ consumer: 'c0' }])
+    }, 10_000)
+    expect(told.ops).toHaveLength(19)
+    refused = null
+    const more = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`d${index}`, { used: 100 }]))
+    await vi.waitFor(async () => {
+      await tick(5 * MINUTE_MS, more)
+      expect(told.ops).toHaveLength(40)
+    }, 10_000)
+    expect(Math.max(...messages.slice(-4).map(({ notices }) => notices.length))).toBeGreaterThan(4)
   })
 
   test('puts what is used up before what may be', async () => {

@@ -159,8 +159,9 @@ describe('a webhook', () => {
         .send(message(), never)
         .catch(error => error)
     }
-    expect(await failure(413)).toMatchObject({ message: expect.stringContaining('413'), isTooLarge: true })
-    expect(await failure(400)).toMatchObject({ isTooLarge: false })
+    expect(await failure(413)).toMatchObject({ message: expect.stringContaining('413'), isRefused: true })
+    expect(await failure(400)).toMatchObject({ isRefused: true })
+    expect(await failure(404)).toMatchObject({ isRefused: false })
   })
 
   test('is given up when nobody answers, and where nobody is', async () => {
