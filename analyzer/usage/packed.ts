@@ -52,9 +52,10 @@ export function createPacked(): Packed {
   const replace: Packed['replace'] = (at, { from, to }, entries) => {
     const held = read(at)
     const next = held.length === 0 ? 0 : (held.slots[held.length - 1] ?? 0) + 1
+    const sums = merged(entries)
     // Mostly they are later than all there is, which need not be written again.
-    const isLater = next <= Math.min(from, entries[0]?.slot ?? from)
-    if (isLater) return put(at, encode(merged(entries), next, bytesOf(at)))
+    const isLater = next <= Math.min(from, sums[0]?.slot ?? from)
+    if (isLater) return put(at, encode(sums, next, bytesOf(at)))
     const kept = listOf(held).filter(({ slot }) => slot < from || slot >= to)
     return put(at, encode(merged(kept.concat(entries))))
   }

@@ -97,6 +97,7 @@ describe('packed series', () => {
       { slot: 9, units: 0.5, count: 1, refused: 4 },
     ]
     const at = packed.add(packed.add(NOWHERE, some), [
+      { slot: 12, units: 1, count: 1, refused: 0 },
       { slot: 9, units: 1, count: 1, refused: 0 },
       { slot: 2, units: 5, count: 5, refused: 0 },
     ])
@@ -104,6 +105,7 @@ describe('packed series', () => {
       { slot: 2, units: 5, count: 5, refused: 0 },
       { slot: 7, units: 3, count: 2, refused: 0 },
       { slot: 9, units: 1.5, count: 2, refused: 4 },
+      { slot: 12, units: 1, count: 1, refused: 0 },
     ])
   })
 })
