@@ -33,7 +33,7 @@ async function steady({ urls, token, rolePids }: Quotacast): Promise<Load> {
   return load
 }
 
-async function withQuotacast<T>(
+export async function withQuotacast<T>(
   config: Record<string, unknown>,
   use: (quotacast: Quotacast) => Promise<T>,
 ): Promise<T> {
