@@ -7,6 +7,7 @@ import type { ClickHouseClient } from '@clickhouse/client'
 import type { ForecastRow } from '../../collector/store/tables.ts'
 import { isExhausted } from '../forecast/exhausted.ts'
 import { keyOfSubject, type QueryParams, readRows } from '../usage/selection.ts'
+import { createNumberedRows } from './numbered-rows.ts'
 import type { SubjectForecast } from './subject-forecast.ts'
 
 const FRACTIONS = 12
@@ -59,20 +60,51 @@ export interface KeptMarks {
   forgetEnded(nowMs: number, most: number): void
 }
 
-function createKeptMarks(): KeptMarks {
-  const all = new Map<string, Map<string, Kept>>()
+export function createKeptMarks(): KeptMarks {
+  const all = new Map<string, KeptOfQuota>()
   return {
     of: (quota, key) => all.get(quota)?.get(key),
     set(quota, key, kept) {
-      const ofQuota = all.get(quota) ?? new Map<string, Kept>()
-      all.set(quota, ofQuota.set(key, kept))
+      const ofQuota = all.get(quota) ?? createKeptOfQuota()
+      all.set(quota, ofQuota)
+      ofQuota.set(key, kept)
     },
     forgetEnded(nowMs, most) {
-      if ([...all.values()].reduce((sum, { size }) => sum + size, 0) <= most) return
-      for (const [quota, ofQuota] of all) {
-        for (const [key, { windowEndMs }] of ofQuota) if (windowEndMs <= nowMs) ofQuota.delete(key)
-        if (ofQuota.size === 0) all.delete(quota)
+      if ([...all.values()].reduce((sum, { rows }) => sum + rows.size, 0) <= most) return
+      for (const [quota, { rows, get }] of all) {
+        for (const key of rows.keys()) if ((get(key)?.windowEndMs ?? 0) <= nowMs) rows.delete(key)
+        if (rows.size === 0) all.delete(quota)
       }
+    },
+  }
+}
+
+/** Subjects whose numbers are in one buffer, and the numbers of each. */
+const ROWS = 256
+const NUMBERS = 5
+
+type KeptOfQuota = ReturnType<typeof createKeptOfQuota>
+
+function createKeptOfQuota() {
+  const rows = createNumberedRows()
+  const chunks: Float64Array[] = []
+  return {
+    rows,
+    get(key: string): Kept | undefined {
+      const row = rows.of(key)
+      if (row === undefined) return undefined
+      const at = NUMBERS * (row % ROWS)
+      const [windowStartMs = 0, windowEndMs = 0, fraction = 0, crossings = 0, level = 0] =
+        chunks[Math.floor(row / ROWS)]?.subarray(at, at + NUMBERS) ?? []
+      return { windowStartMs, windowEndMs, fraction, crossings, level }
+    },
+    set(key: string, { windowStartMs, windowEndMs, fraction, crossings, level }: Kept): void {
+      const row = rows.take(key)
+      if (row === chunks.length * ROWS) chunks.push(new Float64Array(ROWS * NUMBERS))
+      chunks[Math.floor(row / ROWS)]?.set(
+        [windowStartMs, windowEndMs, fraction, crossings, level],
+        NUMBERS * (row % ROWS),
+      )
     },
   }
 }

@@ -1,8 +1,6 @@
-/**
- * What was learnt of the subjects of a series, in few buffers: as objects of their own, hundreds of thousands of outlooks
- * would take half as much again.
- */
+/** What was learnt of the subjects of a series, in few buffers. */
 import type { ForecastState } from '../forecast/refit.ts'
+import { createNumberedRows } from './numbered-rows.ts'
 
 export interface Learnt {
   keys(): IterableIterator<string>
@@ -22,12 +20,10 @@ interface Chunk {
 
 export function createLearnt(): Learnt {
   const chunks: Chunk[] = []
-  const free: number[] = []
-  const rows = new Map<string, number>()
+  const rows = createNumberedRows()
   let width = 0
   const rowOf = (key: string): number => {
-    const row = rows.get(key) ?? free.pop() ?? rows.size
-    rows.set(key, row)
+    const row = rows.take(key)
     if (row >= chunks.length * ROWS) {
       chunks.push({ values: new Float16Array(ROWS * width), numbers: new Float64Array(ROWS * NUMBERS) })
     }
@@ -44,7 +40,7 @@ export function createLearnt(): Learnt {
   return {
     keys: () => rows.keys(),
     get(key) {
-      const row = rows.get(key)
+      const row = rows.of(key)
       if (row === undefined) return null
       const { values, numbers } = partsOf(row)
       const [atMs = 0, untilMs = 0, windowMs = 0, unit = 0, goodUntilMs = 0] = numbers
@@ -58,11 +54,6 @@ export function createLearnt(): Learnt {
       values.set(outlook.values)
       numbers.set([atMs, untilMs, windowMs, unit, goodUntilMs])
     },
-    delete(key) {
-      const row = rows.get(key)
-      if (row === undefined) return
-      rows.delete(key)
-      free.push(row)
-    },
+    delete: key => rows.delete(key),
   }
 }

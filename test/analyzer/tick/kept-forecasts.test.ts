@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { type Kept, markOf } from '../../../analyzer/tick/kept-forecasts.ts'
+import { createKeptMarks, type Kept, markOf } from '../../../analyzer/tick/kept-forecasts.ts'
 import type { SubjectForecast } from '../../../analyzer/tick/subject-forecast.ts'
 
 const WINDOW_MS = 12_000
@@ -70,4 +70,32 @@ test('what cannot be scored is not kept', () => {
   // But that a grant or a reset has ended what an alert rings for.
   expect(marks([reached(0), at(1, null), at(2_000, null)])).toEqual(['limit reached', 'below threshold'])
   expect(marks([at(0, 0.9), at(1, null), at(2_000, null)])).toEqual(['above threshold', 'below threshold'])
+})
+
+test('marks are those that were set, of whatever quota and subject, and go with their windows when there are many', () => {
+  const kept = createKeptMarks()
+  const quotas = ['one', 'other']
+  const endMs = (quota: string, subject: number) => (quota === 'one' && subject % 2 === 0 ? 1_000 : 2_000)
+  const markOf = (quota: string, subject: number): Kept => {
+    return { windowStartMs: subject, windowEndMs: endMs(quota, subject), fraction: -1, crossings: 300, level: 2 }
+  }
+  const subjects = Array.from({ length: 600 }, (_, subject) => subject)
+  const all = quotas.flatMap(quota => subjects.map(subject => ({ quota, subject, key: `subject-${subject}` })))
+  const put = () => {
+    for (const { quota, subject, key } of all) kept.set(quota, key, markOf(quota, subject))
+  }
+  const found = () => all.map(({ quota, key }) => kept.of(quota, key))
+  put()
+  kept.set('one', 'subject-7', { ...markOf('one', 7), fraction: 11 })
+  kept.set('one', 'subject-7', markOf('one', 7))
+  const set = all.map(({ quota, subject }) => markOf(quota, subject))
+  expect(found()).toEqual(set)
+  kept.forgetEnded(1_000, all.length)
+  expect(found()).toEqual(set)
+  kept.forgetEnded(1_000, all.length - 1)
+  expect(found()).toEqual(set.map(one => (one.windowEndMs > 1_000 ? one : undefined)))
+  put()
+  expect(found()).toEqual(set)
+  kept.forgetEnded(2_000, 0)
+  expect(found()).toEqual(all.map(() => undefined))
 })
