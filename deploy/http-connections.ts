@@ -65,7 +65,8 @@ export function lookFirst(server: Server, { handle, heldBytesMax, keepAliveMs }:
     if (connection.held.length > 0 && socket.writable) handleHeld(connection)
   })
   const handleHeld = (connection: Connection) => {
-    const handled = isClosing ? 'unusual' : handle(connection.held)
+    // The server says with its answer that the connection ends.
+    const handled = server.listening ? handle(connection.held) : 'unusual'
     if (handled === 'partial') return
     if (handled === 'unusual') {
       handOver(connection)
@@ -104,8 +105,10 @@ export function lookFirst(server: Server, { handle, heldBytesMax, keepAliveMs }:
   return () => {
     isClosing = true
     clearInterval(sweep)
-    for (const { socket, isAnswering } of connections) {
+    for (const connection of connections) {
+      const { socket, held, isAnswering } = connection
       if (isAnswering) socket.setTimeout(LAST_ANSWER_MS, () => socket.destroy())
+      else if (held.length > 0) handOver(connection)
       else socket.destroySoon()
     }
   }

@@ -19,6 +19,7 @@ import { urlOf } from './addresses.ts'
 import { type ValueProblem, valueProblems } from './config-problems.ts'
 import { fillDefaults, isObject, type Json } from './config-values.ts'
 import { type GuardDeps, guardRoutes } from './http-access.ts'
+import { drain } from './http-closing.ts'
 import { refuseOtherMethods } from './http-methods.ts'
 import { Problem, RequestError, sendBroken, sendProblem } from './http-problems.ts'
 import { serveQuickly } from './http-quick.ts'
@@ -34,7 +35,6 @@ const HEADERS_BYTES_MAX = 32 * 1024
 const REQUEST_TIMEOUT_MS = 60_000
 /** Longer than the idle time of common gateways and balancers, so that they close first and never write into a closed connection. */
 const KEEP_ALIVE_TIMEOUT_MS = 75_000
-const IDLE_SWEEP_MS = 20
 /** As JSON has them. */
 const NUMBER = /^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$/
 
@@ -88,6 +88,7 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
   // Each part in a scope of its own: its body parsers and hooks are nobody else's.
   for (const routes of deps.routes) await server.register(toPlugin(routes))
   addRefusals()
+  server.addHook('preClose', () => drain(server.server))
   // A span belongs to every request, and only the framework makes them.
   const { quick = [], verify, isTracing } = deps
   if (!isTracing && quick.length > 0)
@@ -273,17 +274,4 @@ export async function listen(
   const address = { host, port, reusePort: isPortShared }
   await server.listen(address)
   return urlOf(host, port)
-}
-
-/** Takes nothing new, lets what is under way finish for `graceMs`, then cuts it off. */
-export async function closeServer(server: FastifyInstance, graceMs: number): Promise<void> {
-  // A connection whose last answer went out after the close began would stay open until its client gives it up.
-  const sweep = setInterval(() => server.server.closeIdleConnections(), IDLE_SWEEP_MS)
-  const cutOff = setTimeout(() => server.server.closeAllConnections(), graceMs)
-  try {
-    await server.close()
-  } finally {
-    clearInterval(sweep)
-    clearTimeout(cutOff)
-  }
 }

@@ -1,5 +1,5 @@
 import { createServer, type Server } from 'node:http'
-import { type AddressInfo, connect, type Socket } from 'node:net'
+import { type AddressInfo, connect, Server as NetServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { afterEach, expect, test, vi } from 'vitest'
 import { type AnswerText, type Handled, lookFirst } from '../../deploy/http-connections.ts'
@@ -142,6 +142,22 @@ test('closing lets idle connections go, and answers under way come first', async
   resolve(`${OK}late`)
   expect(await late).toBe(`${OK}late`)
   await closed(busy)
+})
+
+test('a request that has begun is finished by the server, and what comes once it listens no more is its own', async () => {
+  const socket = await open(quick)
+  const other = await connected()
+  other.write('quick')
+  await heard(other, 'fast')
+  socket.setNoDelay(true).write('qui')
+  await sleep(50)
+  NetServer.prototype.close.call(server)
+  other.write(request('/', 'second'))
+  expect(await heard(other, 'server 6')).toMatch(/^HTTP\/1\.1 200 OK/)
+  const answer = heard(socket, '\r\n\r\n')
+  close()
+  // It is no HTTP.
+  expect(await answer).toMatch(/^HTTP\/1\.1 400/)
 })
 
 test('what is asked in one turn is answered at its end', async () => {
