@@ -1,4 +1,5 @@
 /** The JSON door to reservations: reserve, settle, release; one or several at once, in order. */
+import { setImmediate as turn } from 'node:timers/promises'
 import type { FastifyInstance } from 'fastify'
 import Type, { type Static, type TSchema } from 'typebox'
 import type { Routes } from '../../collector/principal.ts'
@@ -21,6 +22,8 @@ import type { Reservations, Reserved } from './reservations.ts'
 
 const TTL_SECONDS_MAX = 86_400
 const OWNER_CHARACTERS_MAX = 128
+/** Turns of the event loop until what came behind a request has been read: the rest of this one, and a whole one. */
+const READ_TURNS = 2
 
 const orSeveral = <T extends TSchema>(schema: T) =>
   Type.Union([schema, Type.Array(schema, { minItems: 1, maxItems: CALLS_MAX })])
@@ -166,6 +169,8 @@ function addReserve(server: FastifyInstance, deps: ReservationRoutesDeps): void 
         async prepared => toReservationAnswer(await reservations.reserve(prepared), decisionIds),
         undo,
       )
+      // The end of a caller that gave up while we were busy is read after its request: each read takes a turn.
+      for (let turns = 0; turns < READ_TURNS; turns += 1) await turn()
       // The caller is gone, and never hears of them. A call that it makes all the same is settled by its request id, if it has one.
       if (request.raw.socket.writable === false) {
         const wishes = [body].flat()

@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
 import { callDimensions } from '../quotas.ts'
 import { quota } from './call-records.ts'
@@ -167,6 +169,28 @@ test('of which a caller never hears, as it is gone, hold nothing, unless a recor
   await expect(answer).rejects.toThrow('aborted')
   await expect.poll(() => decided).toBe(3)
   await expect.poll(standings).toEqual({ tokens: [0, 100] })
+})
+
+test('of whose caller nobody has heard yet that it is gone hold nothing either', async () => {
+  let decided = 0
+  opened = await openReserving([tokens], undefined, store => ({
+    ...store,
+    decideAtOnce: null,
+    decide(request) {
+      decided += 1
+      return store.decide(request)
+    },
+  }))
+  const { hostname, port } = new URL(await opened.listen())
+  const socket = connect(Number(port), hostname)
+  await once(socket, 'connect')
+  const body = JSON.stringify({ ...web, cost: { total_tokens: 100 } })
+  const head = `POST ${RESERVATIONS} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer gateway\r\n`
+  socket.write(`${head}Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`)
+  // Both are there before the server reads the first.
+  socket.destroy()
+  await expect.poll(() => decided).toBe(1)
+  await expect.poll(standings).toEqual({ tokens: [0, 0] })
 })
 
 describe('several at once', () => {
