@@ -143,7 +143,7 @@ export interface LimiterRole {
  * when the gRPC port cannot be had.
  */
 export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
-  const { options, policy, identity, labelColumns, principalOf, logger } = deps
+  const { options, policy, identity, labelColumns, routeOf, principalOf, logger } = deps
   const store = await openLimitStore(deps.limits, {
     dir: deps.dir,
     log: logger.child({ part: 'limits' }),
@@ -156,7 +156,7 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
   const recording = deps.isHelper ? null : deps.control.recordQuotas(deps.quotas.map(quota => quota.options))
   const readiness = async () => ({ isReady: store.isJoined(), reasons: [store.unavailable() ?? []].flat() })
   const quotaHeaders = createQuotaHeaders(policy, options.legacyHeaders)
-  const door = { limiter, decisionIds, labelColumns, quotaHeaders, routeOf: deps.routeOf }
+  const door = { limiter, decisionIds, labelColumns, quotaHeaders, routeOf }
   const grpc = await openGrpc({
     ...door,
     options: options.grpc,
@@ -168,7 +168,7 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
     beginCall: deps.beginCall,
     logger: logger.child({ part: 'grpc' }),
   })
-  const asking = { identity, labelColumns, principalOf }
+  const asking = { identity, labelColumns, routeOf, principalOf }
   const forwarding = { ...door, readCaller: createCallerReader(options.callers.forwardAuth, identity), principalOf }
   return {
     quick: [createQuickCheck({ ...asking, limiter, decisionIds }), ...createQuickForwardAuth(forwarding)],

@@ -31,7 +31,9 @@ export const CALL_FIELDS = {
   dimensions: Type.Optional(
     Type.Record(Type.String(), text('Value of the dimension.'), {
       maxProperties: DIMENSIONS_MAX,
-      description: `What else is known of the call: ${DIMENSIONS.slice(2).join(', ')}, or a configured label.`,
+      description:
+        `What else is known of the call: ${DIMENSIONS.slice(2).join(', ')}, or a configured label. The route may be a ` +
+        'path: as in call records, its ids are replaced.',
     }),
   ),
   cost: Type.Optional(
@@ -115,6 +117,8 @@ export interface AskDeps {
   identity: Identity
   /** Configured labels that are dimensions, in their order. */
   labelColumns: readonly string[]
+  /** The route of a path, as in call records: ids replaced. */
+  routeOf: (path: string) => string
   principalOf: PrincipalOf
 }
 
@@ -162,10 +166,10 @@ export const toAsk = (deps: AskDeps, request: FastifyRequest, call: CallRequest)
   askOf(deps, deps.principalOf(request).tenant, call)
 
 /** The same of a caller who may speak for `only`, or for everybody. */
-export function askOf(deps: Pick<AskDeps, 'identity' | 'labelColumns'>, only: string | null, call: CallRequest): Ask {
+export function askOf(deps: Omit<AskDeps, 'principalOf'>, only: string | null, call: CallRequest): Ask {
   const tenant = tenantFor(only, call.tenant ?? null)
   const { consumer = null, credential = null, cost = {}, clientIp = null, requestId = null } = call
-  const dims = dimensionsOf(call.dimensions, deps.labelColumns)
+  const dims = dimensionsOf(call.dimensions, deps)
   Object.assign(dims, deps.identity.identify({ credential, consumer, tenant }))
   return { dims, cost, clientIp, requestId, isDryRun: false }
 }
@@ -189,7 +193,10 @@ export function tenantFor(only: string | null, named: string | null): string | n
   return named ?? only
 }
 
-function dimensionsOf(named: Record<string, string> | undefined, labelColumns: readonly string[]): Dimensions {
+function dimensionsOf(
+  named: Record<string, string> | undefined,
+  { labelColumns, routeOf }: Pick<AskDeps, 'labelColumns' | 'routeOf'>,
+): Dimensions {
   const dims = noDimensions()
   for (const name in named) {
     const field = dimensionField(name, labelColumns)
@@ -198,6 +205,7 @@ function dimensionsOf(named: Record<string, string> | undefined, labelColumns: r
     }
     dims[field] = named[name] ?? null
   }
+  if (dims.route !== null) dims.route = routeOf(dims.route).slice(0, TEXT_CHARACTERS_MAX)
   return dims
 }
 

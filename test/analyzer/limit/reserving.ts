@@ -60,7 +60,7 @@ export async function openReserving(
   })
   const reservations = createReservations({ limiter, store, policy, summing, estimates, decisionIds })
   const identity = createIdentity({ fingerprintKeys: ['f'.repeat(32)], keys: [] })
-  const asking = { identity, labelColumns: ['team'], principalOf }
+  const asking = { identity, labelColumns: ['team'], routeOf: (path: string) => path, principalOf }
   const server = await createServer({
     role: 'limiter',
     version: '0.0.0',
