@@ -22,6 +22,8 @@ export function limitRequests<Request extends IncomingMessage>({ client, callOf 
       return
     }
     client.check(call).then(answer => {
+      // Whoever limits how long requests may take has answered meanwhile.
+      if (response.headersSent) return
       join(request, answer)
       const { status, headers, body } = responseTo(answer)
       for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)

@@ -1,12 +1,17 @@
 /** Programs with what the page of Node tells to paste, in front of a real limiter. */
 import { execFile } from 'node:child_process'
+import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:http'
 import { createRequire } from 'node:module'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { responseTo } from '../../../deploy/gateways/middleware.ts'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import type { CheckAnswer } from '../../../deploy/gateways/client.ts'
+import { limitRequests, responseTo } from '../../../deploy/gateways/middleware.ts'
 import { EXAMPLE_DESTINATION } from '../../../deploy/gateways/render.ts'
 import { guided } from '../../e2e/gateways/guided.ts'
 import { prepareQuotacast, type Quotacast } from '../../e2e/quotacast.ts'
@@ -167,6 +172,33 @@ test.each([
     await program.stop()
   }
 })
+
+test.each([true, false])(
+  'a request that was answered while the limiter was asked is left alone (allowed: %s)',
+  async allowed => {
+    const { promise: answer, resolve } = Promise.withResolvers<CheckAnswer>()
+    const next = vi.fn()
+    const limited = limitRequests({ client: { check: () => answer }, callOf: () => ({}) })
+    const server = createServer((request, response) => {
+      limited(request, response, next)
+      response.end('timed out')
+    })
+    await once(server.listen(0, '127.0.0.1'), 'listening')
+    try {
+      const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+      expect(await response.text()).toBe('timed out')
+      const quota = { quota: 'calls', unit: 'requests', limit: 3, used: 1, reserved: 0, remaining: 2, resetAtMs: 0 }
+      const nothing = { isAway: false, binding: null, retryAfterMs: null, blocked: null, decisionId: null }
+      resolve({ ...nothing, allowed, quotas: [{ ...quota, enforcement: 'deny' }] })
+      await setImmediate()
+      // What is thrown here would end the program: vitest tells it.
+      expect(next).not.toHaveBeenCalled()
+    } finally {
+      server.closeAllConnections()
+      server.close()
+    }
+  },
+)
 
 test('what is pasted holds in strict TypeScript', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'quotacast-pasted-'))
