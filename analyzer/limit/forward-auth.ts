@@ -49,18 +49,15 @@ export function createForwardAuthRoutes(deps: ForwardAuthDeps): Routes {
   return server => {
     server.register(async scope => {
       ignoreBodies(scope)
-      scope.route({ method: COMMON_METHODS, url: AUTH_PATH, ...routeOptions(), handler: plain })
-      scope.route({ method: COMMON_METHODS, url: '/v1/auth/:token', ...routeOptions(TOKEN, []), handler: plain })
-      scope.route({ method: COMMON_METHODS, url: NGINX_PATH, ...routeOptions(NGINX), handler: nginx })
-      scope.route({ method: COMMON_METHODS, url: `${ENVOY_PATH}/*`, ...routeOptions(ENVOY), handler: envoy })
-      const config = { access: 'check' } as const
-      scope.route({
-        method: addRareMethods(scope),
-        url: `${ENVOY_PATH}/*`,
-        schema: { hide: true },
-        config,
-        handler: envoy,
-      })
+      const rare = { method: addRareMethods(scope), schema: { hide: true }, config: { access: 'check' } } as const
+      const add = (url: string, handler: typeof plain, options: ReturnType<typeof routeOptions>) => {
+        scope.route({ method: COMMON_METHODS, url, ...options, handler })
+        scope.route({ ...rare, url, handler })
+      }
+      add(AUTH_PATH, plain, routeOptions())
+      add('/v1/auth/:token', plain, routeOptions(TOKEN, []))
+      add(NGINX_PATH, nginx, routeOptions(NGINX))
+      add(`${ENVOY_PATH}/*`, envoy, routeOptions(ENVOY))
     })
   }
 }

@@ -104,6 +104,15 @@ test.each(['größe', 'voilà'])(
   },
 )
 
+test('any method asks, as gateways may hand on that of the call', async () => {
+  await open({ quotas: [testQuota({ name: 'requests', limit: 100 })] })
+  for (const path of ['/v1/auth', '/v1/auth/gateway', '/v1/auth/nginx']) {
+    for (const method of ['PROPFIND', 'QUERY', 'LOCK', 'OPTIONS']) {
+      expect([path, method, (await ask(path, { method })).status]).toEqual([path, method, 200])
+    }
+  }
+})
+
 describe('the profile of Envoy', () => {
   test('takes any path behind its prefix, and any method', async () => {
     await open({ quotas: [testQuota({ name: 'route', per: ['route'], limit: 2 })] })
