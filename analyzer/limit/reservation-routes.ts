@@ -106,8 +106,8 @@ const OutcomeAnswer = Type.Object(
     outcome: Type.Enum(['settled', 'already_settled', 'unknown'], {
       description:
         '`already_settled`: by the caller, a release, or the call record; nothing was done. `unknown`: not a ' +
-        'reservation of this tenant, or it was lost with counters or made days ago; nothing is held for it, and its ' +
-        'cost can be told to `POST /v1/record`.',
+        'reservation of this tenant (a check is none), or it was lost with counters or made days ago; nothing was ' +
+        'done, and its cost can be told to `POST /v1/record`.',
     }),
   },
   { $id: 'OutcomeAnswer' },
