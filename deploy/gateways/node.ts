@@ -88,13 +88,16 @@ app.addHook('preHandler', limitHook(${options(source)}))`,
           language: 'typescript',
           of: () => `const { allowed, id } = await limiter.reserve({ consumer: 'chat-app', maxTokens: 1000 })
 if (!allowed) throw new Error('The quota is used up.')
+let cost
 try {
   const { usage } = await complete(prompt)
-  if (id !== null) await limiter.settle(id, { total_tokens: usage.total_tokens })
+  cost = { total_tokens: usage.total_tokens }
 } catch (error) {
-  if (id !== null) await limiter.release(id)
+  if (id !== null) await limiter.release(id).catch(console.error)
   throw error
-}`,
+}
+// The call was made, whether the limiter is there to hear of it or not.
+if (id !== null) await limiter.settle(id, cost).catch(console.error)`,
         },
       },
     ],

@@ -88,8 +88,8 @@ ${asking.match(/^import .*$/m)?.[0]}`
 }
 
 /** What a call takes is the length of its path. */
-const holdingServer = (port: number) => {
-  const { client } = pasted('Express', 'node')
+const holdingServer = (port: number, limiterUrl = quotacast.urls.limiter) => {
+  const client = pasted('Express', 'node').client.replace(quotacast.urls.limiter, limiterUrl)
   const { asking } = pasted('Calls whose cost', 'node')
   return `import { createServer } from 'node:http'
 ${client}
@@ -240,6 +240,30 @@ test('what a call took is what is used in the end, whatever was held', async () 
     expect(body.quotas).toContainEqual(expect.objectContaining({ quota: 'tokens', used: 7, reserved: 0 }))
   } finally {
     await program.stop()
+  }
+})
+
+test('a call that was made is served, and not given back, though nobody hears what it took', async () => {
+  const paths: (string | undefined)[] = []
+  const leaving = createServer((request, response) => {
+    paths.push(request.url)
+    if (request.url === '/v1/reservations') response.end('{"allowed":true,"id":"1","quotas":[]}')
+    else response.writeHead(503).end()
+  })
+  await once(leaving.listen(0, '127.0.0.1'), 'listening')
+  const [port = 0] = await freePorts(1)
+  const program = await startProgram(
+    port,
+    holdingServer(port, `http://127.0.0.1:${(leaving.address() as AddressInfo).port}`),
+  )
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}/seven!`)
+    expect([response.status, await response.text()]).toEqual([200, 'served'])
+    expect(paths).toEqual(['/v1/reservations', '/v1/reservations/settle'])
+  } finally {
+    await program.stop()
+    leaving.closeAllConnections()
+    leaving.close()
   }
 })
 
