@@ -38,15 +38,34 @@ const QUERY = /[?#]|%3f/i
 /** RFC 3986 section 3.3: of one segment, such as `;jsessionid=…`. */
 const PATH_PARAMETERS = /;[^/]*/g
 
-function withoutQuery(pathOrTemplate: string): string {
+/** Of what means the same without (RFC 3986 section 2.3). */
+const NEEDLESS_ESCAPES = /%(?:2[de]|3\d|[46][1-9a-f]|[57][\da]|5f|7e)/gi
+
+/** Clients may write a path in many ways, of which gateways log and hand on whichever they wrote. */
+function pathOf(pathOrTemplate: string): string {
   const end = pathOrTemplate.search(QUERY)
-  const path = end < 0 ? pathOrTemplate : pathOrTemplate.slice(0, end)
-  return path.includes(';') ? path.replace(PATH_PARAMETERS, '') : path
+  const raw = end < 0 ? pathOrTemplate : pathOrTemplate.slice(0, end)
+  const whole = raw.includes(';') ? raw.replace(PATH_PARAMETERS, '') : raw
+  const path = whole.includes('%') ? whole.replace(NEEDLESS_ESCAPES, decodeURIComponent) : whole
+  return path.includes('/.') ? withoutDots(path) : path
+}
+
+/** RFC 3986 section 5.2.4. */
+function withoutDots(path: string): string {
+  const kept: string[] = []
+  const segments = path.split('/')
+  for (const [index, segment] of segments.entries()) {
+    const isDots = segment === '.' || segment === '..'
+    if (segment === '..' && kept.length > 1) kept.pop()
+    if (!isDots) kept.push(segment)
+    else if (index === segments.length - 1) kept.push('')
+  }
+  return kept.join('/')
 }
 
 /** The path without query, parameters and fragment, as its pattern or with ids replaced; a template is kept as it is. */
 export function routeOf(pathOrTemplate: string, service: string, patterns: RoutePatterns): string {
-  const path = withoutQuery(pathOrTemplate)
+  const path = pathOf(pathOrTemplate)
   if (TEMPLATE.test(path)) return path
   return patterns.find(path, service) ?? withIdsReplaced(path)
 }
@@ -79,7 +98,7 @@ export function createRouteBook(patterns: RoutePatterns, now = () => performance
   }
   return {
     route(pathOrTemplate, service) {
-      const path = withoutQuery(pathOrTemplate)
+      const path = pathOf(pathOrTemplate)
       // No record may hold a longer one, so it is not worth its memory.
       const isLong = path.length > TEXT_CHARACTERS_MAX
       const route = isLong ? routeOf(path, service, patterns) : remember(path, service)

@@ -16,6 +16,12 @@ test.each([
   ['/users/42?token=x#top', '/users/{id}'],
   ['/v1;jsessionid=abc/chat;api_key=abc', '/v1/chat'],
   ['/v1/chat%3Fapi_key=abc', '/v1/chat'],
+  // The same path, as whoever serves it reads it (RFC 3986 section 6.2.2): no limit of a route is escaped from.
+  ['/v1/%63hat/c%6Fmpletions%2D%7E', '/v1/chat/completions-~'],
+  ['/v1/./models/../chat/%2e%2E/chat/.', '/v1/chat/'],
+  ['/../v1/chat/x/..', '/v1/chat/'],
+  ['/files/a%2Fb%20c%25.txt', '/files/a%2Fb%20c%25.txt'],
+  ['/files/...', '/files/...'],
   ['/users/0f8fad5b-d9cb-469f-a165-70867728950e/orders', '/users/{id}/orders'],
   ['/commits/9fceb02d0ae598e95dc970b74767f19372d61af8', '/commits/{id}'],
   ['/customers/cus_9s6XKzkNRiz8i3', '/customers/{id}'],
