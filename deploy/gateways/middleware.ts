@@ -13,7 +13,7 @@ export interface LimitOptions<Request> {
 
 type Next = (error?: unknown) => void
 
-/** `app.use(limitRequests({ client, callOf }))`. What the client throws goes to `next`. */
+/** `app.use(limitRequests({ client, callOf }))`. What the client throws goes to `next`, and what `next` itself throws. */
 export function limitRequests<Request extends IncomingMessage>({ client, callOf }: LimitOptions<Request>) {
   return (request: Request, response: ServerResponse, next: Next): void => {
     const call = joinable(request, callOf)
@@ -21,15 +21,18 @@ export function limitRequests<Request extends IncomingMessage>({ client, callOf 
       next()
       return
     }
-    client.check(call).then(answer => {
-      // Whoever limits how long requests may take has answered meanwhile.
-      if (response.headersSent) return
-      join(request, answer)
-      const { status, headers, body } = responseTo(answer)
-      for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
-      if (status === 200) next()
-      else response.writeHead(status).end(body)
-    }, next)
+    client
+      .check(call)
+      .then(answer => {
+        // Whoever limits how long requests may take has answered meanwhile.
+        if (response.headersSent) return
+        join(request, answer)
+        const { status, headers, body } = responseTo(answer)
+        for (const [name, value] of Object.entries(headers)) response.setHeader(name, value)
+        if (status === 200) next()
+        else response.writeHead(status).end(body)
+      })
+      .catch(next)
   }
 }
 

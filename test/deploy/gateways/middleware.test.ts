@@ -2,12 +2,11 @@
 import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import type { CheckAnswer } from '../../../deploy/gateways/client.ts'
@@ -53,7 +52,7 @@ const pasted = (title: string, source: string) => {
 /** As Express calls it; `records` before all else. */
 const plainServer = (port: number, records = '', source = 'plain') => {
   const { client, asking } = pasted('Express', source)
-  return `import { createServer } from 'node:http'
+  return `import { createServer, type ServerResponse } from 'node:http'
 ${client}
 const used = []
 const app = { use: handler => used.push(handler) }
@@ -91,7 +90,7 @@ ${asking.match(/^import .*$/m)?.[0]}`
 const holdingServer = (port: number, limiterUrl = quotacast.urls.limiter) => {
   const client = pasted('Express', 'node').client.replace(quotacast.urls.limiter, limiterUrl)
   const { asking } = pasted('Calls whose cost', 'node')
-  return `import { createServer } from 'node:http'
+  return `import { createServer, type ServerResponse } from 'node:http'
 ${client}
 createServer(async ({ url: prompt }, response) => {
   const complete = async text => ({ usage: { total_tokens: text.length } })
@@ -173,32 +172,54 @@ test.each([
   }
 })
 
+const nothing = { isAway: false, binding: null, retryAfterMs: null, blocked: null, decisionId: null, quotas: [] }
+
+/** What a request gets whose answer of the limiter comes behind `respond`. Vitest tells of what nobody catches. */
+async function passedOn(answer: CheckAnswer, respond: (response: ServerResponse) => void, next: () => void) {
+  const { promise: answered, resolve } = Promise.withResolvers<CheckAnswer>()
+  const limited = limitRequests({ client: { check: () => answered }, callOf: () => ({}) })
+  const server = createServer((request, response) => {
+    limited(request, response, next)
+    respond(response)
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const asked = fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`).then(response => response.text())
+  await once(server, 'request')
+  resolve(answer)
+  const text = await asked
+  server.closeAllConnections()
+  server.close()
+  return text
+}
+
 test.each([true, false])(
-  'a request that was answered while the limiter was asked is left alone (allowed: %s)',
+  'a request that was answered while the limiter was asked is left alone (%s)',
   async allowed => {
-    const { promise: answer, resolve } = Promise.withResolvers<CheckAnswer>()
     const next = vi.fn()
-    const limited = limitRequests({ client: { check: () => answer }, callOf: () => ({}) })
-    const server = createServer((request, response) => {
-      limited(request, response, next)
-      response.end('timed out')
-    })
-    await once(server.listen(0, '127.0.0.1'), 'listening')
-    try {
-      const response = await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`)
-      expect(await response.text()).toBe('timed out')
-      const quota = { quota: 'calls', unit: 'requests', limit: 3, used: 1, reserved: 0, remaining: 2, resetAtMs: 0 }
-      const nothing = { isAway: false, binding: null, retryAfterMs: null, blocked: null, decisionId: null }
-      resolve({ ...nothing, allowed, quotas: [{ ...quota, enforcement: 'deny' }] })
-      await setImmediate()
-      // What is thrown here would end the program: vitest tells it.
-      expect(next).not.toHaveBeenCalled()
-    } finally {
-      server.closeAllConnections()
-      server.close()
-    }
+    const quota = { quota: 'calls', unit: 'requests', limit: 3, used: 1, reserved: 0, remaining: 2, resetAtMs: 0 }
+    const answer = { ...nothing, allowed, quotas: [{ ...quota, enforcement: 'deny' }] }
+    expect(await passedOn(answer, response => response.end('timed out'), next)).toBe('timed out')
+    expect(next).not.toHaveBeenCalled()
   },
 )
+
+test('what fails behind the middleware is told to whoever handles errors', async () => {
+  const error = new Error('a bug of a handler')
+  let respond = (_text: string): unknown => undefined
+  const next = vi.fn((problem?: unknown) => {
+    if (problem === undefined) throw error
+    respond(String(problem))
+  })
+  const text = await passedOn(
+    { ...nothing, allowed: true },
+    response => {
+      respond = told => response.end(told)
+    },
+    next,
+  )
+  expect(text).toBe(String(error))
+  expect(next.mock.calls).toEqual([[], [error]])
+})
 
 test('what is pasted holds in strict TypeScript', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'quotacast-pasted-'))
