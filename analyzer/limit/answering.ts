@@ -1,10 +1,10 @@
 /** What the limit store decided, as doors answer it: every quota concerned, the one that binds, and when to come again. */
-import { INSTANT_MS_MAX } from '../policy/adjustment.ts'
+import { type Block, INSTANT_MS_MAX } from '../policy/adjustment.ts'
 import type { Quota } from '../policy/quota.ts'
 import { isResetting } from '../usage/window.ts'
 import type { StoreDecision } from './limit-store.ts'
 import type { Decision, Prepared, QuotaStanding } from './limiter.ts'
-import { fitAgain, heldMsMaxOf, type Judged } from './waiting.ts'
+import { AWAY_RETRY_MS, fitAgain, heldMsMaxOf, type Judged } from './waiting.ts'
 
 /** Nobody waits where the call may pass. */
 const NOBODY: Judged[] = []
@@ -107,3 +107,20 @@ function resetAt(quota: Quota, { claim, standing, allowance, nowMs }: Looked, qu
       return nowMs + heldMsMaxOf(quota, quotas)
   }
 }
+
+/** Nothing could be counted: the quotas' own `onStoreFailure` decides. */
+export function degraded(quotas: readonly Quota[], nowMs: number, asOfMs: number): Decision {
+  const denying = quotas.filter(quota => quota.enforcement !== 'shadow' && quota.onStoreFailure === 'deny')
+  const violated = denying.map(quota => quota.name)
+  const isAllowed = violated.length === 0
+  const retryAfterMs = isAllowed ? null : AWAY_RETRY_MS
+  const rest = { asOfMs, nowMs, reference: null, quotas: [], isDegraded: true, block: null }
+  return { ...rest, isAllowed, binding: violated[0] ?? null, retryAfterMs, violated }
+}
+
+/** The caller may not pass, whatever is left. */
+export const blocked = (block: Block, nowMs: number, asOfMs: number): Decision => ({
+  ...{ isAllowed: false, reference: null, asOfMs, nowMs, binding: null, quotas: [], violated: [], isDegraded: false },
+  retryAfterMs: block.untilMs === null ? null : block.untilMs - nowMs,
+  block,
+})

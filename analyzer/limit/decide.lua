@@ -144,8 +144,9 @@ local function charge(request, manner, standing, remembered)
   return charges
 end
 
--- What the call of a check has spent later is settled together with it (ledger.ts). Answers whether it will be.
-local function join(requestKey, charges)
+-- What the call of a check has spent later is settled together with it (ledger.ts), and the check holds what it does until
+-- then. Answers whether it will be.
+local function join(requestKey, charges, heldUntilMs)
   local packed = call('HGET', REQUESTS, requestKey)
   if not packed then return false end
   local check = { cmsgpack.unpack(packed) }
@@ -161,8 +162,7 @@ local function join(requestKey, charges)
   -- None of them is held: in that place is the decision that took them, below nothing.
   for at = #check - #charges + 5, #check, 5 do check[at] = -sequence end
   call('HSET', REQUESTS, requestKey, cmsgpack.pack(unpack(check)))
-  -- The call has ended: the next sweep gives back what it holds.
-  call('ZADD', HELD_ENDS, 'XX', nowMs, made)
+  call('ZADD', HELD_ENDS, 'XX', heldUntilMs, made)
   return true
 end
 
@@ -170,7 +170,11 @@ end
 -- whether it joined a check instead.
 local function remember(request, verb, charges, holds)
   local requestKey, expiresAtMs, note = request[2], request[3] or nowMs, verb == 'reserve' and request[4]
-  if verb == 'record' and join(requestKey, charges) then return true end
+  if verb == 'record' then
+    if join(requestKey, charges, expiresAtMs) then return true end
+    -- That a call which nobody has checked has ended, and took nothing, is nothing to remember.
+    if #charges == 0 then return false end
+  end
   local packed = cmsgpack.pack(epoch, sequence, holds, nowMs, requestKey, unpack(charges))
   if holds then
     call('HSET', HELD, sequence, packed)

@@ -62,9 +62,10 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
   const charges = chargeAll(counters, request, { buckets, standings }, nowMs)
   counters.sequence += 1
   const reference = { epoch: counters.settled.current.epoch, sequence: counters.sequence, charges }
-  const isJoined =
-    verb === 'record' && requestId !== null && joinCheck(counters, requestKey(gateway, requestId), charges, nowMs)
-  if (!isJoined && (holds || requestId !== null)) {
+  const isJoined = joinsCheck(counters, request, charges, nowMs)
+  // That a call which nobody has checked has ended, and took nothing, is nothing to remember.
+  const isNothing = verb === 'record' && charges.length === 0
+  if (!isJoined && !isNothing && (holds || requestId !== null)) {
     addEntry(ledger, {
       reference,
       madeAtMs: nowMs,
@@ -93,16 +94,22 @@ function giveBack(counters: Counters, { series, subject, sinceMs, cost }: Claim,
 }
 
 /** A call may be checked first and say at its end what else it took, with one id: its record settles both. */
-function joinCheck(counters: Counters, key: string, charges: readonly Charge[], nowMs: number): boolean {
+function joinsCheck(
+  counters: Counters,
+  { verb, gateway, requestId, expiresAtMs }: DecideRequest,
+  charges: readonly Charge[],
+  nowMs: number,
+): boolean {
+  if (verb !== 'record' || requestId === null) return false
   const { ledger, settled } = counters
-  const check = findRequest(ledger, key)
+  const check = findRequest(ledger, requestKey(gateway, requestId))
   if (check === undefined) return false
   const { epoch, sequence } = check.reference
   const joinedEpoch = settled.current.epoch
   const isOpen = settled.isCharged(epoch, sequence) && settled.stateOf(epoch, sequence) === 'open'
   const order = { joinedSequence: counters.sequence, ...(epoch === joinedEpoch ? {} : { joinedEpoch }) }
   const joined = charges.map(charge => ({ ...charge, ...order }))
-  return isOpen && joinEntry(ledger, check, joined, nowMs)
+  return isOpen && joinEntry(ledger, check, joined, expiresAtMs ?? nowMs)
 }
 
 interface Looked {

@@ -82,10 +82,15 @@ export function restoreEntry(ledger: Ledger, entry: LedgerEntry): void {
 }
 
 /**
- * What the call of a check has spent later is settled together with it; such a call has ended, and holds nothing from now
- * on. False where that is not to be: a reservation's cost is the caller's to tell.
+ * What the call of a check has spent later is settled together with it; what the check holds, it holds until `heldUntilMs`.
+ * False where that is not to be: a reservation's cost is the caller's to tell.
  */
-export function joinEntry(ledger: Ledger, entry: LedgerEntry, charges: readonly Charge[], nowMs: number): boolean {
+export function joinEntry(
+  ledger: Ledger,
+  entry: LedgerEntry,
+  charges: readonly Charge[],
+  heldUntilMs: number,
+): boolean {
   const { entries, held, expired, requests, changes } = ledger
   const { reference, requestKey: name, note } = entry
   if (name === null || note !== null || reference.charges.length + charges.length > JOINED_CHARGES_MAX) return false
@@ -93,7 +98,7 @@ export function joinEntry(ledger: Ledger, entry: LedgerEntry, charges: readonly 
   const joined = {
     ...entry,
     reference: { ...reference, charges: [...reference.charges, ...charges] },
-    expiresAtMs: entry.expiresAtMs === null ? null : nowMs,
+    expiresAtMs: entry.expiresAtMs === null ? null : heldUntilMs,
   }
   for (const list of [entries, held, expired]) if (list.has(key)) list.set(key, joined)
   requests.set(name, joined)

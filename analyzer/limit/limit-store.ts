@@ -75,7 +75,10 @@ export interface DecideRequest {
   readonly requestId: string | null
   /** Computes and spends nothing. */
   readonly isDryRun: boolean
-  /** When what is held is given back by itself; null where nothing is. */
+  /**
+   * When what is held is given back by itself; null where nothing is. Of a `record`: when what the check with the same
+   * request id holds is; null when that is now, as its call has ended.
+   */
   readonly expiresAtMs: number | null
   /** What a reservation is for, so that its id is enough to settle it; at most `NOTE_CHARACTERS_MAX`, only with `reserve`. */
   readonly note: string | null

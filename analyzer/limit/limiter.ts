@@ -10,7 +10,7 @@ import { type Dimensions, matches, type Quota } from '../policy/quota.ts'
 import type { Enforcement } from '../policy/quota-options.ts'
 import { subjectKeyOf } from '../policy/subject.ts'
 import type { QuotaUnit, Unit } from '../usage/units.ts'
-import { toDecision } from './answering.ts'
+import { blocked, degraded, toDecision } from './answering.ts'
 import { createBlocks, type FindBlock } from './blocks.ts'
 import { claimOf } from './claiming.ts'
 import type { DecisionSumming } from './decision-summing.ts'
@@ -23,7 +23,6 @@ import {
   type StoreDecision,
 } from './limit-store.ts'
 import { decideInRoom } from './room.ts'
-import { AWAY_RETRY_MS } from './waiting.ts'
 
 /** What a caller may state; an absent unit is unknown and settled later, an absent number of requests is 1. */
 export type Cost = Partial<Record<Unit, number>>
@@ -105,11 +104,13 @@ interface CostExcess {
   limit: number
 }
 
-/** How long a reservation is held, and what for. */
+/** How long is held, and what for. */
 interface Hold {
-  readonly expiresAtMs: number
-  readonly note: string
+  readonly expiresAtMs: number | null
+  readonly note: string | null
 }
+/** The call has ended. */
+const NOT_HELD: Hold = { expiresAtMs: null, note: null }
 
 /** At once where the counters are in this process. */
 type Answer = Decision | Promise<Decision>
@@ -122,8 +123,13 @@ export interface Limiter {
   reserve(prepared: Prepared, hold: Hold): Answer
   /** Decides and spends nothing, whether the caller is blocked or not; the block is told beside it. */
   look(prepared: Prepared): Promise<Decision>
-  /** Spends in any case, blocked or over the limit: the call has been made. A negative cost gives back; nothing settles that. */
-  record(prepared: Prepared): Answer
+  /**
+   * Spends in any case, blocked or over the limit: the call has been made. It has ended, unless it `isUnderWay`, and its check
+   * holds nothing from now on. A negative cost gives back; nothing settles that.
+   */
+  record(prepared: Prepared, isUnderWay?: boolean): Answer
+  /** The call has ended, and took nothing that nobody knows: its check holds nothing from now on. */
+  end(prepared: Prepared): Promise<unknown>
 }
 
 export interface LimiterDeps {
@@ -174,7 +180,7 @@ export function createLimiter(deps: LimiterDeps): Limiter {
     if (!ask.isDryRun && !isHeld) sumUp(summing, prepared, decided)
     return toDecision(prepared, decided, asOfMs(nowMs))
   }
-  const decide = (verb: DecideRequest['verb'], prepared: Prepared, hold: Hold | null): Answer => {
+  const decide = (verb: DecideRequest['verb'], prepared: Prepared, hold: Hold): Answer => {
     const failed = (error: unknown) => fail(verb === 'record' ? [] : prepared.quotas, error, prepared.nowMs)
     try {
       const decided = decideInRoom(room, toRequest(verb, prepared, hold))
@@ -184,7 +190,7 @@ export function createLimiter(deps: LimiterDeps): Limiter {
       return failed(error)
     }
   }
-  const decideUnlessBlocked = (verb: 'check' | 'reserve', prepared: Prepared, hold: Hold | null): Answer => {
+  const decideUnlessBlocked = (verb: 'check' | 'reserve', prepared: Prepared, hold: Hold): Answer => {
     const { ask, nowMs } = prepared
     deps.onCheck(ask.dims.gateway ?? '')
     const block = blockOf(ask, nowMs)
@@ -194,43 +200,34 @@ export function createLimiter(deps: LimiterDeps): Limiter {
   /** No call of its own: the record of the call settles its check, by whatever id, and must not find this instead. */
   const giveBack = async (prepared: Prepared): Promise<Decision> => {
     const ask = { ...prepared.ask, requestId: null }
-    return { ...(await decide('record', { ...prepared, ask }, null)), reference: null }
+    return { ...(await decide('record', { ...prepared, ask }, NOT_HELD)), reference: null }
   }
 
   return {
     prepare: ask => prepare(ask, deps.policy(), store.nowMs()),
-    check: prepared => decideUnlessBlocked('check', prepared, null),
+    check: prepared => decideUnlessBlocked('check', prepared, heldOf(prepared)),
     reserve: (prepared, hold) => decideUnlessBlocked('reserve', prepared, hold),
     async look(prepared) {
       const dry = { ...prepared, ask: { ...prepared.ask, isDryRun: true } }
-      return { ...(await decide('check', dry, null)), block: blockOf(prepared.ask, prepared.nowMs) }
+      return { ...(await decide('check', dry, NOT_HELD)), block: blockOf(prepared.ask, prepared.nowMs) }
     },
-    record(prepared) {
+    record(prepared, isUnderWay = false) {
       deps.onCheck(prepared.ask.dims.gateway ?? '')
       const givesBack = prepared.claims.some(({ cost }) => cost < 0)
-      return givesBack ? giveBack(prepared) : decide('record', prepared, null)
+      return givesBack ? giveBack(prepared) : decide('record', prepared, isUnderWay ? heldOf(prepared) : NOT_HELD)
     },
+    end: async prepared => decide('record', { ...prepared, quotas: [], claims: [], allowances: [] }, NOT_HELD),
   }
 }
 
-/** Nothing could be counted: the quotas' own `onStoreFailure` decides. */
-function degraded(quotas: readonly Quota[], nowMs: number, asOfMs: number): Decision {
-  const denying = quotas.filter(quota => quota.enforcement !== 'shadow' && quota.onStoreFailure === 'deny')
-  const violated = denying.map(quota => quota.name)
-  const isAllowed = violated.length === 0
-  const retryAfterMs = isAllowed ? null : AWAY_RETRY_MS
-  const rest = { asOfMs, nowMs, reference: null, quotas: [], isDegraded: true, block: null }
-  return { ...rest, isAllowed, binding: violated[0] ?? null, retryAfterMs, violated }
-}
-
-const toRequest = (verb: DecideRequest['verb'], prepared: Prepared, hold: Hold | null): DecideRequest => ({
+const toRequest = (verb: DecideRequest['verb'], prepared: Prepared, hold: Hold): DecideRequest => ({
   verb,
   claims: prepared.claims,
   gateway: prepared.ask.dims.gateway ?? '',
   requestId: prepared.ask.requestId,
   isDryRun: prepared.ask.isDryRun,
-  expiresAtMs: hold === null ? heldUntil(prepared) : hold.expiresAtMs,
-  note: hold === null ? null : hold.note,
+  expiresAtMs: hold.expiresAtMs,
+  note: hold.note,
 })
 
 function prepare(ask: Ask, policy: Policy, nowMs: number): Prepared {
@@ -262,19 +259,13 @@ function prepare(ask: Ask, policy: Policy, nowMs: number): Prepared {
 }
 
 /** When what a check holds is given back, should no record of its call come. */
-function heldUntil({ quotas, claims, nowMs }: Prepared): number | null {
+function heldOf({ quotas, claims, nowMs }: Prepared): Hold {
   let ttlSeconds = 0
   for (let index = 0; index < claims.length; index += 1) {
     if (claims[index]?.isHeld) ttlSeconds = Math.max(ttlSeconds, quotas[index]?.reservation.ttlSeconds ?? 0)
   }
-  return ttlSeconds === 0 ? null : nowMs + ttlSeconds * 1000
+  return ttlSeconds === 0 ? NOT_HELD : { expiresAtMs: nowMs + ttlSeconds * 1000, note: null }
 }
-
-const blocked = (block: Block, nowMs: number, asOfMs: number): Decision => ({
-  ...{ isAllowed: false, reference: null, asOfMs, nowMs, binding: null, quotas: [], violated: [], isDegraded: false },
-  retryAfterMs: block.untilMs === null ? null : block.untilMs - nowMs,
-  block,
-})
 
 function sumUp(summing: DecisionSumming, { quotas, claims, ask, nowMs }: Prepared, decided: StoreDecision): void {
   for (let index = 0; index < quotas.length; index += 1) {

@@ -467,6 +467,23 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         expect([await inFlight(), (await look(claim())).used]).toEqual([1, 30])
       })
 
+      test('by a check ends when its call has ended and tells nothing, and goes on where more is told meanwhile', async () => {
+        await hold({ requestId: 'r1' })
+        await hold({ requestId: 'r2' })
+        const tell = (requestId: string, claims: Claim[], expiresAtMs: number | null) =>
+          store.decide(request(claims, { verb: 'record', requestId, expiresAtMs }))
+        await tell('r2', [claim({ cost: 20 })], nowMs + 60_000)
+        await tell('r1', [], null)
+        await expect.poll(inFlight).toBe(1)
+        // Of nobody's check: its record is one that no check foretold.
+        await tell('r3', [], null)
+        expect(await apply([effect(30, { requestId: 'r3' }), effect(25, { requestId: 'r2' })])).toMatchObject({
+          linked: 1,
+          unlinked: 1,
+        })
+        expect([await inFlight(), (await look(claim())).used]).toEqual([0, 55])
+      })
+
       test('stays held over midnight, and what is recorded afterwards was never held', async () => {
         nowMs = START_MS + dayMs / 2 - 1
         const reference = await hold()

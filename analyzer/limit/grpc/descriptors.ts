@@ -82,6 +82,8 @@ export interface Statement {
   readonly hits: number
   /** The hits count in any case. */
   readonly isRecord: boolean
+  /** Told at the end of the call, also where it tells nothing. */
+  readonly isAtEnd: boolean
 }
 
 /** How a method means its descriptors. */
@@ -126,7 +128,7 @@ export function createDescriptorReader({ options, who, labelColumns, routeOf }: 
     for (const { entries, hits, isNegative } of descriptors) {
       let fields = 0
       let unit: Unit | null = null
-      let isMarked = isNegative
+      let isMarked = false
       for (const { key, value } of entries) {
         const meaning = meanings.get(key)
         if (meaning === undefined) continue
@@ -149,8 +151,9 @@ function toStatement(
   kind: Meant['kind'],
 ): Statement {
   const amount = kind === 'look' ? 0 : Math.min(COST_MAX, told.hits)
-  const isRecord = kind === 'record' || (told.isMarked && amount > 0)
-  return { fields, unit, hits: told.isNegative ? -amount : amount, isRecord }
+  const isAtEnd = kind === 'record' || (told.isMarked && kind === 'as_told')
+  const isRecord = kind === 'record' || ((isAtEnd || told.isNegative) && amount > 0)
+  return { fields, unit, hits: told.isNegative ? -amount : amount, isRecord, isAtEnd }
 }
 
 /** What is known of the call so far. */

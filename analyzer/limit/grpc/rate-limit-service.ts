@@ -5,6 +5,7 @@
  * - hits above 0: a check; all quotas that concern the call spend, or none
  * - hits of 0: a look, which spends nothing
  * - negative hits, or an entry that config marks as a record: given back, or spent, in any case
+ * - none but records, also of nothing, or what is held given back: the call with that request id has ended
  *
  * https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/ratelimit/v3/rls.proto
  * https://github.com/Kuadrant/limitador/blob/main/limitador-server/proto/kuadrantrls.proto
@@ -79,15 +80,29 @@ function answer(
   dims.consumer = consumer
   if (domain !== '') dims.gateway ??= domain.slice(0, TEXT_CHARACTERS_MAX)
   const prepared = deps.limiter.prepare({ dims, cost: {}, clientIp, requestId, isDryRun: false })
+  const told = () => tell(deps, prepared, statements)
+  return hasEnded(prepared, statements) ? deps.limiter.end(prepared).then(told) : told()
+}
+
+/** True for a call that has ended and of which nothing is recorded under its id. */
+function hasEnded(prepared: Prepared, { each, stated, requestId }: Statements): boolean {
+  if (requestId === null) return false
+  if (each.every(({ hits }) => hits === 0)) return each.some(({ isAtEnd }) => isAtEnd)
+  if (!each.some(({ hits }) => hits < 0)) return false
+  return withCosts(prepared, each, stated).claims.some(({ isHeld, cost }) => isHeld && cost < 0)
+}
+
+function tell(deps: RateLimitServiceDeps, prepared: Prepared, statements: Statements): Answering {
+  const { each, dims } = statements
   if (each.some(({ isRecord }) => isRecord)) return answerToRecords(deps, prepared, statements)
   const decision = deps.limiter.check(withCosts(prepared, each, statements.stated))
-  const tell = (decided: Decision) =>
+  const respondTo = (decided: Decision) =>
     respond(
       answerTo(decided, deps),
       statusesOf(deps, prepared, statements, () => decided),
       dims,
     )
-  return decision instanceof Promise ? decision.then(tell) : tell(decision)
+  return decision instanceof Promise ? decision.then(respondTo) : respondTo(decision)
 }
 
 /** Some statements, or all of them, are of what has been spent. */
@@ -100,8 +115,12 @@ async function answerToRecords(
   const { each, stated } = statements
   const records = each.filter(({ isRecord }) => isRecord)
   const checks = each.filter(({ isRecord }) => !isRecord)
-  const recorded = await limiter.record(withCosts(prepared, records, stated))
-  const decision = checks.length === 0 ? recorded : await limiter.check(withCosts(prepared, checks, stated))
+  const check = () => limiter.check(withCosts(prepared, checks, stated))
+  // What is recorded beside the check of its call is settled together with it; what is given back makes room for it.
+  const begins = checks.some(({ hits }) => hits > 0) && records.every(({ hits }) => hits > 0)
+  const checked = begins ? await check() : null
+  const recorded = await limiter.record(withCosts(prepared, records, stated), begins)
+  const decision = checked ?? (checks.length === 0 ? recorded : await check())
   const statuses = statusesOf(deps, prepared, statements, ({ isRecord }) => (isRecord ? recorded : decision))
   return respond(answerTo(decision, deps), statuses, statements.dims)
 }

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { status } from '@grpc/grpc-js'
 import { afterEach, describe, expect, test } from 'vitest'
 import { LimitStoreError, type RecordEffect } from '../../../../analyzer/limit/limit-store.ts'
@@ -191,6 +192,52 @@ describe('ShouldRateLimit', () => {
     expect(await codeOf('r-1', { spent: 'yes' })).toBe(OK)
     await expect.poll(() => codeOf('r-2')).toBe(OK)
     expect(await codeOf('r-3')).toBe(OVER_LIMIT)
+  })
+
+  describe('at the end of a call that its check holds', () => {
+    const held = testQuota({ name: 'held', unit: 'concurrent_requests', limit: 1, window: undefined })
+    const descriptors = { id: { dimension: 'request_id' }, spent: { unit: 'total_tokens', record: true } }
+    const hits = (id: string, entries: object, value: number, isNegativeHits = false) =>
+      descriptor({ ...web, id, ...entries }, { hitsAddend: { value }, isNegativeHits })
+    const codeOf = async (...all: object[]) => (await ask(all)).overallCode
+    const begin = (id: string) => codeOf(hits(id, {}, 1))
+
+    test.each([
+      ['a record of nothing', (id: string) => hits(id, { spent: 'yes' }, 0)],
+      ['a request given back', (id: string) => hits(id, {}, 1, true)],
+    ])('%s lets it go', async (_what, end) => {
+      await open({ quotas: [held], limiter: { grpc: { descriptors } } })
+      expect([await begin('r-1'), await begin('r-2')]).toEqual([OK, OVER_LIMIT])
+      for (const id of ['r-2', 'r-1']) await codeOf(end(id))
+      await expect.poll(() => begin('r-2')).toBe(OK)
+      expect(await begin('r-3')).toBe(OVER_LIMIT)
+    })
+
+    test('what is given back in another unit does not', async () => {
+      await open({
+        quotas: [held, tokens],
+        limiter: { grpc: { descriptors: { ...descriptors, spent: { unit: 'total_tokens' } } } },
+      })
+      await begin('r-1')
+      await codeOf(hits('r-1', { spent: 'yes' }, 5, true))
+      await sleep(1_000)
+      expect(await begin('r-2')).toBe(OVER_LIMIT)
+    })
+
+    test.each([0, 30])(
+      'a record of %i beside the check does not, and the record of the call settles both',
+      async spent => {
+        await open({ quotas: [held, requests, tokens], limiter: { grpc: { descriptors } } })
+        expect(await codeOf(hits('r-1', {}, 1), hits('r-1', { spent: 'yes' }, spent))).toBe(OK)
+        await sleep(1_000)
+        expect(await begin('r-2')).toBe(OVER_LIMIT)
+        const { startMs, endMs } = bucketAt(tokens.window, START_MS)
+        const place = { series: tokens.series, subject: subjectKey(['acme', 'web']), startMs, endMs, sinceMs: 0 }
+        const spend = { ...place, amount: 30, startedAtMs: startMs, isRecordsOnly: false, drain: null }
+        await settleBy({ requestId: 'r-1', spends: [spend] })
+        expect((await ask([hits('r-9', { spent: 'yes' }, 0)])).statuses).toMatchObject([{ limitRemaining: 70 }])
+      },
+    )
   })
 
   test('keeps numbers within their types, and knows no unit for windows that have none', async () => {
