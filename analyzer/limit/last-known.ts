@@ -50,7 +50,8 @@ export function createLastKnown(halfMax = HALF_MAX): LastKnown {
       known.used = used
       known.reserved = reserved
       known.atMs = atMs
-      known.heldUntilMs = heldUntilMs
+      // What was held before for longer may be held still.
+      known.heldUntilMs = reserved > 0 ? Math.max(known.heldUntilMs, heldUntilMs) : heldUntilMs
     },
     find(claim, nowMs) {
       const { series, subject } = claim

@@ -69,6 +69,19 @@ test('what is held counts until it must have ended', () => {
   expect([ask(NOW_MS), ask(NOW_MS + 59_000), ask(NOW_MS + 61_000)]).toEqual([false, false, true])
 })
 
+test('what is held for long counts until its end, though what came later holds nothing', () => {
+  const lastKnown = createLastKnown()
+  const note = (reserved: number, forMs: number) =>
+    lastKnown.note(claimOf('window', 0), standing(0, reserved), { atMs: NOW_MS, heldUntilMs: NOW_MS + forMs })
+  note(LIMIT, HOUR_MS)
+  note(0, 60_000)
+  note(LIMIT, 600_000)
+  note(LIMIT, 60_000)
+  const counters = createLocalCounters('alone', lastKnown, NOW_MS)
+  const ask = (atMs: number) => counters.decide(request([claimOf('window', 1)]), NOW_MS + atMs).isAllowed
+  expect([ask(0), ask(61_000), ask(599_000), ask(601_000)]).toEqual([false, false, false, true])
+})
+
 test("what was known of another window, or has drained, is in nobody's way", () => {
   const lastKnown = createLastKnown()
   const at = { atMs: NOW_MS - HOUR_MS, heldUntilMs: 0 }
