@@ -20,7 +20,7 @@ import type { EmbeddedLimitsOptions, LimitStoreDeps } from './limits-options.ts'
 import { createOpenWindows, type OpenWindow } from './open-windows.ts'
 import { raise } from './raising.ts'
 import { createSettledBits, type Epoch } from './settled-bits.ts'
-import { applyRecords, reservationOf, settle } from './settling.ts'
+import { applyRecords, reservationOf, settle, undo } from './settling.ts'
 import { type PendingWrite, startWriteBehind } from './write-behind.ts'
 
 /** Buckets of ended windows that one flush removes. */
@@ -76,6 +76,7 @@ export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: L
     decideAtOnce: request => decide(ifAvailable(), request, nowMs()),
     settle: async (reference, spends) => settle(ifAvailable(), reference, spends, nowMs()),
     release: async reference => settle(ifAvailable(), reference, [], nowMs()),
+    undo: async reference => undo(ifAvailable(), reference, nowMs()),
     reservation: async reference => reservationOf(ifAvailable(), reference),
     reservations: async (after, max) => heldAfter(ifAvailable().ledger, after, max),
     applyRecords: async batch => applyRecords(ifAvailable(), batch, nowMs()),

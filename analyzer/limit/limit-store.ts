@@ -218,8 +218,10 @@ export interface LimitStore {
   readonly decideAtOnce: ((request: DecideRequest) => StoreDecision) | null
   /** Replaces what a decision took by the true costs, once. */
   settle(reference: DecisionReference, spends: readonly CallSpend[]): Promise<SettleOutcome>
-  /** Gives back what a decision took, once. */
+  /** Gives back what a decision took, once. The record of its call spends nothing. */
   release(reference: DecisionReference): Promise<SettleOutcome>
+  /** The same for one that nobody was told of: a call that is made all the same spends by its record, as any other. */
+  undo(reference: DecisionReference): Promise<SettleOutcome>
   /** What a reservation was for; `unknown` when it was lost, or forgotten after `NOTE_HORIZON_MS`. */
   reservation(reference: DecisionReference): Promise<Reservation | 'settled' | 'unknown'>
   /** At most `max` reservations that are held and have a note, in the order of the decisions, after the given one. */

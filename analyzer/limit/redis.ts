@@ -101,6 +101,7 @@ function createVerbs(
     onBucketCount(count)
     return settled === 1 ? 'settled' : 'already_settled'
   }
+  const undo = (reference: DecisionReference) => settle(reference, [], true)
   const onBucketCount = (count: number) => {
     buckets.now = count
   }
@@ -111,7 +112,7 @@ function createVerbs(
     seen,
     run: (requests, notAfterMs) => connection.runForBytes('decide', [requests, String(notAfterMs), ...room]),
     // Redis has spent it and nobody was told. Should this fail too, it stays until its window ends.
-    giveBack: reference => void settle(reference, [], true).catch(() => undefined),
+    giveBack: reference => void undo(reference).catch(() => undefined),
     onBucketCount,
   })
   const compare = (args: readonly string[]) => connection.run('compare', args, CALL_MS_MAX)
@@ -123,6 +124,7 @@ function createVerbs(
     decideAtOnce: null,
     settle: (reference, spends) => settle(reference, spends, false),
     release: reference => settle(reference, [], false),
+    undo,
     ...createReservationReading(connection),
     forgetComparisons: async () => {
       await compare(['forget'])

@@ -155,7 +155,7 @@ function addReserve(server: FastifyInstance, deps: ReservationRoutesDeps): void 
     async request => {
       const { body } = request
       const undo = async ({ id }: ReservationAnswer) => {
-        if (id !== null) await reservations.release(reservations.parseId(id), null)
+        if (id !== null) await reservations.undo(reservations.parseId(id))
       }
       const answers = await forEach(
         body,

@@ -80,6 +80,8 @@ export interface Reservations {
   settle(reference: DecisionReference, cost: Cost, tenant: string | null): Promise<ReservationOutcome>
   /** Gives back what is held: the call was not made. Throws `LimitStoreError`. */
   release(reference: DecisionReference, tenant: string | null): Promise<ReservationOutcome>
+  /** Gives back what nobody was told is held: a call that is made all the same spends by its record. Throws `LimitStoreError`. */
+  undo(reference: DecisionReference): Promise<SettleOutcome>
 }
 
 export interface ReservationsDeps {
@@ -119,7 +121,7 @@ export function createReservations(deps: ReservationsDeps): Reservations {
       noteDenial(estimates, prepared, decision)
       const id = decision.reference === null ? null : decisionIds.encode(decision.reference)
       if (decision.reference !== null && id === null) {
-        await store.release(decision.reference)
+        await store.undo(decision.reference)
         throw new DoorError(400, 'reservation_invalid', 'so many quotas cover this call that no id can name them')
       }
       return { decision, id, expiresAtMs, held: id === null ? [] : heldUnits(prepared) }
@@ -137,6 +139,7 @@ export function createReservations(deps: ReservationsDeps): Reservations {
       const found = await find(reference, tenant)
       return typeof found === 'string' ? found : store.release(reference)
     },
+    undo: store.undo,
   }
 }
 

@@ -51,6 +51,13 @@ export function settle(
   return 'settled'
 }
 
+/** Gives back what a decision took of which nobody was told; the record of its call does not find it. */
+export function undo(counters: Counters, reference: DecisionReference, nowMs: number): SettleOutcome {
+  const outcome = settle(counters, reference, [], nowMs)
+  if (outcome === 'settled') removeEntry(counters.ledger, reference)
+  return outcome
+}
+
 /** What is known of a reservation. */
 export function reservationOf(
   { ledger, settled }: Counters,

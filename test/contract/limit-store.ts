@@ -195,6 +195,17 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         expect(await standing()).toEqual({ used: 30, reserved: 0 })
       })
 
+      test('that nobody was told of are undone: the record of a call that was made all the same spends as any other', async () => {
+        const reference = await reserve(90, { requestId: 'r1', note: '{}' })
+        expect(await store.undo(reference)).toBe('settled')
+        expect(await store.undo(reference)).toBe('already_settled')
+        await restart()
+        expect(await standing()).toEqual({ used: 0, reserved: 0 })
+        expect(await apply([effect(30, { requestId: 'r1' })])).toMatchObject({ unlinked: 1 })
+        expect(await used()).toBe(30)
+        expect(await store.reservation(reference)).toBe('settled')
+      })
+
       test('are given back whole', async () => {
         const reference = await reserve(90)
         await restart()

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { afterEach, describe, expect, test } from 'vitest'
+import type { RecordEffect } from '../../../analyzer/limit/limit-store.ts'
 import { callDimensions } from '../quotas.ts'
 import { quota } from './call-records.ts'
 import { openReserving, type Reserving, START_MS } from './reserving.ts'
@@ -28,12 +29,13 @@ const settle = async (id: string, cost: object = {}) => (await opened.post(SETTL
 const release = async (id: string) => (await opened.post(RELEASE, { id })).body.outcome
 
 /** Lets the settler's part happen: the record of the reservation's call. */
-async function applyRecord(id: string, amount: number) {
+const applyRecord = (id: string, amount: number) => applyEffect({ reference: opened.decisionIds.decode(id) }, amount)
+async function applyEffect(effect: Partial<RecordEffect>, amount: number) {
   const startMs = Math.floor(START_MS / 3_600_000) * 3_600_000
   const spend = { series: tokens.series, subject: 'web', startMs, endMs: startMs + 3_600_000 }
   const spends = [{ ...spend, amount, startedAtMs: START_MS, isRecordsOnly: false, drain: null, sinceMs: 0 }]
   return opened.store.applyRecords({
-    effects: [{ reference: opened.decisionIds.decode(id), gateway: '', requestId: null, isNameless: false, spends }],
+    effects: [{ reference: null, gateway: '', requestId: null, isNameless: false, spends, ...effect }],
     checksOnly: new Set(),
     held: new Set(),
     position: { logId: 'log', partition: 0, nextOffset: 1, appliedOffset: 0 },
@@ -216,6 +218,27 @@ describe('several at once', () => {
     expect([status, body.code]).toEqual([400, 'reservation_invalid'])
     expect(await standings()).toEqual({ tokens: [0, 0] })
     expect((await opened.get('/v1/reservations?tenant=acme')).body.reservations).toEqual([])
+  })
+
+  test('of which one fails leave the record of a call that is made all the same to spend as any other', async () => {
+    opened = await openReserving([tokens], undefined, store => {
+      let left = 2
+      const decide: typeof store.decide = request => {
+        left -= 1
+        return left < 0 ? Promise.reject(new Error('the machine stumbles')) : store.decide(request)
+      }
+      return {
+        ...store,
+        decideAtOnce: null,
+        decide: request => (request.isDryRun ? store.decide(request) : decide(request)),
+      }
+    })
+    const wish = { ...web, cost: { total_tokens: 100 } }
+    const batch = [{ ...wish, requestId: 'r-1' }, { ...wish, requestId: 'r-2' }, wish]
+    expect((await opened.post(RESERVATIONS, batch)).status).toBe(500)
+    expect(await standings()).toEqual({ tokens: [0, 0] })
+    await applyEffect({ requestId: 'r-1' }, 30)
+    expect(await standings()).toEqual({ tokens: [30, 0] })
   })
 
   test('of which one makes no sense leave nothing behind', async () => {
