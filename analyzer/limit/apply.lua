@@ -1,14 +1,14 @@
 -- Applies call records, and moves the settler's position with them.
 -- ARGV: clock; the places and the effects; series whose charges stay, and those of calls under way; name of the partition; position it has to be at,
 -- as it was written, `-` for none, empty for any; position it is at afterwards; most buckets. An effect is gateway, its request keys,
--- epoch, sequence, whether anything may be held, its charges (epoch 0: none), whether it is nameless, then its costs, each of
+-- epoch, sequence, whether anything may be held, its charges (epoch 0: none), whether it is nameless, who calls, then its costs, each of
 -- them number of the place, subject, end of the window, amount, whether only records count, what drains, last reset, when the call began.
 -- Answers linked, unlinked, repeated, buckets; an empty text when the position is another one.
 
 local partition, expected, bucketsMax = ARGV[4], ARGV[5], tonumber(ARGV[7])
 if expected ~= '' and (call('HGET', POSITIONS, partition) or '-') ~= expected then return '' end
 
-local EFFECT_FIELDS, SPEND_FIELDS = 7, 8
+local EFFECT_FIELDS, SPEND_FIELDS = 8, 8
 local LINKED, UNLINKED_RECORD, REPEATED = 1, 2, 3
 local places, effects = unpack(cjson.decode(ARGV[2]))
 local function toSet(list)
@@ -45,16 +45,13 @@ local function stayingOf(effect)
 end
 
 -- The check that carried the record's request id.
-local function findByRequest(requestKeys)
-  for _, requestKey in ipairs(requestKeys) do
-    local reference = findRequest(requestKey)
-    if reference then
-      if stateOf(reference) ~= RECORD then return reference end
-      -- Its record came by the decision's id, so this is another call that uses the id again.
-      removeEntry(reference)
-      return nil
-    end
-  end
+local function findByRequest(requestKeys, caller)
+  local entry = #requestKeys > 0 and findListed(requestKeys, caller)
+  if not entry then return nil end
+  local reference = toReference(entry)
+  if stateOf(reference) ~= RECORD then return reference end
+  -- Its record came by the decision's id, so this is another call that uses the id again.
+  removeEntry(reference)
 end
 
 -- Of a record that belongs to a check whose cost is counted already, only that it exists is new: `isNoted`, and where
@@ -84,7 +81,7 @@ end
 local function applyRecord(effect)
   local reference = effect[3] ~= 0
     and withJoined({ epoch = effect[3], sequence = effect[4], isHeld = effect[5], charges = effect[6] })
-    or findByRequest(effect[2])
+    or findByRequest(effect[2], effect[8])
   if not reference then
     spendRecord(effect, false, false)
     return UNLINKED_RECORD

@@ -2,14 +2,14 @@
 -- ARGV: clock; the kinds of claims, the manners of requests, and the requests; the instant after which nobody waits for the
 -- answer; subjects, and requests, that there is room for. A kind is place, end of the window, limit, whether it is spent,
 -- whether it is enforced, whether a check holds it, slots, what drains, last reset; a manner is verb, gateway, whether it is dry. A
--- request is number of its manner, request key, expiry, note; then for each claim number of its kind, subject, cost.
+-- request is number of its manner, request key, expiry, note, who calls; then for each claim number of its kind, subject, cost.
 -- Answers epoch, buckets; then for each request its result and sequence, and for each claim used, reserved, whether it
 -- fitted, when it will, and the window (-1: it would be a new bucket), bucket and share that were charged. An empty answer: it
 -- came too late, and nothing was spent.
 
 if nowMs > tonumber(ARGV[3]) then return '' end
 local bucketsMax, requestsMax = tonumber(ARGV[4]), tonumber(ARGV[5])
-local REQUEST_FIELDS, CLAIM_FIELDS, STANDING_FIELDS = 4, 3, 7
+local REQUEST_FIELDS, CLAIM_FIELDS, STANDING_FIELDS = 5, 3, 7
 local kinds, manners, requests = unpack(cjson.decode(ARGV[2]))
 local answer = { epoch, 0 }
 
@@ -146,10 +146,9 @@ end
 
 -- What the call of a check has spent later is settled together with it (ledger.ts), and the check holds what it does until
 -- then. Answers whether it will be.
-local function join(requestKey, charges, heldUntilMs)
-  local packed = call('HGET', REQUESTS, requestKey)
-  if not packed then return false end
-  local check = { cmsgpack.unpack(packed) }
+local function join(requestKey, caller, charges, heldUntilMs)
+  local check, listed = findListed({ requestKey }, caller)
+  if not check then return false end
   local madeIn, made = check[1], check[2]
   if call('HEXISTS', NOTES, made) == 1 then return false end
   if #check - 5 + #charges > JOINED_CHARGES_MAX * 5 then return false end
@@ -161,7 +160,7 @@ local function join(requestKey, charges, heldUntilMs)
   for _, field in ipairs(charges) do check[#check + 1] = field end
   -- None of them is held: in that place is the decision that took them, below nothing.
   for at = #check - #charges + 5, #check, 5 do check[at] = -sequence end
-  call('HSET', REQUESTS, requestKey, cmsgpack.pack(unpack(check)))
+  call('HSET', REQUESTS, listed, cmsgpack.pack(unpack(check)))
   call('ZADD', HELD_ENDS, 'XX', heldUntilMs, made)
   return true
 end
@@ -169,13 +168,13 @@ end
 -- Remembers the decision by its request, and as a reservation. The oldest request makes room where there is none. Answers
 -- whether it joined a check instead.
 local function remember(request, verb, charges, holds)
-  local requestKey, expiresAtMs, note = request[2], request[3] or nowMs, verb == 'reserve' and request[4]
+  local requestKey, expiresAtMs, note, caller = request[2], request[3] or nowMs, verb == 'reserve' and request[4], request[5]
   if verb == 'record' then
-    if join(requestKey, charges, expiresAtMs) then return true end
+    if requestKey ~= '' and join(requestKey, caller, charges, expiresAtMs) then return true end
     -- That a call which nobody has checked has ended, and took nothing, is nothing to remember.
     if #charges == 0 then return false end
   end
-  local packed = cmsgpack.pack(epoch, sequence, holds, nowMs, requestKey, unpack(charges))
+  local packed = cmsgpack.pack(epoch, sequence, holds, nowMs, caller, unpack(charges))
   if holds then
     call('HSET', HELD, sequence, packed)
     call('ZADD', HELD_ENDS, expiresAtMs, sequence)
@@ -185,7 +184,11 @@ local function remember(request, verb, charges, holds)
     end
   end
   if requestKey == '' then return end
-  call('HSET', REQUESTS, requestKey, packed)
+  if call('HSETNX', REQUESTS, requestKey, packed) == 0 then
+    local listed = { cmsgpack.unpack(call('HGET', REQUESTS, requestKey)) }
+    if listed[5] ~= caller then requestKey = caller .. requestKey end
+    call('HSET', REQUESTS, requestKey, packed)
+  end
   call('ZADD', REQUEST_ORDER, sequence, requestKey)
   if call('ZCARD', REQUEST_ORDER) <= requestsMax then return end
   local oldest = call('ZPOPMIN', REQUEST_ORDER)[1]

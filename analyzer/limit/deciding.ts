@@ -2,7 +2,7 @@
 import { nextOf, type Share, shareIndex, usedOf } from './bucket.ts'
 import { addPending, type Counters, keepUntil, touch } from './counters.ts'
 import { floor } from './draining.ts'
-import { addEntry, findRequest, joinEntry, RESERVATIONS_MAX, requestKey } from './ledger.ts'
+import { addEntry, findRequest, joinEntry, listingKey, RESERVATIONS_MAX, requestKey } from './ledger.ts'
 import {
   type Charge,
   type Claim,
@@ -36,7 +36,7 @@ const isFresh = ({ drain }: Claim, bucket: StoredBucket | undefined, nowMs: numb
 /** One decision. Throws `LimitStoreFull` with nothing spent when there is no room. */
 export function decide(counters: Counters, request: DecideRequest, nowMs: number): StoreDecision {
   const { windows, ledger } = counters
-  const { verb, claims, requestId, gateway } = request
+  const { verb, claims, requestId, gateway, caller } = request
   const buckets: (StoredBucket | undefined)[] = []
   const standings: Standing[] = []
   let isAllowed = true
@@ -69,7 +69,8 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
     addEntry(ledger, {
       reference,
       madeAtMs: nowMs,
-      requestKey: requestId === null ? null : requestKey(gateway, requestId),
+      requestKey: requestId === null ? null : listingKey(ledger, requestKey(gateway, requestId), caller),
+      caller,
       expiresAtMs: holds ? (request.expiresAtMs ?? nowMs) : null,
       note: verb === 'reserve' ? request.note : null,
     })
@@ -96,13 +97,13 @@ function giveBack(counters: Counters, { series, subject, sinceMs, cost }: Claim,
 /** A call may be checked first and say at its end what else it took, with one id: its record settles both. */
 function joinsCheck(
   counters: Counters,
-  { verb, gateway, requestId, expiresAtMs }: DecideRequest,
+  { verb, gateway, requestId, caller, expiresAtMs }: DecideRequest,
   charges: readonly Charge[],
   nowMs: number,
 ): boolean {
   if (verb !== 'record' || requestId === null) return false
   const { ledger, settled } = counters
-  const check = findRequest(ledger, requestKey(gateway, requestId))
+  const check = findRequest(ledger, [requestKey(gateway, requestId)], caller)
   if (check === undefined) return false
   const { epoch, sequence } = check.reference
   const joinedEpoch = settled.current.epoch

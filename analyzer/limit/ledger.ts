@@ -21,8 +21,10 @@ export const JOINED_CHARGES_MAX = 64
 export interface LedgerEntry {
   readonly reference: DecisionReference
   readonly madeAtMs: number
-  /** From `requestKey`; null when the decision came without a request id. */
+  /** From `listingKey`; null when the decision came without a request id. */
   readonly requestKey: string | null
+  /** Not there in what earlier versions wrote. */
+  readonly caller?: string
   /** Null when nothing is held. */
   readonly expiresAtMs: number | null
   /** What a reservation is for; null when it is settled, and of checks. */
@@ -47,6 +49,8 @@ export interface Ledger {
 const entryKey = ({ epoch, sequence }: DecisionOrder) => `${epoch}:${sequence}`
 /** Equal for equal pairs only. */
 export const requestKey = (gateway: string, requestId: string) => `${gateway.length}:${gateway}${requestId}`
+/** Stands before the key of a request whose id is another caller's already. No such key begins with it otherwise. */
+export const callerPrefix = (caller: string) => `@${caller.length}:${caller}`
 
 export function createLedger(requestsMax: number): Ledger {
   return {
@@ -113,8 +117,17 @@ export function withJoined({ entries, requests }: Ledger, reference: DecisionRef
   return isListed ? entry.reference : reference
 }
 
-export function findRequest(ledger: Ledger, key: string): LedgerEntry | undefined {
-  return ledger.requests.get(key)
+/** Under which key the caller's request is to be listed. */
+export function listingKey({ requests }: Ledger, key: string, caller: string): string {
+  const listed = requests.get(key)
+  return listed === undefined || listed.caller === caller ? key : callerPrefix(caller) + key
+}
+
+/** The caller's own, under one of the keys; else whoever's: logs and checks may call the same caller differently. */
+export function findRequest({ requests }: Ledger, keys: readonly string[], caller: string): LedgerEntry | undefined {
+  const listed = keys.flatMap(key => requests.get(key) ?? [])
+  const own = () => keys.flatMap(key => requests.get(callerPrefix(caller) + key) ?? [])
+  return listed.find(entry => entry.caller === caller) ?? own()[0] ?? listed[0]
 }
 
 /** True while the decision's charges are held. */

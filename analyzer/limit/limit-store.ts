@@ -73,6 +73,8 @@ export interface DecideRequest {
   readonly gateway: string
   /** The gateway's id of the call, by which its record is found when the decision's id is not handed on. */
   readonly requestId: string | null
+  /** Whose call it is: clients choose ids, and two of them the same one. An empty text for nobody in particular. */
+  readonly caller: string
   /** Computes and spends nothing. */
   readonly isDryRun: boolean
   /**
@@ -157,6 +159,7 @@ export interface RecordEffect {
   readonly reference: DecisionReference | null
   readonly gateway: string
   readonly requestId: string | null
+  readonly caller: string
   /** The log does not say who called: the tenant or the consumer is unknown. */
   readonly isNameless: boolean
   readonly spends: readonly RecordSpend[]

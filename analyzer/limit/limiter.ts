@@ -8,7 +8,7 @@ import type { Block } from '../policy/adjustment.ts'
 import type { Allowance, Policy } from '../policy/policy.ts'
 import { type Dimensions, matches, type Quota } from '../policy/quota.ts'
 import type { Enforcement } from '../policy/quota-options.ts'
-import { subjectKeyOf } from '../policy/subject.ts'
+import { callerKey, subjectKeyOf } from '../policy/subject.ts'
 import type { QuotaUnit, Unit } from '../usage/units.ts'
 import { blocked, degraded, toDecision } from './answering.ts'
 import { createBlocks, type FindBlock } from './blocks.ts'
@@ -225,6 +225,7 @@ const toRequest = (verb: DecideRequest['verb'], prepared: Prepared, hold: Hold):
   claims: prepared.claims,
   gateway: prepared.ask.dims.gateway ?? '',
   requestId: prepared.ask.requestId,
+  caller: prepared.ask.requestId === null ? '' : callerKey(prepared.ask.dims),
   isDryRun: prepared.ask.isDryRun,
   expiresAtMs: hold.expiresAtMs,
   note: hold.note,

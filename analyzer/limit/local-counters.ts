@@ -131,6 +131,7 @@ function begin(counters: Counters, claim: Claim, lastKnown: LastKnown, nowMs: nu
     reference: { epoch: counters.settled.current.epoch, sequence: counters.sequence, charges: [charge] },
     madeAtMs: atMs,
     requestKey: null,
+    caller: '',
     expiresAtMs: heldUntilMs,
     note: null,
   })

@@ -3,7 +3,7 @@
  * as the same double. Out: doubles, eight bytes each. So fractions are the same on both sides, bit for bit.
  */
 import { chargeOf, heldPlaces } from './deciding.ts'
-import { requestKey } from './ledger.ts'
+import { callerPrefix, requestKey } from './ledger.ts'
 import {
   type AppliedPosition,
   type BucketAddress,
@@ -80,10 +80,11 @@ export function encodeRequests(requests: readonly DecideRequest[]): string {
   const mannerOf = ({ verb, gateway, isDryRun }: DecideRequest) =>
     manners.findIndex(other => other.verb === verb && other.gateway === gateway && other.isDryRun === isDryRun) + 1
   const encoded = requests.map(request => {
-    const { claims, gateway, requestId, expiresAtMs, note } = request
+    const { claims, gateway, requestId, caller, expiresAtMs, note } = request
     const key = requestId === null ? '' : toText(requestKey(gateway, requestId))
     const manner = mannerOf(request) || manners.push(request)
-    const fields: Json[] = [manner, key, expiresAtMs ?? false, note !== null && toText(note)]
+    const prefix = requestId === null ? '' : toText(callerPrefix(caller))
+    const fields: Json[] = [manner, key, expiresAtMs ?? false, note !== null && toText(note), prefix]
     for (const claim of claims) fields.push(kindOf(claim), toText(claim.subject), claim.cost)
     return fields
   })
@@ -225,11 +226,12 @@ export function encodeEffects({ effects }: RecordBatch): string {
   return JSON.stringify([places.list(), encoded])
 }
 
-function encodeEffect({ gateway, requestId, reference, isNameless, spends }: RecordEffect, places: Places): Json {
+function encodeEffect(effect: RecordEffect, places: Places): Json {
+  const { gateway, requestId, caller, reference, isNameless, spends } = effect
   const keys = requestId === null ? [] : [toText(requestKey(gateway, requestId))]
   if (requestId !== null && gateway !== '') keys.push(toText(requestKey('', requestId)))
   const known = reference ?? { epoch: 0, sequence: 0, charges: [] }
-  const fields: Json[] = [toText(gateway), keys, ...referenceFields(known), isNameless]
+  const fields: Json[] = [toText(gateway), keys, ...referenceFields(known), isNameless, toText(callerPrefix(caller))]
   for (const spend of spends) {
     const { subject, endMs, amount, isRecordsOnly, drain, sinceMs, startedAtMs } = spend
     fields.push(places.numberOf(spend), toText(subject), endMs, amount, isRecordsOnly)

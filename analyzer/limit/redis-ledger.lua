@@ -8,7 +8,7 @@ local function unlist(requestKey)
   call('ZREM', REQUEST_ORDER, requestKey)
 end
 
--- Entries are packed as epoch, sequence, whether anything is held, the instant, the request key, and the charges, each of
+-- Entries are packed as epoch, sequence, whether anything is held, the instant, who calls, and the charges, each of
 -- them window, bucket, share, amount, and 1 when it is held; below 0 it is what the call of a check has spent since, by the
 -- decision of that sequence.
 local CHARGE_FIELDS = 5

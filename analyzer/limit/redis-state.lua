@@ -138,6 +138,21 @@ local function chunkName(ofEpoch, ofSequence)
   return string.format('%016.0f:%012.0f', ofEpoch, math.floor(ofSequence / CHUNK_SEQUENCES))
 end
 
+-- The entry of a request, and its key: the caller's own, under one of the keys, else whoever's (ledger.ts).
+local function findListed(requestKeys, caller)
+  local keys = {}
+  for at, requestKey in ipairs(requestKeys) do
+    keys[at], keys[#requestKeys + at] = requestKey, caller .. requestKey
+  end
+  local packed, found, foundAt = call('HMGET', REQUESTS, unpack(keys)), nil, nil
+  for at, key in ipairs(keys) do
+    local entry = packed[at] and { cmsgpack.unpack(packed[at]) }
+    if entry and entry[5] == caller then return entry, key end
+    if entry and not found then found, foundAt = entry, key end
+  end
+  return found, foundAt
+end
+
 -- How a decision has been settled; 0 for not yet.
 local function bitsOf(ofEpoch, ofSequence)
   local key = BITS .. chunkName(ofEpoch, ofSequence)

@@ -106,7 +106,8 @@ async function forget(
 
 /** What the subject has used. */
 async function usedOf(store: LimitStore, claim: Claim): Promise<number> {
-  const rest = { verb: 'check', gateway: '', requestId: null, isDryRun: true, expiresAtMs: null, note: null } as const
+  const nobody = { gateway: '', requestId: null, caller: '' }
+  const rest = { verb: 'check', ...nobody, isDryRun: true, expiresAtMs: null, note: null } as const
   const { standings } = await store.decide({ ...rest, claims: [{ ...claim, isEnforced: false }] })
   return standings[0]?.used ?? 0
 }

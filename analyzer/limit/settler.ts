@@ -11,6 +11,7 @@ import type { CallLog, LogBatch, LogPartition, LogReader } from '../../collector
 import { recordsApplied, settlerGapFound } from '../events.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Dimensions, Quota } from '../policy/quota.ts'
+import { callerKey } from '../policy/subject.ts'
 import { type Unit, unitCost } from '../usage/units.ts'
 import type { DecisionIds } from './decision-id.ts'
 import { type Freshness, startFreshness } from './freshness.ts'
@@ -190,7 +191,7 @@ function createEffects({ policy, labelColumns, decisionIds, onRecordWithoutId }:
     if (reference === null && requestId === null) onRecordWithoutId(gateway ?? '')
     if (spends.length === 0 && reference === null && requestId === null) return null
     const isNameless = dims.tenant === null || dims.consumer === null
-    return { reference, gateway: gateway ?? '', requestId, isNameless, spends }
+    return { reference, gateway: gateway ?? '', requestId, caller: callerKey(dims), isNameless, spends }
   }
   return { of, settlingOf: () => settlingOf(policy().enforced) }
 }

@@ -211,9 +211,8 @@ function spendRecord(
 /** The check that carried the record's request id; one that gave no gateway may be anybody's. */
 function findByRequest({ ledger, settled }: Counters, effect: RecordEffect): DecisionReference | null {
   if (effect.requestId === null) return null
-  const entry =
-    findRequest(ledger, requestKey(effect.gateway, effect.requestId)) ??
-    findRequest(ledger, requestKey('', effect.requestId))
+  const { gateway, requestId, caller } = effect
+  const entry = findRequest(ledger, [requestKey(gateway, requestId), requestKey('', requestId)], caller)
   if (entry === undefined) return null
   const { reference } = entry
   if (settled.stateOf(reference.epoch, reference.sequence) !== 'record') return reference

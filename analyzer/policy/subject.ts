@@ -34,6 +34,10 @@ export function subjectKeyOf(quota: Quota, dims: Dimensions): string {
   return key.isWellFormed() ? key : subjectKey(subjectOf(quota, dims))
 }
 
+/** Equal for calls of one caller only. */
+export const callerKey = ({ tenant, consumer }: Pick<Dimensions, 'tenant' | 'consumer'>): string =>
+  lengthAndValue(tenant ?? '') + (consumer ?? '')
+
 const lengthAndValue = (value: string) => `${value.length}:${value}`
 
 /** The subject with its dimensions' names, as APIs and tables show it. */

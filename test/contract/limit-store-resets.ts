@@ -114,7 +114,7 @@ export function describeLimitStoreResets(name: string, prepare: () => Promise<Li
           call.cost = cost
           const { gateway, requestId, isLinked, reference } = call
           const found = isLinked && requestId === null ? reference : null
-          const effect = { gateway, requestId, isNameless: false, reference: found }
+          const effect = { gateway, requestId, caller: '', isNameless: false, reference: found }
           const checksOnly = new Set(quota.counts === 'checks' ? [quota.series] : [])
           offset += 1
           const effects = [{ ...effect, spends: spends(call, cost, one => one.counts !== 'checks') }]
@@ -302,7 +302,7 @@ export function describeLimitStoreResets(name: string, prepare: () => Promise<Li
       nowMs += 1
       const after = world.unasked()
       if (held.reference !== null) await store.settle(held.reference, [spendOf(held, 30)])
-      const effect = { gateway: 'kong', requestId: null, isNameless: false, reference: null }
+      const effect = { gateway: 'kong', requestId: null, caller: '', isNameless: false, reference: null }
       const effects = [
         { ...effect, reference: pending.reference, spends: [spendOf(pending, 20)] },
         { ...effect, spends: [spendOf(unasked, 40)] },

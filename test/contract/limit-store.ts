@@ -47,6 +47,7 @@ export const request = (claims: Claim[], fields: Partial<DecideRequest> = {}): D
   claims,
   gateway: 'kong',
   requestId: null,
+  caller: '',
   isDryRun: false,
   expiresAtMs: null,
   note: null,
@@ -67,6 +68,7 @@ export const effect = (amount: number, fields: Partial<RecordEffect> = {}): Reco
   reference: null,
   gateway: 'kong',
   requestId: null,
+  caller: '',
   isNameless: false,
   spends: [spend(amount)],
   ...fields,
@@ -276,6 +278,41 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         await spent([claim({ cost: 30 })], { requestId: 'r2', gateway: '' })
         await restart()
         await apply([effect(5, { requestId: 'r1' }), effect(7, { requestId: 'r2' })])
+        expect(await used()).toBe(12)
+      })
+
+      test.each([
+        ['in the order of their checks', ['a', 'b']],
+        ['in any other', ['b', 'a']],
+      ])('of callers who use one request id at the same time find the check of their own, %s', async (_what, order) => {
+        const call = (caller: string) => ({ requestId: 'r1', caller })
+        const held = (subject: string) => ({ subject, series: 'held', isHeld: true })
+        const subjects = ['a', 'b', 'c']
+        for (const subject of subjects)
+          await spent([claim({ cost: 50, subject }), claim(held(subject))], {
+            ...call(subject),
+            expiresAtMs: nowMs + 60_000,
+          })
+        await spent([claim({ cost: 5, subject: 'b' })], { verb: 'record', ...call('b'), expiresAtMs: nowMs + 60_000 })
+        await restart()
+        for (const subject of order) await apply([effect(0, { ...call(subject), spends: [spend(60, { subject })] })])
+        const standings = () =>
+          Promise.all(
+            subjects.map(async subject => [await used({ subject }), (await standing(held(subject))).reserved]),
+          )
+        expect(await standings()).toEqual([
+          [60, 0],
+          [60, 0],
+          [50, 1],
+        ])
+        await apply([effect(0, { ...call('c'), spends: [spend(70, { subject: 'c' })] })])
+        expect((await standings())[2]).toEqual([70, 0])
+      })
+
+      test('find the check of their request id also where it says somebody else, if nobody else has it', async () => {
+        await spent([claim({ cost: 50 })], { requestId: 'r1', caller: 'a' })
+        await spent([claim({ cost: 50 })], { requestId: 'r2' })
+        await apply([effect(5, { requestId: 'r1', caller: 'b' }), effect(7, { requestId: 'r2', caller: 'b' })])
         expect(await used()).toBe(12)
       })
 

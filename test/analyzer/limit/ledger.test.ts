@@ -24,7 +24,7 @@ test('a reservation whose request id had to make room leaves nothing behind when
   const held = entry(1, { requestKey: 'r1', expiresAtMs: 100 })
   addEntry(ledger, held)
   addEntry(ledger, entry(2, { requestKey: 'r2' }))
-  expect(findRequest(ledger, 'r1')).toBeUndefined()
+  expect(findRequest(ledger, ['r1'], '')).toBeUndefined()
   unhold(ledger, held.reference)
   expect([...ledger.entries.keys()]).toEqual(['1:2'])
   expect(ledger.changes.get('1:1')).toBeNull()
@@ -37,7 +37,7 @@ test('the same of a request id that another decision has taken over, which stays
   addEntry(ledger, held)
   addEntry(ledger, newer)
   unhold(ledger, held.reference)
-  expect(findRequest(ledger, 'r1')).toBe(newer)
+  expect(findRequest(ledger, ['r1'], '')).toBe(newer)
   expect(ledger.entries.size).toBe(1)
 })
 

@@ -52,6 +52,7 @@ const gateway = fc.oneof(
   { arbitrary: fc.constantFrom(...gateways), weight: 1 },
 )
 const requestId = fc.constantFrom(null, null, 'r1', 'r2', 'r3', 'r4')
+const caller = fc.constantFrom('', 'a', 'größe')
 /** Which decision made before is meant; none for a number beyond. */
 const earlier = fc.nat({ max: 12 })
 
@@ -86,12 +87,15 @@ const decideStep = fc.record({
   claims,
   gateway,
   requestId,
+  caller,
   isDryRun: mostly(false, fc.constant(true)),
 })
 const settleStep = fc.record({ kind: fc.constantFrom('settle' as const, 'release' as const), earlier, spends })
 const applyStep = fc.record({
   kind: fc.constant('apply' as const),
-  effects: fc.array(fc.record({ earlier, gateway, requestId, isNameless: fc.boolean(), spends }), { maxLength: 4 }),
+  effects: fc.array(fc.record({ earlier, gateway, requestId, caller, isNameless: fc.boolean(), spends }), {
+    maxLength: 4,
+  }),
   checksOnly: fc.subarray(['tokens', 'requests|1h']),
   held: fc.subarray(['tokens', 'requests|1h']),
 })
@@ -126,6 +130,7 @@ const crowdStep = fc.tuple(amount, address, fc.subarray(gateways)).map(([cost, w
     earlier: 99,
     gateway: one,
     requestId: null,
+    caller: '',
     isNameless: false,
     spends: [{ ...where, amount: cost, isRecordsOnly: false, sinceMs: 0, startedAtMs: START_MS, drain: null }],
   })),
@@ -242,7 +247,7 @@ async function standings(store: LimitStore, starts: readonly number[] = STARTS_M
           slots: null,
           drain: null,
         }
-        const rest = { gateway: '', requestId: null, isDryRun: true, expiresAtMs: null, note: null }
+        const rest = { gateway: '', requestId: null, caller: '', isDryRun: true, expiresAtMs: null, note: null }
         found.push((await store.decide({ verb: 'check', claims: [asked], ...rest })).standings[0])
       }
     }
@@ -332,7 +337,15 @@ async function liveOn(store: LimitStore, sequence: readonly RollingStep[], wait:
       return { startMs, endMs: startMs + SLIDING.everyMs + SLIDING.lengthMs }
     }
     const decision = await store.decide({
-      ...{ verb, gateway: 'kong', requestId: null, isDryRun: false, expiresAtMs: START_MS + HOUR_MS, note: null },
+      ...{
+        verb,
+        gateway: 'kong',
+        requestId: null,
+        caller: '',
+        isDryRun: false,
+        expiresAtMs: START_MS + HOUR_MS,
+        note: null,
+      },
       claims: wanted.map(one => ({ ...one, ...bounds(0) })),
     })
     if (decision.reference !== null) references.push(decision.reference)
@@ -345,7 +358,7 @@ async function liveOn(store: LimitStore, sequence: readonly RollingStep[], wait:
     const reference = references[number] ?? null
     if (how === 'apply') {
       offset += 1
-      const effects = [{ reference, gateway: 'kong', requestId: null, isNameless: false, spends: spent }]
+      const effects = [{ reference, gateway: 'kong', requestId: null, caller: '', isNameless: false, spends: spent }]
       const position = { logId: 'log', partition: 0, nextOffset: offset, appliedOffset: offset - 1 }
       answers.push(await store.applyRecords({ effects, checksOnly: new Set(), held: new Set(), position }))
     } else if (reference !== null) {

@@ -35,7 +35,7 @@ async function applyEffect(effect: Partial<RecordEffect>, amount: number) {
   const spend = { series: tokens.series, subject: 'web', startMs, endMs: startMs + 3_600_000 }
   const spends = [{ ...spend, amount, startedAtMs: START_MS, isRecordsOnly: false, drain: null, sinceMs: 0 }]
   return opened.store.applyRecords({
-    effects: [{ reference: null, gateway: '', requestId: null, isNameless: false, spends, ...effect }],
+    effects: [{ reference: null, gateway: '', requestId: null, caller: '', isNameless: false, spends, ...effect }],
     checksOnly: new Set(),
     held: new Set(),
     position: { logId: 'log', partition: 0, nextOffset: 1, appliedOffset: 0 },

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { claimOf } from '../../../analyzer/limit/claiming.ts'
 import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
 import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
+import { createLimiter } from '../../../analyzer/limit/limiter.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
 import { type Settler, startSettler } from '../../../analyzer/limit/settler.ts'
 import { createPolicy } from '../../../analyzer/policy/policy.ts'
@@ -13,6 +14,7 @@ import { subjectKey } from '../../../analyzer/policy/subject.ts'
 import { bucketAt } from '../../../analyzer/usage/window.ts'
 import type { CallLog } from '../../../collector/log/call-log.ts'
 import { claim, request } from '../../contract/limit-store.ts'
+import { callDimensions } from '../quotas.ts'
 import { appendCalls, callRecord, openLog, quota, silent } from './call-records.ts'
 
 const decisionIds = createDecisionIds(['k'.repeat(32)])
@@ -92,6 +94,25 @@ test('records settle their checks, by decision id and by request id, and spend o
   expect(await used()).toBe(1_115)
   expect(settler.counts()).toEqual({ linked: 2, unlinked: 2, repeated: 0, duplicate: 0, unreadable: 0 })
   expect(withoutId).toEqual(['nginx', 'envoy'])
+})
+
+test('records of two consumers who chose the same request id settle each the check of its own', async () => {
+  const limiter = createLimiter({
+    ...{ policy: () => createPolicy(quotas), store, asOfMs: Date.now, onCheck: () => undefined, logger: silent },
+    summing: { count: () => undefined, handOn: async () => undefined, close: async () => undefined },
+  })
+  const consumers = ['web', 'app']
+  for (const consumer of consumers) {
+    const call = { dims: callDimensions({ consumer, gateway: 'kong' }), cost: { total_tokens: 50 } }
+    await limiter.check(limiter.prepare({ ...call, clientIp: null, requestId: 'mine', isDryRun: false }))
+  }
+  await appendCalls(
+    log,
+    consumers.map(consumer => callRecord({ consumer, requestId: 'mine', totalTokens: 60 })),
+  )
+  await isSettled()
+  expect(await Promise.all(consumers.map(consumer => used(quotas[0], [consumer])))).toEqual([60, 60])
+  expect(settler.counts()).toMatchObject({ linked: 2, unlinked: 0 })
 })
 
 test('a record with unknown or refused cost releases its check', async () => {

@@ -32,7 +32,9 @@ const ask = async (descriptors: object[], fields: object = {}, headers?: Record<
 /** The record of a call has come. */
 const settleBy = (effect: Partial<RecordEffect>) =>
   doors.store.applyRecords({
-    effects: [{ reference: null, gateway: 'edge', requestId: null, isNameless: false, spends: [], ...effect }],
+    effects: [
+      { reference: null, gateway: 'edge', requestId: null, caller: '', isNameless: false, spends: [], ...effect },
+    ],
     checksOnly: new Set(),
     held: new Set(),
     position: { logId: 'log', partition: 0, nextOffset: 1, appliedOffset: 0 },
