@@ -31,8 +31,6 @@ interface HandOver {
 }
 
 export interface LocalCounters {
-  /** When they were begun. */
-  readonly beganMs: number
   /** Throws `LimitStoreError` when there is no room. */
   decide(request: DecideRequest, nowMs: number): StoreDecision
   /** The next costs that the shared counters lack, the same ones until they are done; null when they lack none. */
@@ -66,7 +64,6 @@ export function createLocalCounters(name: string, lastKnown: LastKnown, beganMs:
     counters.ledger.changes.clear()
   }
   return {
-    beganMs,
     decide(request, nowMs) {
       sweep(nowMs)
       const known = request.claims.map(claim => begin(counters, claim, lastKnown, nowMs))

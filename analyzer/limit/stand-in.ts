@@ -5,7 +5,7 @@
 import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import { decidedAlone, decisionsHandedOver, decisionsNotHandedOver } from '../events.ts'
-import { createLastKnown } from './last-known.ts'
+import { createLastKnown, type LastKnown } from './last-known.ts'
 import { type DecideRequest, type LimitStore, LimitStoreError, type StoreDecision } from './limit-store.ts'
 import { createLocalCounters, type LocalCounters } from './local-counters.ts'
 import type { SharedLimitStore } from './shared-limit-store.ts'
@@ -18,35 +18,35 @@ const HELD_MS_USUAL = 120_000
 /** `LIMITS_UNAVAILABLE` does not come out of it: the answer is approximate instead. */
 export function createStandIn(store: SharedLimitStore, deps: { log: Logger }): LimitStore {
   const lastKnown = createLastKnown()
+  /** Kept while the store answers no decision, though it adds: of what was let pass and added nothing else would know. */
   let alone: LocalCounters | null = null
+  let isAnswering = false
+  /** Since when something is let pass that is not added; null when all of it is. */
+  let beganMs: number | null = null
   let handingOver: Promise<void> | null = null
   let lastReason = ''
 
-  const note = ({ claims, expiresAtMs }: DecideRequest, { standings }: StoreDecision) => {
-    const atMs = store.nowMs()
-    const at = { atMs, heldUntilMs: expiresAtMs ?? atMs + HELD_MS_USUAL }
-    for (let index = 0; index < claims.length; index += 1) {
-      const claim = claims[index]
-      const standing = standings[index]
-      if (claim !== undefined && standing !== undefined) lastKnown.note(claim, standing, at)
-    }
-  }
-  const handOver = async (counters: LocalCounters) => {
+  const handOver = async (counters: LocalCounters, sinceMs: number) => {
     let added = 0
     for (let step = counters.handOver(store.nowMs()); step !== null; step = counters.handOver(store.nowMs())) {
-      await store.add(step.id, step.additions, counters.beganMs)
+      await store.add(step.id, step.additions, sinceMs)
       step.done()
       added += step.additions.length
     }
-    decisionsHandedOver(deps.log, added)
+    if (added > 0) decisionsHandedOver(deps.log, added)
     lastReason = ''
-    if (alone === counters) alone = null
+    if (isAnswering && beganMs === null) alone = null
   }
   const handOverIfPossible = () => {
-    if (alone === null || store.unavailable() !== null) return
-    // What failed is tried again; why is said by the store.
-    handingOver ??= handOver(alone)
-      .catch(() => undefined)
+    const hasNothing = beganMs === null && !isAnswering
+    if (alone === null || hasNothing || handingOver !== null || store.unavailable() !== null) return
+    const sinceMs = beganMs ?? store.nowMs()
+    beganMs = null
+    handingOver = handOver(alone, sinceMs)
+      .catch(() => {
+        // What failed is tried again; why is said by the store.
+        beganMs = sinceMs
+      })
       .finally(() => {
         handingOver = null
       })
@@ -65,9 +65,13 @@ export function createStandIn(store: SharedLimitStore, deps: { log: Logger }): L
         lastReason = error.message
         const nowMs = store.nowMs()
         alone ??= createLocalCounters(randomUUID(), lastKnown, nowMs)
-        return alone.decide(request, nowMs)
+        isAnswering = false
+        const passed = alone.decide(request, nowMs)
+        if (passed.isAllowed) beganMs ??= nowMs
+        return passed
       }
-      note(request, decided)
+      isAnswering = true
+      note(lastKnown, request, decided, store.nowMs())
       handOverIfPossible()
       return decided
     },
@@ -75,8 +79,22 @@ export function createStandIn(store: SharedLimitStore, deps: { log: Logger }): L
       clearInterval(timer)
       handOverIfPossible()
       await handingOver
-      if (alone !== null) decisionsNotHandedOver(deps.log)
+      if (beganMs !== null) decisionsNotHandedOver(deps.log)
       await store.close()
     },
+  }
+}
+
+function note(
+  lastKnown: LastKnown,
+  { claims, expiresAtMs }: DecideRequest,
+  { standings }: StoreDecision,
+  atMs: number,
+): void {
+  const at = { atMs, heldUntilMs: expiresAtMs ?? atMs + HELD_MS_USUAL }
+  for (let index = 0; index < claims.length; index += 1) {
+    const claim = claims[index]
+    const standing = standings[index]
+    if (claim !== undefined && standing !== undefined) lastKnown.note(claim, standing, at)
   }
 }

@@ -1,4 +1,4 @@
-import { setImmediate as nextTurn } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { Redis } from 'ioredis'
 import { pino } from 'pino'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
@@ -118,6 +118,35 @@ describe.skipIf(missing !== null)('limiters whose Redis is away', () => {
       expect(answers.every(({ isApproximate }) => isApproximate)).toBe(true)
     })
     await used(store, LIMIT)
+  })
+
+  test('always late, though it adds what is let pass: no more passes than was left', async () => {
+    prefixes += 1
+    const shared = await openRedisLimits(optionsOf(prefixes), { ...deps, deadlineMs: PATIENT_MS })
+    let isLate = false
+    const late = () => Promise.reject(new LimitStoreError('LIMITS_UNAVAILABLE', 'late'))
+    const store = createStandIn({ ...shared, decide: asked => (isLate ? late() : shared.decide(asked)) }, deps)
+    stores.push(store)
+    await spend(store, 60)
+    isLate = true
+    let passed = 0
+    const pass = async (subject: string) => {
+      if ((await ask(store, { cost: 10, subject })).isAllowed) passed += 10
+    }
+    for (let turn = 0; turn < 40; turn += 1, await sleep(20)) await pass('a')
+    expect(passed).toBe(40)
+    isLate = false
+    await used(store, 100)
+    // What the others have spent meanwhile is known again.
+    const other = createStandIn(await openRedisLimits(optionsOf(prefixes), { ...deps, deadlineMs: PATIENT_MS }), deps)
+    stores.push(other)
+    await ask(other, { cost: 90, subject: 'b' })
+    await used(store, 90, { subject: 'b' })
+    await sleep(300)
+    isLate = true
+    passed = 0
+    for (let turn = 0; turn < 5; turn += 1) await pass('b')
+    expect(passed).toBe(10)
   })
 
   test('killed and started again: what was let pass meanwhile is added, once for each limiter', async () => {
