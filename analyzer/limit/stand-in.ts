@@ -31,6 +31,7 @@ export function createStandIn(store: SharedLimitStore, deps: { log: Logger }): L
     for (let step = counters.handOver(store.nowMs()); step !== null; step = counters.handOver(store.nowMs())) {
       await store.add(step.id, step.additions, sinceMs)
       step.done()
+      for (const addition of step.additions) lastKnown.added(addition, store.nowMs())
       added += step.additions.length
     }
     if (added > 0) decisionsHandedOver(deps.log, added)

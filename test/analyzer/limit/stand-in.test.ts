@@ -135,6 +135,15 @@ describe.skipIf(missing !== null)('limiters whose Redis is away', () => {
     }
     for (let turn = 0; turn < 40; turn += 1, await sleep(20)) await pass('a')
     expect(passed).toBe(40)
+    // In time for others now and then.
+    for (let turn = 0; turn < 4; turn += 1) {
+      isLate = false
+      await used(store, 0, { subject: 'c' })
+      await sleep(300)
+      isLate = true
+      for (const subject of ['a', 'd']) for (let time = 0; time < 11; time += 1) await pass(subject)
+    }
+    expect(passed).toBe(40 + 100)
     isLate = false
     await used(store, 100)
     // What the others have spent meanwhile is known again.
