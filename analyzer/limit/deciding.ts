@@ -12,6 +12,7 @@ import {
   type StoreDecision,
 } from './limit-store.ts'
 import type { StoredBucket } from './open-windows.ts'
+import { ownText } from './own-text.ts'
 import { findBucket, isOutdated, isTakenAlong, obtainBucket, standingOf } from './standing.ts'
 
 /** How a decision takes what is claimed; null when it takes nothing. */
@@ -70,7 +71,7 @@ export function decide(counters: Counters, request: DecideRequest, nowMs: number
       reference,
       madeAtMs: nowMs,
       requestKey: requestId === null ? null : listingKey(ledger, requestKey(gateway, requestId), caller),
-      caller,
+      caller: ownText(caller),
       expiresAtMs: holds ? (request.expiresAtMs ?? nowMs) : null,
       note: verb === 'reserve' ? request.note : null,
     })
