@@ -88,8 +88,8 @@ export const cost: Board = {
           question: 'How much of each budget is spent, what will it be at the reset, and when is it gone?',
           notes: `The band p10 to p90 holds eight times in ten. As of the newest kept forecast. ${CURRENCY}`,
           queries:
-            clickHouse(`SELECT quota, ${SUBJECT_TEXT} AS who, tenant, if(limit = 0, 1, used / limit) AS "share used", used / 1e6 AS spent, limit / 1e6 AS budget,
-  usage_p10 / 1e6 AS p10, usage_p50 / 1e6 AS p50, usage_p90 / 1e6 AS p90, probability, exhaustion_p50 AS "runs out", window_end AS reset, as_of AS "as of"
+            clickHouse(`SELECT quota, ${SUBJECT_TEXT} AS who, tenant, if(limit = 0, 1, used / limit) AS "share used", used AS spent, limit AS budget,
+  usage_p10 AS p10, usage_p50 AS p50, usage_p90 AS p90, probability, exhaustion_p50 AS "runs out", window_end AS reset, as_of AS "as of"
 FROM (${BUDGETS}) ORDER BY probability DESC, "share used" DESC LIMIT 100`),
           noData: 'There is no budget: make a quota with the unit cost',
           width: 24,
@@ -115,11 +115,11 @@ FROM (${BUDGETS}) ORDER BY probability DESC, "share used" DESC LIMIT 100`),
           queries:
             clickHouse(`WITH months AS (SELECT * FROM (${BUDGETS}) WHERE window_end - window_start > 27 * 86400 AND consumer = '')
 SELECT * FROM (
-SELECT toDateTime(hour, 'UTC') AS time, toNullable(sum(cost) OVER (ORDER BY hour)) AS spent, (SELECT toNullable(sum(limit)) / 1e6 FROM months) AS budget,
+SELECT toDateTime(hour, 'UTC') AS time, toNullable(sum(cost) OVER (ORDER BY hour)) AS spent, (SELECT toNullable(sum(limit)) FROM months) AS budget,
   CAST(NULL AS Nullable(Float64)) AS p10, CAST(NULL AS Nullable(Float64)) AS p50, CAST(NULL AS Nullable(Float64)) AS p90
 FROM (SELECT hour, ${COST} AS cost FROM calls WHERE ${THIS_MONTH} GROUP BY hour)
-UNION ALL SELECT max(as_of), NULL, sum(limit) / 1e6, sum(used) / 1e6, sum(used) / 1e6, sum(used) / 1e6 FROM months HAVING count() > 0
-UNION ALL SELECT max(window_end), NULL, sum(limit) / 1e6, sum(usage_p10) / 1e6, sum(usage_p50) / 1e6, sum(usage_p90) / 1e6 FROM months HAVING count() > 0
+UNION ALL SELECT max(as_of), NULL, sum(limit), sum(used), sum(used), sum(used) FROM months HAVING count() > 0
+UNION ALL SELECT max(window_end), NULL, sum(limit), sum(usage_p10), sum(usage_p50), sum(usage_p90) FROM months HAVING count() > 0
 ) ORDER BY time`),
           noData: NO_COST,
           decimals: 2,

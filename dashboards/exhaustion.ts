@@ -1,7 +1,7 @@
 /** What runs out next, and how it comes to that. */
 import { type Board, uidOf, VARIABLES } from './board.ts'
 import { clickHouse, type Field, SUBJECT_FIELDS } from './panel.ts'
-import { HAS_RUN_OUT, newestForecasts, only, onlyOf, SUBJECT_ID, SUBJECT_TEXT } from './sql.ts'
+import { FORECAST_COLUMNS, HAS_RUN_OUT, newestForecasts, only, onlyOf, SUBJECT_ID, SUBJECT_TEXT } from './sql.ts'
 
 const OF_BOARD = onlyOf('tenant', 'consumer', 'quota')
 const OF_SUBJECT = `${only('quota')} AND ${SUBJECT_ID} = '\${subject}'`
@@ -67,6 +67,7 @@ ORDER BY ${IN_ORDER} LIMIT 1000`,
           kind: 'stat',
           title: 'Denied in 15 minutes',
           question: 'How many decisions went against the caller in the last quarter of an hour?',
+          notes: 'Of a denied call one for each quota that was in the way.',
           queries: clickHouse(`SELECT sum(denied) AS denials FROM decisions WHERE ${NOW} AND ${OF_BOARD}`),
           noData: 'The limiter was not asked',
           thresholds: { warn: 1, bad: 100 },
@@ -120,7 +121,7 @@ ORDER BY ${IN_ORDER} LIMIT 200`),
           notes:
             'Use as the kept forecasts of its windows say it; from the newest one on, the middle and the band that holds the use at the reset eight times in ten.',
           queries:
-            clickHouse(`WITH kept AS (SELECT * FROM forecasts WHERE ${OF_SUBJECT} AND as_of >= $__fromTime AND as_of <= $__toTime),
+            clickHouse(`WITH kept AS (SELECT ${FORECAST_COLUMNS} FROM forecasts WHERE ${OF_SUBJECT} AND as_of >= $__fromTime AND as_of <= $__toTime),
   newest AS (SELECT * FROM (${newestForecasts(OF_SUBJECT)}) LIMIT 1)
 SELECT * FROM (
 SELECT as_of AS time, toNullable(used) AS used, toNullable(limit) AS limit, CAST(NULL AS Nullable(Float64)) AS p10, CAST(NULL AS Nullable(Float64)) AS p50, CAST(NULL AS Nullable(Float64)) AS p90

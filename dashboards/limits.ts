@@ -1,7 +1,7 @@
 /** What the limiter decides, and how well it holds the limits. */
 import { type Board, VARIABLES } from './board.ts'
 import { clickHouse, type Panel, prometheus, SUBJECT_FIELDS } from './panel.ts'
-import { HOURS, newestForecasts, onlyOf, SUBJECT_TEXT } from './sql.ts'
+import { HOURS, newestForecasts, onlyOf, SUBJECT_TEXT, told } from './sql.ts'
 
 const OF_BOARD = `$__timeFilter(minute) AND ${onlyOf('tenant', 'consumer', 'quota')}`
 const NOT_ASKED = 'No gateway asked the limiter in this time'
@@ -65,7 +65,7 @@ export const limits: Board = {
           question: 'Who is denied, by which quota, and how much did they ask for in vain?',
           notes: 'The quota is the reason: it was in the way.',
           queries:
-            clickHouse(`SELECT quota, ${SUBJECT_TEXT} AS who, sum(denied) AS "denied calls", sum(denied) / sum(allowed + denied) AS "share denied", sum(denied_cost) AS "units denied", sum(spent) AS "units spent", any(unit) AS unit, max(minute) AS last
+            clickHouse(`SELECT quota, ${SUBJECT_TEXT} AS who, sum(denied) AS "denied calls", sum(denied) / sum(allowed + denied) AS "share denied", ${told('sum(denied_cost)')} AS "units denied", ${told('sum(spent)')} AS "units spent", any(unit) AS unit, max(minute) AS last
 FROM decisions WHERE ${OF_BOARD} GROUP BY quota, subject HAVING "denied calls" > 0 ORDER BY "denied calls" DESC LIMIT 100`),
           noData: 'Nothing was denied in this time',
           width: 24,
@@ -138,7 +138,7 @@ WHERE quota IN (${SHADOW_QUOTAS}) ORDER BY "share used" DESC LIMIT 100`),
           notes:
             'By calls that nobody asked about, by costs that turned out higher, or for a quota that does not deny. Windows with a forecast in this time.',
           queries: clickHouse(
-            `SELECT quota, ${SUBJECT_TEXT} AS who, count() AS windows, max(share) AS "most over", max(units) AS units, any(unit) AS unit FROM (${OVERSHOOT}) GROUP BY quota, subject ORDER BY "most over" DESC LIMIT 100`,
+            `SELECT quota, ${SUBJECT_TEXT} AS who, count() AS windows, max(share) AS "most over", ${told('max(units)')} AS units, any(unit) AS unit FROM (${OVERSHOOT}) GROUP BY quota, subject ORDER BY "most over" DESC LIMIT 100`,
           ),
           noData: 'No limit was exceeded',
           width: 24,

@@ -61,6 +61,17 @@ FROM (
 ) ARRAY JOIN points AS point
 GROUP BY time, series ORDER BY time`
 
+/** An amount of `unit` for people: costs, which are kept in millionths, are told in the currency. */
+export const told = (amount: string): string => `${amount} / if(unit = 'cost', 1e6, 1)`
+
+const AMOUNTS = [
+  'used',
+  'limit',
+  ...['usage', 'headroom'].flatMap(name => [`${name}_p10`, `${name}_p50`, `${name}_p90`]),
+]
+/** All columns of `forecasts`, its amounts for people. */
+export const FORECAST_COLUMNS = `* REPLACE (${AMOUNTS.map(column => `${told(column)} AS ${column}`).join(', ')})`
+
 /** Quotas that were removed, wherever they came from: nobody is held to them any more. */
 const REMOVED = `SELECT key FROM (
     SELECT key, argMax(value, version) AS latest FROM audit WHERE kind IN ('quota', 'quota_config') GROUP BY key, kind
@@ -71,7 +82,7 @@ const REMOVED = `SELECT key FROM (
  * forecast each is kept, are not older than 32 days.
  */
 export const newestForecasts = (condition: string): string =>
-  `SELECT * FROM forecasts
+  `SELECT ${FORECAST_COLUMNS} FROM forecasts
   WHERE as_of >= now() - INTERVAL 32 DAY AND window_end > now() AND quota NOT IN (${REMOVED}) AND ${condition}
   ORDER BY as_of DESC LIMIT 1 BY quota, subject`
 
