@@ -1,6 +1,6 @@
 /** A board as it is described here; `draw.ts` makes Grafana's JSON of it. */
 import type { Panel } from './panel.ts'
-import { offered } from './sql.ts'
+import { HOURS, offered } from './sql.ts'
 
 export interface Variable {
   name: string
@@ -28,11 +28,10 @@ export interface Board {
 
 export const uidOf = (slug: string): string => `quotacast-${slug}`
 
-const CALLS_OF = 'FROM calls WHERE hour >= toStartOfHour($__fromTime) AND hour <= $__toTime'
 /** Most values that a list offers; others can be typed. */
 const VALUES_MAX = 1_000
 const valuesOf = (column: string, condition = '1'): string =>
-  `SELECT ${offered(column)} ${CALLS_OF} AND ${column} != '' AND ${condition} GROUP BY ${column} ORDER BY count() DESC LIMIT ${VALUES_MAX}`
+  `SELECT ${offered(column)} FROM calls WHERE ${HOURS} AND ${column} != '' AND ${condition} GROUP BY ${column} ORDER BY count() DESC LIMIT ${VALUES_MAX}`
 
 /** Consumers are many, and adding them up over a month takes a second: those of the last day are offered. */
 const CALLED_LATELY = 'hour >= least($__toTime, now()) - INTERVAL 1 DAY'

@@ -6,9 +6,9 @@ import { COST, HOURS, newestForecasts, onlyOf, SUBJECT_TEXT, TOKENS, topSeries }
 const OF_NAMES = onlyOf('tenant', 'consumer', 'provider', 'model')
 const OF_BOARD = `${HOURS} AND ${OF_NAMES}`
 /** As far as calls are kept: 30 days, so of a month's last day its first is not known any more. */
-const THIS_MONTH = `hour >= toStartOfMonth(now()) AND ${OF_NAMES}`
-const MONTHS_SHARE =
-  "dateDiff('second', toStartOfMonth(now()), now()) / dateDiff('second', toStartOfMonth(now()), toStartOfMonth(now()) + INTERVAL 1 MONTH)"
+const MONTH = "toDateTime(toStartOfMonth(now('UTC')), 'UTC')"
+const THIS_MONTH = `hour >= ${MONTH} AND ${OF_NAMES}`
+const MONTHS_SHARE = `dateDiff('second', ${MONTH}, now()) / dateDiff('second', ${MONTH}, ${MONTH} + INTERVAL 1 MONTH)`
 const BUDGETS = newestForecasts(`unit = 'cost' AND ${onlyOf('tenant', 'consumer')}`)
 const NO_COST = 'No call with a known cost: configure `prices`, or have the gateway tell costs'
 const CURRENCY = 'In the configured currency.'
@@ -113,7 +113,7 @@ FROM (${BUDGETS}) ORDER BY probability DESC, "share used" DESC LIMIT 100`),
           question: 'How does the cost of the month grow, and where will it be at its end?',
           notes: `The sum of all budgets of a month of the chosen tenants: spent by the hour, then the sums of their p10, p50 and p90, a band that is too wide for tenants that have nothing to do with each other. ${CURRENCY}`,
           queries:
-            clickHouse(`WITH months AS (SELECT * FROM (${BUDGETS}) WHERE window_end - window_start > 27 * 86400 AND consumer = '')
+            clickHouse(`WITH months AS (SELECT * FROM (${BUDGETS}) WHERE window_end - window_start BETWEEN 27 * 86400 AND 32 * 86400 AND consumer = '')
 SELECT * FROM (
 SELECT toDateTime(hour, 'UTC') AS time, toNullable(sum(cost) OVER (ORDER BY hour)) AS spent, (SELECT toNullable(sum(limit)) FROM months) AS budget,
   CAST(NULL AS Nullable(Float64)) AS p10, CAST(NULL AS Nullable(Float64)) AS p50, CAST(NULL AS Nullable(Float64)) AS p90

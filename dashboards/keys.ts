@@ -6,6 +6,7 @@ import {
   CALLS,
   COST,
   callsBy,
+  FROM_HOUR,
   HOURS,
   MINUTES,
   newestForecasts,
@@ -21,7 +22,9 @@ const TENANT = 'tenant IN (${tenant:sqlstring})'
 const OF_CONSUMER = `${TENANT} AND ${CONSUMER}`
 const NO_CALLS = 'This key made no calls in this time'
 /** As far back as calls are kept. */
-const KEPT = 'hour >= toStartOfHour(now() - INTERVAL 30 DAY)'
+const KEPT = "hour >= toStartOfHour(now('UTC') - INTERVAL 30 DAY)"
+/** Of which not all is known yet. */
+const THIS_HOUR = "toStartOfHour(now('UTC'))"
 /** What is told when a key shows a new value of it, and its column. */
 const WATCHED = { model: 'model', route: 'route', gateway: 'gateway', network: 'client_ip' } as const
 
@@ -147,12 +150,12 @@ FROM (
   SELECT hour AS time, calls, avg(calls) OVER days AS mean, stddevPop(calls) OVER days AS deviation
   FROM (
     SELECT hour, ${CALLS} AS calls FROM calls
-    WHERE hour >= toStartOfHour($__fromTime) - INTERVAL 14 DAY AND hour < toStartOfHour(now()) AND ${OF_CONSUMER}
-    GROUP BY hour ORDER BY hour WITH FILL STEP INTERVAL 1 HOUR
+    WHERE hour >= ${FROM_HOUR} - INTERVAL 14 DAY AND hour < ${THIS_HOUR} AND ${OF_CONSUMER}
+    GROUP BY hour ORDER BY hour WITH FILL TO ${THIS_HOUR} STEP INTERVAL 1 HOUR
   )
   WINDOW days AS (PARTITION BY toHour(hour) ORDER BY hour ROWS BETWEEN 14 PRECEDING AND 1 PRECEDING)
 )
-WHERE time >= toStartOfHour($__fromTime) AND time <= $__toTime ORDER BY time`),
+WHERE time >= ${FROM_HOUR} AND time <= $__toTime ORDER BY time`),
           noData: NO_CALLS,
           width: 12,
           isFan: true,

@@ -17,8 +17,10 @@ export const onlyOf = (...columns: readonly string[]): string => columns.map(col
  */
 export const offered = (column: string): string => String.raw`replaceAll(${column}, '\\', '\\\\'), ${column}`
 
+/** The begin of the board's time, down to the hour: of UTC, as `hour` is, wherever the server lives. */
+export const FROM_HOUR = "toStartOfHour($__fromTime, 'UTC')"
 /** The hours that the board shows, the first one whole. */
-export const HOURS = 'hour >= toStartOfHour($__fromTime) AND hour <= $__toTime'
+export const HOURS = `hour >= ${FROM_HOUR} AND hour <= $__toTime`
 /** The minutes that the board shows; calls that arrived before it begins are in partitions that need not be read. */
 export const MINUTES =
   'minute >= toStartOfMinute($__fromTime) AND minute <= $__toTime AND arrived_at >= toStartOfMinute($__fromTime)'

@@ -7,6 +7,7 @@ import { cost } from '../../dashboards/cost.ts'
 import { exhaustion } from '../../dashboards/exhaustion.ts'
 import { keys } from '../../dashboards/keys.ts'
 import { limits } from '../../dashboards/limits.ts'
+import { overview } from '../../dashboards/overview.ts'
 import { forecast } from '../analyzer/api/forecast-fixture.ts'
 import { storeCalls, storeDecisions } from '../analyzer/store-calls.ts'
 import { openTestStore, type TestStore } from '../store-fixture.ts'
@@ -107,3 +108,27 @@ describe('costs are told in the currency', () => {
     expect(first).toMatchObject({ spent: SPENT, budget: BUDGET, p50: BUDGET - LEFT })
   })
 })
+
+test('the month has the budgets of a month, and none of a year', async () => {
+  const last = (await rowsOf(cost, 'The month, and how it goes on')).at(-1)
+  expect(last).toMatchObject({ budget: BUDGET, p50: BUDGET - LEFT })
+})
+
+test('a key that has fallen silent makes no calls beside what is usual', async () => {
+  const variables = { tenant: ['acme'], consumer: ['silent'] }
+  const hours = await rowsOf(keys, 'Calls an hour, and what is usual', { variables })
+  expect(hours.at(-1)).toMatchObject({ calls: 0, p10: 1, p90: 1 })
+  expect(hours.map(({ calls }) => calls).slice(-6)).toEqual([1, 0, 0, 0, 0, 0])
+})
+
+test.each(['Asia/Kolkata', 'America/Los_Angeles'])(
+  'hours and months are those of UTC on a server in %s',
+  async timezone => {
+    const fromMs = thisHourMs - 20 * HOUR_MS + 45 * 60_000
+    const variables = { consumer: ['silent'] }
+    for (const zone of ['UTC', timezone]) {
+      expect(await rowsOf(overview, 'Calls', { fromMs, timezone: zone, variables })).toEqual([{ Calls: 15 }])
+      expect(await rowsOf(cost, 'Month to date', { timezone: zone })).toEqual([{ 'month to date': 1 }])
+    }
+  },
+)
