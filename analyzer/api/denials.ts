@@ -4,25 +4,22 @@ import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Routes } from '../../collector/principal.ts'
 import { readDenials } from '../usage/denials.ts'
 import { tenantAsked } from './request-error.ts'
-import { dimensionValue, instantOrAgo, quotaName, SubjectAnswer } from './schema.ts'
+import { dimensionValue, instantOrAgo, quotaName, SubjectAnswer, subjectQuery } from './schema.ts'
 import { parseInstant } from './times.ts'
 
 const ROWS_MAX = 500
 
-const Query = Type.Object(
-  {
-    quota: Type.Optional(quotaName('Only by this quota.')),
-    tenant: Type.Optional(dimensionValue('Only of this tenant.')),
-    consumer: Type.Optional(dimensionValue('Only of this consumer.')),
-    from: Type.Optional(instantOrAgo('Since', '-1d')),
-    limit: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: ROWS_MAX, default: 100, description: 'Most rows, the newest.' }),
-    ),
-  },
-  { additionalProperties: false },
-)
-/** What has a default is always there. */
-type Query = Static<typeof Query> & { from: string; limit: number }
+const Query = Type.Object({
+  quota: Type.Optional(quotaName('Only by this quota.')),
+  tenant: Type.Optional(dimensionValue('Only of this tenant.')),
+  consumer: Type.Optional(dimensionValue('Only of this consumer.')),
+  from: Type.Optional(instantOrAgo('Since', '-1d')),
+  limit: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: ROWS_MAX, default: 100, description: 'Most rows, the newest.' }),
+  ),
+})
+/** Other dimensions of the subject by name, beside what has a default and so is always there. */
+type Query = Record<string, string> & Static<typeof Query> & { from: string; limit: number }
 
 export const DenialAnswer = Type.Object({
   quota: Type.String(),
@@ -39,11 +36,14 @@ export type DenialsAnswer = Static<typeof Answer>
 
 export interface DenialsDeps {
   client: ClickHouseClient
+  /** Configured labels that are columns. */
+  labelColumns: readonly string[]
   principalOf: PrincipalOf
   now: () => number
 }
 
-export function createDenialRoutes({ client, principalOf, now }: DenialsDeps): Routes {
+export function createDenialRoutes({ client, labelColumns, principalOf, now }: DenialsDeps): Routes {
+  const querystring = subjectQuery(labelColumns, Query.properties)
   return server => {
     server.get<{ Querystring: Query }>(
       '/v1/denials',
@@ -53,16 +53,16 @@ export function createDenialRoutes({ client, principalOf, now }: DenialsDeps): R
           description:
             'By minute, quota and subject, the newest first, some ten seconds late. Why a call is denied now is told by ' +
             '`GET /v1/explain` of the limiter.',
-          ...{ tags: ['limits'], querystring: Query, response: { 200: Answer } },
+          ...{ tags: ['limits'], querystring, response: { 200: Answer } },
         },
         config: { access: 'read' },
       },
       async request => {
-        const { quota = null, consumer = null, from, limit } = request.query
-        const tenant = tenantAsked(principalOf(request).tenant, request.query.tenant) ?? null
+        const { quota = null, tenant: named, consumer = null, from, limit, ...others } = request.query
+        const tenant = tenantAsked(principalOf(request).tenant, named) ?? null
         const fromMs = parseInstant('from', from, now())
-        const ask = { fromMs, quota, tenant, consumer, rowsMax: limit, rowsPerTenantMax: limit }
-        return { denials: await readDenials(client, ask) }
+        const ask = { fromMs, quota, tenant, consumer, others: Object.entries(others) }
+        return { denials: await readDenials(client, { ...ask, rowsMax: limit, rowsPerTenantMax: limit }) }
       },
     )
   }

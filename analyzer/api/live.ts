@@ -7,7 +7,7 @@ import type { ClickHouseClient } from '@clickhouse/client'
 import Type from 'typebox'
 import type { MayStay, PrincipalOf, Routes } from '../../collector/principal.ts'
 import type { Snapshot } from '../tick/ticker.ts'
-import { type Denials, readDenials } from '../usage/denials.ts'
+import { countDenials, type Denials, readDenials } from '../usage/denials.ts'
 import type { DenialAnswer } from './denials.ts'
 import { dataAgeMs } from './forecast-schema.ts'
 
@@ -33,6 +33,8 @@ export interface TickEvent {
 
 /** When they change: those of the last quarter of an hour, the newest first. */
 export interface DenialsEvent {
+  /** Checks, also those that are not told one by one; of a check that several quotas denied one for each. */
+  denied: number
   denials: DenialAnswer[]
 }
 
@@ -71,6 +73,7 @@ interface Client {
 export function createLive({ client: store, snapshot, principalOf, mayStay, now }: LiveDeps): Live {
   const clients = new Set<Client>()
   let denials: Denials[] = []
+  let counts: ReadonlyMap<string, number> = new Map()
   const end = (client: Client) => {
     clients.delete(client)
     client.timers.forEach(clearInterval)
@@ -80,7 +83,7 @@ export function createLive({ client: store, snapshot, principalOf, mayStay, now 
     if (!client.mayStay()) return end(client)
     const { asOfMs, skipped } = snapshot()
     tell(client, 'tick', { asOfMs, skipped, dataAgeMs: dataAgeMs(snapshot(), now()) } satisfies TickEvent)
-    tell(client, 'denials', visibleTo(client.tenant, denials))
+    tell(client, 'denials', visibleTo(client.tenant, denials, counts))
     if (client.response.writableLength > UNREAD_BYTES_MAX) client.response.destroy()
   }
   const open = (response: ServerResponse, who: Pick<Client, 'tenant' | 'mayStay'>) => {
@@ -104,11 +107,14 @@ export function createLive({ client: store, snapshot, principalOf, mayStay, now 
   const publish = async () => {
     if (clients.size === 0) {
       denials = []
+      counts = new Map()
       return
     }
-    const ask = { fromMs: now() - RECENT_MS, quota: null, tenant: null, consumer: null }
+    const fromMs = now() - RECENT_MS
     const limits = { rowsMax: ROWS_MAX, rowsPerTenantMax: ROWS_PER_TENANT_MAX }
-    denials = await readDenials(store, { ...ask, ...limits }).catch(() => denials)
+    const ask = { fromMs, quota: null, tenant: null, consumer: null, ...limits }
+    const read = Promise.all([readDenials(store, ask), countDenials(store, fromMs)])
+    ;[denials, counts] = await read.catch(() => [denials, counts] as const)
     clients.forEach(tellAll)
   }
   const close = () => clients.forEach(end)
@@ -136,13 +142,18 @@ const schema = {
   summary: 'What changes, as it changes',
   description:
     'Server-sent events: `tick` after each tick and every 15 s (`asOfMs`, `dataAgeMs`, `skipped`), `denials` when the denials of the ' +
-    'last quarter of an hour have changed, as `GET /v1/denials` has them. A stream ends after five minutes: connect again.',
+    'last quarter of an hour have changed, as `GET /v1/denials` has them, of one tenant the newest 50, and how many there are in all (`denied`). A stream ends after five minutes: connect again.',
   tags: ['status'],
   response: { 200: { description: 'Events.', content: { 'text/event-stream': { schema: Type.String() } } } },
 }
 
 /** A quota whose subjects are nobody's is seen by those who see all. */
-const visibleTo = (tenant: string | null, denials: readonly Denials[]): DenialsEvent => ({
+const visibleTo = (
+  tenant: string | null,
+  denials: readonly Denials[],
+  counts: ReadonlyMap<string, number>,
+): DenialsEvent => ({
+  denied: tenant === null ? [...counts.values()].reduce((sum, count) => sum + count, 0) : (counts.get(tenant) ?? 0),
   denials: denials.filter(one => tenant === null || one.tenant === tenant).map(({ tenant: _tenant, ...one }) => one),
 })
 

@@ -13,11 +13,13 @@ export interface LiveState {
   tick: TickEvent | null
   /** `null` until they are told. */
   denials: DenialsEvent['denials'] | null
+  /** How many there are, also those that are not told one by one; `null` until it is told. */
+  denied: number | null
   /** Counts the ticks. */
   ticks: number
 }
 
-const NOTHING: LiveState = { state: 'connecting', tick: null, denials: null, ticks: 0 }
+const NOTHING: LiveState = { state: 'connecting', tick: null, denials: null, denied: null, ticks: 0 }
 let current = NOTHING
 const listeners = new Set<(state: LiveState) => void>()
 
@@ -77,7 +79,7 @@ export function connectLive(): () => void {
       listen()
       change({ state: 'live', tick: JSON.parse(data), ticks: current.ticks + 1 })
     })
-    source.addEventListener('denials', ({ data }) => change({ denials: JSON.parse(data).denials }))
+    source.addEventListener('denials', ({ data }) => change(JSON.parse(data) as DenialsEvent))
     source.addEventListener('error', comeBack)
   }
   const onVisibility = () => (document.hidden ? disconnect() : connect())

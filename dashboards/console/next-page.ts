@@ -69,14 +69,13 @@ function useShown(answer: NextAnswer | null, offset: number): ReadonlyMap<number
 }
 
 function Summary({ answer, isFiltered }: { answer: NextAnswer | null; isFiltered: boolean }) {
-  const { denials } = useLive()
-  const denied = totalDenied(denials ?? [])
-  const of = (count: number | undefined) => (count === undefined ? '–' : formatAmount(count, 'subjects'))
+  const { denied } = useLive()
+  const of = (count: number | null | undefined) => formatAmount(count ?? null, 'subjects')
   return html`<dl class="tiles" aria-label="Now">
     <${Tile} label="Used up now" value=${of(answer?.exhausted)} tone=${(answer?.exhausted ?? 0) > 0 ? 'bad' : ''} note=${isFiltered ? 'of what is found' : 'at their limit'} />
     <${Tile} label="Likely to run out" value=${of(answer?.likely)} tone=${(answer?.likely ?? 0) > 0 ? 'warn' : ''} note=${isFiltered ? 'of what is found' : 'before their reset'} />
     <${Tile} label=${isFiltered ? 'Found' : 'Watched'} value=${of(answer?.total)} note="subjects of quotas" />
-    <${Tile} label="Denied" value=${of(denials === null ? undefined : denied)} tone=${denied > 0 ? 'bad' : ''} note="checks in the last 15 min" />
+    <${Tile} label="Denied" value=${of(denied)} tone=${(denied ?? 0) > 0 ? 'bad' : ''} note="in the last 15 min, by each quota in the way" />
   </dl>`
 }
 

@@ -14,12 +14,11 @@ const TICKS = 4
 
 export function SubjectDenials({ quota, subject }: SubjectProps) {
   const nowMs = useNow(10_000)
-  const { tenant, consumer } = subject
   const { denials: live } = useLive()
   const isIts = (one: { quota: string; subject: Record<string, string> }) =>
     one.quota === quota && JSON.stringify(one.subject) === JSON.stringify(subject)
   const denials = useResource<DenialsAnswer>(
-    `/v1/denials?${queryOf({ quota, tenant, consumer, limit: 200 })}`,
+    `/v1/denials?${queryOf({ quota, ...subject, limit: 200 }, true)}`,
     useTicks(TICKS),
   )
   const shownOf = (answer: DenialsAnswer) => newestOf((live ?? []).filter(isIts), answer.denials.filter(isIts))

@@ -22,13 +22,16 @@ beforeAll(async () => {
     denied('app', 2, 7, 'globex'),
     { ...denied('app', 0, 0), allowed: 3, spent: 3, deniedCost: 0 },
     denied('app', 2_000, 9),
+    ...['/v1/chat', '/v1/search', ''].map((route, index) => ({
+      ...{ quota: 'by-route', subject: { tenant: 'initech', route }, atMs: minute(index), denied: index + 1 },
+    })),
   ])
 })
 afterAll(() => testStore?.close())
 
 async function denials(query = '', tenant?: string) {
   const server = await testServer([
-    createDenialRoutes({ client: testStore.store.client, principalOf, now: () => NOW_MS }),
+    createDenialRoutes({ client: testStore.store.client, labelColumns: ['team'], principalOf, now: () => NOW_MS }),
   ])
   const answer = await server.inject({
     url: `/v1/denials${query}`,
@@ -69,8 +72,17 @@ test('the denials of a day are added up by minute, quota and subject, the newest
 test('they are narrowed by consumer, quota, time and number', async () => {
   expect((await denials('?consumer=other')).denials).toHaveLength(1)
   expect((await denials('?quota=none')).denials).toEqual([])
-  expect((await denials('?from=-3m')).denials).toHaveLength(2)
-  expect((await denials('?limit=1')).denials).toMatchObject([{ minuteMs: minute(1) }])
+  expect((await denials('?quota=q&from=-3m')).denials).toHaveLength(2)
+  expect((await denials('?quota=q&limit=1')).denials).toMatchObject([{ minuteMs: minute(1) }])
+})
+
+test('they are narrowed by whatever tells the subjects of a quota', async () => {
+  const ofRoute = async (route: string) =>
+    (await denials(`?quota=by-route&tenant=initech&route=${encodeURIComponent(route)}`)).denials
+  expect(await ofRoute('/v1/search')).toMatchObject([{ subject: { route: '/v1/search' }, denied: 2 }])
+  expect(await ofRoute('')).toMatchObject([{ subject: { route: '' }, denied: 3 }])
+  expect((await denials('?quota=by-route&team=none')).denials).toEqual([])
+  expect((await denials('?colour=red')).status).toBe(400)
 })
 
 test('a caller of one tenant sees no other', async () => {

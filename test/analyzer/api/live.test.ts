@@ -9,6 +9,8 @@ import { principalOf, testServer } from './server.ts'
 
 const SILENCE_MS = 300
 const HEARTBEAT_MS = 15_000
+/** Of the rows of one tenant. */
+const ROWS_PER_TENANT_MAX = 50
 
 let testStore: TestStore
 beforeAll(async () => {
@@ -68,13 +70,29 @@ test('a client is told what there is at once, each tick after, and each denial a
   await live.publish()
   await expect.poll(() => events(all.text, 'tick').at(-1)).toMatchObject({ asOfMs: 2 })
   await expect.poll(() => events(all.text, 'denials').at(-1)?.denials).toMatchObject([{ denied: 3 }])
-  await expect.poll(() => events(globex.text, 'denials')).toEqual([{ denials: [] }])
+  await expect.poll(() => events(globex.text, 'denials')).toEqual([{ denied: 0, denials: [] }])
 
   // What has not changed is not told again.
   const before = all.text
   await live.publish()
   await sleep(SILENCE_MS)
   expect(all.text).toBe(before)
+})
+
+test('all denials are counted, also those that are not told one by one', async () => {
+  const subjects = Array.from({ length: ROWS_PER_TENANT_MAX + 10 }, (_, index) => ({
+    tenant: 'many',
+    consumer: `app-${index}`,
+  }))
+  await storeDecisions(
+    testStore.store,
+    subjects.map(subject => ({ quota: 'q', subject, atMs: Date.now(), denied: 2 })),
+  )
+  await serve()
+  const many = await connect('many')
+  const newest = () => events(many.text, 'denials').at(-1)
+  await expect.poll(() => newest()?.denials).toHaveLength(ROWS_PER_TENANT_MAX)
+  expect(newest().denied).toBe(2 * subjects.length)
 })
 
 test('while no tick ends, how it stands is told all the same', async () => {

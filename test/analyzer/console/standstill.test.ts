@@ -32,7 +32,7 @@ const routes: Routes = server => {
     reply.raw.once('close', () => streams.delete(reply.raw))
     tick()
     if (principalOf(request).tenant === null)
-      reply.raw.write(`event: denials\ndata: ${JSON.stringify({ denials: [denial] })}\n\n`)
+      reply.raw.write(`event: denials\ndata: ${JSON.stringify({ denied: 3, denials: [denial] })}\n\n`)
   })
   server.get('/v1/rejections/counts', read, (_request, reply) => collector(reply))
 }
