@@ -2,12 +2,12 @@
 import Type, { type Static } from 'typebox'
 import type { Routes } from '../../collector/principal.ts'
 import { UNSEEN_SCORE, type UnusualUse, unseenScore, unusualUse } from '../forecast/anomalies.ts'
+import { amountWords } from '../limit/explaining.ts'
 import { subjectMap } from '../policy/subject.ts'
 import type { ResettingQuota } from '../tick/followed-quota.ts'
 import { readSubjectHours, type SubjectHours } from '../tick/subject-hours.ts'
 import { readSilentHours } from '../usage/silence.ts'
 import type { Unit } from '../usage/units.ts'
-import { MICROS } from '../usage/units.ts'
 import { readUnseen, type Trait, type Unseen } from '../usage/unseen.ts'
 import { quotaAsked, RequestError } from './request-error.ts'
 import { orNull, SubjectAnswer } from './schema.ts'
@@ -122,7 +122,7 @@ const traitsOf = ({ per }: ResettingQuota): Trait[] =>
 
 /** Whole units, and money in the currency. */
 const inWords = (amount: number, unit: Unit): string =>
-  unit === 'cost' ? (amount / MICROS).toFixed(2) : String(Math.round(amount))
+  unit === 'cost' ? amountWords(Math.round(amount), unit) : String(Math.round(amount))
 
 function unusualHours(
   { subject, history }: SubjectHours,

@@ -8,7 +8,7 @@ import { DIMENSIONS, type Quota } from '../policy/quota.ts'
 import { subjectMap, subjectOf } from '../policy/subject.ts'
 import type { DecisionSums } from '../usage/decisions.ts'
 import { UNITS } from '../usage/units.ts'
-import { explain, type QuotaExplanation } from './explaining.ts'
+import { amountWords, explain, type QuotaExplanation } from './explaining.ts'
 import { type AskDeps, COST_MAX, instant, text, toAsk } from './http.ts'
 import type { Limiter, Prepared } from './limiter.ts'
 
@@ -44,7 +44,9 @@ const Answer = Type.Object({
   quotas: Type.Array(
     Type.Object({
       quota: Type.String(),
-      words: Type.String({ description: 'What it allows, what was adjusted, what is used, whether the call fits.' }),
+      words: Type.String({
+        description: 'What it allows, what was adjusted, what is used, whether the call fits; costs in the currency.',
+      }),
       unit: Type.String(),
       limit: orNull(Type.Number(), 'With what was adjusted; null while the provider has not said it.'),
       override: orNull(Type.Number(), "The subject's own limit."),
@@ -160,8 +162,11 @@ async function pastOf({ readDecisions }: ExplainDeps, { ask, quotas }: Prepared,
     const [sum] = sums
     if (sum === undefined) return `${quota.name} decided nothing in ${minute}.`
     const { allowed, spent, deniedCost } = sum
-    const refused = deniedCost === 0 ? 'denied none' : `denied calls that asked for ${deniedCost} ${quota.unit}`
-    return `In ${minute} ${quota.name} let ${allowed} calls pass, which took ${spent} ${quota.unit}, and ${refused}.`
+    const refused =
+      deniedCost === 0
+        ? 'denied none'
+        : `denied calls that asked for ${amountWords(deniedCost, quota.unit)} ${quota.unit}`
+    return `In ${minute} ${quota.name} let ${allowed} calls pass, which took ${amountWords(spent, quota.unit)} ${quota.unit}, and ${refused}.`
   })
   return Promise.all(told)
 }

@@ -3,9 +3,13 @@ import type { Block } from '../policy/adjustment.ts'
 import { elsewhereNow, elsewhereWords } from '../policy/learned.ts'
 import type { Adjusted, Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
+import { MICROS } from '../usage/units.ts'
 import type { WindowSpec } from '../usage/window.ts'
 import { fitsLimit } from './bucket.ts'
 import type { Decision, Prepared, QuotaStanding } from './limiter.ts'
+
+/** A millionth of the currency can be told. */
+const COST_DIGITS_MAX = 6
 
 /** One quota's part. */
 export interface QuotaExplanation extends QuotaStanding, Adjusted {
@@ -89,10 +93,10 @@ function allowed({ name, unit, window, per, paceOf }: Quota, { limit }: Omit<Quo
   if (limit === null) return `${name} allows what the provider says, and it has not said it yet: nothing is denied.`
   const whose = per.length === 0 ? 'all calls together' : `each ${per.map(({ name: one }) => one).join(' and ')}`
   const why = paceOf === null ? '' : `, so that what is left of ${paceOf.name} lasts until its reset`
-  return `${name} allows ${whose} ${count(limit)} ${unit} ${windowWords(window)}${why}.`
+  return `${name} allows ${whose} ${amountWords(limit, unit)} ${unit} ${windowWords(window, unit)}${why}.`
 }
 
-function windowWords(window: WindowSpec): string {
+function windowWords(window: WindowSpec, unit: string): string {
   switch (window.kind) {
     case 'fixed':
       return `per ${seconds(window.everySeconds * 1000)}`
@@ -101,7 +105,7 @@ function windowWords(window: WindowSpec): string {
     case 'sliding':
       return `in any ${seconds(window.lengthMs)}`
     case 'rate': {
-      const burst = window.burst === null ? '' : `, at most ${count(window.burst)} at once`
+      const burst = window.burst === null ? '' : `, at most ${amountWords(window.burst, unit)} at once`
       return `per ${seconds(window.periodMs)}, evenly${burst}`
     }
     case 'held':
@@ -109,7 +113,8 @@ function windowWords(window: WindowSpec): string {
   }
 }
 
-function adjustmentWords({ limit }: Quota, adjusted: Adjusted, nowMs: number): string[] {
+function adjustmentWords({ limit, unit }: Quota, adjusted: Adjusted, nowMs: number): string[] {
+  const count = (amount: number) => amountWords(amount, unit)
   const { override, grants, reset, learned } = adjusted
   const words: string[] = []
   const instead = limit === null ? 'what the provider says' : count(limit)
@@ -131,6 +136,7 @@ function taken(
   { window, counts, unit }: Quota,
   { used, reserved, remaining, resetAtMs }: Omit<QuotaExplanation, 'words'>,
 ): string {
+  const count = (amount: number) => amountWords(amount, unit)
   const left = remaining === null ? '' : `, ${count(remaining)} remain`
   if (window.kind === 'held') return `${count(reserved)} are under way, ${count(remaining ?? 0)} more may begin.`
   const held = reserved > 0 ? `, ${count(reserved)} are held for calls under way` : ''
@@ -138,7 +144,11 @@ function taken(
   return `${count(used)} ${unit} are used${by}${held}${left}; all of it is free at ${iso(resetAtMs)}.`
 }
 
-function verdict({ enforcement, limit }: Quota, { cost, fits, remaining }: Omit<QuotaExplanation, 'words'>): string {
+function verdict(
+  { enforcement, limit, unit }: Quota,
+  { cost, fits, remaining }: Omit<QuotaExplanation, 'words'>,
+): string {
+  const count = (amount: number) => amountWords(amount, unit)
   const needs = cost > 0 ? `This call takes ${count(cost)}` : 'What this call takes is not known before it is made'
   if (fits) return cost > 0 ? `${needs} and fits.` : `${needs}: it passes while anything remains.`
   const why = limit === 0 ? 'a quota of 0 allows nothing' : `${count(remaining ?? 0)} are not enough`
@@ -147,7 +157,11 @@ function verdict({ enforcement, limit }: Quota, { cost, fits, remaining }: Omit<
     : `${needs}: ${why}.`
 }
 
-const count = (amount: number) => amount.toLocaleString('en-US')
+/** An amount of the unit for people: costs, which are kept in millionths, are told in the currency. */
+export const amountWords = (amount: number, unit: string): string =>
+  unit === 'cost'
+    ? (amount / MICROS).toLocaleString('en-US', { maximumFractionDigits: COST_DIGITS_MAX })
+    : amount.toLocaleString('en-US')
 const iso = (atMs: number) => new Date(atMs).toISOString()
-const seconds = (ms: number) => `${count(Math.ceil(ms / 1000))} s`
+const seconds = (ms: number) => `${Math.ceil(ms / 1000).toLocaleString('en-US')} s`
 const list = (names: readonly string[]) => names.join(' and ')

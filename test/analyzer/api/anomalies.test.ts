@@ -31,7 +31,8 @@ beforeAll(async () => {
   )
   await storeCalls(testStore.store, [
     ...usual.map(call => ({ ...call, consumer: 'wild' })),
-    ...usual.map(call => ({ ...call, consumer: 'calm' })),
+    ...usual.map(call => ({ ...call, consumer: 'calm', cost_micros: 200 })),
+    { ...usual[0], startedAtMs: hourMs - 3 * HOUR_MS, consumer: 'calm', total_tokens: 0, cost_micros: 4_000 },
     // Of this one addresses are kept in full: another one of the same network is nothing new.
     ...usual.map(call => ({ ...call, consumer: 'full', client_ip: '198.51.100.7' })),
     ...usual.map((call, index) => ({ ...call, consumer: 'roaming', client_ip: `10.${index % 100}.0.0` })),
@@ -77,8 +78,10 @@ test('use, models and networks that the past does not explain are told', async (
 
 test('money is told in the currency, and not in millionths of it', async () => {
   const { anomalies } = (await get('/v1/anomalies?quota=spending')).body
-  const much = anomalies.find(({ kind }: Told) => kind === 'too_much')
-  expect(much).toMatchObject({ used: 3_080_000, why: expect.stringContaining('3.08 cost in 1 h') })
+  const much = (consumer: string) =>
+    anomalies.find(({ kind, subject }: Told) => kind === 'too_much' && subject.consumer === consumer)
+  expect(much('wild')).toMatchObject({ used: 3_080_000, why: expect.stringMatching(/^3\.08 cost in 1 h/) })
+  expect(much('calm')).toMatchObject({ used: 4_800, why: expect.stringMatching(/^0\.0048 cost in 1 h/) })
 })
 
 test('hours of which nothing was recorded of anybody are not told as too little', async () => {

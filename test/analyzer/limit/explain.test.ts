@@ -74,6 +74,21 @@ test('tells of overrides, grants, resets and blocks by their numbers', async () 
   expect(quotas[0].words).toContain('A reset forgave what was used before (30)')
 })
 
+test('tells costs in the currency', async () => {
+  const subject = { consumer: 'web' }
+  opened = await openReserving([quota({ name: 'budget', unit: 'cost', limit: 50_000_000 })], {
+    ...NO_ADJUSTMENTS,
+    grants: [{ quota: 'budget', subject, amount: 500_000, fromMs: 0, untilMs: START_MS + HOUR_MS }],
+  })
+  await opened.post('/v1/record', { tenant: 'acme', consumer: 'web', cost: { cost: 3_366_272 } })
+  const { quotas } = await explain(`${CALL}&cost=1200`)
+  expect(quotas).toMatchObject([{ limit: 50_500_000, used: 3_366_272, cost: 1_200 }])
+  expect(quotas[0].words).toBe(
+    'budget allows each consumer 50.5 cost per 3,600 s. A grant adds 0.5 until 2026-11-21T13:10:00.000Z. 3.366272 cost ' +
+      'are used, 47.133728 remain; all of it is free at 2026-11-21T13:00:00.000Z. This call takes 0.0012 and fits.',
+  )
+})
+
 test('tells of a level that takes longer to drain than dates can tell', async () => {
   opened = await openReserving([quota({ name: 'slow', limit: 1, window: { kind: 'rate', everySeconds: 86_400 } })])
   await spend(1e15)
