@@ -26,10 +26,10 @@ export function firstToBind(running: readonly Running[]): number[] {
     if (first === Number.POSITIVE_INFINITY) break
     const sharers = instants.filter(atMs => atMs === first).length
     for (const [place, atMs] of instants.entries()) {
-      if (atMs === first) chances[place] = (chances[place] ?? 0) + 1 / LEVELS / sharers
+      if (atMs === first) chances[place] = (chances[place] ?? 0) + 1 / sharers
     }
   }
-  return chances
+  return chances.map(chance => chance / LEVELS)
 }
 
 function instantOf({ nowMs, windowEndMs, crossing }: Running, level: number): number {
