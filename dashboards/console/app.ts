@@ -63,7 +63,7 @@ function Frame({ session }: { session: SessionAnswer }) {
     () => document.querySelector('nav [aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'center' }),
     [route.page],
   )
-  const { page } = PAGES[route.page] ?? { page: UnknownPage }
+  const { page } = (Object.hasOwn(PAGES, route.page) ? PAGES[route.page] : null) ?? { page: UnknownPage }
   const who = session.tenant === null ? session.name : `${session.name} · ${formatName(session.tenant)}`
   const skip = (event: Event) => {
     event.preventDefault()

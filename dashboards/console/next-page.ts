@@ -18,6 +18,8 @@ const PAGE_ROWS = 50
 const DENIALS_SHOWN = 3
 const ROWS_MAX = 200
 const TYPING_MS = 200
+/** As many as the API takes. */
+const SEARCH_CHARACTERS_MAX = 512
 const ROW_HEIGHT = { wide: 52, narrow: 84 }
 const ORDERS = [
   { value: 'risk', text: 'Runs out first' },
@@ -43,7 +45,7 @@ export function NextPage({ route }: { route: Route }) {
     <${JustDenied} />
     <div class="filters" role="search">
       <label class="choice grow"><span>Find</span>
-        <input type="search" value=${search} placeholder="Tenant, consumer, model, quota …"
+        <input type="search" maxlength=${SEARCH_CHARACTERS_MAX} value=${search} placeholder="Tenant, consumer, model, quota …"
           onInput=${(event: { currentTarget: HTMLInputElement }) => choose({ search: event.currentTarget.value })} />
       </label>
       <${Choice} label="Quota" value=${quota} onChange=${(name: string) => choose({ quota: name })}

@@ -43,12 +43,15 @@ const AWAY: Readonly<Record<string, string>> = {
 
 /** What went wrong, and what to do about it. */
 export function Failure({ error: { status, code, message } }: { error: ApiError }) {
+  const back = html`<a href=${linkTo('')}>see what runs out next</a>`
   const hint =
     status === 403
       ? 'Log in with a token that may see this.'
       : status === 404
-        ? html`It may have been renamed or removed: <a href=${linkTo('')}>see what runs out next</a>.`
-        : 'It is tried again by itself.'
+        ? html`It may have been renamed or removed: ${back}.`
+        : status === 400
+          ? html`The address may be wrong: ${back}.`
+          : 'It is tried again by itself.'
   return html`<div class="failure" role="alert"><strong>${AWAY[code] ?? sentenceOf(message)}</strong> ${hint}</div>`
 }
 

@@ -51,4 +51,19 @@ describeWith(chromiumChecks, 'a place', () => {
     await page.goBack()
     await expect.poll(() => page.locator('.list-body [role=row]').last().textContent()).toContain('app-0')
   })
+
+  test.each(['nothing', 'constructor', '__proto__'])('that is none is told to be none: %s', async name => {
+    const page = await openConsole(browser, server.url)
+    await page.goto(`${server.url}/#/${name}`)
+    await page.getByText('There is no such page.').waitFor()
+  })
+
+  test('that asks for what nobody can answer leads back, and does not promise to try again', async () => {
+    const page = await openConsole(browser, server.url)
+    await page.goto(`${server.url}/#/?order=nonsense`)
+    const failure = page.getByRole('alert')
+    await failure.getByRole('link', { name: 'what runs out next' }).click()
+    await page.getByRole('link', { name: `app-${SUBJECTS - 1}` }).waitFor()
+    expect(await failure.count()).toBe(0)
+  })
 })
