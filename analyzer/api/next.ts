@@ -2,6 +2,7 @@
 import Type, { type Static } from 'typebox'
 import type { Routes } from '../../collector/principal.ts'
 import { isExhausted } from '../forecast/exhausted.ts'
+import { hasReset } from '../tick/followed-quota.ts'
 import type { SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
@@ -53,6 +54,9 @@ const Answer = Type.Object({
   exhausted: Type.Integer({ description: 'Of these, those whose limit is reached.' }),
   likely: Type.Integer({ description: 'Of the others, those that are more likely than not to reach it.' }),
   quotas: Type.Array(Type.String(), { description: 'Names of the quotas of which the caller may see a forecast.' }),
+  resetting: Type.Array(Type.String(), {
+    description: 'Of these, those whose windows reset: trends and unusual activity are told of them.',
+  }),
   forecasts: Type.Array(ForecastAnswer),
 })
 export type NextAnswer = Static<typeof Answer>
@@ -84,12 +88,18 @@ function answer(deps: ForecastDeps, query: Query, own: string | null): Static<ty
   const seen = inOrder(snapshot, order).filter(forecast => own === null || forecast.tenant === own)
   const wanted = seen.filter(forecast => isWanted(forecast, { ...query, tenant }))
   const page = wanted.slice(offset, offset + limit)
+  const quotas = [...new Set(seen.map(({ quota }) => quota))].sort()
+  const isResetting = (name: string) => {
+    const quota = answering.policy.byName.get(name)
+    return quota !== undefined && hasReset(quota)
+  }
   return {
     asOfMs: snapshot.asOfMs,
     total: wanted.length,
     exhausted: wanted.filter(isExhausted).length,
     likely: wanted.filter(forecast => !isExhausted(forecast) && isLikely(forecast)).length,
-    quotas: [...new Set(seen.map(({ quota }) => quota))].sort(),
+    quotas,
+    resetting: quotas.filter(isResetting),
     forecasts: page.map(forecast => toForecastAnswer(forecast, answering)),
   }
 }

@@ -38,7 +38,10 @@ export function AlertsPage({ route, session }: { route: Route; session: SessionA
   const channels = useResource<ChannelAnswer[]>(seesAll ? '/v1/alerts/channels' : null, revision)
   const silences = useResource<SilencesAnswer>(seesAll ? '/v1/silences' : null, revision)
   const onChanged = () => setChanges(known => known + 1)
-  const options = [{ value: '', text: 'All quotas' }, ...(useQuotas() ?? []).map(name => ({ value: name, text: name }))]
+  const options = [
+    { value: '', text: 'All quotas' },
+    ...(useQuotas()?.quotas ?? []).map(name => ({ value: name, text: name })),
+  ]
   return html`
     <${Heading} title="Alerts">${alerts.answer?.isConfigured && html`<${Choice} label="Quota" value=${quota} options=${options} onChange=${(name: string) => choose({ quota: name })} />`}<//>
     <${Answered} of=${alerts}>${(answer: AlertsAnswer) =>

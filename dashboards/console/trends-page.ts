@@ -26,14 +26,14 @@ const KINDS: Readonly<Record<string, string>> = {
 }
 
 export function TrendsPage({ route }: { route: Route }) {
-  const quotas = useQuotas()
+  const quotas = useQuotas()?.resetting
   const [chosen, choose] = useParameters(route)
   const quota = chosen.quota ?? quotas?.[0] ?? null
   return html`
     <${Heading} title="Trends and unusual activity">
       ${quota !== null && html`<${Choice} label="Quota" value=${quota} onChange=${(name: string) => choose({ quota: name })} options=${(quotas ?? []).map(name => ({ value: name, text: name }))} />`}
     <//>
-    ${quotas?.length === 0 && html`<${Empty} title="No quota has a forecast yet."><p>Trends need calls: <a href=${linkTo('sources')}>connect a gateway</a>.</p><//>`}
+    ${quotas?.length === 0 && html`<${Empty} title="No quota has trends yet."><p>They need calls, and a quota whose window resets: <a href=${linkTo('sources')}>connect a gateway</a>.</p><//>`}
     ${quota !== null && html`<${Anomalies} key=${`a ${quota}`} quota=${quota} /><${Growth} key=${`g ${quota}`} quota=${quota} />`}
   `
 }

@@ -2,6 +2,6 @@
 import type { NextAnswer } from '../../analyzer/api/next.ts'
 import { useResource } from './use-resource.ts'
 
-/** Their names; `null` until they are known. */
-export const useQuotas = (): readonly string[] | null =>
-  useResource<NextAnswer>('/v1/forecasts/next?limit=1').answer?.quotas ?? null
+/** Their names, `resetting` of those of which trends are told; `null` until they are known. */
+export const useQuotas = (): Pick<NextAnswer, 'quotas' | 'resetting'> | null =>
+  useResource<NextAnswer>('/v1/forecasts/next?limit=1').answer

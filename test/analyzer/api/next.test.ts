@@ -2,10 +2,14 @@ import { describe, expect, test } from 'vitest'
 import { createNextRoutes } from '../../../analyzer/api/next.ts'
 import { createPolicy } from '../../../analyzer/policy/policy.ts'
 import { EMPTY_SNAPSHOT, type Snapshot } from '../../../analyzer/tick/ticker.ts'
+import { testQuota } from '../quotas.ts'
 import { forecast, NOW_MS } from './forecast-fixture.ts'
 import { principalOf, testServer } from './server.ts'
 
-const policy = createPolicy([])
+const policy = createPolicy([
+  testQuota({ name: 'a', window: { kind: 'rate', everySeconds: 60 } }),
+  testQuota({ name: 'b' }),
+])
 const at = (p50: number) => ({ p10: p50 - 5, p50, p90: null })
 const snapshot: Snapshot = {
   ...EMPTY_SNAPSHOT,
@@ -39,6 +43,7 @@ describe('the order', () => {
     const { body } = await next()
     expect(consumers(body)).toEqual(['gone', 'soon', 'later', 'foreign', 'unlikely', 'unknown'])
     expect(body).toMatchObject({ asOfMs: NOW_MS - 2_000, total: 6, exhausted: 1, likely: 2, quotas: ['a', 'b'] })
+    expect(body.resetting).toEqual(['b'])
   })
 
   test('may be the share that is used, or the reset', async () => {

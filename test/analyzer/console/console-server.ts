@@ -4,6 +4,7 @@ import type { Browser, Page } from 'playwright-core'
 import { createNextRoutes } from '../../../analyzer/api/next.ts'
 import { createConsoleRoutes } from '../../../analyzer/console/routes.ts'
 import { createPolicy } from '../../../analyzer/policy/policy.ts'
+import type { Quota } from '../../../analyzer/policy/quota.ts'
 import type { SubjectForecast } from '../../../analyzer/tick/subject-forecast.ts'
 import { EMPTY_SNAPSHOT } from '../../../analyzer/tick/ticker.ts'
 import type { Principal, Routes } from '../../../collector/principal.ts'
@@ -31,6 +32,7 @@ export interface ConsoleServer {
 export async function serveConsole(
   forecasts: readonly SubjectForecast[],
   routes: readonly Routes[] = [],
+  quotas: readonly Quota[] = [],
 ): Promise<ConsoleServer> {
   const snapshot = () => ({ ...EMPTY_SNAPSHOT, asOfMs: NOW_MS, forecasts })
   const verify = (token: string) => TOKENS[token] ?? null
@@ -39,7 +41,7 @@ export async function serveConsole(
     ...{ role: 'analyzer', version: '1.2.3', log: pino({ level: 'silent' }), verify, sessions, isTracing: false },
     routes: [
       createConsoleRoutes(),
-      createNextRoutes({ snapshot, policy: () => createPolicy([]), principalOf, now: () => NOW_MS }),
+      createNextRoutes({ snapshot, policy: () => createPolicy(quotas), principalOf, now: () => NOW_MS }),
       createSessionRoutes({ sessions, verify, principalOf }),
       ...routes,
     ],
