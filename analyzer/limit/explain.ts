@@ -26,6 +26,7 @@ const CALL_PARAMETERS = {
   ),
 }
 const OWN_PARAMETERS = {
+  quota: Type.Optional(text('Of a call that this quota covers: what is not stated is the first that it matches.')),
   clientIp: Type.Optional(text('Address of the client, for blocks of addresses.')),
   atMs: Type.Optional(
     Type.Integer({
@@ -35,7 +36,7 @@ const OWN_PARAMETERS = {
     }),
   ),
 }
-type Query = Record<string, string | number | undefined> & { clientIp?: string; atMs?: number }
+type Query = Record<string, string | number | undefined> & { quota?: string; clientIp?: string; atMs?: number }
 
 const Answer = Type.Object({
   allowed: Type.Boolean({ description: 'Whether the call would pass now.' }),
@@ -115,7 +116,9 @@ async function answer(
   request: FastifyRequest<{ Querystring: Query }>,
 ): Promise<Static<typeof Answer>> {
   const { limiter, policy } = deps
-  const prepared = limiter.prepare(toAsk(deps, request, toCall(request.query, labels)))
+  const covering = policy().byName.get(request.query.quota ?? '')
+  const call = toCall({ ...matchedBy(covering), ...request.query }, labels)
+  const prepared = limiter.prepare(toAsk(deps, request, call))
   const decision = await limiter.look(prepared)
   const { isAllowed, summary, quotas } = explain(prepared, decision, policy())
   const { atMs } = request.query
@@ -127,6 +130,15 @@ async function answer(
     past: atMs === undefined ? [] : await pastOf(deps, prepared, Math.floor(atMs / MINUTE_MS) * MINUTE_MS),
   }
 }
+
+/** Dimensions of a call that the quota covers. */
+const matchedBy = (quota: Quota | undefined): Query =>
+  Object.fromEntries(
+    Object.entries(quota?.options.match ?? {}).map(([name, patterns]) => {
+      const [first = ''] = [patterns].flat()
+      return [name, first.replace(/\*$/, '')]
+    }),
+  )
 
 function toCall(query: Query, labels: readonly string[]) {
   const { tenant, consumer, clientIp } = query

@@ -33,7 +33,7 @@ export function SubjectDenials({ quota, subject }: SubjectProps) {
               <small>asked for ${formatUnits(deniedCost, unit)}</small></li>`,
           )}</ul>`
     }}<//>
-    <${Why} subject=${subject} />
+    <${Why} quota=${quota} subject=${subject} />
   <//>`
 }
 
@@ -43,10 +43,13 @@ function newestOf(live: DenialsAnswer['denials'], read: DenialsAnswer['denials']
   return [...byMinute.values()].sort((a, b) => b.minuteMs - a.minuteMs)
 }
 
-/** Whether a call of this subject would pass now, in the limiter's words. */
-function Why({ subject }: Pick<SubjectProps, 'subject'>) {
+/** Whether a call of this subject that the quota covers would pass now, in the limiter's words. */
+function Why({ quota, subject }: SubjectProps) {
   const [isAsked, setIsAsked] = useState(false)
-  const why = useResource<ExplainAnswer>(isAsked ? `/v1/explain?${queryOf(subject)}` : null, useTicks(TICKS))
+  const why = useResource<ExplainAnswer>(
+    isAsked ? `/v1/explain?${queryOf({ ...subject, quota })}` : null,
+    useTicks(TICKS),
+  )
   if (!isAsked)
     return html`<button type="button" onClick=${() => setIsAsked(true)}>Would a call pass now, and why?</button>`
   return html`<${Answered} of=${why}>${({

@@ -49,6 +49,14 @@ test('says what allows a call, also when no quota covers it', async () => {
   expect((await explain(`${CALL}&model=large`)).quotas).toHaveLength(1)
 })
 
+test('of a quota it tells of the calls that the quota covers, as far as nothing else is stated', async () => {
+  opened = await openReserving([quota({ name: 'large', match: { model: ['large-*', 'huge'] }, limit: 0 })])
+  expect(await explain(`${CALL}&quota=large`)).toMatchObject({ allowed: false, quotas: [{ quota: 'large' }] })
+  expect(await explain(`${CALL}&quota=large&model=huge`)).toMatchObject({ allowed: false })
+  expect(await explain(`${CALL}&quota=large&model=small`)).toMatchObject({ allowed: true, quotas: [] })
+  expect(await explain(`${CALL}&quota=none`)).toMatchObject({ allowed: true, quotas: [] })
+})
+
 test('tells of overrides, grants, resets and blocks by their numbers', async () => {
   const subject = { consumer: 'web' }
   const untilMs = START_MS + HOUR_MS
