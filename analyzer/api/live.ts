@@ -142,7 +142,8 @@ const schema = {
   summary: 'What changes, as it changes',
   description:
     'Server-sent events: `tick` after each tick and every 15 s (`asOfMs`, `dataAgeMs`, `skipped`), `denials` when the denials of the ' +
-    'last quarter of an hour have changed, as `GET /v1/denials` has them, of one tenant the newest 50, and how many there are in all (`denied`). A stream ends after five minutes: connect again.',
+    `last quarter of an hour have changed, as \`GET /v1/denials\` has them (of one tenant the newest ${ROWS_PER_TENANT_MAX}), and how many there ` +
+    'are in all (`denied`). A stream ends after five minutes: connect again.',
   tags: ['status'],
   response: { 200: { description: 'Events.', content: { 'text/event-stream': { schema: Type.String() } } } },
 }
