@@ -31,8 +31,12 @@ export function Reservations({ subject }: SubjectProps) {
   return html`<${Panel} id="reservations" title="Held for calls under way">
     <${Answered} of=${held}>${(answer: ReservationsAnswer) => {
       const reservations = answer.reservations.filter(isIts).slice(0, HELD_SHOWN)
+      const none =
+        answer.nextCursor === null
+          ? 'Nothing is held.'
+          : 'None of the first that are held is its own, and there are more.'
       return reservations.length === 0
-        ? html`<${Empty} title="Nothing is held."><p>A gateway holds what a call may cost by <code>POST /v1/reservations</code> of the limiter.</p><//>`
+        ? html`<${Empty} title=${none}><p>A gateway holds what a call may cost by <code>POST /v1/reservations</code> of the limiter.</p><//>`
         : html`<ul class="rows">${reservations.map(
             ({ id, owner, cost, madeAtMs, expiresAtMs }) => html`<li key=${id ?? madeAtMs}>
               <span>${costOf(cost)}</span><small>by ${formatName(owner)}, <${When} atMs=${madeAtMs} nowMs=${nowMs} /></small>

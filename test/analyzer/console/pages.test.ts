@@ -18,6 +18,17 @@ const routes: Routes = server => {
     return { denials: [{ quota: 'q', subject, unit: 'requests', minuteMs: NOW_MS, denied: 3, deniedCost: 3 }] }
   })
 }
+const ofOthers: Routes = server => {
+  const other = {
+    id: 'a',
+    owner: 'edge',
+    dimensions: { tenant: 'acme', route: '/other' },
+    cost: {},
+    madeAtMs: 0,
+    expiresAtMs: null,
+  }
+  server.get('/v1/reservations', { config: { access: 'read' } }, () => ({ reservations: [other], nextCursor: 'more' }))
+}
 const quotas = [testQuota({ name: 'a-rate', window: { kind: 'rate', everySeconds: 60 } }), testQuota({ name: 'q' })]
 
 describeWith(chromiumChecks, 'the page', () => {
@@ -25,7 +36,7 @@ describeWith(chromiumChecks, 'the page', () => {
   let browser: Browser
   beforeAll(async () => {
     const forecasts = [forecast('a-rate', 'app', null), forecast('q', 'app', 0.5)]
-    ;[server, browser] = await Promise.all([serveConsole(forecasts, [routes], quotas), launchChromium()])
+    ;[server, browser] = await Promise.all([serveConsole(forecasts, [routes, ofOthers], quotas), launchChromium()])
   })
   afterAll(async () => {
     await browser?.close()
@@ -43,5 +54,12 @@ describeWith(chromiumChecks, 'the page', () => {
     const page = await openConsole(browser, server.url)
     await page.goto(`${server.url}/#/trends`)
     await expect.poll(() => page.getByLabel('Quota').locator('option').allTextContents()).toEqual(['q'])
+  })
+
+  test('of a subject does not say that nothing is held where it was not told of all that is', async () => {
+    const page = await openConsole(browser, server.url)
+    await page.goto(`${server.url}/${subjectLink('q', subject)}`)
+    await page.getByText('None of the first that are held is its own, and there are more.').waitFor()
+    expect(await page.getByText('Nothing is held.').count()).toBe(0)
   })
 })
