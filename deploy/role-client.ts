@@ -19,7 +19,7 @@ export class RoleError extends Error {
   }
 }
 
-/** The JSON that a role answers to a GET. Throws `RoleError` when there is none, or its status is neither 2xx nor 503. */
+/** The JSON that a role answers to a GET. Throws `RoleError` when there is none, or its status says that it failed. */
 export const getJson = (role: Role, path: string, config: Config): Promise<unknown> => ask('GET', role, path, config)
 
 /** The same to a POST, with a JSON body or none. */
@@ -40,22 +40,42 @@ async function ask(
   const url = `${roleUrl(role, config)}${path}`
   const authorization = `Bearer ${readToken(config)}`
   let response: Response
+  let text: string
   try {
     response = await fetch(url, {
       method,
       headers: { authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
       body: body === undefined ? null : JSON.stringify(body),
+      redirect: 'manual',
       signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
     })
-  } catch (error) {
-    throw new RoleError(`the ${role} does not answer at ${url}: is it running?`, { cause: error })
+    text = await response.text()
+  } catch (cause) {
+    const isLate = cause instanceof Error && cause.name === 'TimeoutError'
+    const how = isLate ? `has not answered within ${REQUEST_TIMEOUT_MS / 1_000} s` : 'does not answer'
+    throw new RoleError(`the ${role} ${how} at ${url}: is it ${isLate ? 'overloaded' : 'running'}?`, { cause })
   }
-  const answer = (await response.json().catch(() => null)) as { detail?: string } | null
-  if (response.ok || (response.status === 503 && path === '/readyz')) return answer
+  const answer = parseAnswer(text)
   const { status, statusText } = response
+  if (response.ok || (status === 503 && path === '/readyz')) {
+    if (answer !== null) return answer
+    throw new RoleError(`what answers ${status} at ${url} is not the ${role}: does another program have its port?`, {
+      status,
+    })
+  }
   const hint =
     status === 401 ? ` (it is that of ${tokenFile(config.dataDir)}: does the ${role} run with other --data?)` : ''
   throw new RoleError(`the ${role} answers ${status} to ${path}: ${answer?.detail ?? statusText}${hint}`, { status })
+}
+
+/** `null` for what no role answers. */
+function parseAnswer(text: string): { detail?: string } | null {
+  try {
+    const answer: unknown = JSON.parse(text)
+    return typeof answer === 'object' ? answer : null
+  } catch {
+    return null
+  }
 }
 
 function readToken(config: Config): string {
