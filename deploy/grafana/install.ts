@@ -74,8 +74,9 @@ export async function installDashboards(grafana: GrafanaOptions): Promise<string
       message: 'quotacast dashboards',
     }
     const { status, answer } = await ask(grafana, 'POST', '/api/dashboards/db', body)
-    if (status !== 200) throw refusal(grafana, status, answer, `the dashboard ${content.title}`)
-    urls.push(new URL(answer.url ?? `/d/${content.uid}`, grafana.url).href)
+    if (status !== 200 || answer.url === undefined)
+      throw refusal(grafana, status, answer, `the dashboard ${content.title}`)
+    urls.push(new URL(answer.url, grafana.url).href)
   }
   return urls
 }
@@ -118,14 +119,16 @@ async function ask(
   } catch (cause) {
     throw new GrafanaError(`Grafana does not answer at ${url}: is it running, and is that its root URL?`, { cause })
   }
-  const answer = (await response.json().catch(() => ({}))) as Answer
-  return { status: response.status, answer }
+  const answer = (await response.json().catch(() => null)) as Answer | null
+  return { status: response.status, answer: answer ?? {} }
 }
 
+const NOT_GRAFANA = 'is the URL the root of Grafana, with its sub-path if it has one?'
 const HINTS: Partial<Record<number, string>> = {
+  200: NOT_GRAFANA,
   401: 'the token is not valid: make one for a service account and set QUOTACAST_GRAFANA__TOKEN',
   403: 'the service account needs the role Editor, or the permissions dashboards:create, dashboards:write and folders:create',
-  404: 'is the URL the root of Grafana, with its sub-path if it has one?',
+  404: NOT_GRAFANA,
   412: 'another dashboard or folder has that name, or it is provisioned from files and must be changed there',
 }
 

@@ -94,6 +94,14 @@ describe('into a running Grafana', () => {
     await expect(install()).rejects.toThrow(/500.*\(boom\)$/)
   })
 
+  test.each(['<html>Sign in</html>', 'null', '{}'])(
+    'what answers 200 and %s to everything is not Grafana',
+    async body => {
+      grafana.removeAllListeners('request').on('request', (_request, response) => response.end(body))
+      await expect(install()).rejects.toThrow(/answers 200 to the dashboard Quotacast: .*root of Grafana/)
+    },
+  )
+
   test('one that is not there, or is something else, is told', async () => {
     await expect(install(TOKEN, `${url}/grafana`)).rejects.toThrow(/root of Grafana/)
     await new Promise(resolve => grafana.close(resolve))
