@@ -52,7 +52,7 @@ function createTally({ onRejection }: ImportRun) {
   const of = (path: string): ImportReport => {
     const known = reports.get(path)
     if (known !== undefined) return known
-    const report = { path, accepted: 0, rejected: {}, before: 0, shiftMs: 0, isComplete: true }
+    const report = { path, accepted: 0, rejected: {}, before: 0, rejectedBefore: 0, shiftMs: 0, isComplete: true }
     reports.set(path, report)
     return report
   }

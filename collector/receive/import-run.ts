@@ -43,6 +43,8 @@ export interface ImportReport {
   rejected: Partial<Record<RejectionReason, number>>
   /** Calls and rejections that earlier runs had imported. */
   before: number
+  /** Of these the rejections. */
+  rejectedBefore: number
   shiftMs: number
   /** False when the run was stopped; the same command goes on. */
   isComplete: boolean
@@ -143,6 +145,7 @@ function createTally({ source, origin }: ImportFile, begin: ImportState, deps: I
       accepted: counts().accepted,
       rejected: Object.fromEntries(reasons),
       before: begin.accepted + begin.rejected,
+      rejectedBefore: begin.rejected,
       shiftMs: begin.shiftMs,
       isComplete,
     }),

@@ -68,8 +68,9 @@ export const command: Command = {
     // To be stopped is how following ends.
     const isStopped = stop.signal.aborted && way !== 'follow'
     printReports(invocation, reports, { isStopped, hasShift: shiftToMs !== null })
-    const accepted = reports.reduce((sum, report) => sum + report.accepted + report.before, 0)
-    return isStopped || (accepted === 0 && reports.some(report => rejectedOf(report) > 0)) ? 1 : 0
+    const isGood = reports.some(({ accepted, before, rejectedBefore }) => accepted + before > rejectedBefore)
+    const isBad = reports.some(report => rejectedOf(report) + report.rejectedBefore > 0)
+    return isStopped || (isBad && !isGood) ? 1 : 0
   },
 }
 
@@ -190,11 +191,12 @@ function printReports(
 }
 
 function reportText(report: ImportReport, hasShift: boolean): string {
-  const { path, accepted, rejected, before, shiftMs } = report
+  const { path, accepted, rejected, before, rejectedBefore, shiftMs } = report
+  const ofThem = rejectedBefore === 0 ? '' : `, ${thousands(rejectedBefore)} of them rejected`
   const reasons = Object.entries(rejected).map(([reason, count]) => `${thousands(count)} ${reason}`)
   return [
     `${path}: ${thousands(accepted)} calls imported`,
-    ...(before === 0 ? [] : [`${thousands(before)} were there before`]),
+    ...(before === 0 ? [] : [`${thousands(before)} were there before${ofThem}`]),
     ...(reasons.length === 0 ? [] : [`rejected: ${reasons.join(', ')}`]),
     ...(hasShift || shiftMs !== 0 ? [`moved by ${(shiftMs / 1000).toFixed(3)} s`] : []),
   ].join('; ')

@@ -39,7 +39,19 @@ test('imports, names what is bad, and tells a machine the same', async () => {
   const shiftMs = Date.UTC(2026, 10, 21, 12) - Date.UTC(2023, 10, 16, 10, 0, 2)
   expect(JSON.parse(again.stdout)).toEqual({
     isComplete: true,
-    files: [{ path: file, accepted: 0, rejected: {}, before: 3, shiftMs, isComplete: true }],
+    files: [{ path: file, accepted: 0, rejected: {}, before: 3, rejectedBefore: 1, shiftMs, isComplete: true }],
+  })
+})
+
+test('a file of which nothing is good is none the better for a second import', async () => {
+  const file = join(dir, 'bad.jsonl')
+  await writeFile(file, 'bad\nworse\n')
+  const first = await run(file)
+  expect(first).toMatchObject({ code: 1, stdout: `${file}: 0 calls imported; rejected: 2 unreadable\n` })
+  const again = await run(file)
+  expect(again).toMatchObject({
+    code: 1,
+    stdout: `${file}: 0 calls imported; 2 were there before, 2 of them rejected\n`,
   })
 })
 
