@@ -1,5 +1,6 @@
 import type { Logger } from 'pino'
 import { LOG_TOPICS, LogError, type LogTopic } from './call-log.ts'
+import { kafkaReason } from './kafka-client.ts'
 import type { KafkaCluster } from './kafka-cluster.ts'
 import type { KafkaLogOptions } from './kafka-options.ts'
 import { kafkaTopic } from './kafka-topics.ts'
@@ -47,7 +48,7 @@ export function createKafkaAvailability(
           reason = null
         },
         (cause: unknown) => {
-          const text = cause instanceof Error ? cause.message : String(cause)
+          const text = kafkaReason(cause)
           if (reason !== text) deps.log.warn({ err: cause }, 'Kafka is not available')
           reason = text
           throw cause instanceof LogError ? cause : new LogError('LOG_UNAVAILABLE', text, { cause })

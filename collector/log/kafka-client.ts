@@ -12,6 +12,21 @@ const CONNECT_MS = 5_000
 const REQUEST_MS = 15_000
 CompressionCodecs[CompressionTypes.ZSTD] = () => zstdCodec
 
+/** What to do about failures whose own words say it only to those who know Kafka. */
+const HINTS: [RegExp, string][] = [
+  [/^Closed connection/, 'does this port of the brokers want TLS (`tls: {}`), or a sign-in (`sasl`)?'],
+  [/before secure TLS connection/, 'is this a port of the brokers without TLS? Then leave `tls` out'],
+  [/current SASL state/, 'this port of the brokers takes no sign-in: leave `sasl` out, or name the port that does'],
+  [/self-signed certificate|unable to (get|verify)/, 'name the authority that signed it by `tls.caFile`'],
+]
+
+/** What kafkajs says of a failure, and what to do about it. */
+export function kafkaReason(error: unknown): string {
+  const text = error instanceof Error ? error.message : String(error)
+  const [, hint] = HINTS.find(([words]) => words.test(text)) ?? []
+  return hint === undefined ? text : `${text}: ${hint}`
+}
+
 /** `at` is where the options stand in the config. Throws `TlsError`. */
 export async function kafkaConfig(
   { brokers, clientId, tls, sasl }: Pick<KafkaLogOptions, 'brokers' | 'clientId' | 'tls' | 'sasl'>,

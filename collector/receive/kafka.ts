@@ -3,9 +3,16 @@
  * that messages are handled when their calls are durable. Deliveries that are repeated have the same ids.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import kafkajs, { type Admin, type Consumer, type EachBatchPayload, type Kafka, type KafkaMessage } from 'kafkajs'
+import kafkajs, {
+  type Admin,
+  type Consumer,
+  type EachBatchPayload,
+  type Kafka,
+  type KafkaJSError,
+  type KafkaMessage,
+} from 'kafkajs'
 import { topicEntriesLost } from '../events.ts'
-import { kafkaConfig } from '../log/kafka-client.ts'
+import { kafkaConfig, kafkaReason } from '../log/kafka-client.ts'
 import { DECOMPRESSED_BYTES_MAX } from '../log/kafka-codec.ts'
 import { type Heartbeats, keepAlive } from '../log/kafka-heartbeat.ts'
 import type { KafkaReceive } from './listen-options.ts'
@@ -52,9 +59,20 @@ export const consumeTopics: Listen<KafkaReceive> = async (options, source, deps)
     const reader = new TopicReader(admin, options, source, deps)
     await reader.begin(options.topics)
     await consume(consumer, reader, options, deps)
+  } catch (error) {
+    throw error instanceof kafkajs.KafkaJSError ? await explained(error, admin, options) : error
   } finally {
     await Promise.race([Promise.allSettled([consumer.disconnect(), admin.disconnect()]), sleep(DISCONNECT_MS_MAX)])
   }
+}
+
+/** Brokers that do not know a topic do not say which. */
+async function explained(cause: KafkaJSError, admin: Admin, { topics }: KafkaReceive): Promise<Error> {
+  const isMissing = 'type' in cause && cause.type === 'UNKNOWN_TOPIC_OR_PARTITION'
+  const known = isMissing ? await admin.listTopics().catch(() => topics) : topics
+  const missing = topics.filter(topic => !known.includes(topic)).join(', ')
+  const reason = `The brokers have no topic ${missing}, or do not show it to this user`
+  return new Error(missing === '' ? kafkaReason(cause) : reason, { cause })
 }
 
 const groupIdOf = ({ groupId }: KafkaReceive, { name }: CallSource) => groupId ?? `quotacast-${name}`

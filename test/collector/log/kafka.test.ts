@@ -351,6 +351,23 @@ describeWith(kafkaChecks, 'one broker', () => {
     await expect.poll(() => wrong.log.unavailable()).toMatch(/authenticat|credential|password/i)
     await wrong.log.close()
   })
+
+  test('says what the config lacks for the listener of the brokers, or has too much', async () => {
+    if (servers.secure === null) throw new Error('the broker has a secure listener')
+    const { address, username, password } = servers.secure
+    const sasl = { mechanism: 'plain' as const, username, password }
+    const wrong: [Partial<KafkaLogOptions>, RegExp][] = [
+      [{ brokers: [address] }, /Closed connection: .*`tls: \{\}`.*`sasl`/],
+      [{ brokers: [address], tls: {}, sasl }, /self-signed certificate.*: .*`tls\.caFile`/],
+      [{ tls: {} }, /TLS connection.*: .*leave `tls` out/],
+      [{ sasl }, /SASL state: .*leave `sasl` out/],
+    ]
+    for (const [options, reason] of wrong) {
+      const { log } = await openLog(options)
+      await expect.poll(() => log.unavailable()).toMatch(reason)
+      await log.close()
+    }
+  })
 })
 
 describeWith(kafkaChecks, 'three brokers', () => {

@@ -205,12 +205,20 @@ describeWith(kafkaChecks, 'foreign topics', () => {
     await untilCalls(testLog, 1)
   })
 
+  test('what the listener of the brokers wants is said', async () => {
+    const options = optionsOf({ brokers: [servers.secure?.address ?? ''] })
+    const listening = listen(consumeTopics, options, sourceOf(), await depsOf(testLog))
+    await expect(listening).rejects.toThrow(/Closed connection: .*`tls: \{\}`/)
+  })
+
   test('a topic that is missing and a broker that dies are waited for', async () => {
     const source = sourceOf()
     const { report: _report, reportWaiting: _waiting, signal: _signal, ...deps } = await depsOf(testLog)
     const listeners = openListeners([{ source, receive: optionsOf() }], deps)
     try {
-      await expect.poll(() => listeners.problemOf('edge')).toMatch(/topic/)
+      await expect
+        .poll(() => listeners.problemOf('edge'))
+        .toBe(`The brokers have no topic ${topic}, or do not show it to this user`)
       expect(listeners.readiness()).toEqual([`source edge: ${listeners.problemOf('edge')}`])
       await makeTopic()
       await produce([callLine(0)])
