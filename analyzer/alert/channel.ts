@@ -31,14 +31,21 @@ export class ChannelError extends Error {
   readonly statusCode = 502
   /** By what is in the message, or by its size: one with fewer alerts, or with others, may be accepted. */
   readonly isRefused: boolean
+  /** It said to come again no sooner than after so long; 0: it said nothing. */
+  readonly retryAfterMs: number
 
   constructor(
     channel: string,
     reason: string,
-    { cause, isRefused = false }: { cause?: unknown; isRefused?: boolean } = {},
+    {
+      cause,
+      isRefused = false,
+      retryAfterMs = 0,
+    }: { cause?: unknown; isRefused?: boolean; retryAfterMs?: number } = {},
   ) {
     super(`The channel ${channel} did not accept the message: ${reason}.`, { cause })
     this.name = 'ChannelError'
     this.isRefused = isRefused
+    this.retryAfterMs = retryAfterMs
   }
 }

@@ -24,7 +24,15 @@ export async function post(
   }
   await response.body?.cancel()
   const { ok, status } = response
-  if (!ok) throw new ChannelError(channel, `it answered ${status}`, { isRefused: REFUSALS.includes(status) })
+  const isRefused = REFUSALS.includes(status)
+  if (!ok) throw new ChannelError(channel, `it answered ${status}`, { isRefused, retryAfterMs: retryAfterOf(response) })
+}
+
+/** Seconds from now, or a date (RFC 9110 section 10.2.3); 0 where it says neither. */
+function retryAfterOf({ headers }: Response): number {
+  const text = headers.get('retry-after') ?? ''
+  const waitMs = Number.isNaN(Number(text)) ? Date.parse(text) - Date.now() : Number(text) * 1000
+  return Math.max(0, waitMs || 0)
 }
 
 /** What the network said; the address stays out of it. */

@@ -17,6 +17,8 @@ const SEND_MS_MAX = 10_000
 /** Between attempts at a channel that fails. */
 const RETRY_MS_MIN = 5_000
 const RETRY_MS_MAX = 300_000
+/** A channel that says when to come again is heard, but for no longer: what it is to be told is urgent. */
+const RETRY_AFTER_MS_MAX = 3_600_000
 const ID_CHARACTERS = 32
 const BY = 'analyzer'
 
@@ -89,7 +91,9 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
     } catch (error) {
       const failure = error instanceof Error ? error.message : String(error)
       if (!closing.signal.aborted) channelFailed(logger, { channel: channel.name, failure }, failure !== state.failure)
-      const retryMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(state.failures, 16))
+      const backOffMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(state.failures, 16))
+      const saidMs = error instanceof ChannelError ? Math.min(RETRY_AFTER_MS_MAX, error.retryAfterMs) : 0
+      const retryMs = Math.max(backOffMs, saidMs)
       const failedAtMs = now()
       if (error instanceof ChannelError && error.isRefused) {
         state.noticesMax = Math.ceil(news.length / 2)

@@ -30,6 +30,8 @@ let newest: Map<string, AlertForecast>
 let told: Record<string, string[]>
 let messages: Message[]
 let failing: Set<string>
+/** When those that fail say to come again. */
+let retryAfterMs: number
 /** Alerts that a channel takes at once. */
 let noticesMax: number
 /** Whom a channel takes no alerts of. */
@@ -45,6 +47,7 @@ beforeEach(async () => {
   told = { ops: [], chat: [] }
   messages = []
   failing = new Set()
+  retryAfterMs = 0
   noticesMax = Number.POSITIVE_INFINITY
   refused = null
   alerting = start()
@@ -61,7 +64,7 @@ function start(names = ['ops', 'chat'], isOwn: AlertingDeps['isOwn'] = () => tru
     (name): Channel => ({
       ...{ name, kind: 'webhook' },
       async send(message) {
-        if (failing.has(name)) throw new ChannelError(name, 'it answered 500')
+        if (failing.has(name)) throw new ChannelError(name, 'it answered 500', { retryAfterMs })
         if (message.notices.some(({ consumer }) => consumer === refused))
           throw new ChannelError(name, 'it answered 400', { isRefused: true })
         if (message.notices.length > noticesMax) throw new ChannelError(name, 'it answered 413', { isRefused: true })
@@ -318,6 +321,22 @@ describe('whoever tells', () => {
     await tickAndTell(5 * MINUTE_MS)
     expect(told.ops).toHaveLength(60)
     expect(alerting.channels()[0]).toMatchObject({ toldAtMs: nowMs, failedAtMs, failure: null })
+  })
+
+  test('asks a channel that says when to come again no sooner, and after an hour in any case', async () => {
+    failing.add('ops')
+    retryAfterMs = 20 * MINUTE_MS
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    const { failedAtMs } = alerting.channels()[0] ?? {}
+    expect(failedAtMs).toBe(nowMs)
+    retryAfterMs = 24 * HOUR_MS
+    await tickAndTell(19 * MINUTE_MS, { web: { used: 100 } })
+    expect(alerting.channels()[0]?.failedAtMs).toBe(failedAtMs)
+    await tickAndTell(MINUTE_MS, { web: { used: 100 } })
+    await expect.poll(() => alerting.channels()[0]?.failedAtMs).toBe(nowMs)
+    failing.clear()
+    await tickAndTell(HOUR_MS, { web: { used: 100 } })
+    expect(told.ops).toEqual(['web has run out of q'])
   })
 
   test('gathers what happens within the time of a group, and sends at most a hundred at once', async () => {

@@ -33,7 +33,10 @@ interface Arrived {
 }
 
 /** Answers with the status, or never where that is 0. */
-async function receiver(status = 204): Promise<{ url: string; arrived: Arrived[] }> {
+async function receiver(
+  status = 204,
+  headers: Record<string, string> = {},
+): Promise<{ url: string; arrived: Arrived[] }> {
   const arrived: Arrived[] = []
   const server = createServer((request, response) => {
     let body = ''
@@ -43,7 +46,7 @@ async function receiver(status = 204): Promise<{ url: string; arrived: Arrived[]
     request.on('end', () => {
       arrived.push({ headers: request.headers, body })
       if (status === 0) return
-      response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end('x'.repeat(100_000))
+      response.writeHead(status, status === 302 ? { location: '/elsewhere' } : headers).end('x'.repeat(100_000))
     })
   })
   await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve))
@@ -162,6 +165,23 @@ describe('a webhook', () => {
     expect(await failure(413)).toMatchObject({ message: expect.stringContaining('413'), isRefused: true })
     expect(await failure(400)).toMatchObject({ isRefused: true })
     expect(await failure(404)).toMatchObject({ isRefused: false })
+  })
+
+  test('says when it may be asked again, as far as the answer does', async () => {
+    const retryAfterMs = async (said: string) => {
+      const { url } = await receiver(429, { 'retry-after': said })
+      const failure = await createSlack('chat', { kind: 'slack', url }, 'USD')
+        .send(message(), never)
+        .catch(error => error)
+      return failure.retryAfterMs
+    }
+    expect(await retryAfterMs('17')).toBe(17_000)
+    expect(await retryAfterMs('0.5')).toBe(500)
+    const inAnHour = await retryAfterMs(new Date(Date.now() + 3_600_000).toUTCString())
+    expect(inAnHour).toBeGreaterThan(3_500_000)
+    expect(inAnHour).toBeLessThanOrEqual(3_600_000)
+    for (const nothing of ['', 'soon', '-5', 'Tue, 21 Jul 2020 08:00:17 GMT'])
+      expect(await retryAfterMs(nothing)).toBe(0)
   })
 
   test('is given up when nobody answers, and where nobody is', async () => {
