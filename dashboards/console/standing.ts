@@ -33,6 +33,7 @@ export function upstreamWords({ upstream, unit }: ForecastAnswer, nowMs: number)
     ...(resetAtMs === null ? [] : [`to be refilled ${formatWhen(resetAtMs, nowMs)}`]),
     ...(deniedUntilMs === null ? [] : [`come again ${formatWhen(deniedUntilMs, nowMs)}`]),
   ]
+  if (said.length === 0) return null
   return `The provider said ${asOfMs === 0 ? '' : `${formatWhen(asOfMs, nowMs)}: `}${said.join(', ')}.`
 }
 

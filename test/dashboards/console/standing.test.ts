@@ -50,6 +50,8 @@ test('what the provider said is told as far as it said it', () => {
   )
   const refusal = { limit: null, remaining: null, resetAtMs: null, deniedUntilMs: NOW_MS + 30_000, asOfMs: 0 }
   expect(upstreamWords(answerOf({ upstream: refusal }), NOW_MS)).toBe('The provider said come again in 30 s.')
+  const nothing = { limit: null, remaining: null, resetAtMs: null, deniedUntilMs: null, asOfMs: NOW_MS - 5_000 }
+  expect(upstreamWords(answerOf({ upstream: nothing }), NOW_MS)).toBeNull()
 })
 
 test('a pace, and which of the quotas binds first, are told where there is one', () => {
