@@ -57,7 +57,7 @@ const Answer = Type.Object({
       forgiven: orNull(Type.Number(), 'Units that a reset forgave.'),
       used: Type.Number(),
       reserved: Type.Number(),
-      remaining: orNull(Type.Number(), 'Null without a limit.'),
+      remaining: orNull(Type.Number(), 'Null without a limit; 0 while the provider refuses calls.'),
       resetAtMs: instant('When all that is used now counts no more.'),
       enforcement: Type.String(),
       cost: Type.Number({ description: 'What the call takes of it.' }),

@@ -32,10 +32,14 @@ export function explain(prepared: Prepared, decision: Decision, policy: Policy):
     const claim = prepared.claims[index]
     const standing = decision.quotas[index]
     if (claim === undefined || standing === undefined) return []
-    const adjusted = policy.adjusted(quota, claim.subject, prepared.nowMs)
+    const { nowMs } = prepared
+    const adjusted = policy.adjusted(quota, claim.subject, nowMs)
+    // While the provider refuses, nothing is allowed, and its limit is what it was.
+    const [now] = policy.limits(quota, claim.subject, { fromMs: nowMs, toMs: nowMs + 1 })
+    const limit = isRefused(adjusted, nowMs) ? (now?.limit ?? null) : standing.limit
     const remaining = standing.remaining ?? Number.POSITIVE_INFINITY
     const fits = claim.isEnforced ? !decision.violated.includes(quota.name) : fitsLimit(0, claim.cost, remaining)
-    const part = { ...standing, ...adjusted, cost: claim.cost, fits }
+    const part = { ...standing, ...adjusted, limit, cost: claim.cost, fits }
     return [{ ...part, words: quotaWords(quota, part, decision) }]
   })
   return {
@@ -84,13 +88,24 @@ function quotaWords(
   if (isDegraded && quota.onStoreFailure === 'deny') {
     return `${quota.name} cannot be counted now, and denies then (onStoreFailure).`
   }
-  return [allowed(quota, part), ...adjustmentWords(quota, part, nowMs), taken(quota, part), verdict(quota, part)].join(
-    ' ',
-  )
+  const isGone = isRefused(part, nowMs)
+  return [
+    allowed(quota, part, isGone),
+    ...adjustmentWords(quota, part, nowMs),
+    taken(quota, part),
+    verdict(quota, part, isGone),
+  ].join(' ')
 }
 
-function allowed({ name, unit, window, per, paceOf }: Quota, { limit }: Omit<QuotaExplanation, 'words'>): string {
-  if (limit === null) return `${name} allows what the provider says, and it has not said it yet: nothing is denied.`
+const isRefused = ({ learned }: Adjusted, nowMs: number): boolean => (learned?.deniedUntilMs ?? 0) > nowMs
+
+function allowed(
+  { name, unit, window, per, paceOf }: Quota,
+  { limit }: Omit<QuotaExplanation, 'words'>,
+  isGone: boolean,
+): string {
+  const unsaid = `${name} allows what the provider says, and it has not said it yet`
+  if (limit === null) return isGone ? `${unsaid}.` : `${unsaid}: nothing is denied.`
   const whose = per.length === 0 ? 'all calls together' : `each ${per.map(({ name: one }) => one).join(' and ')}`
   const why = paceOf === null ? '' : `, so that what is left of ${paceOf.name} lasts until its reset`
   return `${name} allows ${whose} ${amountWords(limit, unit)} ${unit} ${windowWords(window, unit)}${why}.`
@@ -119,8 +134,8 @@ function adjustmentWords({ limit, unit }: Quota, adjusted: Adjusted, nowMs: numb
   const words: string[] = []
   const instead = limit === null ? 'what the provider says' : count(limit)
   if (override !== null) words.push(`An override gives this one ${count(override)} instead of ${instead}.`)
-  const deniedUntilMs = learned?.deniedUntilMs ?? 0
-  if (deniedUntilMs > nowMs) words.push(`The provider refuses calls until ${iso(deniedUntilMs)}: its quota is gone.`)
+  if (isRefused(adjusted, nowMs))
+    words.push(`The provider refuses calls until ${iso(learned?.deniedUntilMs ?? 0)}: its quota is gone.`)
   const sinceMs = reset?.fromMs ?? 0
   const elsewhere = elsewhereNow(learned, { sinceMs, nowMs })
   if (elsewhere > 0) words.push(`By what the provider says, ${elsewhereWords(count(elsewhere), sinceMs)}.`)
@@ -147,11 +162,13 @@ function taken(
 function verdict(
   { enforcement, limit, unit }: Quota,
   { cost, fits, remaining }: Omit<QuotaExplanation, 'words'>,
+  isGone: boolean,
 ): string {
   const count = (amount: number) => amountWords(amount, unit)
   const needs = cost > 0 ? `This call takes ${count(cost)}` : 'What this call takes is not known before it is made'
   if (fits) return cost > 0 ? `${needs} and fits.` : `${needs}: it passes while anything remains.`
-  const why = limit === 0 ? 'a quota of 0 allows nothing' : `${count(remaining ?? 0)} are not enough`
+  const few = isGone ? 'the provider lets nothing pass' : `${count(remaining ?? 0)} are not enough`
+  const why = limit === 0 ? 'a quota of 0 allows nothing' : few
   return enforcement === 'shadow'
     ? `${needs}: ${why}, but the quota is only watched (shadow) and denies nothing.`
     : `${needs}: ${why}.`

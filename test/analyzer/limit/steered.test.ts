@@ -54,6 +54,16 @@ test('a pace is a rate beside its quota: a large call passes alone, what drains 
   expect((await explain()).quotas).toHaveLength(1)
 })
 
+test('a provider that refuses without having said its limit is told to allow nothing for now, and not 0', async () => {
+  const key = quota({ name: 'key', per: ['providerKey'], match: { providerKey: 'k' }, limit: 'upstream' })
+  const said = { quota: 'key', subject: { providerKey: 'k' }, limit: null, elsewhere: 0, untilMs: START_MS + HOUR_MS }
+  opened = await openReserving([key], { ...NO_ADJUSTMENTS, learned: [{ ...said, deniedUntilMs: START_MS + 5_000 }] })
+  const { allowed, quotas } = (await opened.get('/v1/explain?tenant=acme&providerKey=k&total_tokens=7')).body
+  expect(allowed).toBe(false)
+  expect(quotas).toMatchObject([{ limit: null, remaining: 0, fits: false }])
+  expect(quotas[0].words).toContain('it has not said it yet. The provider refuses calls until')
+})
+
 test('a limit that nobody has said denies nothing and says so; what is used counts for when it is known', async () => {
   const key = quota({ name: 'key', per: ['providerKey'], match: { providerKey: 'k' }, limit: 'upstream' })
   opened = await openReserving([key])
@@ -73,8 +83,11 @@ test('a limit that nobody has said denies nothing and says so; what is used coun
   const small = { ...call, cost: { total_tokens: 10 } }
   expect((await opened.post('/v1/reservations', small)).body).toMatchObject({ allowed: false, retryAfterMs: 5_000 })
   const gone = (await opened.get('/v1/explain?tenant=acme&providerKey=k&total_tokens=7')).body
-  expect(gone.quotas[0].words).toContain(
-    'The provider refuses calls until 2026-11-21T12:10:05.000Z: its quota is gone.',
+  expect(gone.quotas).toMatchObject([{ limit: 1_000, remaining: 0, fits: false }])
+  expect(gone.quotas[0].words).toBe(
+    'key allows each providerKey 1,000 total_tokens per 3,600 s. The provider refuses calls until ' +
+      '2026-11-21T12:10:05.000Z: its quota is gone. By what the provider says, 40 were used elsewhere. 40 total_tokens ' +
+      'are used, 0 remain; all of it is free at 2026-11-21T13:00:00.000Z. This call takes 7: the provider lets nothing pass.',
   )
   opened.clock.nowMs += 5_000
   expect((await opened.post('/v1/reservations', small)).body.quotas).toMatchObject([
