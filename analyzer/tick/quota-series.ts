@@ -64,6 +64,8 @@ export interface QuotaSeries {
   readonly delay: ArrivalDelay | null
   /** Subjects that are not followed because there are too many. */
   subjectsCut: number
+  /** Of these, those that called lately. */
+  readonly liveCut: number
   readonly loadedAtMs: number
   /** Calls came that began before the exact part. */
   hasLateCalls: boolean
@@ -78,6 +80,8 @@ export interface LoadAsk {
   nowMs: number
   /** As many subjects are followed as this allows, those first that called lately and used most; it is charged for them. */
   budget: SubjectBudget
+  /** Of the places that are left, those kept for subjects of other quotas that called lately; 0 when absent. */
+  kept?: number
   /** How far the decisions were seen: later ones are added by `addQuotaDecision`. */
   decisionsSeen: Seen
   /** Whose subjects are followed; all when absent. */
@@ -92,19 +96,15 @@ export async function loadQuotaSeries(
   quota: FollowedQuota,
   ask: LoadAsk,
 ): Promise<QuotaSeries> {
-  const { nowMs, budget } = ask
+  const { nowMs, budget, kept = 0 } = ask
   const { shard = WHOLE } = ask
   const selection = ofShard(selectionOf(quota), shard, quota)
-  const window = countedWindow(quota, nowMs)
-  const grid = gridOf(window, stepOf(quota, nowMs), nowMs)
+  const { window, grid, topRange } = spanOf(quota, nowMs)
   const endMs = grid.startMs + grid.steps * grid.stepMs
   const rawFromMs = Math.max(grid.startMs, floorHour(nowMs - EXACT_MS))
   const exactFromMs = grid.startMs + Math.ceil((rawFromMs - grid.startMs) / grid.stepMs) * grid.stepMs
-  const topRange = { fromMs: floorHour(Math.min(grid.startMs, window.startMs)), toMs: floorHour(endMs) + HOUR_MS }
-  const recentFromMs = floorHour(nowMs - RECENT_MS)
-  const countedFromMs = Math.min(recentFromMs, floorHour(window.startMs))
-  const topAsk = { ...topRange, recentFromMs, countedFromMs, subjectsMax: Math.max(0, budget.left) }
-  const { subjects, subjectsInAll, top } = await readTopSubjects(client, selection, topAsk)
+  const topAsk = { ...topRange, subjectsMax: Math.max(0, budget.left), kept }
+  const { subjects, subjectsInAll, recentInAll, top } = await readTopSubjects(client, selection, topAsk)
   const { sharedHours = createSharedHours(client) } = ask
   const hoursAsk = { nowMs, untilMs: rawFromMs, subjects: subjects.length, isCut: subjects.length < subjectsInAll }
   const hours = ceilHour(grid.startMs) < rawFromMs ? await sharedHours.read(top, hoursAsk) : null
@@ -118,6 +118,7 @@ export async function loadQuotaSeries(
     delay: toArrivalDelay(await readLateness(client, selection, nowMs, DELAY_EDGES_MS)),
     peersOf: () => null,
     subjectsCut: subjectsInAll - subjects.length,
+    liveCut: Math.max(0, recentInAll - subjects.length),
     loadedAtMs: nowMs,
     hasLateCalls: false,
   }
@@ -136,6 +137,28 @@ export async function loadQuotaSeries(
   const windowMs = window.endMs - window.startMs
   series.peersOf = await groupPeers(quota, grid, series.subjects, { nowMs, windowMs })
   return series
+}
+
+/** What is read of a quota: its window now, the steps of its series, and where its subjects are looked for. */
+function spanOf(quota: FollowedQuota, nowMs: number) {
+  const window = countedWindow(quota, nowMs)
+  const grid = gridOf(window, stepOf(quota, nowMs), nowMs)
+  const fromMs = floorHour(Math.min(grid.startMs, window.startMs))
+  const toMs = floorHour(grid.startMs + grid.steps * grid.stepMs) + HOUR_MS
+  const recentFromMs = floorHour(nowMs - RECENT_MS)
+  const countedFromMs = Math.min(recentFromMs, floorHour(window.startMs))
+  return { window, grid, topRange: { fromMs, toMs, recentFromMs, countedFromMs } }
+}
+
+/** How many of the shard's subjects of the quota called lately. */
+export async function countLive(
+  client: ClickHouseClient,
+  quota: FollowedQuota,
+  { nowMs, shard }: { nowMs: number; shard: Shard },
+): Promise<number> {
+  const { fromMs, toMs, recentFromMs } = spanOf(quota, nowMs).topRange
+  const range = { fromMs: Math.max(fromMs, recentFromMs), toMs, subjectsMax: 0 }
+  return (await readTopSubjects(client, ofShard(selectionOf(quota), shard, quota), range)).subjectsInAll
 }
 
 /** Adds the checks for which the condition holds: by the step where calls are, and by the hour before. */

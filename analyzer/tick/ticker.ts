@@ -16,6 +16,7 @@ import { type FollowedQuota, isFollowed, seriesKeyOf } from './followed-quota.ts
 import { type KeptMarks, keepForecasts, readKept } from './kept-forecasts.ts'
 import { createLearnt, type Learnt } from './learnt.ts'
 import { type Followed, makeForecasts } from './making.ts'
+import { countKept } from './places.ts'
 import {
   addQuotaDecision,
   isLoadDue,
@@ -253,12 +254,14 @@ async function readQuotas(
     }
   }
   await Promise.all(Array.from({ length: QUERIES_AT_ONCE }, refreshSome))
+  const keptBeside = await countKept(client, following, { toLoad, nowMs, shard })
   for (const one of toLoad) {
     dropSeries(state, one)
     const { left } = state.budget
+    const kept = keptBeside(one)
     await read(one.quota, one, async () => {
       const { budget, sharedHours } = state
-      one.series = await loadQuotaSeries(client, one.quota, { nowMs, budget, decisionsSeen, shard, sharedHours })
+      one.series = await loadQuotaSeries(client, one.quota, { nowMs, budget, kept, decisionsSeen, shard, sharedHours })
       return one.series.subjects.keys()
     })
     // What a reading that failed was charged for is not followed.

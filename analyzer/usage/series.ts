@@ -149,31 +149,43 @@ export interface TopAsk {
   recentFromMs?: number
   countedFromMs?: number
   subjectsMax: number
+  /** Of these places, those that only who called lately may take; 0 when absent. */
+  kept?: number
 }
 
-/**
- * The most used subjects in `[fromMs, toMs)` and how many there are in all. `top` selects the calls of no others, so
- * that those cut off are not read for nothing.
- */
+export interface TopSubjects {
+  subjects: SubjectValues[]
+  subjectsInAll: number
+  /** Of all, those that called lately. */
+  recentInAll: number
+  /** Selects the calls of these subjects and of no others, so that those cut off are not read for nothing. */
+  top: Selection
+}
+
+/** The most used subjects in `[fromMs, toMs)`, and how many there are in all. */
 export async function readTopSubjects(
   client: ClickHouseClient,
   selection: Selection,
-  { fromMs, toMs, recentFromMs = fromMs, countedFromMs = fromMs, subjectsMax }: TopAsk,
-): Promise<{ subjects: SubjectValues[]; subjectsInAll: number; top: Selection }> {
+  { fromMs, toMs, recentFromMs = fromMs, countedFromMs = fromMs, subjectsMax, kept = 0 }: TopAsk,
+): Promise<TopSubjects> {
   const subjects: SubjectValues[] = []
   let subjectsInAll = 0
+  let recentInAll = 0
   // One row is asked for in any case: it says how many there are.
   const params = {
     ...selection.match.params,
     ...{ topFromMs: fromMs, topToMs: toMs, topRecentFromMs: recentFromMs, topCountedFromMs: countedFromMs },
     topMax: Math.max(1, subjectsMax),
   }
-  await readRows<[...string[], number]>(client, topSubjectsSql(selection), params, row => {
-    if (subjects.length < subjectsMax) subjects.push(row.slice(0, -1) as string[])
-    subjectsInAll = Number(row.at(-1))
+  await readRows<[...string[], number, number]>(client, topSubjectsSql(selection), params, row => {
+    subjects.push(row.slice(0, -2) as string[])
+    ;[subjectsInAll = 0, recentInAll = 0] = row.slice(-2).map(Number)
   })
-  const isCut = subjects.length < subjectsInAll
-  return { subjects, subjectsInAll, top: isCut ? ofTopSubjects(selection, params) : selection }
+  const places = Math.max(0, Math.min(subjectsMax, Math.max(recentInAll, subjectsMax - kept)))
+  subjects.splice(places)
+  const isCut = places < subjectsInAll
+  const ofPlaces = { ...params, topMax: Math.max(1, places) }
+  return { subjects, subjectsInAll, recentInAll, top: isCut ? ofTopSubjects(selection, ofPlaces) : selection }
 }
 
 function ofTopSubjects(selection: Selection, params: Selection['match']['params']): Selection {
@@ -207,7 +219,7 @@ export const stepsSql = (selection: Selection, fresh?: string): string =>
 export const topSubjectsSql = (selection: Selection): string => {
   const { columns } = selection
   const since = (name: string) => `hour >= toDateTime(intDiv({${name}:Int64}, 1000))`
-  return `SELECT ${listed(columns)}count() OVER () AS subjects_in_all FROM (
+  return `SELECT ${listed(columns)}count() OVER () AS subjects_in_all, countIf(is_recent) OVER () AS recent_in_all FROM (
      SELECT ${listed(columns)}max(recency) = 2 AS is_recent, sumIf(units, recency > 0) AS counted, sum(units) AS in_all
      FROM (
        SELECT ${listed(columns)}(${since('topRecentFromMs')}) + (${since('topCountedFromMs')}) AS recency,

@@ -288,6 +288,55 @@ test('the most used subjects are followed, the others counted', async () => {
   expect((await ticker.tick()).forecasts).toHaveLength(2)
 })
 
+describe('where there are too many subjects', () => {
+  const month = { window: { kind: 'fixed', everySeconds: 20 * 86_400 } } as const
+  const quotas = [
+    testQuota({ name: 'first', match: { consumer: 'first*' }, ...month }),
+    testQuota({ name: 'second', match: { consumer: 'second*' }, ...month }),
+  ]
+  const calls = (name: string, ended: number, live: number) =>
+    Array.from({ length: ended + live }, (_, index) => ({
+      startedAtMs: nowMs - (index < ended ? 3 * DAY_MS : MINUTE_MS),
+      consumer: `${name}-${index < ended ? 'ended' : 'live'}-${index}`,
+    }))
+  const followed = (forecasts: readonly { consumer: string | null }[]) =>
+    Object.entries(Object.groupBy(forecasts, ({ consumer }) => (consumer ?? '').replace(/-\d+$/, '')))
+      .map(([who, some]) => `${who} ${some?.length}`)
+      .toSorted()
+
+  test('those that called lately come before those that ended, of whichever quota, from the first tick on', async () => {
+    await storeCalls(testStore.store, [...calls('first', 6, 1), ...calls('second', 3, 3)])
+    const ticker = tickerOf(quotas, 6)
+    const before = await ticker.tick()
+    expect(followed(before.forecasts)).toEqual(['first-ended 2', 'first-live 1', 'second-live 3'])
+    expect(before.subjectsCut).toBe(7)
+    nowMs += HOUR_MS
+    await storeCalls(
+      testStore.store,
+      calls('second', 0, 2).map(call => ({ ...call, consumer: `${call.consumer}9` })),
+    )
+    const after = await ticker.tick()
+    expect(followed(after.forecasts)).toEqual(['first-live 1', 'second-live 5'])
+    expect(after.subjectsCut).toBe(9)
+  })
+
+  test('an earlier quota comes first where there are too many of those that called lately, too', async () => {
+    await storeCalls(testStore.store, [...calls('first', 2, 3), ...calls('second', 2, 3)])
+    const { forecasts, subjectsCut } = await tickerOf(quotas, 4).tick()
+    expect(followed(forecasts)).toEqual(['first-live 3', 'second-live 1'])
+    expect(subjectsCut).toBe(6)
+  })
+
+  test('no place stays free for those that called lately and have one', async () => {
+    await storeCalls(testStore.store, [...calls('first', 6, 1), ...calls('second', 3, 3)])
+    const ticker = tickerOf(quotas, 9)
+    for (let hour = 0; hour < 3; hour++) {
+      expect(followed((await ticker.tick()).forecasts)).toEqual(['first-ended 5', 'first-live 1', 'second-live 3'])
+      nowMs += HOUR_MS
+    }
+  })
+})
+
 test('whose a forecast is comes from `per` or from a match of one value', async () => {
   await storeCalls(testStore.store, minutely(nowMs - 20 * MINUTE_MS, nowMs))
   const quotas = [
