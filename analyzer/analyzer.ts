@@ -136,13 +136,13 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
   const snapshot = () => withLateness(ticker.snapshot(), options.tickSeconds * 1000, now())
   const live = createLive({ client: store.client, snapshot, principalOf, mayStay: deps.mayStay, now })
   const schedule = startSchedule(options.tickSeconds * 1000, async () => {
-    const wasDone = await tickOnce(ticker, log)
-    if (wasDone) {
-      await steering(ticker.snapshot())
-      await alerting.follow(ticker.snapshot())
-    }
+    const made = await tickOnce(ticker, log)
+    if (made) {
+      await steering(made)
+      await alerting.follow(made)
+    } else alerting.tell()
     void live.publish()
-    return wasDone
+    return made !== null
   })
   const channels = new Set(Object.keys(deps.alerts.channels))
   const quotas = () => policy().quotas.filter(hasReset)
@@ -230,9 +230,12 @@ function withLateness(snapshot: Snapshot, turnMs: number, nowMs: number): Snapsh
   return { ...snapshot, skipped: `no tick has ended for ${Math.round(lateMs / 1000)} s, the store may hang` }
 }
 
-/** One tick with its events; answers whether it was done. A store that is away is no reason to die. */
-async function tickOnce(ticker: Ticker, log: Logger): Promise<boolean> {
-  const { skipped: skippedBefore, quotasFailed: failedBefore, asOfMs } = ticker.snapshot()
+/**
+ * One tick with its events; answers what it forecast, also where that could not be kept, or `null`. A store that is away is
+ * no reason to die.
+ */
+async function tickOnce(ticker: Ticker, log: Logger): Promise<Snapshot | null> {
+  const { forecasts, skipped: skippedBefore, quotasFailed: failedBefore, asOfMs } = ticker.snapshot()
   try {
     const snapshot = await ticker.tick()
     if (skippedBefore !== null) ticksResumed(log)
@@ -240,11 +243,11 @@ async function tickOnce(ticker: Ticker, log: Logger): Promise<boolean> {
     for (const failure of snapshot.quotasFailed) {
       quotaReadFailed(log, failure, !failedBefore.some(({ quota }) => quota === failure.quota))
     }
-    return true
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error)
     const level = asOfMs === null ? 'info' : 'warn'
     tickSkipped(log, reason, reason === skippedBefore ? null : level)
-    return false
   }
+  const made = ticker.snapshot()
+  return made.forecasts === forecasts ? null : made
 }

@@ -43,6 +43,8 @@ interface Judged {
 export interface Alerting {
   /** Judges, and begins to tell. Does not throw: a control log that is away is tried again with the next tick. */
   follow(judged: Judged): Promise<void>
+  /** Goes on to tell what is held, where there is nothing to judge. */
+  tell(): void
   /** Alerts that are held, by their keys. */
   held(): ReadonlyMap<string, Alert>
   /** Answers of an alert until when nobody is told of it; `null`: whoever should be is. */
@@ -92,6 +94,7 @@ export function createAlerting(deps: AlertingDeps): Alerting {
       }
       tellAll()
     },
+    tell: tellAll,
     held: () => heldIn(control),
     silencedUntil: () => silencesNow(control, now()),
     channels: telling.status,

@@ -1,8 +1,10 @@
 import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer, type Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import pino from 'pino'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type AnalyzerDeps, openAnalyzer } from '../../analyzer/analyzer.ts'
 import { openControl } from '../../analyzer/control/control.ts'
 import { createPolicy } from '../../analyzer/policy/policy.ts'
@@ -78,6 +80,62 @@ test('a store that is not there yet is no warning, one that was lost is', async 
   isAway = true
   await expect.poll(levels).toEqual([pino.levels.values.info, pino.levels.values.warn])
   await close()
+})
+
+describe('alerts', () => {
+  let status: number
+  let told: string[]
+  let channel: Server
+  beforeAll(async () => {
+    channel = createServer((request, response) => {
+      request
+        .on('data', body => status === 204 && told.push(JSON.parse(body).data.title))
+        .on('end', () => {
+          response.writeHead(status).end()
+        })
+    })
+    await new Promise<void>(resolve => channel.listen(0, '127.0.0.1', resolve))
+  })
+  afterEach(() => testStore.store.client.command({ query: 'TRUNCATE TABLE calls' }))
+  afterAll(() => channel?.close())
+
+  const openAlerting = async (client: typeof testStore.store.client) => {
+    status = 204
+    told = []
+    const { store } = testStore
+    const nowMs = Date.now()
+    const anchor = new Date(nowMs - 86_400_000).toISOString()
+    const window = { kind: 'fixed', everySeconds: 10 * 86_400, anchor }
+    const policy = createPolicy([testQuota({ match: { consumer: 'alerting' }, limit: 3, window })])
+    const calls = [1, 2, 3].map(minutes => ({ startedAtMs: nowMs - minutes * MINUTE_MS, consumer: 'alerting' }))
+    await storeCalls(store, calls)
+    const url = `http://127.0.0.1:${(channel.address() as AddressInfo).port}/`
+    const alerts = { channels: { ops: { kind: 'webhook', url, headers: {} } as const }, groupSeconds: 1 }
+    return await openTestAnalyzer({ store: { ...store, client }, policy: () => policy, alerts })
+  }
+
+  test('are told also while the store does not keep forecasts', async () => {
+    const { client } = testStore.store
+    const insert = () => Promise.reject(new Error('no space left'))
+    const { analyzer, close } = await openAlerting(Object.assign(Object.create(client), { insert }))
+    await expect.poll(() => told).toEqual(['acme / alerting has run out of quota'])
+    expect(analyzer.status().skipped).toBe('no space left')
+    await close()
+  })
+
+  test('that wait for a channel are told also while the store is away', async () => {
+    const { client } = testStore.store
+    let isAway = false
+    const query: typeof client.query = asked => (isAway ? Promise.reject(new Error('away')) : client.query(asked))
+    const { analyzer, close } = await openAlerting(Object.assign(Object.create(client), { query }))
+    status = 500
+    await expect.poll(async () => (await analyzer.readiness()).reasons).toContainEqual(expect.stringContaining('500'))
+    isAway = true
+    await expect.poll(() => analyzer.status().skipped).toBe('away')
+    status = 204
+    await expect.poll(() => told).toEqual(['acme / alerting has run out of quota'])
+    await close()
+  })
 })
 
 test('calls become forecasts by themselves, and the loss of the store is said and survived', async () => {

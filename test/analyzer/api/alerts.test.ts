@@ -35,6 +35,7 @@ const alerting: Alerting = {
     return name === 'ops'
   },
   follow: async () => undefined,
+  tell: () => undefined,
   close: async () => undefined,
 }
 
