@@ -163,7 +163,7 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
       const series = state.followed.get(quota)?.series
       return series ? { peersOf: series.peersOf, delay: series.delay } : undefined
     },
-    others: await state.readOthers(policy.quotas.filter(isFollowed), nowMs),
+    others: await state.readOthers(policy, nowMs),
     forecasts: all.flatMap(({ forecasts }) => [...forecasts.values()]),
     subjectsCut: all.reduce((sum, { series }) => sum + (series?.subjectsCut ?? 0), 0),
     tickMs: performance.now() - startedAt,

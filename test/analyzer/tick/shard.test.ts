@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { createPolicy } from '../../../analyzer/policy/policy.ts'
+import { createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
 import { openFitting } from '../../../analyzer/tick/fitting.ts'
 import { type FollowedQuota, isFollowed } from '../../../analyzer/tick/followed-quota.ts'
 import { writeKept } from '../../../analyzer/tick/kept-forecasts.ts'
@@ -133,7 +133,7 @@ test('two analyzers follow all subjects between them, and each answers what the 
 })
 
 test('what others stored is read again within a minute, also after the clock was set back', async () => {
-  const quota = followed({ name: 'set-back' })
+  const policy = createPolicy([testQuota({ name: 'set-back' })])
   const readOthers = createOthers(testStore.store.client, { index: 0, count: 2 })
   const consumers = Array.from({ length: 8 }, (_, n) => `app-${n}`)
   const store = (used: number) =>
@@ -147,7 +147,7 @@ test('what others stored is read again within a minute, also after the clock was
         },
       })),
     )
-  const usedAt = async (nowMs: number) => (await readOthers([quota], nowMs))[0]?.used
+  const usedAt = async (nowMs: number) => (await readOthers(policy, nowMs))[0]?.used
   await store(1)
   expect(await usedAt(middayMs)).toBe(1)
   await store(2)
@@ -155,4 +155,25 @@ test('what others stored is read again within a minute, also after the clock was
   expect(await usedAt(middayMs + MINUTE_MS)).toBe(2)
   await store(3)
   expect(await usedAt(middayMs - HOUR_MS / 2)).toBe(3)
+})
+
+test('what others stored has the limit that holds now, whatever it was stored under', async () => {
+  const nowMs = middayMs
+  const consumers = Array.from({ length: 8 }, (_, n) => `app-${n}`)
+  const window = { windowStartMs: nowMs - HOUR_MS, windowEndMs: nowMs + HOUR_MS, asOfMs: nowMs - MINUTE_MS }
+  const stored = (quota: string, limit: number | null) =>
+    consumers.map(consumer => ({ mark: '3/12', forecast: { ...forecast(quota, consumer, 0.5), ...window, limit } }))
+  await writeKept(testStore.store.client, [...stored('granted', 40), ...stored('unsaid', null)])
+  const quotas = [
+    testQuota({ name: 'granted', limit: 50 }),
+    testQuota({ name: 'unsaid', limit: 'upstream', match: { providerKey: 'k' } }),
+  ]
+  const grant = { quota: 'granted', subject: null, amount: 7, fromMs: 0, untilMs: nowMs + MINUTE_MS }
+  const policy = createPolicy(quotas, { ...NO_ADJUSTMENTS, grants: [grant] })
+  const others = await createOthers(testStore.store.client, { index: 0, count: 2 })(policy, nowMs)
+  const limits = others.map(({ quota, limit, limitChanges }) => JSON.stringify([quota, limit, limitChanges]))
+  expect([...new Set(limits)].toSorted()).toEqual([
+    JSON.stringify(['granted', 57, [{ fromMs: grant.untilMs, limit: 50 }]]),
+    JSON.stringify(['unsaid', null, []]),
+  ])
 })
