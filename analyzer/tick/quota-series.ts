@@ -67,7 +67,7 @@ export interface QuotaSeries {
   /** Of these, those that called lately. */
   readonly liveCut: number
   readonly loadedAtMs: number
-  /** Calls came that began before the exact part. */
+  /** Calls came that began before the exact part, or of a subject of which no earlier ones were read. */
   hasLateCalls: boolean
 }
 
@@ -213,8 +213,12 @@ export async function refreshQuotaSeries(
     selection,
     { grid, fromMs, toMs: endMs, fresh: fresh.condition },
     (subject, entries) => {
-      touched.add(keyOfSubject(subject))
+      const own = keyOfSubject(subject)
+      touched.add(own)
+      const isNew = !series.subjects.has(own)
       const key = followed(series, subject)
+      // It may be one of those that were cut off.
+      if (isNew && key !== null && series.subjectsCut > 0) series.hasLateCalls = true
       if (key !== null) series.subjects.replaceSteps(key, (fromMs - grid.startMs) / grid.stepMs, entries)
     },
   )

@@ -327,6 +327,22 @@ describe('where there are too many subjects', () => {
     expect(subjectsCut).toBe(6)
   })
 
+  test('one that was cut off and calls when there is room is soon known by all that it used', async () => {
+    await storeCalls(testStore.store, [...calls('first', 2, 0), ...calls('second', 1, 1)])
+    let policy = createPolicy(quotas)
+    const ticker = tickerWith(() => policy, 3)
+    expect(followed((await ticker.tick()).forecasts)).toEqual(['first-ended 2', 'second-live 1'])
+    policy = createPolicy(quotas.slice(1))
+    await ticker.tick()
+    nowMs += MINUTE_MS
+    await storeCalls(testStore.store, [{ startedAtMs: nowMs - 1_000, consumer: 'second-ended-0' }])
+    await ticker.tick()
+    nowMs += MINUTE_MS
+    const { forecasts, subjectsCut } = await ticker.tick()
+    expect(forecasts.find(({ consumer }) => consumer === 'second-ended-0')?.used).toBe(2)
+    expect(subjectsCut).toBe(0)
+  })
+
   test('no place stays free for those that called lately and have one', async () => {
     await storeCalls(testStore.store, [...calls('first', 6, 1), ...calls('second', 3, 3)])
     const ticker = tickerOf(quotas, 9)
