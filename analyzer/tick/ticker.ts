@@ -144,12 +144,11 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   const policy = deps.policy()
   follow(state, policy.quotas, deps.shard)
   state.kept ??= await readKept(client, nowMs)
-  const { touched, seen: decisionsSeen } = await takeFreshDecisions(client, state)
-  const calls = await readFresh(client, 'calls', state.calls)
+  const { touched, seen: decisionsSeen } = await takeFreshDecisions(client, state, nowMs)
+  const calls = await readFresh(client, 'calls', { seen: state.calls, nowMs })
   const news = { fresh: calls.fresh, decisionsSeen, touched }
   const quotasFailed = await readQuotas(deps, state, news, nowMs)
-  // What a clock gone wrong dated ahead must not make all that follows look old.
-  state.calls = { ...calls.seen, newestAtMs: Math.min(calls.seen.newestAtMs, nowMs) }
+  state.calls = calls.seen
   const isPolicyNew = policy !== state.policy
   const making = { nowMs, touched, isPolicyNew, allowedOf: allowedBy(policy), fitting: deps.fitting }
   const forecastsMade = await makeForecasts(state.followed.values(), making)
@@ -207,9 +206,13 @@ interface News {
 }
 
 /** Decisions are added up, so they are taken whole or not at all. */
-async function takeFreshDecisions(client: ClickHouseClient, state: State): Promise<{ touched: Touched; seen: Seen }> {
+async function takeFreshDecisions(
+  client: ClickHouseClient,
+  state: State,
+  nowMs: number,
+): Promise<{ touched: Touched; seen: Seen }> {
   const touched: Touched = new Map()
-  const { seen, fresh } = await readFresh(client, 'decisions', state.decisions)
+  const { seen, fresh } = await readFresh(client, 'decisions', { seen: state.decisions, nowMs })
   // What is there at the first look is read with each quota's series.
   if (fresh && state.decisions !== null) {
     const sums: DecisionSums[] = []

@@ -35,13 +35,16 @@ export interface Condition {
 
 type FreshRow = [logId: string, partition: number, offset: number, firstMs: number, newestMs: number]
 
-/** Finds what is beyond `seen` (`null`: never looked at before); `fresh` is `null` when there is nothing. */
+/**
+ * Finds what is beyond `seen` (`null`: never looked at before); `fresh` is `null` when there is nothing. What a clock gone
+ * wrong dated ahead of `nowMs` does not make all that follows look old.
+ */
 export async function readFresh(
   client: ClickHouseClient,
   table: FreshTable,
-  seen: Seen | null,
+  { seen, nowMs }: { seen: Seen | null; nowMs: number },
 ): Promise<{ seen: Seen; fresh: Fresh | null }> {
-  const beyond = beyondSeen(table, seen)
+  const beyond = seen === null ? newest(table, nowMs) : beyondSeen(table, seen)
   const found: { logId: string; partition: number; offset: number }[] = []
   let fromMs = Number.POSITIVE_INFINITY
   const { positions: known, newestAtMs: knownAtMs } = seen ?? { positions: [], newestAtMs: 0 }
@@ -50,7 +53,7 @@ export async function readFresh(
     const [logId, partition, offset, firstMs, newestMs] = row
     found.push({ logId, partition, offset })
     fromMs = Math.min(fromMs, firstMs)
-    newestAtMs = Math.max(newestAtMs, newestMs)
+    newestAtMs = Math.max(newestAtMs, Math.min(nowMs, newestMs))
   })
   if (found.length === 0) return { seen: { positions: known, newestAtMs }, fresh: null }
   const isFound = (at: Seen['positions'][number]) =>
@@ -76,12 +79,14 @@ export function notFresh(table: FreshTable, seen: Seen): Condition {
 }
 
 /** At first only the newest rows are looked at: what is older is read completely anyway. */
-function beyondSeen(table: FreshTable, seen: Seen | null): Condition {
+function newest(table: FreshTable, nowMs: number): Condition {
   const { time, slackMs } = TABLES[table]
-  if (seen === null) {
-    const newest = `(SELECT max(${time}) FROM ${table})`
-    return { sql: `${time} >= ${newest} - toIntervalMillisecond({slackMs:UInt32})`, params: { slackMs } }
-  }
+  const newestAt = `least((SELECT max(${time}) FROM ${table}), fromUnixTimestamp64Milli({nowMs:Int64}))`
+  return { sql: `${time} >= ${newestAt} - toIntervalMillisecond({slackMs:UInt32})`, params: { slackMs, nowMs } }
+}
+
+function beyondSeen(table: FreshTable, seen: Seen): Condition {
+  const { time, slackMs } = TABLES[table]
   const known = atMost(seen.positions, 'known')
   return {
     sql: `${time} >= fromUnixTimestamp64Milli({freshFromMs:Int64}) AND NOT ${known.sql}`,

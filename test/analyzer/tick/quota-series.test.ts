@@ -37,7 +37,7 @@ beforeEach(async () => {
 async function load(quota: Quota, subjectsMax = 100): Promise<QuotaSeries> {
   if (!isFollowed(quota)) throw new Error('expected a quota that is followed')
   const { client } = testStore.store
-  const { seen } = await readFresh(client, 'decisions', null)
+  const { seen } = await readFresh(client, 'decisions', { seen: null, nowMs })
   return await loadQuotaSeries(client, quota, { nowMs, budget: { left: subjectsMax }, decisionsSeen: seen })
 }
 

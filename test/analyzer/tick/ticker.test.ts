@@ -443,6 +443,24 @@ test('calls that a clock gone wrong dated ahead do not hide those that come afte
   expect(await used()).toEqual([2])
 })
 
+test('nor do checks that a clock gone wrong dated ahead', async () => {
+  const ticker = tickerOf([testQuota({ counts: 'checks' })])
+  const subject = { tenant: 'acme', consumer: 'app' }
+  const check = (atMs: number) => storeDecisions(testStore.store, [{ quota: 'quota', subject, atMs, spent: 1 }])
+  const used = async () => (await ticker.tick()).forecasts.map(forecast => forecast.used)
+  await check(nowMs - MINUTE_MS)
+  expect(await used()).toEqual([1])
+  await check(nowMs + 3 * DAY_MS)
+  expect(await used()).toEqual([1])
+  await check(nowMs - MINUTE_MS)
+  expect(await used()).toEqual([2])
+  nowMs += HOUR_MS / 2 - 1
+  await check(nowMs - MINUTE_MS)
+  expect(await used()).toEqual([3])
+  const again = await tickerOf([testQuota({ counts: 'checks' })]).tick()
+  expect(again.forecasts.map(forecast => forecast.used)).toEqual([3])
+})
+
 describe('a store that fails', () => {
   test('while a quota is read costs none of the subjects that may be followed', async () => {
     await storeCalls(testStore.store, minutely(nowMs - 20 * MINUTE_MS, nowMs))

@@ -20,17 +20,17 @@ const client = () => testStore.store.client
 describe('what is new', () => {
   test('is what lies beyond the positions that were seen, late or not, in any partition and life of the log', async () => {
     const nothing = { positions: [], newestAtMs: 0 }
-    expect(await readFresh(client(), 'calls', null)).toEqual({ seen: nothing, fresh: null })
-    expect(await readFresh(client(), 'calls', nothing)).toEqual({ seen: nothing, fresh: null })
+    expect(await readFresh(client(), 'calls', { seen: null, nowMs })).toEqual({ seen: nothing, fresh: null })
+    expect(await readFresh(client(), 'calls', { seen: nothing, nowMs })).toEqual({ seen: nothing, fresh: null })
     await storeCalls(testStore.store, [{ startedAtMs: nowMs }, { startedAtMs: nowMs, log_partition: 1 }])
-    const first = await readFresh(client(), 'calls', null)
+    const first = await readFresh(client(), 'calls', { seen: null, nowMs })
     expect(first.seen.positions).toHaveLength(2)
-    expect((await readFresh(client(), 'calls', first.seen)).fresh).toBeNull()
+    expect((await readFresh(client(), 'calls', { seen: first.seen, nowMs })).fresh).toBeNull()
     await storeCalls(testStore.store, [{ startedAtMs: beginMs, arrivedAtMs: nowMs, log_id: 'another', log_offset: 0 }])
-    const second = await readFresh(client(), 'calls', first.seen)
+    const second = await readFresh(client(), 'calls', { seen: first.seen, nowMs })
     expect(second.fresh?.fromMs).toBe(beginMs)
     expect(second.seen.positions).toHaveLength(3)
-    expect((await readFresh(client(), 'calls', second.seen)).fresh).toBeNull()
+    expect((await readFresh(client(), 'calls', { seen: second.seen, nowMs })).fresh).toBeNull()
   })
 
   test('decisions are read once: all but what the next look will find, then that', async () => {
@@ -47,10 +47,10 @@ describe('what is new', () => {
     // A life of the log that ended long ago.
     await decide(1, nowMs - 9 * DAY_MS, 'before')
     await decide(10, nowMs, 'log')
-    const first = await readFresh(client(), 'decisions', null)
+    const first = await readFresh(client(), 'decisions', { seen: null, nowMs })
     await decide(100, nowMs, 'log')
     await decide(1_000, nowMs, 'after')
-    const second = await readFresh(client(), 'decisions', first.seen)
+    const second = await readFresh(client(), 'decisions', { seen: first.seen, nowMs })
     expect(await read(notFresh('decisions', first.seen))).toBe(11)
     expect(await read(second.fresh?.condition)).toBe(1_100)
     expect(await read(notFresh('decisions', second.seen))).toBe(1_111)
