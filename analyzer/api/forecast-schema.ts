@@ -33,7 +33,10 @@ export const ForecastAnswer = Type.Object({
   }),
   upstream: orNull(
     Type.Object({
-      limit: orNull(Type.Number(), 'Units that it allows per window of its own.'),
+      limit: orNull(
+        Type.Number(),
+        'Units that it allows per window of its own; of several policies of the unit, by that with the least left.',
+      ),
       remaining: orNull(Type.Number(), 'Units that were left.'),
       resetAtMs: orNull(Type.Number(), 'When it refills, Unix milliseconds.'),
       deniedUntilMs: orNull(Type.Number(), 'When it said to come again as it last refused a call, Unix milliseconds.'),
