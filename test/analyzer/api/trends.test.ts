@@ -4,7 +4,7 @@ import { createTrendRoutes } from '../../../analyzer/api/trends.ts'
 import { createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
 import { resettingQuota } from '../quotas.ts'
-import { storeCalls, type TestCall } from '../store-calls.ts'
+import { storeCalls, storeDecisions, type TestCall } from '../store-calls.ts'
 import { principalOf, testServer } from './server.ts'
 
 const HOUR_MS = 3_600_000
@@ -15,6 +15,8 @@ const beginMs = Math.floor(nowMs / DAY_MS) * DAY_MS - 28 * DAY_MS
 const quotas = [
   resettingQuota({ name: 'daily', unit: 'total_tokens', limit: 10_000, window: { kind: 'calendar', every: 'day' } }),
   resettingQuota({ name: 'everybody', per: [] }),
+  resettingQuota({ name: 'asked', limit: 100, window: { kind: 'calendar', every: 'day' }, match: { model: 'none' } }),
+  resettingQuota({ name: 'asked-together', per: ['tenant'], match: { model: 'none' } }),
 ]
 
 const OVERRIDDEN = { tenant: 'other', consumer: 'else' }
@@ -60,6 +62,13 @@ beforeAll(async () => {
     ...hourly(() => ({ consumer: 'young', tenant: 'young', total_tokens: 1, route: '/young' })).slice(20.5 * 24),
     ...hourly(() => ({ consumer: 'else', tenant: 'other', total_tokens: 1, route: '/list', outcome: 'limited' })),
   ])
+  const asked = (consumer: string, spent: number, tenant = 'acme') =>
+    hourly(() => ({})).map(({ startedAtMs: atMs }) => ({ quota: 'asked', subject: { tenant, consumer }, atMs, spent }))
+  await storeDecisions(testStore.store, [...asked('few', 1), ...asked('many', 2), ...asked('its', 3, 'other')])
+  const together = { quota: 'asked-together', subject: { tenant: 'acme' }, atMs: nowMs - 2 * HOUR_MS, spent: 1 }
+  const before = { ...together, quota: 'asked', subject: { tenant: 'acme', consumer: 'few', model: 'none' } }
+  const gone = { ...before, subject: { ...before.subject, consumer: 'gone' } }
+  await storeDecisions(testStore.store, [together, before, gone])
 })
 afterAll(() => testStore?.close())
 
@@ -119,6 +128,25 @@ test('days of which nothing was recorded of anybody are no other level', async (
   expect(one.days[11]).toBe(0)
   expect(one).toMatchObject({ changes: [] })
   expect(one.growth.factor).toBeCloseTo(1, 1)
+})
+
+test('who only asks has trends, too', async () => {
+  const { body } = await get('/v1/trends?quota=asked&limit=2')
+  expect(body.subjectsInAll).toBe(3)
+  expect(body.subjects).toMatchObject([
+    { subject: { tenant: 'other', consumer: 'its' }, outgrown: { typical: { usage: 72 } } },
+    { subject: { tenant: 'acme', consumer: 'many' }, outgrown: { typical: { usage: 48 } } },
+  ])
+  expect(body.subjects[1].days).toEqual(new Array(28).fill(48))
+  const consumersOf = async (query: string, tenant?: string) =>
+    (await get(`/v1/trends?quota=asked${query}`, tenant)).body.subjects.map(
+      ({ subject }: { subject: { consumer: string } }) => subject.consumer,
+    )
+  expect(await consumersOf('', 'acme')).toEqual(['many', 'few'])
+  expect(await consumersOf('&consumer=few')).toEqual(['few'])
+  // Whose checks are whose among all of a tenant nobody knows.
+  expect((await get('/v1/trends?quota=asked-together')).body.subjects).toHaveLength(1)
+  expect((await get('/v1/trends?quota=asked-together&consumer=few')).body.subjects).toEqual([])
 })
 
 test('one consumer, or few', async () => {
