@@ -48,7 +48,8 @@ export function storeOf(count: number, kinds: readonly Float32Array[], endMs: nu
     else {
       const isTop = query.includes('subjects_in_all')
       for (const [kind, subject] of subjects()) {
-        yield [...subject, isTop ? count : used(kind, params.fromMs ?? 0, params.toMs ?? 0)]
+        // All of them call all the time.
+        yield [...subject, ...(isTop ? [count, count] : [used(kind, params.fromMs ?? 0, params.toMs ?? 0)])]
       }
     }
   }
