@@ -2,6 +2,7 @@
  * The log between everything: what was accepted is here until every consumer has handled it. One interface, two cases
  * (embedded LMDB, Kafka), one contract suite (`test/contract/call-log.ts`).
  */
+import { crc32 } from 'node:zlib'
 import type { Logger } from 'pino'
 import Type, { type Static } from 'typebox'
 import { KafkaLogOptions } from './kafka-options.ts'
@@ -22,6 +23,9 @@ export interface LogEntry {
   value: string
 }
 
+/** Where entries with the key are, as long as the topic has so many partitions. */
+export const partitionOf = (key: string, partitions: number): number => crc32(key) % partitions
+
 /** A partition of one life of the log: a log that was wiped, recreated or restored has another `logId`. */
 export interface LogPartition {
   topic: LogTopic
@@ -39,13 +43,18 @@ export interface LogBatch extends LogPartition {
 /** A named reader. All three are called one after the other for a partition, never at once. */
 export interface LogReader {
   /**
-   * The partition is ours from now on. Answers the offset to begin at, or `null` for the position committed under this
-   * reader's name (the beginning, when there is none). An offset above `endOffset` says that the reader has handled more
+   * The partition is ours from now on, of a topic that has `partitions` of them, or more by now. Answers the offset to
+   * begin at, or `null` for the position committed under this reader's name (the beginning, when there is none). An offset above `endOffset` says that the reader has handled more
    * than there is, and `restored` that the log holds other entries where it has: the log was restored, and begins anew
    * (`beyond_end`).
    */
   assigned(
-    partition: LogPartition & { beginOffset: number; endOffset: number; committedOffset: number | null },
+    partition: LogPartition & {
+      beginOffset: number
+      endOffset: number
+      committedOffset: number | null
+      partitions: number
+    },
   ): Promise<number | 'restored' | null>
   /** Handles a batch. `nextOffset` is committed after it resolved; when it rejects, the batch comes again after a back-off. */
   handle(batch: LogBatch, heartbeat: () => Promise<void>): Promise<void>

@@ -8,11 +8,10 @@
  */
 import assert from 'node:assert/strict'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { crc32 } from 'node:zlib'
 import type { Message, Producer } from 'kafkajs'
 import type { Logger } from 'pino'
 import { VALUE_CHARACTERS_MAX } from './block.ts'
-import { type LogEntry, LogError } from './call-log.ts'
+import { type LogEntry, LogError, partitionOf } from './call-log.ts'
 
 /** Most that one send takes. kafkajs copies a partition's messages once for each of them: larger groups are slower. */
 const GROUP_ENTRIES_MAX = 1_000
@@ -206,7 +205,7 @@ function takeGroup(pending: readonly PendingRun[]): PendingRun[] {
 }
 
 function toMessage({ key, value }: LogEntry, partitions: number, timestamp: string): Message & { partition: number } {
-  return { key, value, partition: crc32(key) % partitions, timestamp }
+  return { key, value, partition: partitionOf(key, partitions), timestamp }
 }
 
 const isTooLarge = (error: unknown): boolean =>

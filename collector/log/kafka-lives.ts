@@ -24,6 +24,8 @@ export interface KafkaLives {
 
 export interface LogIds {
   of(partition: number): string
+  /** How many there are. */
+  partitions: number
 }
 
 /** What is kept of a renewed life; a position that outlived its topic has another `topicId`. */
@@ -35,6 +37,7 @@ interface Life {
 interface Known {
   atMs: number
   topicId: string
+  partitions: number
   lives: Map<number, Life>
 }
 
@@ -51,8 +54,8 @@ export function createKafkaLives(cluster: KafkaCluster, options: KafkaLogOptions
     const name = kafkaTopic(options, topic)
     const [shape, positions] = await Promise.all([cluster.topic(name), cluster.positions(groupId, name)])
     if (shape === null) throw new Error(`The topic ${name} is missing`)
-    const topicId = shape.id
-    const found: Known = { atMs: performance.now(), topicId, lives: new Map() }
+    const { id: topicId, partitions } = shape
+    const found: Known = { atMs: performance.now(), topicId, partitions, lives: new Map() }
     for (const { partition, offset, metadata } of positions) {
       const life = parseLife(metadata)
       if (offset === null || life?.topicId !== topicId) continue
@@ -68,8 +71,8 @@ export function createKafkaLives(cluster: KafkaCluster, options: KafkaLogOptions
     async logIds(topic, { isFresh } = { isFresh: true }) {
       const last = known.get(topic)
       const isGood = !isFresh && last !== undefined && performance.now() - last.atMs < FRESH_MS
-      const { topicId, lives } = isGood ? last : await find(topic)
-      return { of: partition => lives.get(partition)?.logId ?? topicId }
+      const { topicId, partitions, lives } = isGood ? last : await find(topic)
+      return { of: partition => lives.get(partition)?.logId ?? topicId, partitions }
     },
     async renew(topic, partition, logId, endOffset) {
       const { topicId, lives } = await find(topic)

@@ -120,13 +120,13 @@ export class KafkaPartition {
     if (committedOffset !== null && (await this.#endsBelow(committedOffset))) {
       await this.#renew(found.logId, committedOffset)
     }
-    const { logId, beginOffset, endOffset } = await this.#look()
+    const { logId, beginOffset, endOffset, partitions } = await this.#look()
     const isRenewed = logId !== found.logId
     const life: LogPartition = { topic, logId, partition }
     const position = isRenewed ? null : committedOffset
     if (this.#isEnding) return
     this.#asked = life
-    const wanted = await reader.assigned({ ...life, beginOffset, endOffset, committedOffset: position })
+    const wanted = await reader.assigned({ ...life, beginOffset, endOffset, committedOffset: position, partitions })
     this.#partition = life
     const from = wanted === 'restored' ? endOffset : (wanted ?? position ?? beginOffset)
     if (wanted === 'restored' || from > endOffset) {
@@ -146,12 +146,12 @@ export class KafkaPartition {
     return committed === null || (committed.logId !== logId && last?.logId === logId) ? last : committed
   }
 
-  async #look(): Promise<{ logId: string; beginOffset: number; endOffset: number }> {
+  async #look(): Promise<{ logId: string; beginOffset: number; endOffset: number; partitions: number }> {
     const { cluster, lives, topic, topicName, partition } = this.#deps
     const [logIds, offsets] = await Promise.all([lives.logIds(topic), cluster.offsets(topicName)])
     const found = offsets.find(each => each.partition === partition)
     if (!found) throw new LogError('LOG_UNAVAILABLE', `Partition ${partition} of ${topicName} has no offsets yet`)
-    return { ...found, logId: logIds.of(partition) }
+    return { ...found, logId: logIds.of(partition), partitions: logIds.partitions }
   }
 
   async #endsBelow(offset: number): Promise<boolean> {

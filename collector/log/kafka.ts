@@ -172,6 +172,7 @@ function clusterOf(kafka: Kafka, options: KafkaLogOptions): Cluster {
   let found: Cluster | null = null
   kafka.consumer({
     groupId: options.clientId,
+    metadataMaxAge: METADATA_MS_MAX,
     allowAutoTopicCreation: false,
     partitionAssigners: [
       config => {

@@ -123,7 +123,7 @@ export class TopicSubscription {
     if (committedOffset !== null && committedOffset > endOffset) {
       return this.#renew(partition, committedOffset, endOffset, committedOffset)
     }
-    const wanted = await reader.assigned({ ...partition, beginOffset, endOffset, committedOffset })
+    const wanted = await reader.assigned({ ...partition, beginOffset, endOffset, committedOffset, partitions: 1 })
     try {
       if (wanted === 'restored') return await this.#renew(partition, endOffset, endOffset)
       const fromOffset = wanted ?? committedOffset ?? beginOffset

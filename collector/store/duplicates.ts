@@ -26,8 +26,11 @@ export type IdTable = keyof typeof ID_TABLES
 export interface Duplicates {
   /** Reads the newest ids from the store. Only right while nobody else can insert: after the fence. */
   fill(): Promise<void>
-  /** Answers the ids of those that are stored. An id that occurs twice in `keys` is the caller's to notice. */
-  findStored(keys: readonly RowKey[]): Promise<ReadonlySet<string>>
+  /**
+   * Answers the ids of those that are stored; where others may have inserted since the filling, `isAstray` says so. An id
+   * that occurs twice in `keys` is the caller's to notice.
+   */
+  findStored(keys: readonly RowKey[], isAstray: (key: RowKey) => boolean): Promise<ReadonlySet<string>>
   /** To be called when the store has acknowledged them. */
   add(keys: readonly RowKey[]): void
   /** The instant T, Unix milliseconds. */
@@ -72,14 +75,15 @@ export const createDuplicates = (deps: {
       filled = upcoming
       return upcoming
     },
-    findStored: async keys => {
+    findStored: async (keys, isAstray) => {
       const stored = new Set<string>()
-      const older: RowKey[] = []
+      const unsure: RowKey[] = []
       for (const key of keys) {
-        if (key.startedAtMs < ids.completeFromMs) older.push(key)
+        if (key.startedAtMs < ids.completeFromMs) unsure.push(key)
         else if (ids.has(key.id)) stored.add(key.id)
+        else if (isAstray(key)) unsure.push(key)
       }
-      for (const id of await lookUpIds(store, table, older)) stored.add(id)
+      for (const id of await lookUpIds(store, table, unsure)) stored.add(id)
       return stored
     },
     add: keys => {

@@ -1,6 +1,6 @@
 /** A batch of the log's entries into the tables: parse, leave out what is stored already, insert. */
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import type { LogBatch, LogPartition } from '../log/call-log.ts'
+import { type LogBatch, type LogPartition, partitionOf } from '../log/call-log.ts'
 import { isSnapshotPiece } from '../log/control-change.ts'
 import { createCallRows } from './call-rows.ts'
 import type { Duplicates } from './duplicates.ts'
@@ -32,6 +32,8 @@ export type StoreEntries = (batch: StorableBatch) => Promise<StoredCounts>
 
 interface StorableBatch {
   partition: LogPartition
+  /** Of the topic, when the ids that are known were read. */
+  partitions: number
   fence: Fence
   entries: LogBatch['entries']
   /** Offsets of entries that are stored already, as it was read back. */
@@ -91,7 +93,9 @@ export const createStoreEntries = (deps: {
       const keyed = parsed.map(entry => ({ ...entry, key: rows.keyOf(entry.value) }))
       const [stored, missing] = partitionBy(keyed, ({ offset }) => batch.stored.has(offset))
       known.add(stored.map(entry => entry.key))
-      const fresh = await dropDuplicates(known, missing)
+      // Sent when the topic had other partitions: whoever reads another one may have stored it since.
+      const isAstray = ({ id }: RowKey) => partitionOf(id, batch.partitions) !== batch.partition.partition
+      const fresh = await dropDuplicates(known, missing, isAstray)
       return { fresh, duplicateCount: missing.length - fresh.length, unreadable }
     })
     const rejected = await storeUnreadable(batch, unreadable)
@@ -132,8 +136,13 @@ const partitionBy = <T>(items: readonly T[], isFirst: (item: T) => boolean): [T[
   return [first, second]
 }
 
-const dropDuplicates = async <T>(known: Duplicates, entries: readonly Keyed<T>[]) => {
-  const stored = await known.findStored(entries.map(entry => entry.key))
+const dropDuplicates = async <T>(
+  known: Duplicates,
+  entries: readonly Keyed<T>[],
+  isAstray: (key: RowKey) => boolean,
+) => {
+  const keys = entries.map(entry => entry.key)
+  const stored = await known.findStored(keys, isAstray)
   const seen = new Set<string>()
   return entries.filter(({ key: { id } }) => {
     if (stored.has(id) || seen.has(id)) return false

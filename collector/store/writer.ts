@@ -8,7 +8,14 @@ import assert, { AssertionError } from 'node:assert'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { batchStored, writeFailed } from '../events.ts'
-import { type CallLog, LOG_TOPICS, type LogBatch, type LogLag, type LogPartition } from '../log/call-log.ts'
+import {
+  type CallLog,
+  LOG_TOPICS,
+  type LogBatch,
+  type LogLag,
+  type LogPartition,
+  type LogReader,
+} from '../log/call-log.ts'
 import { isSnapshotPiece } from '../log/control-change.ts'
 import { createDuplicates } from './duplicates.ts'
 import { type Fence, renewFence, takeFence } from './fence.ts'
@@ -65,6 +72,8 @@ export interface Writer {
 
 interface Holding extends Trimmable {
   fence: Fence
+  /** Of its topic, when the ids that are stored were read. */
+  partitions: number
   /** Entries below may be stored already. */
   storedEnd: number
   nextOffset: number
@@ -105,8 +114,7 @@ export const createWriter = (deps: WriterDeps): Writer => {
   const subscription = log.subscribe(LOG_TOPICS, READER_NAME, {
     assigned: partition =>
       noting(partition, async () => {
-        const { committedOffset, beginOffset } = partition
-        const holding = await takePartition(store, duplicates, partition, committedOffset ?? beginOffset)
+        const holding = await takePartition(store, duplicates, partition)
         // It would give, or has given, the positions of rows to other entries.
         if (await isBeyondEnd(log, partition, holding.storedEnd)) return holding.storedEnd
         if (await hasOtherEntry(deps, partition, holding.storedEnd - 1)) return 'restored'
@@ -176,16 +184,16 @@ const keyOf = ({ topic, partition }: LogPartition) => `${topic}/${partition}`
 const takePartition = async (
   store: Store,
   duplicates: DuplicatesByTopic,
-  partition: LogPartition,
-  nextOffset: number,
+  { partitions, committedOffset, beginOffset, ...partition }: Parameters<LogReader['assigned']>[0],
 ): Promise<Holding> => {
+  const nextOffset = committedOffset ?? beginOffset
   const fence = await takeFence(store, partition)
   const storedEnd = await readStoredEnd(store, partition)
   // Ids that others stored are complete only now that nobody else can insert.
   const { topic } = partition
   if (topic === 'calls' || topic === 'decisions') await duplicates[topic].fill()
   const snapshots = newSnapshotSearch(nextOffset)
-  return { partition, fence, storedEnd, nextOffset, trimOffset: nextOffset, snapshots, isInDoubt: false }
+  return { partition, partitions, fence, storedEnd, nextOffset, trimOffset: nextOffset, snapshots, isInDoubt: false }
 }
 
 /** Stores what is not stored of a batch, whatever happened to the ones before it. */
@@ -208,7 +216,8 @@ const storeMissing = async (
       : new Set<number>()
   const entries = batch.entries.filter(({ offset }) => offset >= fromOffset)
   holding.isInDoubt = true
-  const counts = await storeEntries({ partition: batch, fence: holding.fence, entries, stored, isAlone })
+  const { fence, partitions } = holding
+  const counts = await storeEntries({ partition: batch, partitions, fence, entries, stored, isAlone })
   holding.isInDoubt = false
   return counts
 }

@@ -19,7 +19,7 @@ async function begin(
   const resumed = vi.fn((_offset: number) => undefined)
   const cluster: Pick<KafkaCluster, 'offsets'> = { offsets: async () => [{ partition: 0, ...log }] }
   const lives: KafkaLives = {
-    logIds: async () => ({ of: () => log.logId }),
+    logIds: async () => ({ of: () => log.logId, partitions: 1 }),
     async renew() {
       log.logId = 'renewed'
     },

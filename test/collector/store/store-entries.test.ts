@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { CallRecord } from '../../../collector/call-record.ts'
-import type { LogPartition } from '../../../collector/log/call-log.ts'
+import { type LogPartition, partitionOf } from '../../../collector/log/call-log.ts'
 import { createDuplicates } from '../../../collector/store/duplicates.ts'
 import { type Fence, takeFence } from '../../../collector/store/fence.ts'
 import { createStoreEntries } from '../../../collector/store/store-entries.ts'
@@ -31,7 +31,7 @@ const toEntries = (calls: CallRecord[]) => calls.map((call, offset) => ({ offset
 test('a call that came twice in a batch is not stored again when the batch is, after an unclear outcome', async () => {
   const [first, second] = [makeCall(), makeCall()]
   const entries = toEntries([first, second, first])
-  const batch = { partition, fence, entries, isAlone: false }
+  const batch = { partition, partitions: 1, fence, entries, isAlone: false }
   expect(await newStoreEntries()({ ...batch, stored: new Set() })).toEqual({ rows: 2, duplicates: 1, unreadable: 0 })
   // The acknowledgement was lost: whoever tries again knows the stored positions, not the ids.
   const again = await newStoreEntries()({ ...batch, stored: new Set([0, 1]) })
@@ -41,8 +41,36 @@ test('a call that came twice in a batch is not stored again when the batch is, a
 
 test('of a batch that is stored in part, the rest is stored', async () => {
   const entries = toEntries([makeCall(), makeCall(), makeCall()])
-  const counts = await newStoreEntries()({ partition, fence, entries, stored: new Set([1]), isAlone: true })
+  const counts = await newStoreEntries()({
+    partition,
+    partitions: 1,
+    fence,
+    entries,
+    stored: new Set([1]),
+    isAlone: true,
+  })
   expect(counts).toEqual({ rows: 2, duplicates: 0, unreadable: 0 })
+})
+
+test('a call that is read where its id does not lead is looked for in what others have stored', async () => {
+  let call = makeCall()
+  while (partitionOf(call.callId, 2) === 0) call = makeCall()
+  const [elsewhere, here] = [1, 0].map(number => ({ ...partition, logId: randomUUID(), partition: number }))
+  if (elsewhere === undefined || here === undefined) throw new Error('two partitions')
+  const store = async (read: LogPartition) => {
+    const taken = await takeFence(opened.store, read)
+    const entries = toEntries([call])
+    return newStoreEntries()({
+      partition: read,
+      partitions: 2,
+      fence: taken,
+      entries,
+      stored: new Set(),
+      isAlone: true,
+    })
+  }
+  expect(await store(elsewhere)).toEqual({ rows: 1, duplicates: 0, unreadable: 0 })
+  expect(await store(here)).toEqual({ rows: 0, duplicates: 1, unreadable: 0 })
 })
 
 test('a partition that was lost holds up the others that shared its insert only once', async () => {
@@ -51,6 +79,7 @@ test('a partition that was lost holds up the others that shared its insert only 
   const batches = await Promise.all(
     [lost, kept].map(async held => ({
       partition: held,
+      partitions: 3,
       fence: await takeFence(opened.store, held),
       entries: toEntries([makeCall()]),
       stored: new Set<number>(),

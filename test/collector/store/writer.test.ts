@@ -194,7 +194,7 @@ test('a partition that was given up is no reason not to be ready', async () => {
   const deps = { store: away as unknown as Store, logger, labelColumns: [], flushMs: FLUSH_MS }
   writer = createWriter({ ...deps, log: { ...log, subscribe } })
   const partition: LogPartition = { topic: 'calls', logId: randomUUID(), partition: 3 }
-  const bounds = { beginOffset: 0, endOffset: 1, committedOffset: null }
+  const bounds = { beginOffset: 0, endOffset: 1, committedOffset: null, partitions: 4 }
   await expect(readers[0]?.assigned({ ...partition, ...bounds })).rejects.toThrow('away')
   expect(writer.readiness()).toEqual(['calls/3 is not being stored: away'])
   await readers[0]?.revoked(partition)
