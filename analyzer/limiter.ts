@@ -74,13 +74,6 @@ export const LimiterOptions = Type.Object(
         'Processes of this machine that decide, on the same two ports; more than one only with `limits.kind: redis`. ' +
         'One of them applies call records, too.',
     }),
-    precedence: Type.Enum(['nice', 'idle'], {
-      default: 'nice',
-      description:
-        'How the other roles that `quotacast up` starts yield the processor to the limiter: by a lower priority, or by ' +
-        'running only while nothing else wants the processor (`idle`: Linux, with `chrt`). Then fewer decisions wait, but on ' +
-        'a machine whose processors are all busy for long, calls are taken in and forecast late.',
-    }),
     callers: CallerOptions,
     legacyHeaders: Type.Boolean({
       default: false,

@@ -4,11 +4,12 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync } from 'node:fs'
+import { getPriority, setPriority } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import { STOP_DEADLINE_MS } from './lifecycle.ts'
 import { boundsOf } from './process-bounds.ts'
-import { idleExecution, type Yielding, yieldProcessor } from './yielding.ts'
 
 const BACKOFF_MS_MIN = 250
 const BACKOFF_MS_MAX = 10_000
@@ -16,6 +17,9 @@ const BACKOFF_MS_MAX = 10_000
 const STEADY_MS = 5_000
 /** What a role gets beyond its own deadline before it is killed. */
 const KILL_GRACE_MS = 1_000
+
+/** As `nice` does by default. */
+const BACKGROUND_PRIORITY = 10
 
 export interface SupervisedRole {
   /** Process id, or `null` between two lives. */
@@ -29,15 +33,15 @@ export function superviseRole(options: {
   name: string
   module: string
   args: readonly string[]
-  /** How it yields the processor; absent: not at all. */
-  yielding?: Yielding | undefined
+  /** It yields the processor to those who are not. */
+  isBackground?: boolean
   /** The processes of its role: what one of them says is handed to the others, or to the one that it names. */
   siblings?: Set<ChildProcess>
   log: Logger
   /** From SIGTERM to SIGKILL. */
   deadlineMs?: number
 }): SupervisedRole {
-  const { name, module, args, yielding, siblings = new Set(), log } = options
+  const { name, module, args, isBackground = false, siblings = new Set(), log } = options
   const { deadlineMs = STOP_DEADLINE_MS + KILL_GRACE_MS } = options
   const stopping = new AbortController()
   let child: ChildProcess | null = null
@@ -46,10 +50,8 @@ export function superviseRole(options: {
     let backoffMs = BACKOFF_MS_MIN
     while (!stopping.signal.aborted) {
       const startedAtMs = performance.now()
-      const bounds = boundsOf(args)
-      const execution = yielding === 'idle' ? idleExecution(bounds.execArgv) : { execArgv: bounds.execArgv }
-      child = fork(module, args, { env: bounds.env, ...execution, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
-      if (yielding && child.pid !== undefined) yieldProcessor(child.pid)
+      child = fork(module, args, { ...boundsOf(args), stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+      if (isBackground && child.pid !== undefined) yieldProcessor(child.pid)
       handOn(child, siblings)
       const reason = await endOf(child)
       siblings.delete(child)
@@ -79,6 +81,22 @@ export function superviseRole(options: {
       clearTimeout(kill)
     },
   }
+}
+
+/**
+ * Gives a process that has just been started the priority of `nice`, with the threads that Linux has let it make by then;
+ * each later one inherits it from the one that makes it. Going up again may not be allowed.
+ */
+export function yieldProcessor(pid: number): void {
+  const priority = Math.max(getPriority(), BACKGROUND_PRIORITY)
+  setPriority(pid, priority)
+  if (process.platform !== 'linux') return
+  for (const thread of readdirSync(`/proc/${pid}/task`))
+    try {
+      setPriority(Number(thread), priority)
+    } catch {
+      // It has ended, perhaps with its process, whose death is told elsewhere.
+    }
 }
 
 /** Without it, what one that has just died does not hear any more would be an error of the supervisor, and its end. */

@@ -12,7 +12,6 @@ import { createLogger } from '../logging.ts'
 import { sayWhenReady } from '../readiness.ts'
 import { openAdminToken, tokenFile } from '../secrets.ts'
 import { superviseRole } from '../up.ts'
-import { ensureIdle, type Yielding } from '../yielding.ts'
 
 const MAIN = join(import.meta.dirname, '../main.ts')
 const DEMO_CONFIG = join(import.meta.dirname, '../demo/demo.yaml')
@@ -44,7 +43,6 @@ export const command: Command = {
     const config = isDemo ? await demoConfig(invocation) : await invocation.config()
     if (!isDemo) refuseDemoFolder(config.dataDir)
     const roles = rolesToRun(config, invocation.text('roles'))
-    if (config.limiter.precedence === 'idle') ensureIdle()
     const log = createLogger({ role: 'supervisor' }, config.logging.level)
     await untilListenable(config, roles, {
       onWait: problems => log.warn({ problems }, 'waiting for what listens there to stop'),
@@ -67,7 +65,7 @@ export const command: Command = {
       serve(others.filter(role => role !== 'analyzer'))
       if (!(await fillDemo(configFlags, lifecycle))) return lifecycle.stopped
       serve(['analyzer'])
-      start({ name: 'demo', args: ['demo'], yielding: config.limiter.precedence })
+      start({ name: 'demo', args: ['demo'], isBackground: true })
     } else serve(others)
 
     const stopping = new AbortController()
@@ -84,15 +82,14 @@ interface Child {
   name: string
   /** Of the CLI. */
   args: readonly string[]
-  yielding: Yielding | undefined
+  isBackground: boolean
   siblings?: Set<ChildProcess>
 }
 
 /** The processes of a role: one, and of the limiter as many as its config says. */
 function childrenOf(role: Role, { limiter }: Config): Child[] {
   // Whoever only has to be soon yields to the one that callers wait for.
-  const yielding = role === 'limiter' ? undefined : limiter.precedence
-  const one: Child = { name: role, args: ['serve', role], yielding, siblings: new Set() }
+  const one: Child = { name: role, args: ['serve', role], isBackground: role !== 'limiter', siblings: new Set() }
   if (role !== 'limiter') return [one]
   const helpers = Array.from({ length: limiter.processes - 1 }, (_, index) => ({
     ...one,

@@ -33,7 +33,7 @@ async function steady({ urls, token, rolePids }: Quotacast): Promise<Load> {
   return load
 }
 
-export async function withQuotacast<T>(
+async function withQuotacast<T>(
   config: Record<string, unknown>,
   use: (quotacast: Quotacast) => Promise<T>,
 ): Promise<T> {

@@ -18,13 +18,11 @@ import { benchReceive } from './receive.ts'
 import { benchRls } from './rls.ts'
 import { benchSliding } from './sliding.ts'
 import { benchTick } from './tick.ts'
-import { benchYielding } from './yielding.ts'
 
 const BENCHES = {
   ingest: benchIngest,
   check: benchCheck,
   busy: benchBusy,
-  yielding: benchYielding,
   rls: benchRls,
   decide: benchDecide,
   decode: benchDecode,

@@ -4,8 +4,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { type SupervisedRole, superviseRole } from '../../deploy/up.ts'
-import { ensureIdle, yieldProcessor } from '../../deploy/yielding.ts'
+import { type SupervisedRole, superviseRole, yieldProcessor } from '../../deploy/up.ts'
 
 let dir: string
 let lives: string
@@ -49,16 +48,14 @@ const untilLives = (count: number) => expect.poll(() => pids().length).toBeGreat
 const STAY = 'setInterval(() => {}, 1000)'
 
 describe('a supervised role', () => {
-  /** Of each thread; fields of proc(5) behind the name. */
-  const statOf = (pid: number, field: number) =>
+  const niceOf = (pid: number) =>
     readdirSync(`/proc/${pid}/task`).map(thread => {
       const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')
-      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[field])
+      return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[16])
     })
-  const niceOf = (pid: number) => statOf(pid, 16)
 
   test.runIf(process.platform === 'linux')('yields the processor with all of its threads when told to', async () => {
-    supervise(STAY, { yielding: 'nice' })
+    supervise(STAY, { isBackground: true })
     supervise(STAY)
     await untilLives(2)
     const nices = pids()
@@ -77,15 +74,6 @@ describe('a supervised role', () => {
     expect(niceOf(pid).length).toBeGreaterThan(2)
     yieldProcessor(pid)
     expect(new Set(niceOf(pid))).toEqual(new Set([Math.max(getPriority(), 10)]))
-  })
-
-  test.runIf(process.platform === 'linux')('runs only while nothing else does, when told to', async () => {
-    const SCHED_IDLE = 5
-    expect(ensureIdle).not.toThrow()
-    const pid = supervise(STAY, { yielding: 'idle' }).pid() ?? Number.NaN
-    await untilLives(1)
-    expect(pids()).toEqual([pid])
-    expect(new Set(statOf(pid, 38))).toEqual(new Set([SCHED_IDLE]))
   })
 
   test('is started again when it is killed', async () => {

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -9,7 +9,6 @@ import { promisify } from 'node:util'
 import { expect, test } from 'vitest'
 import { curlLine } from '../../../deploy/commands/up.ts'
 import { openAdminToken, tokenFile } from '../../../deploy/secrets.ts'
-import { childrenOf } from '../../bench/machine.ts'
 import { freePorts } from '../../free-ports.ts'
 
 const MAIN = new URL('../../../deploy/main.ts', import.meta.url).pathname
@@ -87,34 +86,4 @@ test.each([
 ])('%j is refused where there is no such role', async (command, overrides, problem) => {
   const failed = promisify(execFile)(process.execPath, [MAIN, ...command, ...flags(overrides)])
   await expect(failed).rejects.toMatchObject({ code: 2, stderr: expect.stringMatching(problem) })
-})
-
-test('says what it lacks before it starts roles that run only while nothing else does', async () => {
-  const asked = [MAIN, 'up', '--roles', 'analyzer', ...flags({ ...distributed, 'limiter.precedence': 'idle' })]
-  const failed = promisify(execFile)(process.execPath, asked, { env: { PATH: '/nowhere' } })
-  await expect(failed).rejects.toMatchObject({
-    stderr: expect.stringMatching(/^quotacast up: limiter.precedence: idle is not to be had/m),
-  })
-})
-
-test.runIf(process.platform === 'linux')('lets all but the limiter run only while nothing else does', async () => {
-  const dataDir = mkdtempSync(join(tmpdir(), 'quotacast-'))
-  const [port = 0, grpcPort = 0, analyzerPort = 0] = await freePorts(3)
-  const ports = { 'limiter.port': port, 'limiter.grpc.port': grpcPort, 'analyzer.port': analyzerPort }
-  const roles = ['--roles', 'limiter,analyzer', '--data', dataDir]
-  const asked = [...roles, ...flags({ ...distributed, ...ports, 'limiter.precedence': 'idle' })]
-  const child = spawn(process.execPath, [MAIN, 'up', ...asked], { stdio: 'ignore' })
-  const exited = once(child, 'exit')
-  const policies = () =>
-    childrenOf(child.pid ?? Number.NaN).map(({ pid, command }) => {
-      const [, policy] = / (\d+)(?: \d+){11}$/.exec(readFileSync(`/proc/${pid}/stat`, 'utf8').trim()) ?? []
-      return `${/serve (\w+)/.exec(command)?.[1]}: ${policy}`
-    })
-  try {
-    await expect.poll(policies).toEqual(['limiter: 0', 'analyzer: 5'])
-  } finally {
-    child.kill('SIGTERM')
-    await exited
-    rmSync(dataDir, { recursive: true, force: true })
-  }
 })
