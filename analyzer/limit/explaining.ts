@@ -3,13 +3,10 @@ import type { Block } from '../policy/adjustment.ts'
 import { elsewhereNow, elsewhereWords } from '../policy/learned.ts'
 import type { Adjusted, Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
-import { MICROS } from '../usage/units.ts'
+import { amountWords } from '../usage/units.ts'
 import type { WindowSpec } from '../usage/window.ts'
 import { fitsLimit } from './bucket.ts'
 import type { Decision, Prepared, QuotaStanding } from './limiter.ts'
-
-/** A millionth of the currency can be told. */
-const COST_DIGITS_MAX = 6
 
 /** One quota's part. */
 export interface QuotaExplanation extends QuotaStanding, Adjusted {
@@ -34,9 +31,7 @@ export function explain(prepared: Prepared, decision: Decision, policy: Policy):
     if (claim === undefined || standing === undefined) return []
     const { nowMs } = prepared
     const adjusted = policy.adjusted(quota, claim.subject, nowMs)
-    // While the provider refuses, nothing is allowed, and its limit is what it was.
-    const [now] = policy.limits(quota, claim.subject, { fromMs: nowMs, toMs: nowMs + 1 })
-    const limit = isRefused(adjusted, nowMs) ? (now?.limit ?? null) : standing.limit
+    const limit = isRefused(adjusted, nowMs) ? limitBehind(policy, quota, claim.subject, nowMs) : standing.limit
     const remaining = standing.remaining ?? Number.POSITIVE_INFINITY
     const fits = claim.isEnforced ? !decision.violated.includes(quota.name) : fitsLimit(0, claim.cost, remaining)
     const part = { ...standing, ...adjusted, limit, cost: claim.cost, fits }
@@ -95,6 +90,12 @@ function quotaWords(
     taken(quota, part),
     verdict(quota, part, isGone),
   ].join(' ')
+}
+
+/** While the provider refuses, nothing is allowed, and its limit is what it was. */
+function limitBehind(policy: Policy, quota: Quota, subject: string, nowMs: number): number | null {
+  const [now] = policy.limits(quota, subject, { fromMs: nowMs, toMs: nowMs + 1 })
+  return now?.limit ?? null
 }
 
 const isRefused = ({ learned }: Adjusted, nowMs: number): boolean => (learned?.deniedUntilMs ?? 0) > nowMs
@@ -174,11 +175,6 @@ function verdict(
     : `${needs}: ${why}.`
 }
 
-/** An amount of the unit for people: costs, which are kept in millionths, are told in the currency. */
-export const amountWords = (amount: number, unit: string): string =>
-  unit === 'cost'
-    ? (amount / MICROS).toLocaleString('en-US', { maximumFractionDigits: COST_DIGITS_MAX })
-    : amount.toLocaleString('en-US')
 const iso = (atMs: number) => new Date(atMs).toISOString()
 const seconds = (ms: number) => `${Math.ceil(ms / 1000).toLocaleString('en-US')} s`
 const list = (names: readonly string[]) => names.join(' and ')

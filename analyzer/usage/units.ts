@@ -10,6 +10,14 @@ export const UNITS = ['requests', 'input_tokens', 'output_tokens', 'total_tokens
 export type Unit = (typeof UNITS)[number]
 /** Units of `cost` in one of the currency. */
 export const MICROS = 1_000_000
+/** A millionth of the currency can be told. */
+const COST_DIGITS_MAX = 6
+
+/** An amount of the unit for people: costs are told in the currency. */
+export const amountWords = (amount: number, unit: string): string =>
+  unit === 'cost'
+    ? (amount / MICROS).toLocaleString('en-US', { maximumFractionDigits: COST_DIGITS_MAX })
+    : amount.toLocaleString('en-US')
 /** What a quota can count: what records tell, and calls that are under way. */
 export const QUOTA_UNITS = [...UNITS, 'concurrent_requests'] as const
 export type QuotaUnit = (typeof QUOTA_UNITS)[number]

@@ -44,9 +44,9 @@ export interface LogBatch extends LogPartition {
 export interface LogReader {
   /**
    * The partition is ours from now on, of a topic that has `partitions` of them, or more by now. Answers the offset to
-   * begin at, or `null` for the position committed under this reader's name (the beginning, when there is none). An offset above `endOffset` says that the reader has handled more
-   * than there is, and `restored` that the log holds other entries where it has: the log was restored, and begins anew
-   * (`beyond_end`).
+   * begin at, or `null` for the position committed under this reader's name (the beginning, when there is none). An offset
+   * above `endOffset` says that the reader has handled more than there is, and `restored` that the log holds other entries
+   * where it has: the log was restored, and begins anew (`beyond_end`).
    */
   assigned(
     partition: LogPartition & {
