@@ -8,6 +8,9 @@ import { createServer as createHttp2Server, type ServerHttp2Stream } from 'node:
 import type { Server } from 'node:net'
 import Fastify from 'fastify'
 
+/** As Quotacast's: at a low rate some connections have nothing to carry for seconds. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000
+
 /** What `/v1/check` answers for three quotas, so that both servers write the same bytes. */
 const ANSWER = {
   allowed: true,
@@ -76,7 +79,7 @@ async function listenFastify(): Promise<number> {
       },
     },
   }
-  const server = Fastify({ bodyLimit: 2 ** 26 })
+  const server = Fastify({ bodyLimit: 2 ** 26, keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS })
   server.post('/v1/check', { schema }, async () => ANSWER)
   server.all('/v1/auth', async () => '')
   return new URL(await server.listen({ port: 0, host: '127.0.0.1' })).port as unknown as number
@@ -102,7 +105,7 @@ async function listenBare(server: Server): Promise<number> {
 }
 
 const KINDS: Record<string, () => Promise<number>> = {
-  http: () => listenBare(createServer(answerBare)),
+  http: () => listenBare(createServer({ keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS }, answerBare)),
   http2: () => listenBare(createHttp2Server().on('stream', answerStream)),
   fastify: listenFastify,
 }

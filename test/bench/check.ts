@@ -10,6 +10,8 @@ export const CONSUMERS = 10_000
 const CONNECTIONS = 64
 const SECONDS = 4
 const HALF_LOAD_ROUNDS = 3
+/** Half of what limits in Redis should carry at least: the same load for slow machines and fast ones. */
+const STEADY_PER_SECOND = 7_500
 
 export const QUOTAS = [
   {
@@ -91,6 +93,25 @@ async function measureInTurns(servers: readonly Asked[]): Promise<Measured[]> {
   })
 }
 
+/** In turns at a rate that is the same for all. */
+async function benchSteady(servers: readonly Asked[]): Promise<void> {
+  const asked = { connections: CONNECTIONS, seconds: 2 * SECONDS, rate: STEADY_PER_SECOND }
+  const loads = await mediansInTurns(
+    servers.map(server => () => measureLoad({ ...server, ...asked })),
+    'p99Ms',
+  )
+  printTable(
+    [`at ${thousands(STEADY_PER_SECOND)} a second`, 'p50 ms', 'p99 ms', 'CPU µs each', 'failed'],
+    loads.map(({ p50Ms, p99Ms, cpuMicros, failures }, index) => [
+      servers[index]?.name ?? '',
+      fixed(p50Ms, 1),
+      fixed(p99Ms, 1),
+      fixed(cpuMicros, 1),
+      String(failures),
+    ]),
+  )
+}
+
 /** Prints both doors of a limiter whose counters are where `world` says; the CPU of the servers it needs counts too. */
 async function benchLimiter(
   world: string,
@@ -104,12 +125,14 @@ async function benchLimiter(
     // All consumers are new at first.
     await measureLoad({ ...server, requests: checks(token), connections: CONNECTIONS, seconds: 1 })
     await untilIdle([...quotacast.rolePids('analyzer'), ...quotacast.rolePids('limiter')])
-    const measured = await measureInTurns([
+    const servers = [
       ...bare,
       { ...server, name: `${world}: /v1/check`, requests: checks(token) },
       { ...server, name: `${world}: /v1/auth`, requests: auths(token) },
-    ])
+    ]
+    const measured = await measureInTurns(servers)
     printLoads(measured, { name: 'bare Fastify', cpuMicros: measured[bare.length - 1]?.[1].cpuMicros ?? Number.NaN })
+    if (pids.redis !== undefined) await benchSteady(servers)
   } finally {
     await quotacast.stop()
     quotacast.remove()
