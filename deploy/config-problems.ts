@@ -42,19 +42,41 @@ export function configProblems(schema: TSchema, config: unknown): string[] {
       const name = key === '' ? '""' : key
       return before === '' ? name : `${before}.${name}`
     }, '')
-  return valueProblems(schema, config).map(({ path, message }) => `${place(path) || 'the config'}: ${message}`)
+  return Array.from(valueProblems(schema, config), ({ path, message }) => `${place(path) || 'the config'}: ${message}`)
 }
 
-/** Empty when `value` fulfils `schema`. `path` is where `value` stands, empty for the whole. */
-export function valueProblems(schema: TSchema, value: unknown, path: Path = []): ValueProblem[] {
-  if (Value.Check(schema, value)) return []
+/**
+ * Nothing when `value` fulfils `schema`. `path` is where `value` stands, empty for the whole. What is too long for its
+ * schema is one problem, and each further one is looked for when it is asked for: to find all that is wrong with a
+ * request would take its role many seconds.
+ */
+export function* valueProblems(schema: TSchema, value: unknown, path: Path = []): Generator<ValueProblem, void> {
   const cases = casesOf(schema as Schema, value) as Schema[]
   const fitting = cases.filter(found => (found.type === 'integer' ? 'number' : found.type) === typeOf(value))
-  const [only] = fitting
-  if (only === undefined || fitting.length > 1 || (only.const ?? only.enum) !== undefined)
-    return [{ path, message: wrongCase(cases, value) }]
-  const inner = innerProblems(only, value, path)
-  return inner.length > 0 ? inner : [{ path, message: leafProblem(only, value) }]
+  const [only] = fitting.length === 1 ? fitting : []
+  const excess = only === undefined ? null : excessOf(only, value)
+  if (excess !== null) {
+    yield { path, message: excess }
+    return
+  }
+  if (Value.Check(schema, value)) return
+  if (only === undefined || (only.const ?? only.enum) !== undefined) {
+    yield { path, message: wrongCase(cases, value) }
+    return
+  }
+  let isWrongWithin = false
+  for (const problem of innerProblems(only, value, path)) {
+    isWrongWithin = true
+    yield problem
+  }
+  if (!isWrongWithin) yield { path, message: leafProblem(only, value) }
+}
+
+/** Why there is more in it than may be; `null` where there is not. */
+function excessOf({ maxItems = Number.POSITIVE_INFINITY, maxProperties }: Schema, value: unknown): string | null {
+  if (Array.isArray(value)) return value.length > maxItems ? `must not have more than ${maxItems} items` : null
+  if (maxProperties === undefined || !isObject(value) || Object.keys(value).length <= maxProperties) return null
+  return `must not have more than ${maxProperties} properties`
 }
 
 function typeOf(value: unknown): string {
@@ -62,24 +84,21 @@ function typeOf(value: unknown): string {
   return Array.isArray(value) ? 'array' : typeof value
 }
 
-function innerProblems(schema: Schema, value: unknown, path: Path): ValueProblem[] {
+function* innerProblems(schema: Schema, value: unknown, path: Path): Generator<ValueProblem, void> {
   if (Array.isArray(value) && schema.items !== undefined) {
     // A list of secrets is a list of secrets.
     const items = { ...schema.items, ...(schema.writeOnly === true ? { writeOnly: true } : {}) } as Schema
-    return value.flatMap((item, index) => valueProblems(items, item, [...path, index]))
+    for (const [index, item] of value.entries()) yield* valueProblems(items, item, [...path, index])
   }
-  if (!isObject(value)) return []
-  const missing = (schema.required ?? [])
-    .filter(key => !Object.hasOwn(value, key))
-    .map(key => ({ path: [...path, key], message: 'is missing' }))
-  const wrong = Object.entries(value).flatMap(([key, item]) => {
+  if (!isObject(value)) return
+  for (const key of schema.required ?? [])
+    if (!Object.hasOwn(value, key)) yield { path: [...path, key], message: 'is missing' }
+  for (const [key, item] of Object.entries(value)) {
     const [found] = schemasOfKey([schema], key)
     const at = [...path, key]
-    return found === undefined
-      ? [{ path: at, message: unknownKey(schema, key) }]
-      : valueProblems(found as Schema, item, at)
-  })
-  return [...missing, ...wrong]
+    if (found === undefined) yield { path: at, message: unknownKey(schema, key) }
+    else yield* valueProblems(found as Schema, item, at)
+  }
 }
 
 function unknownKey(schema: Schema, key: string): string {

@@ -20,6 +20,8 @@ export interface ConfigSchema {
   properties?: Record<string, ConfigSchema>
   patternProperties?: Record<string, ConfigSchema>
   items?: ConfigSchema
+  maxItems?: number
+  maxProperties?: number
   required?: string[]
   writeOnly?: boolean
 }

@@ -7,7 +7,7 @@ import Type from 'typebox'
 import type { QuickAnswer } from '../collector/principal.ts'
 
 /** Most validation errors that an answer lists. */
-const PROBLEMS_MAX = 10
+export const PROBLEMS_MAX = 10
 const RETRY_AFTER_SECONDS = 1
 /** Somebody whom we asked for the caller did not do it, who is the caller's to mend: a channel of alerts. */
 const REFUSED_ELSEWHERE = 502
@@ -53,10 +53,11 @@ export class RequestError extends Error {
   readonly code = 'REQUEST_INVALID'
   readonly errors: readonly RequestProblem[]
 
+  /** `errors` are at most `PROBLEMS_MAX`. */
   constructor(part: string, errors: readonly RequestProblem[]) {
     super(`the ${part} of the request is wrong`)
     this.name = 'RequestError'
-    this.errors = errors.slice(0, PROBLEMS_MAX)
+    this.errors = errors
   }
 }
 

@@ -21,7 +21,7 @@ import { fillDefaults, isObject, type Json } from './config-values.ts'
 import { type GuardDeps, guardRoutes } from './http-access.ts'
 import { drain } from './http-closing.ts'
 import { refuseOtherMethods } from './http-methods.ts'
-import { Problem, RequestError, sendBroken, sendProblem } from './http-problems.ts'
+import { PROBLEMS_MAX, Problem, RequestError, sendBroken, sendProblem } from './http-problems.ts'
 import { serveQuickly } from './http-quick.ts'
 import { measureRequests, traceRequests } from './http-telemetry.ts'
 import { metricsFormat } from './metrics-format.ts'
@@ -121,7 +121,9 @@ const compileValidator: FastifySchemaCompiler<TSchema> = ({ schema, httpPart = '
   return (value: unknown) => {
     const given = whole(value)
     if (validator.Check(given)) return { value: given }
-    return { error: new RequestError(httpPart, valueProblems(schema, given).map(atPointer)) }
+    return {
+      error: new RequestError(httpPart, valueProblems(schema, given).take(PROBLEMS_MAX).map(atPointer).toArray()),
+    }
   }
 }
 

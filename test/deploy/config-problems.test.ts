@@ -1,6 +1,6 @@
 import Type from 'typebox'
 import { describe, expect, test } from 'vitest'
-import { configProblems } from '../../deploy/config-problems.ts'
+import { configProblems, valueProblems } from '../../deploy/config-problems.ts'
 
 const closed = { additionalProperties: false }
 const schema = Type.Object(
@@ -81,6 +81,30 @@ describe('configProblems', () => {
         expect.stringMatching(new RegExp(`^sha256: must match pattern .*, not a text of ${token.length} characters$`)),
       ])
     expect(problemsWith({ log: { kind: 'kafak', sasl: { password: 'hunter2' } } }).join()).not.toContain('hunter2')
+  })
+
+  test('more than there may be is one problem, whatever else is wrong with it', () => {
+    const list = Type.Array(Type.Object({ name: Type.String() }), { maxItems: 2 })
+    expect(configProblems(Type.Object({ list }), { list: [1, {}, 1] })).toEqual([
+      'list: must not have more than 2 items',
+    ])
+    const map = Type.Record(Type.String(), Type.String(), { maxProperties: 1 })
+    expect(configProblems(Type.Union([map, Type.Array(map, { maxItems: 2 })]), { a: 1, b: 2 })).toEqual([
+      'the config: must not have more than 1 properties',
+    ])
+  })
+
+  test('problems are looked for as far as they are asked for', () => {
+    const looked: string[] = []
+    const items = ['first', 'second', 'third'].map(name => ({
+      get name() {
+        looked.push(name)
+        return 1
+      },
+    }))
+    const list = Type.Object({ list: Type.Array(Type.Object({ name: Type.String() })) })
+    expect(valueProblems(list, { list: items }).take(1).toArray()).toHaveLength(1)
+    expect(new Set(looked)).toEqual(new Set(['first']))
   })
 
   test('a config that is no object is one problem', () => {
