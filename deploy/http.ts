@@ -14,11 +14,12 @@ import type { Logger } from 'pino'
 import Type, { type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
+import { requireAllTenants } from '../collector/all-tenants.ts'
 import type { QuickRoute, Readiness, Routes } from '../collector/principal.ts'
 import { urlOf } from './addresses.ts'
 import { type ValueProblem, valueProblems } from './config-problems.ts'
 import { fillDefaults, isObject, type Json } from './config-values.ts'
-import { type GuardDeps, guardRoutes } from './http-access.ts'
+import { type GuardDeps, guardRoutes, principalOf } from './http-access.ts'
 import { drain } from './http-closing.ts'
 import { refuseOtherMethods } from './http-methods.ts'
 import { PROBLEMS_MAX, Problem, RequestError, sendBroken, sendProblem } from './http-problems.ts'
@@ -244,6 +245,7 @@ function ownRoutes(server: FastifyInstance, { role, version, readiness, metrics 
       config: { access: 'read' },
       schema: {
         summary: 'Metrics',
+        description: 'Of all tenants, so not for a token that is bound to one.',
         tags,
         response: {
           200: {
@@ -257,6 +259,7 @@ function ownRoutes(server: FastifyInstance, { role, version, readiness, metrics 
       },
     },
     async (request, reply) => {
+      requireAllTenants(principalOf(request))
       const { contentType, write } = metricsFormat(request.headers.accept)
       reply.type(contentType).header('vary', 'Accept')
       return write(await metrics())

@@ -17,6 +17,7 @@ const principal = (name: string, scopes: Scope[], tenant: string | null = null):
 const principals = new Map([
   principal('reader', ['read'], 'acme'),
   principal('gateway', ['check']),
+  principal('scraper', ['read']),
   principal('root', ['admin']),
 ])
 
@@ -102,12 +103,15 @@ describe('access', () => {
     expect(answers[2]?.json()).toMatchObject({ status: 403, code: 'SCOPE_MISSING' })
   })
 
-  test('whoever may read gets the metrics, in the format that they say they are in', async () => {
+  test('whoever may read all tenants gets the metrics, in the format that they say they are in', async () => {
     await open([routes])
-    const { body, headers } = await get('/metrics', bearer('reader'))
+    const { body, headers } = await get('/metrics', bearer('scraper'))
     expect(body).toBe('metrics')
     expect(headers).toMatchObject({ 'content-type': 'text/plain; version=0.0.4; charset=utf-8', vary: 'Accept' })
-    const chosen = await get('/metrics', { ...bearer('reader'), accept: 'application/openmetrics-text' })
+    const ofOne = await get('/metrics', bearer('reader'))
+    expect(ofOne.statusCode).toBe(403)
+    expect(ofOne.json()).toMatchObject({ code: 'TENANT_FORBIDDEN' })
+    const chosen = await get('/metrics', { ...bearer('scraper'), accept: 'application/openmetrics-text' })
     expect(chosen.body).toBe('# EOF\n')
     expect(chosen.headers['content-type']).toBe('application/openmetrics-text; version=1.0.0; charset=utf-8')
   })
