@@ -123,12 +123,24 @@ export function listingKey({ requests }: Ledger, key: string, caller: string): s
   return listed === undefined || listed.caller === caller ? key : callerPrefix(caller) + key
 }
 
-/** The caller's own, under one of the keys; else whoever's: logs and checks may call the same caller differently. */
+/**
+ * The caller's own, under one of the keys; else whoever's: logs and checks may call the same caller differently. Of another
+ * tenant it is never, who could take back what others spend by guessing their ids.
+ */
 export function findRequest({ requests }: Ledger, keys: readonly string[], caller: string): LedgerEntry | undefined {
   const listed = keys.flatMap(key => requests.get(key) ?? [])
   const own = () => keys.flatMap(key => requests.get(callerPrefix(caller) + key) ?? [])
-  return listed.find(entry => entry.caller === caller) ?? own()[0] ?? listed[0]
+  return (
+    listed.find(entry => entry.caller === caller) ??
+    own()[0] ??
+    listed.find(entry => mayBeOneTenant(tenantOf(entry.caller), tenantOf(caller)))
+  )
 }
+
+/** As `callerKey` has it; empty is unknown. */
+const tenantOf = (caller = ''): string => caller.slice(0, Math.max(0, caller.indexOf('/')))
+
+const mayBeOneTenant = (one: string, other: string): boolean => one === '' || other === '' || one === other
 
 /** True while the decision's charges are held. */
 export function isHeld(ledger: Ledger, reference: DecisionReference): boolean {

@@ -138,7 +138,17 @@ local function chunkName(ofEpoch, ofSequence)
   return string.format('%016.0f:%012.0f', ofEpoch, math.floor(ofSequence / CHUNK_SEQUENCES))
 end
 
--- The entry of a request, and its key: the caller's own, under one of the keys, else whoever's (ledger.ts).
+-- Of a caller as `callerPrefix` has it; empty is unknown.
+local function tenantOf(caller)
+  return caller and caller:match('^@%d+:([^/]*)/') or ''
+end
+
+local function mayBeOneTenant(one, other)
+  return one == '' or other == '' or one == other
+end
+
+-- The entry of a request, and its key: the caller's own, under one of the keys, else that of whoever may be of the same
+-- tenant (ledger.ts).
 local function findListed(requestKeys, caller)
   local keys = {}
   for at, requestKey in ipairs(requestKeys) do
@@ -148,7 +158,7 @@ local function findListed(requestKeys, caller)
   for at, key in ipairs(keys) do
     local entry = packed[at] and { cmsgpack.unpack(packed[at]) }
     if entry and entry[5] == caller then return entry, key end
-    if entry and not found then found, foundAt = entry, key end
+    if entry and not found and mayBeOneTenant(tenantOf(entry[5]), tenantOf(caller)) then found, foundAt = entry, key end
   end
   return found, foundAt
 end

@@ -34,9 +34,9 @@ export function subjectKeyOf(quota: Quota, dims: Dimensions): string {
   return key.isWellFormed() ? key : subjectKey(subjectOf(quota, dims))
 }
 
-/** Equal for calls of one caller only. */
+/** Equal for calls of one caller only. What is before the first `/` is equal for callers of one tenant, and empty where that is unknown. */
 export const callerKey = ({ tenant, consumer }: Pick<Dimensions, 'tenant' | 'consumer'>): string =>
-  lengthAndValue(tenant ?? '') + (consumer ?? '')
+  `${encodeURIComponent(tenant?.toWellFormed() ?? '')}/${consumer ?? ''}`
 
 const lengthAndValue = (value: string) => `${value.length}:${value}`
 

@@ -316,6 +316,21 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         expect(await used()).toBe(12)
       })
 
+      test('never find the check of another tenant, who may have chosen the same request id', async () => {
+        const acme = { requestId: 'r1', caller: 'acme/web', expiresAtMs: nowMs + 60_000 }
+        const other = { requestId: 'r1', caller: 'other/web' }
+        const held = { subject: 'acme', series: 'held', isHeld: true }
+        await spent([claim({ cost: 50, subject: 'acme' }), claim(held)], acme)
+        await spent([claim({ cost: 5, subject: 'other' })], { verb: 'record', ...other })
+        await restart()
+        await apply([effect(0, { ...other, spends: [spend(7, { subject: 'other' })] })])
+        expect(await used({ subject: 'acme' })).toBe(50)
+        expect((await standing(held)).reserved).toBe(1)
+        await apply([effect(0, { requestId: 'r1', caller: '/web', spends: [spend(60, { subject: 'acme' })] })])
+        expect(await used({ subject: 'acme' })).toBe(60)
+        expect((await standing(held)).reserved).toBe(0)
+      })
+
       test('of a request id that is used again are another call', async () => {
         await spent([claim({ cost: 50 })], { requestId: 'r1' })
         await apply([effect(5, { requestId: 'r1' }), effect(7, { requestId: 'r1' })])

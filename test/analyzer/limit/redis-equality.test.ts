@@ -52,7 +52,7 @@ const gateway = fc.oneof(
   { arbitrary: fc.constantFrom(...gateways), weight: 1 },
 )
 const requestId = fc.constantFrom(null, null, 'r1', 'r2', 'r3', 'r4')
-const caller = fc.constantFrom('', 'a', 'größe')
+const caller = fc.constantFrom('', 'a', 'größe', '/a', 'acme/a', 'other/größe')
 /** Which decision made before is meant; none for a number beyond. */
 const earlier = fc.nat({ max: 12 })
 
