@@ -216,6 +216,7 @@ function startParts(deps: LimiterDeps, store: LimitStore, decisionIds: DecisionI
     store,
     summing,
     asOfMs: settler.asOfMs,
+    nameOf: deps.identity.nameOf,
     onCheck: links.checked,
     logger: logger.child({ part: 'limiter' }),
   })

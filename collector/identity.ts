@@ -56,6 +56,8 @@ export interface Identity {
   fingerprint(rawKey: string): string
   /** The same for a client's address: `ip:` and 24 hex digits. */
   addressFingerprint(address: string): string
+  /** The text, or its fingerprint where it is a whole credential by its shape. */
+  nameOf(text: string): string
   /** The caller that `keys` gives to a fingerprint or a gateway's id. */
   resolve(id: string): Caller | null
   /**
@@ -132,6 +134,7 @@ export function createIdentity(options: { fingerprintKeys: readonly string[]; ke
   return {
     fingerprint,
     addressFingerprint: address => `ip:${digest(newest, `ip ${address}`)}`,
+    nameOf: text => (looksLikeSecret(text) ? fingerprint(text) : text),
     resolve: id => callers.get(id) ?? null,
     identify({ credential: given, credentialMark = null, credentialId = null, consumer: named, tenant }) {
       const names = [credentialId, named].map(name => (name !== null && looksLikeSecret(name) ? null : name))

@@ -22,6 +22,7 @@ import {
   LimitStoreError,
   type StoreDecision,
 } from './limit-store.ts'
+import { hideKeys, type NameOf } from './raw-keys.ts'
 import { decideInRoom } from './room.ts'
 
 /** What a caller may state; an absent unit is unknown and settled later, an absent number of requests is 1. */
@@ -116,6 +117,7 @@ const NOT_HELD: Hold = { expiresAtMs: null, note: null }
 type Answer = Decision | Promise<Decision>
 
 export interface Limiter {
+  /** Raw keys among the dimensions of `ask` are their fingerprints from then on. */
   prepare(ask: Ask): Prepared
   /** Decides and spends. Never throws for a store that is away. */
   check(prepared: Prepared): Answer
@@ -138,6 +140,8 @@ export interface LimiterDeps {
   summing: DecisionSumming
   /** Instant up to which call records have been applied. */
   asOfMs: (nowMs: number) => number
+  /** What call records have for a name that may be a raw key. */
+  nameOf: NameOf
   /** Told who asked. */
   onCheck: (gateway: string) => void
   logger: Logger
@@ -204,7 +208,10 @@ export function createLimiter(deps: LimiterDeps): Limiter {
   }
 
   return {
-    prepare: ask => prepare(ask, deps.policy(), store.nowMs()),
+    prepare(ask) {
+      hideKeys(ask.dims, deps.nameOf)
+      return prepare(ask, deps.policy(), store.nowMs())
+    },
     check: prepared => decideUnlessBlocked('check', prepared, heldOf(prepared)),
     reserve: (prepared, hold) => decideUnlessBlocked('reserve', prepared, hold),
     async look(prepared) {

@@ -134,7 +134,7 @@ function clientIpOfDraft(draft: Draft, { identity, clientIp }: RecordMeans): unk
 }
 
 const withoutSecret = (value: unknown, identity: Identity) =>
-  typeof value === 'string' && looksLikeSecret(value) ? identity.fingerprint(value) : value
+  typeof value === 'string' ? identity.nameOf(value) : value
 
 function withoutSecretLabels(labels: unknown, identity: Identity, isReplay: boolean): unknown {
   if (typeof labels !== 'object' || labels === null) return labels

@@ -31,6 +31,7 @@ function limiterOf(kind: WindowKind, quotas: number) {
     store,
     summing: { count: () => undefined, handOn: async () => undefined, close: async () => undefined },
     asOfMs: nowMs => nowMs,
+    nameOf: String,
     onCheck: () => undefined,
     logger: silent,
   })

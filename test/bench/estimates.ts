@@ -168,7 +168,7 @@ async function openReplayed(budgets: ReadonlyMap<string, number>, estimate: Esti
   const policy = () => current
   const summing = { count: () => undefined, handOn: async () => undefined, close: async () => undefined }
   const limiter = createLimiter({
-    ...{ policy, store, summing, logger, onCheck: () => undefined },
+    ...{ policy, store, summing, logger, nameOf: String, onCheck: () => undefined },
     asOfMs: nowMs => nowMs,
   })
   const estimates = createEstimates({ quantile: estimate.kind === 'learned' ? estimate.quantile : 1 })

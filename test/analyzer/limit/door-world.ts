@@ -67,15 +67,16 @@ export async function openDoors(options: DoorWorldOptions): Promise<DoorWorld> {
   const limits = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
   const store = await openLimitStore(limits, { dir, log: silent, now: () => nowMs })
   const policy = createPolicy(quotas, { ...NO_ADJUSTMENTS, ...adjustments })
+  const identity = createIdentity({ fingerprintKeys: ['f'.repeat(32)], keys })
   const limiter = createLimiter({
     policy: () => policy,
     store: wrap(store),
     summing: { count: () => undefined, handOn: async () => undefined, close: async () => undefined },
     asOfMs: () => nowMs,
+    nameOf: identity.nameOf,
     onCheck: () => undefined,
     logger: silent,
   })
-  const identity = createIdentity({ fingerprintKeys: ['f'.repeat(32)], keys })
   const decisionIds = createDecisionIds(['d'.repeat(32)])
   const quotaHeaders = createQuotaHeaders(() => policy, section.legacyHeaders)
   const verify = (token: string) => PRINCIPALS[token] ?? null

@@ -263,7 +263,15 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
       handOn: summing.handOn,
     })
     const limiter = createLimiter({
-      ...{ policy, store, summing, logger: silent, asOfMs: (nowMs: number) => nowMs, onCheck: () => undefined },
+      ...{
+        policy,
+        store,
+        summing,
+        logger: silent,
+        asOfMs: (nowMs: number) => nowMs,
+        nameOf: String,
+        onCheck: () => undefined,
+      },
     })
     return {
       ...{ keyPrefix, limiter, decisionIds, settler, summing },

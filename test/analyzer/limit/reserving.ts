@@ -56,6 +56,7 @@ export async function openReserving(
   const limiter = createLimiter({
     ...{ policy, store, summing, logger: silent },
     asOfMs: nowMs => nowMs,
+    nameOf: String,
     onCheck: () => undefined,
   })
   const reservations = createReservations({ limiter, store, policy, summing, estimates, decisionIds })

@@ -98,7 +98,14 @@ test('records settle their checks, by decision id and by request id, and spend o
 
 test('records of two consumers who chose the same request id settle each the check of its own', async () => {
   const limiter = createLimiter({
-    ...{ policy: () => createPolicy(quotas), store, asOfMs: Date.now, onCheck: () => undefined, logger: silent },
+    ...{
+      policy: () => createPolicy(quotas),
+      store,
+      asOfMs: Date.now,
+      nameOf: String,
+      onCheck: () => undefined,
+      logger: silent,
+    },
     summing: { count: () => undefined, handOn: async () => undefined, close: async () => undefined },
   })
   const consumers = ['web', 'app']

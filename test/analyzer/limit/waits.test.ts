@@ -86,7 +86,7 @@ test('a denied call passes after the wait that it was told, and never where it w
       policy: () => policy,
       store: store as LimitStore,
       summing: { count: () => undefined, handOn: async () => undefined, close: async () => undefined },
-      ...{ asOfMs: atMs => atMs, onCheck: () => undefined, logger: silent },
+      ...{ asOfMs: atMs => atMs, nameOf: String, onCheck: () => undefined, logger: silent },
     })
     for (const { verb, tokens: cost, waitMs } of steps) {
       const prepared = limiter.prepare(askOf(cost))

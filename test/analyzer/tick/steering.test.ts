@@ -65,7 +65,15 @@ async function open(quotas: readonly Quota[]): Promise<() => Promise<void>> {
   const store = await openEmbeddedLimits(limits, { dir: join(dir, 'limits'), log: silent, now: () => nowMs })
   const summing = startDecisionSumming({ log, logger: silent })
   policy = live.current
-  limiter = createLimiter({ policy, store, summing, logger: silent, asOfMs: at => at, onCheck: () => undefined })
+  limiter = createLimiter({
+    policy,
+    store,
+    summing,
+    logger: silent,
+    asOfMs: at => at,
+    nameOf: String,
+    onCheck: () => undefined,
+  })
   const ticker = createTicker({
     client: testStore.store.client,
     policy,
