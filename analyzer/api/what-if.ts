@@ -75,7 +75,7 @@ export function createWhatIfRoutes(deps: SubjectQueryDeps): Routes {
 async function answer(deps: SubjectQueryDeps, body: Body, own: string | null): Promise<Static<typeof Answer>> {
   const nowMs = deps.now()
   const policy = deps.policy()
-  const quota = quotaAsked(policy.quotas.filter(isFollowed), body.quota)
+  const quota = quotaAsked(policy.quotas.filter(isFollowed), body.quota, own)
   const changed = changedQuota(quota, body, deps.labelColumns)
   const one = await subjectAsked(deps, quota, body.subject, { nowMs })
   const allowed = allowedBy(policy)

@@ -163,6 +163,7 @@ test('a caller of one tenant sees no other', async () => {
   expect((await path('quota=hourly&tenant=acme&consumer=app', 'acme')).status).toBe(200)
   expect((await path('quota=hourly&tenant=acme&consumer=app', 'other')).status).toBe(404)
   expect((await path('quota=everybody', 'acme')).status).toBe(404)
+  expect((await path('quota=acme-only', 'other')).status).toBe(404)
   expect((await whatIf({ quota: 'hourly', subject: app, limit: 1 }, 'other')).status).toBe(404)
 })
 

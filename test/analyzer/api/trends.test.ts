@@ -15,6 +15,7 @@ const beginMs = Math.floor(nowMs / DAY_MS) * DAY_MS - 28 * DAY_MS
 const quotas = [
   resettingQuota({ name: 'daily', unit: 'total_tokens', limit: 10_000, window: { kind: 'calendar', every: 'day' } }),
   resettingQuota({ name: 'everybody', per: [] }),
+  resettingQuota({ name: 'of-acme', match: { tenant: 'acme' }, limit: 424_242 }),
   resettingQuota({ name: 'asked', limit: 100, window: { kind: 'calendar', every: 'day' }, match: { model: 'none' } }),
   resettingQuota({ name: 'asked-together', per: ['tenant'], match: { model: 'none' } }),
 ]
@@ -160,6 +161,8 @@ test('a caller of one tenant sees no other', async () => {
     subjects: [{ subject: { tenant: 'other' } }],
   })
   expect((await get('/v1/trends?quota=everybody', 'other')).body.subjects).toEqual([])
+  expect((await get('/v1/trends?quota=of-acme', 'acme')).body.limit).toBe(424_242)
+  expect((await get('/v1/trends?quota=of-acme', 'other')).status).toBe(404)
   expect((await get('/v1/trends?quota=daily&tenant=acme', 'other')).status).toBe(403)
   expect((await get('/v1/trends/performance', 'other')).body.values).toEqual([])
 })
