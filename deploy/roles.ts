@@ -238,7 +238,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
 /** What the console needs beside the analyzer's own routes. */
 const consoleRoutes = ({ config, sessions, verify }: Pick<Ground, 'config' | 'verify'> & { sessions: Sessions }) => [
   createSessionRoutes({ sessions, verify, principalOf }),
-  createSourceListRoutes(config),
+  createSourceListRoutes(config, principalOf),
   createRelayRoutes({
     role: 'limiter',
     url: roleUrl('limiter', config),

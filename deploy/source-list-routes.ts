@@ -1,8 +1,9 @@
 /** `/v1/sources`: which gateways can be connected, and what to paste into each so that it ships its calls here. */
 import type { FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
-import type { Routes } from '../collector/principal.ts'
-import { createSources } from '../collector/receive/sources.ts'
+import type { PrincipalOf, Routes } from '../collector/principal.ts'
+import type { CallSource } from '../collector/receive/source.ts'
+import { type ConfiguredSource, createSources } from '../collector/receive/sources.ts'
 import { urlOf } from './addresses.ts'
 import type { Config } from './config-schema.ts'
 import { addressIn, destinationIn, filledIn, guideOf } from './gateways/filled-in.ts'
@@ -46,8 +47,13 @@ class SourceUnknownError extends Error {
   readonly code = 'SOURCE_UNKNOWN'
 }
 
-export function createSourceListRoutes(config: Config): Routes {
+export function createSourceListRoutes(config: Config, principalOf: PrincipalOf): Routes {
   const sources = createSources(config.sources, config.mappings)
+  /** Those of other tenants are none of the caller's business. */
+  const isSeen = (request: FastifyRequest, { tenant }: CallSource) => {
+    const own = principalOf(request).tenant
+    return own === null || tenant === null || tenant === own
+  }
   const tags = ['sources']
   return server => {
     server.get(
@@ -56,11 +62,14 @@ export function createSourceListRoutes(config: Config): Routes {
         config: { access: 'read' },
         schema: {
           summary: 'Gateways that can be connected',
-          description: 'The sources of the config, and the gateways that need none.',
+          description: 'The sources of the config, those of other tenants left out, and the gateways that need none.',
           ...{ tags, response: { 200: ListAnswer } },
         },
       },
-      () => ({ sources: [...configuredOf(sources), ...guided()] }),
+      request => {
+        const configured = sources.configured.filter(({ source }) => isSeen(request, source))
+        return { sources: [...configured.map(toListed), ...guided()] }
+      },
     )
     server.get<{ Params: Params }>(
       '/v1/sources/:name',
@@ -75,9 +84,14 @@ export function createSourceListRoutes(config: Config): Routes {
       },
       request => {
         const { name } = request.params
-        const guide = guideOf(name, sources.find(name)?.dialect.name ?? name)
+        const source = sources.find(name)
+        const isOther = source !== undefined && !isSeen(request, source)
+        const guide = guideOf(name, isOther ? name : (source?.dialect.name ?? name))
         if (guide === undefined) throw new SourceUnknownError(`There is no guide to a source ${name}.`)
-        const to = { ...destinationIn(config, name), ...addressIn(collectorUrl(request, config)) }
+        const to = {
+          ...destinationIn(isOther ? { ...config, sources: {} } : config, name),
+          ...addressIn(collectorUrl(request, config)),
+        }
         return { ...filledIn(guide, to), ways: guide.ways.map(way => WAY_TITLES[way]) }
       },
     )
@@ -89,10 +103,9 @@ const guided = () =>
     ...{ name, title, dialect, ways: ways.map(way => WAY_TITLES[way]), isConfigured: false },
   }))
 
-const configuredOf = ({ configured }: ReturnType<typeof createSources>) =>
-  configured.map(({ source: { name, dialect }, receive }) => ({
-    ...{ name, title: name, dialect: dialect.name, ways: [receive.kind], isConfigured: true },
-  }))
+const toListed = ({ source: { name, dialect }, receive }: ConfiguredSource) => ({
+  ...{ name, title: name, dialect: dialect.name, ways: [receive.kind], isConfigured: true },
+})
 
 /** Who reaches the console under a name reaches the collector under it, unless they run on different machines. */
 const collectorUrl = ({ hostname }: FastifyRequest, { collector }: Config): URL =>

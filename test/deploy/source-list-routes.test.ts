@@ -3,10 +3,12 @@ import { loadConfig } from '../../deploy/config.ts'
 import type { Config } from '../../deploy/config-schema.ts'
 import { GUIDES } from '../../deploy/gateways/guides.ts'
 import { createSourceListRoutes } from '../../deploy/source-list-routes.ts'
-import { testServer } from '../analyzer/api/server.ts'
+import { principalOf, testServer } from '../analyzer/api/server.ts'
 
-const config: Config = await loadConfig({ overrides: ['sources.my-shop.dialect=nginx', 'collector.port=8411'] })
-const server = await testServer([createSourceListRoutes(config)])
+const config: Config = await loadConfig({
+  overrides: ['sources.my-shop.dialect=nginx', 'sources.my-shop.tenant=acme', 'collector.port=8411'],
+})
+const server = await testServer([createSourceListRoutes(config, principalOf)])
 
 test('lists the sources of the config and every gateway that needs none', async () => {
   const { sources } = (await server.inject('/v1/sources')).json()
@@ -34,4 +36,14 @@ test('what is to be pasted names the collector as the reader reached this machin
 
 test('a source that there is not is said', async () => {
   expect((await server.inject('/v1/sources/nothing')).statusCode).toBe(404)
+})
+
+test('a caller of one tenant sees no source of another one', async () => {
+  const seenBy = async (tenant: string) => {
+    const { sources } = (await server.inject({ url: '/v1/sources', headers: { 'x-tenant': tenant } })).json()
+    const { statusCode } = await server.inject({ url: '/v1/sources/my-shop', headers: { 'x-tenant': tenant } })
+    return [sources[0].name, statusCode]
+  }
+  expect(await seenBy('acme')).toEqual(['my-shop', 200])
+  expect(await seenBy('other')).toEqual([GUIDES[0]?.name, 404])
 })
