@@ -3,9 +3,9 @@ import { mkdir, realpath } from 'node:fs/promises'
 
 const claimed = new Set<string>()
 
-/** Makes the folder where it is missing. Answers how to give it back; `null` while this process has it open already. */
+/** Makes the folder where it is missing, for nobody else to look into. Answers how to give it back; `null` while this process has it open already. */
 export async function claimFolder(dir: string): Promise<(() => void) | null> {
-  await mkdir(dir, { recursive: true })
+  await mkdir(dir, { recursive: true, mode: 0o700 })
   const path = await realpath(dir)
   if (claimed.has(path)) return null
   claimed.add(path)

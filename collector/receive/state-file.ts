@@ -19,7 +19,7 @@ export async function readState(path: string): Promise<unknown> {
 /** Resolves when it would survive a power cut, its name included. Makes the folder if it is missing. */
 export async function writeState(path: string, state: unknown): Promise<void> {
   const dir = dirname(path)
-  await mkdir(dir, { recursive: true })
+  await mkdir(dir, { recursive: true, mode: 0o700 })
   const temporary = `${path}.${process.pid}.tmp`
   const file = await open(temporary, 'w')
   try {
