@@ -103,8 +103,12 @@ export function parseInvocation(command: Command, args: readonly string[]): Invo
   }
 }
 
-/** Names come from whoever calls a gateway: what would move the cursor or colour the terminal is shown as a blot. */
-const printable = (text: string): string => text.replaceAll(/(?![\n\t])\p{Cc}/gu, '\ufffd')
+/**
+ * Names come from whoever calls a gateway: what would move the cursor, colour the terminal, or turn what stands beside it
+ * around is shown as a blot.
+ */
+const printable = (text: string): string =>
+  text.replaceAll(/(?![\n\t])[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu, '\ufffd')
 
 function parse(command: Command, args: readonly string[]) {
   const options: NonNullable<ParseArgsConfig['options']> = {}

@@ -34,7 +34,7 @@ const analyzer = createServer((request, response) => {
   const special: Record<string, unknown[]> = {
     none: [],
     money: [{ ...forecast('monthly', 'web', 0.9), unit: 'cost', used: 4_999_999, limit: 5_000_000 }],
-    hostile: [forecast('hourly', 'red\u001b[31m\u009bm\nrow', 0.9)],
+    hostile: [forecast('hourly', 'red\u001b[31m\u009bm\n\u202erow', 0.9)],
   }
   const list = {
     forecasts: special[url.searchParams.get('quota') ?? ''] ?? [all[page]],
@@ -77,11 +77,11 @@ test('the most likely to run out come first, each with a line of its window', as
   expect(asked[0]).toBe('/v1/forecasts?atRisk=0.2&limit=1000')
 })
 
-test('a name moves no cursor, colours nothing, and stays in its row', async () => {
+test('a name moves no cursor, colours and turns nothing around, and stays in its row', async () => {
   const { stdout } = await run('--quota', 'hostile')
-  expect(stdout).toContain('consumer=red\ufffd[31m\ufffdm\ufffdrow')
+  expect(stdout).toContain('consumer=red\ufffd[31m\ufffdm\ufffd\ufffdrow')
   expect(JSON.parse((await run('--quota', 'hostile', '--json')).stdout)[0].subject.consumer).toBe(
-    'red\u001b[31m\u009bm\nrow',
+    'red\u001b[31m\u009bm\n\u202erow',
   )
 })
 
