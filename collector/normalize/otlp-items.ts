@@ -6,6 +6,7 @@
  */
 import { type Fields, fieldsAt, isFields, textOf } from './fields.ts'
 import { type GenAi, genAiOf, summedUsage } from './gen-ai.ts'
+import { isPartOfSpan } from './gen-ai-events.ts'
 import { attributesOf, otlpValue } from './otlp-attributes.ts'
 import { isPortkeyGuardrail, isPortkeyRow } from './portkey.ts'
 
@@ -39,7 +40,7 @@ interface Upstream {
   attributes: Fields
 }
 
-/** A span that belongs to a call, or to none that anybody counts. */
+/** A span or a log record that belongs to a call, or to none that anybody counts. */
 const NO_CALL = { otlp: 'none' } as const
 
 const TEXT_CHARACTERS_MAX = 512
@@ -78,8 +79,8 @@ export function otlpItemsOf(document: unknown): readonly unknown[] {
 
 const listOf = (value: unknown): readonly Fields[] => (Array.isArray(value) ? value.filter(isFields) : [])
 
-function logItemsOf(resourceLogs: unknown): OtlpItem[] {
-  const items: OtlpItem[] = []
+function logItemsOf(resourceLogs: unknown): unknown[] {
+  const items: unknown[] = []
   for (const group of listOf(resourceLogs)) {
     const resource = attributesOf(fieldsAt(group, 'resource').attributes)
     for (const scope of listOf(group.scopeLogs)) {
@@ -87,7 +88,7 @@ function logItemsOf(resourceLogs: unknown): OtlpItem[] {
         const item = itemOf('log', record, resource)
         item.timeUnixNano = instantIn(record.timeUnixNano) ?? instantIn(record.observedTimeUnixNano)
         item.body = otlpValue(record.body)
-        items.push(item)
+        items.push(isPartOfSpan(record, item.attributes) ? NO_CALL : item)
       }
     }
   }

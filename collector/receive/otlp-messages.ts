@@ -38,6 +38,7 @@ const logRecord: Message = {
   3: one('severityText', 'string'),
   5: one('body', () => anyValue),
   6: many('attributes', () => keyValue),
+  8: one('flags', 'fixed32'),
   9: one('traceId', 'hex'),
   10: one('spanId', 'hex'),
   11: one('observedTimeUnixNano', 'fixed64'),

@@ -8,6 +8,7 @@ import protobuf from 'protobufjs/minimal.js'
 const VARINT = 0
 const FIXED_64 = 1
 const LENGTH_DELIMITED = 2
+const FIXED_32 = 5
 const WIRE_TYPE_BITS = 3
 const WIRE_TYPE_MASK = 7
 
@@ -21,6 +22,7 @@ const SCALARS = {
   uint32: { wireType: VARINT, read: reader => reader.uint32() },
   int64: { wireType: VARINT, read: reader => String(reader.int64()) },
   uint64: { wireType: VARINT, read: reader => String(reader.uint64()) },
+  fixed32: { wireType: FIXED_32, read: reader => reader.fixed32() },
   fixed64: { wireType: FIXED_64, read: reader => String(reader.fixed64()) },
   double: { wireType: FIXED_64, read: reader => reader.double() },
 } as const satisfies Record<string, { wireType: number; read: (reader: protobuf.Reader) => unknown }>

@@ -67,6 +67,7 @@ service:
   notes: [
     'A SERVER span is a call; its CLIENT children say how long the upstream took, and AI attributes of all that is below it are added up. Without a SERVER span the topmost span of an AI call is one. Everything else is skipped.',
     'Spans of one call that arrive apart are not joined: an AI span that comes without its parent counts as a call of its own.',
+    'Events of AI calls, which are log records named `gen_ai.…`, belong to their span: send the spans, too.',
     'Sampled traces count too little: sample after Quotacast, or send log records of all calls.',
     'HTTP and GenAI semantic conventions are read as they are now and as they were before; also OpenInference, OpenLLMetry, and the names of Envoy, Istio and Traefik in log records.',
     'Who called: `enduser.id`, `user.id`, `consumer`, `quotacast.consumer` and `quotacast.tenant`, else the fingerprint of a captured header with a key.',

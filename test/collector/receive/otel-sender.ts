@@ -1,6 +1,6 @@
 /**
- * A gateway with OpenTelemetry's own SDK, set up by its standard variables: two calls as spans, one as a log record. It
- * ends when all of it was sent.
+ * A gateway with OpenTelemetry's own SDK, set up by its standard variables: two calls as spans, each with the event that
+ * tells of it, too, and one as a log record. It ends when all of it was sent.
  */
 import { context, logs, SpanKind, trace } from '@opentelemetry/api'
 import { NodeSDK } from '@opentelemetry/sdk-node'
@@ -26,9 +26,14 @@ for (const [number, status] of [
     'gen_ai.response.model': 'gpt-5',
     'gen_ai.usage.input_tokens': 7,
   }
-  tracer
-    .startSpan('chat', { kind: SpanKind.CLIENT, attributes: upstream }, trace.setSpan(context.active(), server))
-    .end()
+  const within = trace.setSpan(context.active(), server)
+  const chat = tracer.startSpan('chat', { kind: SpanKind.CLIENT, attributes: upstream }, within)
+  logs.getLogger('gateway').emit({
+    eventName: 'gen_ai.client.inference.operation.details',
+    attributes: upstream,
+    context: trace.setSpan(within, chat),
+  })
+  chat.end()
   server.end()
 }
 logs.getLogger('gateway').emit({ body: 'a call', attributes: call(3, 500) })
