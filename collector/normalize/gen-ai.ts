@@ -84,12 +84,22 @@ export function genAiOf(attributes: Fields): GenAi | null {
   return isAi || totalTokens !== null ? genAi : null
 }
 
+const AGENT_OPERATIONS = new Set<unknown>(['invoke_agent', 'invoke_workflow'])
+const AGENT_KINDS = new Set<unknown>(['AGENT', 'CHAIN'])
+
+/** True for attributes of a program that calls models, whose usage, where it has any, is the sum of theirs. */
+export const isAgent = (attributes: Fields): boolean =>
+  AGENT_OPERATIONS.has(attributes['gen_ai.operation.name']) || AGENT_KINDS.has(attributes['openinference.span.kind'])
+
 /** LiteLLM gives clients the name that they asked for as that of the model which answered. */
 function litellmModel(attributes: Fields): string | null {
   const model = textOf(attributes['litellm.provider.model'])
   const provider = `${textOf(attributes['gen_ai.system'])}/`
   return model?.startsWith(provider) === true ? model.slice(provider.length) : model
 }
+
+export const hasUsage = ({ inputTokens, outputTokens, totalTokens }: GenAi): boolean =>
+  inputTokens !== null || outputTokens !== null || totalTokens !== null
 
 /** Fills what a draft does not know yet. */
 export function addGenAi(draft: Draft, genAi: GenAi): void {

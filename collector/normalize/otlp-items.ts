@@ -5,7 +5,7 @@
  * https://opentelemetry.io/docs/specs/otlp/#json-protobuf-encoding
  */
 import { type Fields, fieldsAt, isFields, textOf } from './fields.ts'
-import { type GenAi, genAiOf, summedUsage } from './gen-ai.ts'
+import { type GenAi, genAiOf, hasUsage, isAgent, summedUsage } from './gen-ai.ts'
 import { isPartOfSpan } from './gen-ai-events.ts'
 import { attributesOf, otlpValue } from './otlp-attributes.ts'
 import { isPortkeyGuardrail, isPortkeyRow } from './portkey.ts'
@@ -30,6 +30,8 @@ interface OtlpItem {
   upstream: Upstream | null
   /** Attributes of the last of the topmost AI spans below the call, with the usage of all of them; of the first, if none has any. */
   ai: Fields | null
+  /** Attributes of the agents above that made it, the nearest first. */
+  agents: Fields
 }
 
 /** What the CLIENT spans below a call say. */
@@ -60,6 +62,7 @@ const KINDS: Readonly<Record<string, string>> = {
 
 interface Span {
   item: OtlpItem
+  /** Also `null` of an agent with AI calls below: those count, and may have come before it. */
   genAi: GenAi | null
   kind: string | null
   service: string | null
@@ -107,6 +110,7 @@ function spanItemsOf(resourceSpans: unknown): readonly unknown[] {
     // A client's own span of an AI call is also that of its upstream.
     span.item.upstream = upstreamOf(span.kind === CLIENT && span.genAi !== null ? [span, ...below] : below)
     span.item.ai = aiBelow(span)
+    span.item.agents = agentsAbove(span)
     return span.item
   })
 }
@@ -134,6 +138,10 @@ function joinedSpans(resourceSpans: unknown): Span[] {
     if (parent === undefined || parent === span) continue
     span.parent = parent
     parent.children.push(span)
+  }
+  for (const span of spans) {
+    const isUsed = ({ genAi }: Span) => genAi !== null && hasUsage(genAi)
+    if (isAgent(span.item.attributes) && descendantsOf(span).some(isUsed)) span.genAi = null
   }
   return spans
 }
@@ -175,6 +183,7 @@ const itemOf = (otlp: OtlpItem['otlp'], raw: Fields, resource: Fields): OtlpItem
   exception: null,
   upstream: null,
   ai: null,
+  agents: {},
 })
 
 function exceptionOf(events: unknown): OtlpItem['exception'] {
@@ -208,6 +217,16 @@ function hasAbove(span: Span, test: (above: Span) => boolean): boolean {
     above = above.parent
   }
   return false
+}
+
+function agentsAbove({ parent, service }: Span): Fields {
+  let attributes: Fields = {}
+  let above = parent
+  for (let depth = 0; above?.service === service && depth < DEPTH_MAX; depth++) {
+    if (isAgent(above.item.attributes)) attributes = { ...above.item.attributes, ...attributes }
+    above = above.parent
+  }
+  return attributes
 }
 
 /** A call of a further service, which the one above it reached. */
@@ -278,6 +297,3 @@ function aiBelow(span: Span): Fields | null {
   visit(span, 0)
   return parts.length < 2 ? (parts.length === 0 ? unused : attributes) : { ...attributes, ...summedUsage(parts) }
 }
-
-const hasUsage = ({ inputTokens, outputTokens, totalTokens }: GenAi) =>
-  inputTokens !== null || outputTokens !== null || totalTokens !== null

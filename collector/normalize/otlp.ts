@@ -69,6 +69,7 @@ function spanDraft(raw: Fields): Decoded {
   const genAi = genAiOf(ai)
   if (genAi !== null) addGenAi(draft, genAi)
   addCaller(draft, ai)
+  addCaller(draft, fieldsAt(raw, 'agents'))
   addEnding(draft, raw, attributes, { upstream: upstream === null ? null : fieldsAt(upstream, 'attributes'), ai })
   return draft
 }
