@@ -84,14 +84,13 @@ export interface LogLoss extends LogPartition {
 export interface LogLag {
   topic: LogTopic
   partition: number
-  /** Entries appended and not yet committed by this reader. */
+  /** Entries appended and not yet committed by the reader. */
   entries: number
   /** Age of the oldest of them in milliseconds, 0 when there is none. */
   ageMs: number
 }
 
 export interface LogSubscription {
-  lag(): Promise<LogLag[]>
   /** Stops between two batches; the last handled batch is committed. */
   close(): Promise<void>
 }
@@ -108,6 +107,8 @@ export interface CallLog {
    * one name the last has the partitions; the others are revoked, and stand by until it has closed or died.
    */
   subscribe(topics: readonly LogTopic[], name: string, reader: LogReader): LogSubscription
+  /** How far the reader of that name is behind the end, whether or not anybody reads under it now. */
+  lag(topics: readonly LogTopic[], name: string): Promise<LogLag[]>
   /**
    * Entries of one partition from `fromOffset`, or from the begin above it, at most `entriesMax`, without moving any
    * position. There may be more before the end when fewer come; there are none when `nextOffset` is `fromOffset`.

@@ -18,7 +18,7 @@ import {
 } from './call-log.ts'
 import { claimFolder } from './claim.ts'
 import { createFolder, OutdatedError, untilNewest } from './folder.ts'
-import { type PositionRecord, type Positions, TopicSubscription } from './subscription.ts'
+import { type PositionRecord, type Positions, TopicSubscription, topicLag } from './subscription.ts'
 import { BATCH_ENTRIES_MAX, type BlockEnvironment, type BlockKey, createTopicLog, type TopicLog } from './topic.ts'
 
 /** Each topic's part of `sizeBytesMax`: a flood of rejections must not keep calls or tokens out. */
@@ -55,7 +55,6 @@ export async function openEmbeddedLog(options: EmbeddedLogOptions, deps: LogDeps
       const common = { name, reader, positions: positionsOf(name), bell, log, onLoss, now }
       const readers = names.map(topic => new TopicSubscription({ ...common, topic, topicLog: topics[topic] }))
       const subscription: LogSubscription = {
-        lag: () => Promise.all(readers.map(each => each.lag())),
         async close() {
           await Promise.all(readers.map(each => each.close()))
           subscriptions.delete(subscription)
@@ -64,6 +63,8 @@ export async function openEmbeddedLog(options: EmbeddedLogOptions, deps: LogDeps
       subscriptions.add(subscription)
       return subscription
     },
+    lag: (names, name) =>
+      Promise.all(names.map(topic => topicLag(topic, { topicLog: topics[topic], positions: positionsOf(name), now }))),
     async read(topic, partition, fromOffset, entriesMax) {
       assert.equal(partition, PARTITION)
       const batch = await topics[topic].read(fromOffset, Math.min(entriesMax, BATCH_ENTRIES_MAX))

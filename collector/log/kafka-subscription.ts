@@ -7,11 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Consumer, ConsumerGroupJoinEvent, EachBatchPayload } from 'kafkajs'
 import type { Logger } from 'pino'
 import { readerLost } from '../events.ts'
-import type { LogLag, LogLoss, LogReader, LogSubscription, LogTopic } from './call-log.ts'
-import type { GroupPosition, KafkaCluster } from './kafka-cluster.ts'
-import type { KafkaLives, LogIds } from './kafka-lives.ts'
+import type { LogLoss, LogReader, LogSubscription, LogTopic } from './call-log.ts'
+import type { KafkaCluster } from './kafka-cluster.ts'
+import type { KafkaLives } from './kafka-lives.ts'
 import type { KafkaLogOptions } from './kafka-options.ts'
 import { KafkaPartition, type LogPosition } from './kafka-partition.ts'
+import { groupOf, toLogPosition } from './kafka-positions.ts'
 import { kafkaTopic } from './kafka-topics.ts'
 
 /** Partitions that are handled at once; each has one delivery under way. */
@@ -23,7 +24,6 @@ const REJOIN_MS_MAX = 5_000
 /** A consumer without any sign of life for so long, while nothing is handled, is taken for dead. */
 const SILENT_MS_MAX = 90_000
 const DISCONNECT_MS_MAX = 10_000
-const LAG_FETCH_BYTES = 64 * 2 ** 10
 
 export interface SubscriptionDeps {
   topics: readonly LogTopic[]
@@ -57,14 +57,9 @@ export class KafkaSubscription implements LogSubscription {
   constructor(deps: SubscriptionDeps) {
     this.#deps = deps
     this.#log = deps.log.child({ reader: deps.name })
-    this.#groupId = `${deps.options.groupPrefix}${deps.name}`
+    this.#groupId = groupOf(deps.options, deps.name)
     this.#topics = new Map(deps.topics.map(topic => [kafkaTopic(deps.options, topic), topic]))
     this.#done = this.#run()
-  }
-
-  async lag(): Promise<LogLag[]> {
-    const lags = await Promise.all(Array.from(this.#topics, ([topicName, topic]) => this.#lagOf(topicName, topic)))
-    return lags.flat()
   }
 
   /** Resolves after the deliveries under way were handled and committed. */
@@ -213,29 +208,6 @@ export class KafkaSubscription implements LogSubscription {
     return found === undefined ? null : toLogPosition(found, await this.#deps.lives.logIds(topic, { isFresh: false }))
   }
 
-  async #lagOf(topicName: string, topic: LogTopic): Promise<LogLag[]> {
-    const { cluster, lives, now } = this.#deps
-    const [logIds, offsets, positions] = await Promise.all([
-      lives.logIds(topic),
-      cluster.offsets(topicName),
-      cluster.positions(this.#groupId, topicName),
-    ])
-    return Promise.all(
-      offsets.map(async ({ partition, beginOffset, endOffset }) => {
-        const found = positions.find(position => position.partition === partition)
-        const committed = found === undefined ? null : toLogPosition(found, logIds)
-        const isSame = committed?.logId === logIds.of(partition)
-        const from = isSame ? Math.max(beginOffset, committed.offset) : beginOffset
-        const entries = Math.max(0, endOffset - from)
-        if (entries === 0) return { topic, partition, entries, ageMs: 0 }
-        const messages = await cluster.fetch(topicName, partition, from, LAG_FETCH_BYTES)
-        const oldest = messages.find(message => Number(message.offset) >= from)
-        const ageMs = oldest === undefined ? 0 : Math.max(0, now() - Number(oldest.timestamp))
-        return { topic, partition, entries, ageMs }
-      }),
-    )
-  }
-
   get #isClosing(): boolean {
     return this.#closing.signal.aborted
   }
@@ -256,9 +228,4 @@ export function heartbeatMs({ sessionTimeoutMs }: KafkaLogOptions): number {
 
 function keyOf(topicName: string, partition: number): string {
   return `${topicName}/${partition}`
-}
-
-/** An operator who moves a group by hand leaves no metadata: that is a position of the log as it is now. */
-function toLogPosition({ partition, offset, metadata }: GroupPosition, logIds: LogIds): LogPosition | null {
-  return offset === null ? null : { offset, logId: metadata === '' ? logIds.of(partition) : metadata }
 }

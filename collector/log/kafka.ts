@@ -15,6 +15,7 @@ import { kafkaConfig } from './kafka-client.ts'
 import { createKafkaCluster, type KafkaCluster } from './kafka-cluster.ts'
 import { createKafkaLives } from './kafka-lives.ts'
 import type { KafkaLogOptions } from './kafka-options.ts'
+import { topicLag } from './kafka-positions.ts'
 import { partitionsOf, readEntries, trimBelow } from './kafka-read.ts'
 import { heartbeatMs, KafkaSubscription } from './kafka-subscription.ts'
 import { ensureTopics, kafkaTopic } from './kafka-topics.ts'
@@ -77,9 +78,12 @@ export async function openKafkaLog(options: KafkaLogOptions, deps: LogDeps): Pro
       })
       subscriptions.add(subscription)
       return {
-        lag: () => subscription.lag(),
         close: () => subscription.close().finally(() => subscriptions.delete(subscription)),
       }
+    },
+    lag: async (topics, name) => {
+      const lags = topics.map(topic => topicLag(reading, { topic, name, nowMs: now() }))
+      return (await orUnavailable(Promise.all(lags))).flat()
     },
     read: (topic, partition, fromOffset, entriesMax) =>
       orUnavailable(readEntries(reading, { topic, partition, fromOffset, entriesMax })),

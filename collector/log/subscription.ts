@@ -56,6 +56,20 @@ export interface SubscriptionDeps {
   now: () => number
 }
 
+/** How far a reader is behind the end of a topic, whether or not it reads now. */
+export async function topicLag(
+  topic: LogTopic,
+  { topicLog, positions, now }: Pick<SubscriptionDeps, 'topicLog' | 'positions' | 'now'>,
+): Promise<LogLag> {
+  const state = await topicLog.state()
+  const position = await positions.get(topic)
+  const isCurrent = position?.logId === state.logId
+  const committed = isCurrent ? Math.max(position.offset, state.beginOffset) : state.beginOffset
+  const entries = Math.max(0, state.endOffset - committed)
+  const appendedAtMs = entries === 0 ? null : await topicLog.appendedAtMs(committed)
+  return { topic, partition: 0, entries, ageMs: appendedAtMs === null ? 0 : Math.max(0, now() - appendedAtMs) }
+}
+
 /** What went on in one life of the log: from `assigned` to `revoked`. */
 type LifeEnd = 'closed' | 'log_changed' | 'name_taken'
 
@@ -74,17 +88,6 @@ export class TopicSubscription {
     this.#deps = deps
     this.#log = deps.log.child({ topic: deps.topic, reader: deps.name })
     this.#done = this.#run()
-  }
-
-  async lag(): Promise<LogLag> {
-    const { topic, topicLog, positions, now } = this.#deps
-    const state = await topicLog.state()
-    const position = this.#position ?? (await positions.get(topic))
-    const isCurrent = position?.logId === state.logId
-    const committed = isCurrent ? Math.max(position.offset, state.beginOffset) : state.beginOffset
-    const entries = Math.max(0, state.endOffset - committed)
-    const appendedAtMs = entries === 0 ? null : await topicLog.appendedAtMs(committed)
-    return { topic, partition: 0, entries, ageMs: appendedAtMs === null ? 0 : Math.max(0, now() - appendedAtMs) }
   }
 
   /** Resolves after the batch under way was handled and committed, and the name is free for others. */

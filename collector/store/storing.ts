@@ -9,7 +9,7 @@ import { auditStore, type StoreAudit } from './audit.ts'
 import { migrate } from './migrate.ts'
 import type { Store } from './open.ts'
 import { StoreError } from './store-error.ts'
-import { createWriter, type Writer, type WriterStatus } from './writer.ts'
+import { createWriter, type Writer, type WriterStatus, writerLag } from './writer.ts'
 
 const PREPARE_BACKOFF_MS_MIN = 100
 const PREPARE_BACKOFF_MS_MAX = 5000
@@ -29,7 +29,7 @@ export interface Storing {
   readiness(): string[]
   /** Since the start; zeros until the store was first there. */
   counts(): WriterStatus
-  /** Empty until the store was first there. */
+  /** Of what waits for the store, also before that was first there. */
   lag(): Promise<LogLag[]>
   /** Compares log and store now, or answers the comparison that is under way. Throws what the store's client throws. */
   audit(): Promise<StoreAudit>
@@ -65,7 +65,7 @@ export function startStoring(deps: StoringDeps): Storing {
   return {
     readiness: () => preparation.writer()?.readiness() ?? [`calls are not being stored: ${preparation.waitingFor()}`],
     counts: () => preparation.writer()?.status() ?? NO_COUNTS,
-    lag: async () => (await preparation.writer()?.lag()) ?? [],
+    lag: () => writerLag(log),
     audit,
     lastAudit: () => last,
     async close() {

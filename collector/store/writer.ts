@@ -81,6 +81,9 @@ interface Holding extends Trimmable {
   isInDoubt: boolean
 }
 
+/** What the store does not hold yet, whether or not a writer is there. */
+export const writerLag = (log: CallLog): Promise<LogLag[]> => log.lag(LOG_TOPICS, READER_NAME)
+
 /** Begins at once, and goes on through outages of the store. Expects the tables to be there. */
 export const createWriter = (deps: WriterDeps): Writer => {
   const { log, store, logger, flushMs = FLUSH_MS, trimMs = TRIM_MS, now = Date.now } = deps
@@ -133,7 +136,7 @@ export const createWriter = (deps: WriterDeps): Writer => {
   return {
     readiness: () => [...failures].map(([partition, reason]) => `${partition} is not being stored: ${reason}`),
     status: () => ({ ...status }),
-    lag: () => subscription.lag(),
+    lag: () => writerLag(log),
     handledTo: partition => {
       const holding = holdings.get(keyOf(partition))
       return holding?.partition.logId === partition.logId ? holding.nextOffset : null

@@ -187,7 +187,11 @@ test('without the store calls are accepted, and stored when it comes', async () 
     })
     expect(await ask('GET', '/v1/status')).toMatchObject({
       status: 200,
-      body: { totals: null, received: { accepted: 10 } },
+      body: {
+        totals: null,
+        received: { accepted: 10 },
+        lag: expect.arrayContaining([expect.objectContaining({ topic: 'calls', entries: 10 })]),
+      },
     })
   } finally {
     await opened?.server.close()

@@ -241,11 +241,13 @@ export function testCallLog(name: string, create: () => Promise<LogUnderTest>, c
       await log.append('calls', numbered(0, 10))
       nowMs += 60_000
       await log.append('calls', numbered(10, 15))
-      const subscription = log.subscribe(['calls'], 'writer', reader)
-      expect(await subscription.lag()).toMatchObject([{ topic: 'calls', entries: 15, ageMs: 60_000 }])
+      const lag = () => log.lag(['calls'], 'writer')
+      expect(await lag()).toMatchObject([{ topic: 'calls', entries: 15, ageMs: 60_000 }])
+      log.subscribe(['calls'], 'writer', reader)
+      expect(await lag()).toMatchObject([{ topic: 'calls', entries: 15, ageMs: 60_000 }])
       goOn()
       await vi.waitFor(async () => {
-        expect(await subscription.lag()).toMatchObject([{ topic: 'calls', entries: 0, ageMs: 0 }])
+        expect(await lag()).toMatchObject([{ topic: 'calls', entries: 0, ageMs: 0 }])
       }, waiting)
     })
 
