@@ -45,6 +45,9 @@ const stat = (title: string, question: string, expr: string, more: Partial<Panel
   ...more,
 })
 
+/** Each collector tells of all partitions, whoever stores them. */
+const WAITING = 'max by (topic, partition) (quotacast_log_lag_entries)'
+
 export const pipeline: Board = {
   slug: 'pipeline',
   title: 'Pipeline',
@@ -66,7 +69,7 @@ export const pipeline: Board = {
             notes: 'Of four, where the store is embedded; else of three.',
           },
         ),
-        stat('Not stored yet', 'How many entries of the log wait for the store?', 'sum(quotacast_log_lag_entries)', {
+        stat('Not stored yet', 'How many entries of the log wait for the store?', `sum(${WAITING})`, {
           thresholds: { warn: 100_000, bad: 1_000_000 },
         }),
         stat('Delay', 'How old is the oldest entry that is not stored yet?', 'max(quotacast_log_lag_seconds)', {
@@ -140,7 +143,7 @@ export const pipeline: Board = {
         gauge(
           'Waiting for the store',
           'How far is the store behind the log?',
-          { '{{topic}}': 'sum by (topic) (quotacast_log_lag_entries)' },
+          { '{{topic}}': `sum by (topic) (${WAITING})` },
           { unit: 'short' },
         ),
         rate('Duplicates', 'How much came twice, and was stored once?', 'quotacast_entries_duplicate_total', 'topic', {

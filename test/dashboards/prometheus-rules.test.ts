@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, expect, test } from 'vitest'
+import { pipeline } from '../../dashboards/pipeline.ts'
 import { newly } from '../../dashboards/promql.ts'
 import { describeWith } from '../servers/describe-with.ts'
 import { programCheck } from '../servers/program.ts'
@@ -64,6 +65,23 @@ describeWith([promtoolCheck], 'with promtool', () => {
       throw new Error(error.stdout + error.stderr)
     })
   }
+
+  test('what waits is told by each collector, and drawn once', async () => {
+    const expressions = pipeline.rows
+      .flatMap(({ panels }) => panels.flatMap(({ queries }) => queries))
+      .flatMap(query => (query.source === 'prometheus' && query.expr.includes('lag_entries') ? [query.expr] : []))
+    expect(expressions).toHaveLength(2)
+    const series = Object.fromEntries(
+      ['a:7411', 'b:7411'].flatMap(instance =>
+        [100, 50].map((entries, partition) => [
+          `quotacast_log_lag_entries{instance="${instance}",topic="calls",partition="${partition}"}`,
+          `${entries}x40`,
+        ]),
+      ),
+    )
+    const values = Object.fromEntries(expressions.map(expr => [`sum(${expr})`, 150]))
+    await judge({ series, rings: [], values })
+  })
 
   test('they are rules', async () => {
     await promisify(execFile)('promtool', ['check', 'rules', RULES])
