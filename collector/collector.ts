@@ -53,6 +53,13 @@ export interface CollectorDeps {
 
 const Reasons = Type.Partial(Type.Object(Object.fromEntries(REJECTION_REASONS.map(reason => [reason, Type.Integer()]))))
 
+const Lag = Type.Object({
+  topic: Type.String(),
+  partition: Type.Integer(),
+  entries: Type.Integer({ description: 'Durable, and not yet stored.' }),
+  ageMs: Type.Number({ description: 'Age of the oldest of them.' }),
+})
+
 const CollectorStatus = Type.Object(
   {
     sinceMs: Type.Integer({ description: 'Start of this process; `received` and `stored` count from then.' }),
@@ -65,16 +72,10 @@ const CollectorStatus = Type.Object(
       duplicates: Type.Integer({ description: 'Calls and sums of decisions that came again.' }),
       unreadable: Type.Integer({ description: 'Entries of the log that nobody can read.' }),
     }),
-    lag: Type.Array(
-      Type.Object({
-        topic: Type.String(),
-        partition: Type.Integer(),
-        entries: Type.Integer({ description: 'Durable, and not yet stored.' }),
-        ageMs: Type.Number({ description: 'Age of the oldest of them.' }),
-      }),
-    ),
-    dataAgeMs: Type.Number({
-      description: 'Age of the oldest accepted call that is not yet stored; 0 when there is none.',
+    lag: Type.Union([Type.Array(Lag), Type.Null()], { description: 'null while the log is away.' }),
+    dataAgeMs: Type.Union([Type.Number(), Type.Null()], {
+      description:
+        'Age of the oldest accepted call that is not yet stored; 0 when there is none, null while the log is away.',
     }),
     totals: Type.Union(
       [
@@ -123,16 +124,17 @@ export async function openCollector(deps: CollectorDeps): Promise<Collector> {
   const sinceMs = now()
 
   const status = async (): Promise<CollectorStatus> => {
-    const lag = await storing.lag()
+    // What is away is told by the readiness; the rest can be told all the same.
+    const lag = await storing.lag().catch(() => null)
     const { rows, duplicates, unreadable } = storing.counts()
-    const calls = lag.filter(({ topic }) => topic === 'calls')
+    const calls = lag?.filter(({ topic }) => topic === 'calls')
     const lastAudit = storing.lastAudit()
     return {
       sinceMs,
       received: receiving.intake.received(),
       stored: { rows, duplicates, unreadable },
       lag,
-      dataAgeMs: Math.max(0, ...calls.map(({ ageMs }) => ageMs)),
+      dataAgeMs: calls === undefined ? null : Math.max(0, ...calls.map(({ ageMs }) => ageMs)),
       totals: await readTotals(store).catch(() => null),
       lastAudit: lastAudit === null ? null : { atMs: lastAudit.atMs, differences: differencesOf(lastAudit) },
     }

@@ -100,9 +100,9 @@ async function untilStored(config: Config, signal: AbortSignal): Promise<void> {
   const deadlineMs = performance.now() + STORE_DEADLINE_MS
   while (!signal.aborted) {
     const status = (await getJson('collector', '/v1/status', config).catch(() => null)) as {
-      lag: { entries: number }[]
+      lag: { entries: number }[] | null
     } | null
-    if (status !== null && status.lag.length > 0 && status.lag.every(({ entries }) => entries === 0)) return
+    if (status?.lag?.every(({ entries }) => entries === 0)) return
     if (performance.now() > deadlineMs)
       throw new RoleError('the collector has not stored the calls of the demo: is it running?')
     await sleep(POLL_MS, undefined, { signal }).catch(() => undefined)

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { type Collector, openCollector } from '../../collector/collector.ts'
+import { type CallLog, LogError } from '../../collector/log/call-log.ts'
 import type { Principal, Scope } from '../../collector/principal.ts'
 import { openStore, type Store } from '../../collector/store/open.ts'
 import { createServer } from '../../deploy/http.ts'
@@ -46,7 +47,7 @@ async function freeGrpc() {
   return { host: '127.0.0.1', port }
 }
 
-async function open(store: Store = testStore.store) {
+async function open(store: Store = testStore.store, broken: Partial<CallLog> = {}) {
   const testLog = await openTestLog()
   const collector = await openCollector({
     options: {
@@ -58,7 +59,7 @@ async function open(store: Store = testStore.store) {
       routes: [],
       grpc: await freeGrpc(),
     },
-    log: testLog.log,
+    log: { ...testLog.log, ...broken },
     store,
     identity: identityFor(),
     prices: [],
@@ -173,6 +174,14 @@ test('what concerns all tenants is not for the token of one', async () => {
     body: { code: 'TENANT_FORBIDDEN' },
   })
   expect(await ask('GET', '/v1/store-audit', { token: 'acme' })).toMatchObject({ status: 403 })
+})
+
+test('without the log it is told how all else is', async () => {
+  const { ask } = await open(testStore.store, { lag: () => Promise.reject(new LogError('LOG_UNAVAILABLE', 'away')) })
+  expect(await ask('GET', '/v1/status')).toMatchObject({
+    status: 200,
+    body: { lag: null, dataAgeMs: null, received: { accepted: 0 } },
+  })
 })
 
 test('without the store calls are accepted, and stored when it comes', async () => {
