@@ -64,7 +64,7 @@ export async function startTelemetry(role: string): Promise<Telemetry> {
     },
     isTracing: sendsTraces,
     logTo,
-    close: () => Promise.race([sdk.shutdown(), sleep(CLOSE_MS_MAX)]),
+    close: () => Promise.race([sdk.shutdown().catch(sayNotSent), sleep(CLOSE_MS_MAX)]),
   }
 }
 
@@ -118,6 +118,9 @@ function collectProblems(): Telemetry['logTo'] {
     problems.forEach(warn)
   }
 }
+
+/** Nobody being there to receive it is no failure of ours. */
+const sayNotSent = (error: unknown): void => diag.error(`what was left is not sent: ${error}`)
 
 /** Of an error that the SDK made into JSON, with its stack. */
 function messageOf(text: string): string {

@@ -249,6 +249,13 @@ describe('telemetry', () => {
     expect(ranMs).toBeLessThan(4000)
   })
 
+  test.each(['grpc', 'http/protobuf', 'http/json'])('ends cleanly when nobody receives it by %s', async protocol => {
+    await close()
+    const { closeMs } = await run({ OTEL_EXPORTER_OTLP_ENDPOINT: endpoint, OTEL_EXPORTER_OTLP_PROTOCOL: protocol })
+    expect(closeMs).toBeGreaterThan(0)
+    await listen()
+  })
+
   test('sends one signal without the other', async () => {
     await runToTheEnd({ OTEL_TRACES_EXPORTER: 'none' })
     expect(new Set(received)).toEqual(new Set(['/v1/metrics']))
