@@ -34,6 +34,7 @@ import {
   tickSkipped,
   ticksResumed,
 } from './events.ts'
+import type { NameOf } from './limit/raw-keys.ts'
 import type { Policy } from './policy/policy.ts'
 import { openFitting } from './tick/fitting.ts'
 import { hasReset } from './tick/followed-quota.ts'
@@ -101,6 +102,8 @@ export interface AnalyzerDeps {
   policy: () => Policy
   /** Configured labels that are columns, in their order. */
   labelColumns: readonly string[]
+  /** What call records have for a name that may be a raw key. */
+  nameOf: NameOf
   principalOf: PrincipalOf
   mayStay: MayStay
   logger: Logger
@@ -168,7 +171,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
       createStatusRoutes(api),
       createAlertRoutes({ alerting, principalOf }),
       createEndedAlertRoutes({ ...api, alerting }),
-      createPolicyRoutes({ control, policy, configured, labelColumns, channels, principalOf }),
+      createPolicyRoutes({ control, policy, configured, labelColumns, channels, nameOf: deps.nameOf, principalOf }),
       createConsoleRoutes(),
     ],
     readiness: async () => readinessOf(snapshot(), alerting.channels()),

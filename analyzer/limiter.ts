@@ -171,7 +171,7 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
       createReservationRoutes({ ...asking, reservations, decisionIds }),
       createReservationListRoutes({ store, decisionIds, principalOf }),
       createExplainRoutes({ ...asking, limiter, policy, readDecisions: decisionsIn(deps.store.client) }),
-      createResetRoutes({ store, control: deps.control, policy, principalOf }),
+      createResetRoutes({ store, control: deps.control, policy, nameOf: deps.identity.nameOf, principalOf }),
       createForwardAuthRoutes(forwarding),
       createLimiterStatusRoutes({ ...parts, principalOf }),
     ],

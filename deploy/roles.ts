@@ -216,7 +216,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
     })
   },
 
-  async analyzer({ config, logger, store, control, quotas, policy, verify }) {
+  async analyzer({ config, logger, store, control, quotas, policy, identity, verify }) {
     const sessions = createSessions()
     const analyzer = await openAnalyzer({
       options: config.analyzer,
@@ -227,6 +227,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
       configured: new Set(quotas.map(({ name }) => name)),
       policy,
       labelColumns: config.labels,
+      nameOf: identity.nameOf,
       principalOf,
       mayStay: createMayStay({ verify, sessions }),
       logger,

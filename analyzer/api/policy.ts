@@ -10,6 +10,7 @@ import { unknownChannels } from '../alert/alert-options.ts'
 import type { Control } from '../control/control.ts'
 import type { Wish } from '../control/fold.ts'
 import { isAddressRange } from '../limit/blocks.ts'
+import { type NameOf, rawKeyProblem } from '../limit/raw-keys.ts'
 import { Block, Grant, Override, REASON_CHARACTERS_MAX, Silence } from '../policy/adjustment.ts'
 import type { Policy } from '../policy/policy.ts'
 import { parseQuota, QUOTAS_MAX, QuotaError } from '../policy/quota.ts'
@@ -30,6 +31,7 @@ export interface PolicyDeps {
   labelColumns: readonly string[]
   /** Who can be told of alerts. */
   channels: ReadonlySet<string>
+  nameOf: NameOf
   principalOf: PrincipalOf
 }
 
@@ -123,6 +125,13 @@ function subjectProblem(policy: Policy, name: string, subject: Record<string, st
   return `subject must name ${dimensions === '' ? 'nothing' : dimensions}, by which the quota ${name} tells its subjects`
 }
 
+/** What names calls in the value. */
+const namedBy = ({ subject, match, what, value }: Partial<Override & QuotaOptions & Block>): object => ({
+  ...match,
+  ...subject,
+  ...(what === 'consumer' && { consumer: value }),
+})
+
 const tags = ['policy']
 const Params = Type.Object({ key: Type.String({ pattern: KEY, description: 'Its name.' }) })
 const Version = Type.Integer({
@@ -190,9 +199,7 @@ function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps
       allTenantsAsked(deps.principalOf(request).tenant)
       const { key } = request.params
       const { value, version, reason = null } = request.body
-      checkChange(editable, key, deps)
-      const problem = editable.problemOf(key, value as never, deps)
-      if (problem !== null) throw new RequestError(400, 'VALUE_INVALID', problem)
+      checkChange(editable, key, value as object, deps)
       return change(request, { key, version, value, reason })
     },
   )
@@ -237,11 +244,14 @@ function list(kind: EditableKind, read: (value: unknown) => unknown, { control, 
   ]
 }
 
-function checkChange({ kind, countMax, singular }: Editable, key: string, deps: PolicyDeps): void {
+function checkChange(editable: Editable, key: string, value: object, deps: PolicyDeps): void {
+  const { kind, countMax, singular } = editable
   if (kind === 'quota') refuseConfigured(key, deps)
   const isNew = deps.control.current(kind, key).value === null
   if (isNew && deps.control.keys(kind).length >= countMax)
     throw new RequestError(409, 'TOO_MANY', `There are ${countMax} ${singular}s already: remove one first.`)
+  const problem = rawKeyProblem(namedBy(value), deps.nameOf) ?? editable.problemOf(key, value as never, deps)
+  if (problem !== null) throw new RequestError(400, 'VALUE_INVALID', problem)
 }
 
 function refuseConfigured(key: string, { configured }: PolicyDeps): void {

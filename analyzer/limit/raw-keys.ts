@@ -1,15 +1,28 @@
-/** Raw keys that a gateway hands on as they are, where call records have fingerprints. Who calls has one by the doors. */
+/** Raw keys in the place of names, where call records have fingerprints: of what a gateway hands on, and of what is asked for. */
 import type { Identity } from '../../collector/identity.ts'
 import type { Dimensions } from '../policy/quota.ts'
 
+/** What call records have for a name that may be a raw key. */
 export type NameOf = Identity['nameOf']
 
 const MAY_BE_KEYS = ['providerKey', 'label1', 'label2'] as const
 
-/** Puts the fingerprint in place of each. */
+/** Puts the fingerprint in place of each; who calls has one by the doors. */
 export function hideKeys(dims: Dimensions, nameOf: NameOf): void {
   for (const field of MAY_BE_KEYS) {
     const value = dims[field]
     if (value !== null) dims[field] = nameOf(value)
   }
+}
+
+/** Why no call is known by these values of dimensions, none of which is to be kept; `null` where calls may be. */
+export function rawKeyProblem(named: object, nameOf: NameOf): string | null {
+  for (const [dimension, values] of Object.entries(named)) {
+    for (const value of dimension === 'tenant' ? [] : [values].flat()) {
+      const name = nameOf(String(value))
+      if (name !== value)
+        return `${dimension} is a raw key, which is kept nowhere: say ${name}, or the consumer that the keys of the config give it`
+    }
+  }
+  return null
 }

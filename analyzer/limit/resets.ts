@@ -16,6 +16,7 @@ import { bucketAt, isResetting } from '../usage/window.ts'
 import { claimOf } from './claiming.ts'
 import { DoorError } from './door-error.ts'
 import { type Claim, type LimitStore, LimitStoreError } from './limit-store.ts'
+import { type NameOf, rawKeyProblem } from './raw-keys.ts'
 import { addressAt } from './standing.ts'
 
 const ResetRequest = Type.Object(
@@ -41,10 +42,11 @@ export interface ResetDeps {
   store: LimitStore
   control: Control
   policy: () => Policy
+  nameOf: NameOf
   principalOf: PrincipalOf
 }
 
-export function createResetRoutes({ store, control, policy, principalOf }: ResetDeps): Routes {
+export function createResetRoutes({ store, control, policy, nameOf, principalOf }: ResetDeps): Routes {
   return server => {
     server.post<{ Body: Static<typeof ResetRequest> }>(
       '/v1/resets',
@@ -73,6 +75,8 @@ export function createResetRoutes({ store, control, policy, principalOf }: Reset
           const dimensions = quota.per.map(dimension => dimension.name).join(', ')
           throw new DoorError(400, 'subject_invalid', `subject must name: ${dimensions}`)
         }
+        const problem = rawKeyProblem(subject, nameOf)
+        if (problem !== null) throw new DoorError(400, 'subject_invalid', problem)
         if (quota.window.kind === 'held') {
           throw new DoorError(400, 'reset_invalid', 'calls under way are counted until they end: release them instead')
         }

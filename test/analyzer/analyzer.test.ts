@@ -32,7 +32,14 @@ const openTestAnalyzer = async (deps: Partial<AnalyzerDeps> = {}) => {
     options: { tickSeconds: 1, subjectsMax: 10, shard: '1/1', threads: 1 },
     alerts: { channels: {}, groupSeconds: 30 },
     currency: 'USD',
-    ...{ store: testStore.store, control, configured: new Set(), policy: () => policy, labelColumns: [] },
+    ...{
+      store: testStore.store,
+      control,
+      configured: new Set(),
+      policy: () => policy,
+      labelColumns: [],
+      nameOf: String,
+    },
     ...{ principalOf, mayStay: () => true, logger, ...deps },
   })
   const close = async () => {

@@ -547,6 +547,8 @@ describe('what changes at run time', () => {
     expect((await reset({ quota: 'requests', subject }, 'reader')).statusCode).toBe(403)
     expect((await reset({ quota: 'none', subject })).statusCode).toBe(404)
     expect((await reset({ quota: 'requests', subject: { tenant: 'acme' } })).statusCode).toBe(400)
+    const ofRawKey = await reset({ quota: 'requests', subject: { consumer: 'sk-proj-a1b2c3d4e5f6g7h8i9j0' } })
+    expect([ofRawKey.statusCode, ofRawKey.body]).toEqual([400, expect.stringContaining('say key:')])
     const answer = await reset({ quota: 'requests', subject, reason: 'goodwill' })
     expect(answer.json()).toEqual({ used: 3, untilMs: START_MS + 50 * 60_000 })
     expect((await post(web)).body.quotas[0]).toMatchObject({ used: 1, limit: 3, remaining: 2 })

@@ -14,6 +14,8 @@ import { principalOf, testServer } from './server.ts'
 const configured = testQuota({ name: 'configured' })
 const { options } = testQuota({ name: 'made', limit: 5 })
 const subject = { tenant: 'acme', consumer: 'web' }
+const rawKey = 'sk-proj-a1b2c3d4e5f6g7h8i9j0'
+const nameOf = (text: string) => (text === rawKey ? 'key:0123' : text)
 
 let server: FastifyInstance
 let other: LivePolicy
@@ -33,7 +35,7 @@ beforeEach(async () => {
   const own = await open()
   control = own.control
   other = (await open()).policy
-  const names = { configured: new Set(['configured']), labelColumns: [], channels: new Set(['ops']) }
+  const names = { configured: new Set(['configured']), labelColumns: ['app'], channels: new Set(['ops']), nameOf }
   const deps = { control, policy: own.policy.current, ...names, principalOf }
   server = await testServer([createPolicyRoutes(deps)])
   closing.push(() => server.close())
@@ -102,6 +104,19 @@ test.each([
   ['/v1/blocks/..%2Fone', { what: 'tenant', value: 'acme', untilMs: null }, 400],
 ])('%s %j: %s', async (path, value, status) => {
   expect((await put(path, value)).statusCode).toBe(status)
+})
+
+test.each([
+  ['/v1/blocks/one', { what: 'consumer', value: rawKey }, 'consumer'],
+  ['/v1/overrides/one', { quota: 'configured', subject: { tenant: 'acme', consumer: rawKey }, limit: 1 }, 'consumer'],
+  ['/v1/quotas/made', { ...options, match: { providerKey: ['openai-1', rawKey] } }, 'providerKey'],
+  ['/v1/quotas/made', { ...options, match: { app: rawKey } }, 'app'],
+])('%s is not kept with a raw key, by which calls are not known', async (path, value, dimension) => {
+  const answer = await put(path, value)
+  expect([answer.statusCode, answer.json().message]).toEqual([
+    400,
+    `${dimension} is a raw key, which is kept nowhere: say key:0123, or the consumer that the keys of the config give it`,
+  ])
 })
 
 test('a version that cannot be counted on from is refused before it is in the log', async () => {

@@ -87,7 +87,7 @@ describeWith(chromiumChecks, 'the page of alerts', () => {
       logger: silent,
     })
     closing.push(() => alerting.close())
-    const of = { configured: new Set(['q']), labelColumns: [], channels: new Set(names), principalOf }
+    const of = { configured: new Set(['q']), labelColumns: [], channels: new Set(names), nameOf: String, principalOf }
     const endedRoutes: Routes = app => {
       app.get('/v1/alerts/ended', { config: { access: 'read' } }, () => ({ alerts: ended }))
     }
