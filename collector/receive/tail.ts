@@ -172,11 +172,12 @@ class Tail {
       ? new Map(found.map(({ identity, bytes }) => [identity, bytes]))
       : new Map([...this.#toSkip].filter(([identity]) => paths.has(identity)))
     this.#isFromEnd = false
+    const room = this.#makeRoom()
     for (const { path, identity, state, mtimeMs } of found) {
       const known = this.#files.get(identity)
       if (known !== undefined) Object.assign(known, { aliveAtMs: now(), writtenAtMs: mtimeMs })
       else if (this.#resting.get(identity)?.state === state) continue
-      else if (this.#files.size >= filesMax && !(await this.#makeRoom()))
+      else if (this.#files.size >= filesMax && (await room.next()).done)
         problems.push(`${path} waits: there are more than ${filesMax} files`)
       else await this.#open(path, mtimeMs).catch((error: Error) => problems.push(error.message))
     }
@@ -244,8 +245,11 @@ class Tail {
     }
   }
 
-  /** Closes the file that was quiet for longest, and long enough, of those of which all is durable. False without one. */
-  async #makeRoom(): Promise<boolean> {
+  /**
+   * Closes files that were quiet for long enough and of which all is durable, one whenever asked, that first that was quiet
+   * for longest. Each is looked at once: nothing is read meanwhile.
+   */
+  async *#makeRoom(): AsyncGenerator<void, void> {
     const quiet = [...this.#files].filter(
       ([, { writtenAtMs, problem }]) => this.#isQuiet(writtenAtMs) && problem === null,
     )
@@ -254,9 +258,8 @@ class Tail {
       if (state === null) continue
       await this.#close(identity, followed)
       this.#resting.set(identity, { state, key: followed.key })
-      return true
+      yield
     }
-    return false
   }
 
   #isQuiet(sinceMs: number): boolean {

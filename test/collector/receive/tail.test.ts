@@ -16,8 +16,9 @@ import {
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { importFiles } from '../../../collector/receive/file.ts'
+import { FollowedFile } from '../../../collector/receive/followed-file.ts'
 import type { FileReceive } from '../../../collector/receive/listen-options.ts'
 import { followFiles, type TailDeps } from '../../../collector/receive/tail.ts'
 import { logger, openTestLog, type TestLog } from './fixture.ts'
@@ -246,6 +247,19 @@ describe('files that are written no more', () => {
     // Somebody has the old one open still.
     await write([4], 'access.log.1')
     await expectOnce(5)
+  })
+
+  test('make room without each of them being looked at for each one that waits', async () => {
+    const old = new Date(Date.now() - HOUR_MS)
+    for (const number of numbers(100)) {
+      await write([number], `access.log.${number}`)
+      await utimes(pathOf(`access.log.${number}`), old, old)
+    }
+    const looks = vi.spyOn(FollowedFile.prototype, 'restingState')
+    await follow({}, { filesMax: 10 })
+    await untilCalls(testLog, 100)
+    expect(looks.mock.calls.length).toBeLessThan(200)
+    looks.mockRestore()
   })
 
   test('are not read whole when their turn comes, where only what is new was wanted', async () => {
