@@ -199,6 +199,9 @@ export function matches(quota: Quota, dims: Dimensions): boolean {
   return true
 }
 
+/** Prefixes of a condition that the store can look for in its indexes, a parameter each; the further ones are one list. */
+const PREFIXES_APART_MAX = 32
+
 export interface MatchSql {
   /** A condition over `calls`, `1` when everything matches. */
   readonly sql: string
@@ -210,10 +213,14 @@ export function matchSql(quota: Quota, prefix = 'match'): MatchSql {
   const params: MatchSql['params'] = {}
   const all = quota.conditions.map(({ field, values, prefixes }) => {
     const column = DIMENSION_COLUMNS[field]
-    const any = prefixes.map((text, index) => {
+    const any = prefixes.slice(0, PREFIXES_APART_MAX).map((text, index) => {
       params[`${prefix}_${column}_${index}`] = text
       return `startsWith(${column}, {${prefix}_${column}_${index}:String})`
     })
+    if (prefixes.length > PREFIXES_APART_MAX) {
+      params[`${prefix}_${column}_others`] = prefixes.slice(PREFIXES_APART_MAX)
+      any.push(`arrayExists(text -> startsWith(${column}, text), {${prefix}_${column}_others:Array(String)})`)
+    }
     if (values.size > 0) {
       params[`${prefix}_${column}`] = [...values]
       any.unshift(`${column} IN {${prefix}_${column}:Array(String)}`)

@@ -1,5 +1,6 @@
 /** What is added up: which calls, in which unit, by which dimensions. The shared beginning of every usage query. */
 import type { ClickHouseClient } from '@clickhouse/client'
+import { withLongParams } from './long-params.ts'
 import { createSlices } from './slices.ts'
 import { UNIT_SQL, type Unit } from './units.ts'
 
@@ -59,8 +60,7 @@ export async function readRows<Row>(
   handle: (row: Row) => void,
 ): Promise<void> {
   const result = await client.query({
-    query,
-    query_params: params,
+    ...withLongParams(query, params),
     format: 'JSONCompactEachRow',
     clickhouse_settings: { max_execution_time: QUERY_SECONDS_MAX, output_format_json_quote_64bit_integers: 0 },
   })

@@ -190,6 +190,23 @@ test('of a subject that was reset, what was missed counts as far as it began lat
   expect([await usedIn(sliding, 'web'), await usedIn(sliding, 'app')]).toEqual([6, 100])
 })
 
+test('a quota is compared however many values it matches, and however many of its subjects were reset', async () => {
+  const listed = Array.from({ length: 999 }, (_, index) => `${index}`.padEnd(500, '*é'[index % 2]))
+  const many = quota({ name: 'many', match: { consumer: ['web', ...listed] } })
+  const counting = await openCounting('limits', batch => ({ ...batch, effects: [] }), [many], {
+    ...NO_ADJUSTMENTS,
+    resets: Array.from({ length: 3_000 }, (_, index) => ({
+      ...{ quota: 'many', subject: { consumer: `${index}`.padEnd(100, '-') }, used: 0 },
+      ...{ fromMs: Date.now() - 1_000, untilMs: Date.now() + DAY_MS },
+    })),
+  })
+  closing.push(counting.close)
+  await appendCalls(log, [callRecord({ totalTokens: 10, consumer: 'web' })])
+  await isStored(counting.settler)
+  await compared(counting.deps)
+  expect(await used(counting.store, many, ['web'])).toBe(10)
+})
+
 test('slots of a sliding window are compared by the calls that began in them, what drains is not', async () => {
   const sliding = quota({ name: 'sliding', window: { kind: 'sliding', everySeconds: 3600 } })
   const rate = quota({ name: 'rate', window: { kind: 'rate', everySeconds: 3600 } })

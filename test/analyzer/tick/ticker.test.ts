@@ -368,6 +368,19 @@ test('whose a forecast is comes from `per` or from a match of one value', async 
   ])
 })
 
+test('a quota may match as many values and prefixes as can be listed', async () => {
+  const values = (end: string) => Array.from({ length: 999 }, (_, index) => `${index}`.padEnd(500, 'x') + end)
+  const quotas = [
+    testQuota({ name: 'values', match: { consumer: ['app', ...values('')] } }),
+    testQuota({ name: 'prefixes', match: { consumer: [...values('*'), 'ap*'] } }),
+  ]
+  await storeCalls(testStore.store, minutely(nowMs - 3 * MINUTE_MS, nowMs))
+  await storeCalls(testStore.store, minutely(nowMs - 3 * MINUTE_MS, nowMs, 'other'))
+  const { forecasts, quotasFailed } = await tickerOf(quotas).tick()
+  expect(quotasFailed).toEqual([])
+  expect(forecasts.map(({ used }) => used)).toEqual([3, 3])
+})
+
 describe('kept forecasts', () => {
   const rows = () =>
     testStore.rows<{ mark: string; probability: number; subject: string }>(
