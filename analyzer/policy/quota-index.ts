@@ -31,7 +31,7 @@ export function indexQuotas(quotas: readonly Quota[]): (tenant: string | null) =
 }
 
 /** The only tenants whose calls the quota can match; null when it may be any. */
-function exactTenants(quota: Quota): ReadonlySet<string> | null {
+export function exactTenants(quota: Quota): ReadonlySet<string> | null {
   const condition = quota.conditions.find(({ field }) => field === 'tenant')
   return condition === undefined || condition.prefixes.length > 0 ? null : condition.values
 }

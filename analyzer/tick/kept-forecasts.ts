@@ -6,6 +6,7 @@ import { setImmediate } from 'node:timers/promises'
 import type { ClickHouseClient } from '@clickhouse/client'
 import type { ForecastRow } from '../../collector/store/tables.ts'
 import { isExhausted } from '../forecast/exhausted.ts'
+import type { Quota } from '../policy/quota.ts'
 import { keyOfSubject, type QueryParams, readRows } from '../usage/selection.ts'
 import { createNumberedRows } from './numbered-rows.ts'
 import type { SubjectForecast } from './subject-forecast.ts'
@@ -143,29 +144,36 @@ const keptSql = `SELECT quota, subject, toUnixTimestamp64Milli(window_start), to
    WHERE window_end > fromUnixTimestamp64Milli({nowMs:Int64})
    GROUP BY quota, subject, window_start`
 
+interface Forecasts {
+  readonly quota: Pick<Quota, 'name' | 'alerts'>
+  readonly forecasts: { entries(): Iterable<[key: string, forecast: SubjectForecast]> }
+}
+
 /**
- * Keeps what should be scored later of forecasts of a quota that were made at `asOfMs`. Where the store refuses, the
- * subject's next forecast is kept instead.
+ * Keeps what should be scored later of forecasts that were made at `asOfMs`, of all quotas together: each insert is a part
+ * of the table. Where the store refuses, the subject's next forecast is kept instead.
  */
 export async function keepForecasts(
   client: ClickHouseClient,
   kept: KeptMarks,
-  forecasts: Iterable<[key: string, forecast: SubjectForecast]>,
-  { quota, threshold, asOfMs }: { quota: string; threshold: number; asOfMs: number },
+  all: Iterable<Forecasts>,
+  asOfMs: number,
 ): Promise<void> {
-  let rows: { key: string; mark: string; forecast: SubjectForecast; next: Kept }[] = []
+  let rows: { quota: string; key: string; mark: string; forecast: SubjectForecast; next: Kept }[] = []
   const write = async () => {
     await writeKept(client, rows)
-    for (const { key, next } of rows) kept.set(quota, key, next)
+    for (const { quota, key, next } of rows) kept.set(quota, key, next)
     rows = []
   }
   let lookedAt = 0
-  for (const [key, forecast] of forecasts) {
-    if (++lookedAt % LOOKED_AT_ONCE === 0) await setImmediate()
-    if (forecast.asOfMs !== asOfMs) continue
-    const marked = markOf(forecast, threshold, kept.of(quota, key))
-    if (marked) rows.push({ key, mark: marked.mark, forecast, next: marked.kept })
-    if (rows.length === ROWS_MAX) await write()
+  for (const { quota, forecasts } of all) {
+    for (const [key, forecast] of forecasts.entries()) {
+      if (++lookedAt % LOOKED_AT_ONCE === 0) await setImmediate()
+      if (forecast.asOfMs !== asOfMs) continue
+      const marked = markOf(forecast, quota.alerts.exhaustionProbability, kept.of(quota.name, key))
+      if (marked) rows.push({ quota: quota.name, key, mark: marked.mark, forecast, next: marked.kept })
+      if (rows.length === ROWS_MAX) await write()
+    }
   }
   if (rows.length > 0) await write()
 }

@@ -10,6 +10,7 @@ import { type Fresh, readFresh, type Seen } from '../usage/fresh.ts'
 import { keyOfSubject, type SubjectValues } from '../usage/selection.ts'
 import { isResetting } from '../usage/window.ts'
 import { allowedBy } from './allowed.ts'
+import { concernedOf } from './concerned.ts'
 import type { Fitting } from './fitting.ts'
 import { createFollowedForecasts } from './followed-forecasts.ts'
 import { type FollowedQuota, isFollowed, seriesKeyOf } from './followed-quota.ts'
@@ -248,7 +249,8 @@ async function readQuotas(
     }
   }
   const following = [...state.followed.values()]
-  const toRefresh = following.filter(({ series }) => series && !isLoadDue(series, nowMs))
+  const known = following.filter(({ series }) => series && !isLoadDue(series, nowMs))
+  const toRefresh = await concernedOf(client, fresh, known)
   const toLoad = following.filter(({ series }) => !series || isLoadDue(series, nowMs))
   const refreshSome = async () => {
     for (let one = toRefresh.pop(); one && fresh; one = toRefresh.pop()) {
@@ -285,12 +287,9 @@ function dropSeries(state: State, followed: Followed): void {
 async function keep({ client, subjectsMax }: TickerDeps, { followed, kept, snapshot }: State): Promise<void> {
   const { asOfMs } = snapshot
   if (!kept || asOfMs === null) return
-  for (const { quota, forecasts } of followed.values()) {
-    // What has no end cannot be scored at its end.
-    if (!isResetting(quota.window)) continue
-    const threshold = quota.alerts.exhaustionProbability
-    await keepForecasts(client, kept, forecasts.entries(), { quota: quota.name, threshold, asOfMs })
-  }
+  // What has no end cannot be scored at its end.
+  const scored = [...followed.values()].filter(({ quota }) => isResetting(quota.window))
+  await keepForecasts(client, kept, scored, asOfMs)
   kept.forgetEnded(asOfMs, KEPT_PER_SUBJECT_MAX * subjectsMax)
 }
 

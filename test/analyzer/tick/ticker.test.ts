@@ -1,5 +1,5 @@
 import pino from 'pino'
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Adjustments, createPolicy, NO_ADJUSTMENTS, type Policy } from '../../../analyzer/policy/policy.ts'
 import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { openFitting } from '../../../analyzer/tick/fitting.ts'
@@ -366,6 +366,43 @@ test('whose a forecast is comes from `per` or from a match of one value', async 
     ['acme', null, 20],
     [null, null, 20],
   ])
+})
+
+describe('of many quotas', () => {
+  const tenants = Array.from({ length: 6 }, (_, index) => `tenant ${index}`)
+  const quotas = tenants.map((tenant, index) => testQuota({ name: `of-${index}`, match: { tenant } }))
+  const call = (tenant: string) =>
+    storeCalls(testStore.store, [{ startedAtMs: nowMs - MINUTE_MS, arrivedAtMs: nowMs, tenant }])
+
+  test('only those are read again of whose tenant a call has come, and those that are of any', async () => {
+    const ticker = tickerOf([...quotas, testQuota({ name: 'any' })])
+    await ticker.tick()
+    for (const tenant of ['tenant 4', 'tenant 2']) {
+      await call(tenant)
+      nowMs += 1_000
+      const query = vi.spyOn(testStore.store.client, 'query')
+      const { forecasts } = await ticker.tick()
+      const asked = JSON.stringify(query.mock.calls)
+      query.mockRestore()
+      expect(tenants.filter(one => asked.includes(one))).toEqual([tenant])
+      expect(forecasts.filter(({ asOfMs }) => asOfMs === nowMs).map(one => one.quota)).toContain('any')
+    }
+    const used = ticker.snapshot().forecasts.map(one => `${one.quota} ${one.used}`)
+    expect(used).toEqual(['of-2 1', 'of-4 1', 'any 1', 'any 1'])
+  })
+
+  test('what is kept is inserted together', async () => {
+    for (const tenant of tenants) {
+      await storeCalls(
+        testStore.store,
+        minutely(nowMs - 5 * HOUR_MS, nowMs).map(one => ({ ...one, tenant })),
+      )
+    }
+    const insert = vi.spyOn(testStore.store.client, 'insert')
+    await tickerOf(quotas).tick()
+    expect(insert).toHaveBeenCalledOnce()
+    insert.mockRestore()
+  })
 })
 
 test('a quota may match as many values and prefixes as can be listed', async () => {
