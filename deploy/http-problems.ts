@@ -15,6 +15,12 @@ const REFUSED_ELSEWHERE = 502
 const STORE_AWAY: readonly (string | undefined)[] =
   'ECONNREFUSED ECONNRESET EPIPE ETIMEDOUT EHOSTUNREACH ENETUNREACH ENOTFOUND EAI_AGAIN'.split(' ')
 
+/** What ClickHouse says of a query that takes more time, or more memory, than it may. */
+const STORE_GAVE_UP: readonly (string | undefined)[] = ['159', '241']
+const ASK_FOR_LESS =
+  'The store gave up: this takes more time or memory than it may. Ask for less (a shorter time, longer steps, fewer ' +
+  'dimensions, one tenant), or again when the store is less busy.'
+
 /** What the framework says too briefly. */
 const IN_MORE_WORDS: Readonly<Record<string, string>> = {
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'the Content-Type is none that is read here; /openapi.json says which ones are',
@@ -73,7 +79,18 @@ interface HttpError extends Error {
 function statusOf(error: HttpError): number {
   const { statusCode } = error
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 600) return statusCode
-  return error.retryable === true || STORE_AWAY.includes(error.code) ? 503 : 500
+  return error.retryable === true || STORE_AWAY.includes(error.code) || STORE_GAVE_UP.includes(error.code) ? 503 : 500
+}
+
+function codeOf({ code }: HttpError): string | undefined {
+  if (STORE_AWAY.includes(code)) return 'STORE_UNAVAILABLE'
+  return STORE_GAVE_UP.includes(code) ? 'STORE_OVERLOADED' : code
+}
+
+/** Of failures that the caller cannot mend. */
+function hiddenDetail(status: number, code: string | undefined): string {
+  if (code === 'STORE_OVERLOADED') return ASK_FOR_LESS
+  return status === 503 ? 'Not now: try again.' : 'This is our fault; the log of the role says more.'
 }
 
 /** Renders any error that a handler, a hook or the framework threw. */
@@ -94,13 +111,13 @@ export function toProblem(
   const isOurs = status >= 500 && status !== REFUSED_ELSEWHERE
   if (status === 500) log.error({ err: error, ...request }, 'a request failed')
   const retryAfterSeconds = error.retryAfterSeconds ?? (status === 503 ? RETRY_AFTER_SECONDS : undefined)
-  const hidden = status === 503 ? 'Not now: try again.' : 'This is our fault; the log of the role says more.'
+  const code = codeOf(error)
   const problem = {
     type: 'about:blank',
     title: STATUS_CODES[status] ?? 'Error',
     status,
-    detail: isOurs ? hidden : (IN_MORE_WORDS[error.code ?? ''] ?? error.message),
-    ...(error.code === undefined ? {} : { code: STORE_AWAY.includes(error.code) ? 'STORE_UNAVAILABLE' : error.code }),
+    detail: isOurs ? hiddenDetail(status, code) : (IN_MORE_WORDS[error.code ?? ''] ?? error.message),
+    ...(code === undefined ? {} : { code }),
     ...(error.errors === undefined || isOurs ? {} : { errors: error.errors }),
   }
   const wait = retryAfterSeconds === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterSeconds)) }

@@ -73,6 +73,9 @@ const routes: Routes = scope => {
       conflict: { statusCode: 409, code: 'VERSION_CONFLICT' },
       full: { code: 'LOG_FULL', retryable: true },
       away: { code: 'ECONNREFUSED' },
+      // ClickHouse's own codes: too much time, too much memory.
+      slow: { code: '159' },
+      large: { code: '241' },
       refused: { statusCode: 502, code: 'ALERT_UNDELIVERED' },
       limited: { statusCode: 429, code: 'LIMITED', retryAfterSeconds: 2.5 },
     }
@@ -212,6 +215,8 @@ describe('problems', () => {
     ['bug', 500, 'This is our fault; the log of the role says more.', undefined],
     ['full', 503, 'Not now: try again.', 'LOG_FULL'],
     ['away', 503, 'Not now: try again.', 'STORE_UNAVAILABLE'],
+    ['slow', 503, expect.stringMatching(/^The store gave up.* Ask for less/), 'STORE_OVERLOADED'],
+    ['large', 503, expect.stringMatching(/^The store gave up.* Ask for less/), 'STORE_OVERLOADED'],
     ['refused', 502, 'secret of refused', 'ALERT_UNDELIVERED'],
     ['conflict', 409, 'secret of conflict', 'VERSION_CONFLICT'],
     ['limited', 429, 'secret of limited', 'LIMITED'],
