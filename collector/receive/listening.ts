@@ -23,6 +23,14 @@ export interface ListenDeps {
   signal: AbortSignal
 }
 
+const PROBLEMS_NAMED_MAX = 10
+
+/** All in one; of thousands, as there may be files, the first ones and how many more there are. */
+export function inOne(problems: readonly string[]): string {
+  const more = problems.length - PROBLEMS_NAMED_MAX
+  return [...problems.slice(0, PROBLEMS_NAMED_MAX), ...(more > 0 ? [`and ${more} more`] : [])].join('; ')
+}
+
 /**
  * Receives calls of one source. Resolves when the signal is aborted and nothing is under way any more; rejects when it
  * cannot go on. Nothing of it is left open then.

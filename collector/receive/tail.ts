@@ -12,7 +12,7 @@ import { foundFiles, identityOf } from './found-files.ts'
 import { keyIn } from './import-run.ts'
 import { logIdOf } from './import-state.ts'
 import type { FileReceive } from './listen-options.ts'
-import { type ListenDeps, takePatiently } from './listening.ts'
+import { inOne, type ListenDeps, takePatiently } from './listening.ts'
 import type { LineBatch } from './raw-batch.ts'
 import type { CallSource } from './source.ts'
 import {
@@ -183,7 +183,7 @@ class Tail {
     }
     await this.#closeQuiet()
     for (const { problem } of this.#files.values()) if (problem !== null) problems.push(problem)
-    if (problems.length > 0) report(problems.join('; '))
+    if (problems.length > 0) report(inOne(problems))
     else if (this.#files.size === 0) reportWaiting(`No file is there: ${this.#options.paths.join(', ')}`)
     else report(null)
   }

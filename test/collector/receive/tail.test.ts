@@ -262,6 +262,12 @@ describe('files that are written no more', () => {
     looks.mockRestore()
   })
 
+  test('keep others waiting, of whom the first are named and the further ones counted', async () => {
+    for (const number of numbers(30)) await write([number], `access.log.${number}`)
+    const listening = await follow({}, { filesMax: 1 })
+    await expect.poll(listening.problem, WAIT).toMatch(/^(\S+ waits: [^;]+; ){10}and 19 more$/)
+  })
+
   test('are not read whole when their turn comes, where only what is new was wanted', async () => {
     const old = new Date(Date.now() - HOUR_MS)
     for (const number of numbers(3)) {
