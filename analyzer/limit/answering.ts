@@ -26,7 +26,7 @@ export function toDecision(
     const standing = standings[index]
     const allowance = allowances[index]
     if (quota === undefined || claim === undefined || standing === undefined || allowance === undefined) continue
-    const answer = toQuotaStanding(quota, { claim, standing, allowance, nowMs }, quotas)
+    const answer = toQuotaStanding(quota, { claim, standing, allowance, policy, nowMs }, quotas)
     answers.push(answer)
     if (!claim.isEnforced) continue
     if (isAllowed) {
@@ -59,7 +59,7 @@ export function toDecision(
   }
 }
 
-type Looked = Pick<Judged, 'claim' | 'standing' | 'allowance' | 'nowMs'>
+type Looked = Pick<Judged, 'claim' | 'standing' | 'allowance' | 'policy' | 'nowMs'>
 
 /** `quotas` are all that cover the call. */
 function toQuotaStanding(quota: Quota, looked: Looked, quotas: readonly Quota[]): QuotaStanding {
@@ -74,7 +74,7 @@ function toQuotaStanding(quota: Quota, looked: Looked, quotas: readonly Quota[])
   return {
     quota: quota.name,
     unit: quota.unit,
-    limit,
+    limit: limitBehind(quota, looked),
     // A level is a fraction: what is left of a unit is no unit.
     used: Math.ceil(used + elsewhere),
     reserved,
@@ -84,6 +84,13 @@ function toQuotaStanding(quota: Quota, looked: Looked, quotas: readonly Quota[])
     overshootMax: standing.overshootMax ?? (isExact(quota, reserved) ? 0 : null),
     enforcement: quota.enforcement,
   }
+}
+
+/** While the provider refuses nothing is allowed, and its limit is what it was. */
+function limitBehind(quota: Quota, { claim, allowance, policy, nowMs }: Looked): number | null {
+  if (allowance.deniedUntilMs === null) return allowance.limit
+  const [now] = policy.limits(quota, claim.subject, { fromMs: nowMs, toMs: nowMs + 1 })
+  return now?.limit ?? null
 }
 
 /** True where what was let pass costs what it was said to: nothing but calls, or no call record and nothing held. */

@@ -31,10 +31,9 @@ export function explain(prepared: Prepared, decision: Decision, policy: Policy):
     if (claim === undefined || standing === undefined) return []
     const { nowMs } = prepared
     const adjusted = policy.adjusted(quota, claim.subject, nowMs)
-    const limit = isRefused(adjusted, nowMs) ? limitBehind(policy, quota, claim.subject, nowMs) : standing.limit
     const remaining = standing.remaining ?? Number.POSITIVE_INFINITY
     const fits = claim.isEnforced ? !decision.violated.includes(quota.name) : fitsLimit(0, claim.cost, remaining)
-    const part = { ...standing, ...adjusted, limit, cost: claim.cost, fits }
+    const part = { ...standing, ...adjusted, cost: claim.cost, fits }
     return [{ ...part, words: quotaWords(quota, part, decision) }]
   })
   return {
@@ -90,12 +89,6 @@ function quotaWords(
     taken(quota, part),
     verdict(quota, part, isGone),
   ].join(' ')
-}
-
-/** While the provider refuses, nothing is allowed, and its limit is what it was. */
-function limitBehind(policy: Policy, quota: Quota, subject: string, nowMs: number): number | null {
-  const [now] = policy.limits(quota, subject, { fromMs: nowMs, toMs: nowMs + 1 })
-  return now?.limit ?? null
 }
 
 const isRefused = ({ learned }: Adjusted, nowMs: number): boolean => (learned?.deniedUntilMs ?? 0) > nowMs

@@ -87,12 +87,13 @@ export const CheckAnswer = Type.Object(
         unit: Type.String(),
         limit: Type.Union([Type.Number(), Type.Null()], {
           description:
-            'Per window, or per period of a rate; null while the provider has not said it: nothing is denied.',
+            'Per window, or per period of a rate; null while the provider has not said it: nothing is denied, unless it ' +
+            'refuses calls (`remaining` is 0 then).',
         }),
         used: Type.Number({ description: 'This call included, if it may pass. Of a rate: what has not drained yet.' }),
         reserved: Type.Number({ description: 'Held for calls under way.' }),
         remaining: Type.Union([Type.Number(), Type.Null()], {
-          description: 'What may be taken at once, now; null without a limit.',
+          description: 'What may be taken at once, now; null without a limit, 0 while the provider refuses calls.',
         }),
         resetAtMs: instant('When all that is used now counts no more: the end of the window, if there is one.'),
         countsLongerMs: Type.Number({

@@ -57,7 +57,7 @@ export interface Prepared {
 export interface QuotaStanding {
   quota: string
   unit: QuotaUnit
-  /** Null while nobody has said it: nothing is denied. */
+  /** Null while nobody has said it: nothing is denied, unless the provider refuses calls. */
   limit: number | null
   /** Of a rate: what has not drained yet. */
   used: number

@@ -28,15 +28,19 @@ export function rateLimitHeaders(decision: Decision, quotas: ReadonlyMap<string,
   for (const { quota: name, unit, limit, remaining, resetAtMs, enforcement } of decision.quotas) {
     const quota = quotas.get(name)
     if (quota === undefined || enforcement === 'shadow' || limits.length >= POLICIES_MAX) continue
-    if (limit === null || remaining === null) continue
+    if (remaining === null) continue
     limits.push(`${item(name)};r=${integer(remaining)};t=${seconds(resetAtMs - decision.nowMs)}`)
+    // A provider may refuse calls before it has said its limit.
+    if (limit === null) continue
     const quotaUnit = item(REGISTERED_UNITS[unit] ?? unit)
     // What is counted while it is under way has no period.
     const window = quota.window.kind === 'held' ? '' : `;w=${seconds(lengthAt(quota.window, decision.nowMs))}`
     policies.push(`${item(name)};q=${integer(limit)}${window};qu=${quotaUnit}`)
   }
-  if (limits.length === 0) return {}
-  return { ratelimit: limits.join(', '), 'ratelimit-policy': policies.join(', ') }
+  return {
+    ...(limits.length > 0 && { ratelimit: limits.join(', ') }),
+    ...(policies.length > 0 && { 'ratelimit-policy': policies.join(', ') }),
+  }
 }
 
 /** Whole seconds, never too early; null when waiting does not help. */
@@ -49,7 +53,7 @@ export function legacyRateLimitHeaders({ quotas, binding, nowMs }: Decision): Re
   const standing = quotas.find(({ quota }) => quota === binding)
   if (standing === undefined) return {}
   return {
-    'x-ratelimit-limit': String(standing.limit),
+    ...(standing.limit !== null && { 'x-ratelimit-limit': String(standing.limit) }),
     'x-ratelimit-remaining': String(standing.remaining),
     'x-ratelimit-reset': String(seconds(standing.resetAtMs - nowMs)),
   }

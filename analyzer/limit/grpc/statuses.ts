@@ -68,9 +68,10 @@ export function createStatusOf({ quotas }: Prepared, stated: number): StatusOf {
       const quota = quotas[index]
       const standing = decision.quotas[index]
       if (quota === undefined || standing === undefined || standing.enforcement === 'shadow') continue
-      if (standing.limit === null || standing.remaining === null || !concerns(statement, quota, stated)) continue
+      if (!concerns(statement, quota, stated)) continue
       const isInTheWay = violated.includes(quota.name)
       isOver ||= isInTheWay
+      if (standing.limit === null || standing.remaining === null) continue
       const { limit, remaining, resetAtMs } = standing
       const rank = rankOf(remaining / Math.max(1, limit), isInTheWay, standing.unit === statement.unit)
       if (rank >= best || shown.includes(quota)) continue

@@ -3,7 +3,7 @@ import { createLastKnown } from '../../../analyzer/limit/last-known.ts'
 import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
 import { createLocalCounters } from '../../../analyzer/limit/local-counters.ts'
 import { testQuota } from '../quotas.ts'
-import { type DoorWorld, type DoorWorldOptions, openDoors } from './door-world.ts'
+import { type DoorWorld, type DoorWorldOptions, openDoors, START_MS } from './door-world.ts'
 
 let doors: DoorWorld
 afterEach(() => doors.close())
@@ -155,6 +155,26 @@ test('the old header fields come beside the new ones, where config says so', asy
     ...{ 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '3000' },
   })
 })
+
+test.each([
+  { limit: 500, ratelimit: '"key";r=0;t=3000', policy: '"key";q=500;w=3600;qu="request"', old: '500' },
+  { limit: null, ratelimit: '"key";r=0;t=3000', policy: undefined, old: undefined },
+])(
+  'while the provider refuses, headers show the limit that it said: $limit',
+  async ({ limit, ratelimit, policy, old }) => {
+    const key = testQuota({ name: 'key', per: ['providerKey'], limit: 'upstream' })
+    const said = { quota: 'key', subject: { providerKey: '' }, limit, elsewhere: 0, untilMs: START_MS }
+    const learned = [{ ...said, deniedUntilMs: START_MS + 5_000 }]
+    await open({ quotas: [key], adjustments: { learned }, limiter: { legacyHeaders: true } })
+    const { status, headers } = await ask('/v1/auth')
+    expect([status, headers['retry-after'], headers['x-ratelimit-remaining']]).toEqual([429, '5', '0'])
+    expect([headers.ratelimit, headers['ratelimit-policy'], headers['x-ratelimit-limit']]).toEqual([
+      ratelimit,
+      policy,
+      old,
+    ])
+  },
+)
 
 test('an approximate answer says so, and is no word of a used-up quota', async () => {
   const strict = testQuota({ name: 'strict', onStoreFailure: 'deny', match: { consumer: 'web' } })

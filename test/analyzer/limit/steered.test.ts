@@ -62,6 +62,8 @@ test('a provider that refuses without having said its limit is told to allow not
   expect(allowed).toBe(false)
   expect(quotas).toMatchObject([{ limit: null, remaining: 0, fits: false }])
   expect(quotas[0].words).toContain('it has not said it yet. The provider refuses calls until')
+  const asked = await opened.post('/v1/reservations', { ...web, dimensions: { providerKey: 'k' } })
+  expect(asked.body).toMatchObject({ allowed: false, retryAfterMs: 5_000, quotas: [{ limit: null, remaining: 0 }] })
 })
 
 test('a limit that nobody has said denies nothing and says so; what is used counts for when it is known', async () => {
@@ -81,7 +83,10 @@ test('a limit that nobody has said denies nothing and says so; what is used coun
   const said = { quota: 'key', subject: { providerKey: 'k' }, limit: 1_000, elsewhere: 40, untilMs: START_MS + HOUR_MS }
   opened = await openReserving([key], { ...NO_ADJUSTMENTS, learned: [{ ...said, deniedUntilMs: START_MS + 5_000 }] })
   const small = { ...call, cost: { total_tokens: 10 } }
-  expect((await opened.post('/v1/reservations', small)).body).toMatchObject({ allowed: false, retryAfterMs: 5_000 })
+  expect((await opened.post('/v1/reservations', small)).body).toMatchObject({
+    ...{ allowed: false, retryAfterMs: 5_000 },
+    quotas: [{ limit: 1_000, used: 40, remaining: 0 }],
+  })
   const gone = (await opened.get('/v1/explain?tenant=acme&providerKey=k&total_tokens=7')).body
   expect(gone.quotas).toMatchObject([{ limit: 1_000, remaining: 0, fits: false }])
   expect(gone.quotas[0].words).toBe(

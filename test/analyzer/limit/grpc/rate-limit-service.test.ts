@@ -258,6 +258,16 @@ describe('ShouldRateLimit', () => {
     })
   })
 
+  test.each([1_000, null])('shows the limit that a provider said before it refused: %s', async limit => {
+    const key = testQuota({ name: 'key', per: ['providerKey'], limit: 'upstream' })
+    const said = { quota: 'key', subject: { providerKey: '' }, limit, elsewhere: 0, untilMs: START_MS }
+    await open({ quotas: [key], adjustments: { learned: [{ ...said, deniedUntilMs: START_MS + 5_000 }] } })
+    expect(await ask([descriptor(web)])).toMatchObject({
+      overallCode: OVER_LIMIT,
+      statuses: [{ code: OVER_LIMIT, currentLimit: limit === null ? null : { requestsPerUnit: limit } }],
+    })
+  })
+
   test('tells limits in headers instead, where config says so', async () => {
     await open({ quotas: [requests], limiter: { grpc: { limitsIn: 'headers' }, legacyHeaders: true } })
     const answer = await ask([descriptor(web)])
