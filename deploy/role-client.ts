@@ -19,23 +19,27 @@ export class RoleError extends Error {
   }
 }
 
-/** The JSON that a role answers to a GET. Throws `RoleError` when there is none, or its status says that it failed. */
-export const getJson = (role: Role, path: string, config: Config): Promise<unknown> => ask('GET', role, path, config)
+/**
+ * The JSON that a role answers to a GET, within `timeoutMs`. Throws `RoleError` when there is none, or its status says that
+ * it failed.
+ */
+export const getJson = (role: Role, path: string, config: Config, timeoutMs = REQUEST_TIMEOUT_MS): Promise<unknown> =>
+  ask('GET', role, path, config, { timeoutMs })
 
 /** The same to a POST, with a JSON body or none. */
 export const postJson = (role: Role, path: string, config: Config, body?: unknown): Promise<unknown> =>
-  ask('POST', role, path, config, body)
+  ask('POST', role, path, config, { body })
 
 /** The same to a PUT. */
 export const putJson = (role: Role, path: string, config: Config, body: unknown): Promise<unknown> =>
-  ask('PUT', role, path, config, body)
+  ask('PUT', role, path, config, { body })
 
 async function ask(
   method: 'GET' | 'POST' | 'PUT',
   role: Role,
   path: string,
   config: Config,
-  body?: unknown,
+  { body, timeoutMs = REQUEST_TIMEOUT_MS }: { body?: unknown; timeoutMs?: number },
 ): Promise<unknown> {
   const url = `${roleUrl(role, config)}${path}`
   const authorization = `Bearer ${readToken(config)}`
@@ -47,12 +51,12 @@ async function ask(
       headers: { authorization, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
       body: body === undefined ? null : JSON.stringify(body),
       redirect: 'manual',
-      signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
     })
     text = await response.text()
   } catch (cause) {
     const isLate = cause instanceof Error && cause.name === 'TimeoutError'
-    const how = isLate ? `has not answered within ${REQUEST_TIMEOUT_MS / 1_000} s` : 'does not answer'
+    const how = isLate ? `has not answered within ${timeoutMs / 1_000} s` : 'does not answer'
     throw new RoleError(`the ${role} ${how} at ${url}: is it ${isLate ? 'overloaded' : 'running'}?`, { cause })
   }
   const answer = parseAnswer(text)

@@ -10,13 +10,15 @@ import { getJson, RoleError } from '../role-client.ts'
 
 /** The store role is ClickHouse's own; what there is to know of it the collector and the analyzer say. */
 const ROLES_WITH_STATUS: readonly Role[] = ['collector', 'limiter', 'analyzer']
+/** Whoever asks how things are is not to wait for a role that hangs. */
+const ANSWER_MS_MAX = 5_000
 /** Keys of instants. */
 const INSTANT = /AtMs$|^(asOf|since)Ms$/
 const NAME_WIDTH = Math.max(...ROLES.map(role => role.length))
 
 interface RoleStatus extends Readiness {
   url: string
-  /** What the role says of itself; `null` when it does not answer. */
+  /** What the role says of itself; `null` when it does not answer, or in a moment. */
   status: unknown
 }
 
@@ -38,13 +40,14 @@ export const command: Command = {
 
 async function askRole(role: Role, config: Config): Promise<RoleStatus> {
   const url = roleUrl(role, config)
+  const ask = (path: string) => getJson(role, path, config, ANSWER_MS_MAX)
+  let readiness: Readiness = { isReady: false, reasons: [] }
   try {
-    const readiness = (await getJson(role, '/readyz', config)) as Readiness
-    const status = ROLES_WITH_STATUS.includes(role) ? await getJson(role, '/v1/status', config) : null
-    return { url, ...readiness, status }
+    readiness = (await ask('/readyz')) as Readiness
+    return { url, ...readiness, status: ROLES_WITH_STATUS.includes(role) ? await ask('/v1/status') : null }
   } catch (error) {
-    if (error instanceof RoleError) return { url, isReady: false, reasons: [error.message], status: null }
-    throw error
+    if (!(error instanceof RoleError)) throw error
+    return { url, ...readiness, reasons: [...readiness.reasons, error.message], status: null }
   }
 }
 

@@ -55,3 +55,25 @@ test('who has nothing left is said to have used it up, others how likely they wi
   expect(stdout).toMatch(/^collector +NOT READY/m)
   expect(code).toBe(1)
 })
+
+test('a role that hangs is named soon, and the others are shown', async () => {
+  const collector = createServer(() => undefined)
+  // Ready, and what it has to ask for its status hangs.
+  const limiter = createServer((request, response) => {
+    if (request.url === '/readyz') response.end(JSON.stringify({ isReady: true, reasons: ['Redis is away'] }))
+  })
+  await new Promise<void>(resolve => collector.listen(ports[1], '127.0.0.1', resolve))
+  await new Promise<void>(resolve => limiter.listen(ports[2], '127.0.0.1', resolve))
+  try {
+    const { stdout } = await run()
+    const late = (port: number | undefined, path: string) =>
+      `has not answered within 5 s at http://127.0.0.1:${port}${path}: is it overloaded?`
+    expect(stdout).toMatch(/^collector +NOT READY/m)
+    expect(stdout).toContain(`! the collector ${late(ports[1], '/readyz')}`)
+    expect(stdout).toMatch(/^limiter +ready .*\n +! Redis is away\n/m)
+    expect(stdout).toContain(`! the limiter ${late(ports[2], '/v1/status')}`)
+    expect(stdout).toMatch(/^analyzer +ready/m)
+  } finally {
+    for (const server of [collector, limiter]) server.close().closeAllConnections()
+  }
+})
