@@ -40,6 +40,8 @@ export interface RedisConnectionDeps {
   /** Forgotten when an epoch begins. */
   seen: Seen
   onBucketCount: (count: number) => void
+  /** Told what Redis answers where a question fails. */
+  onFailure: (message: string) => void
 }
 
 export interface RedisConnection {
@@ -89,6 +91,7 @@ export function createRedisConnection(deps: RedisConnectionDeps): RedisConnectio
     const why = life.unavailable()
     if (why !== null) throw new LimitStoreError('LIMITS_UNAVAILABLE', why)
     return question().catch(error => {
+      deps.onFailure(messageOf(error))
       throw toLimitError(error)
     })
   }

@@ -12,6 +12,7 @@
  * | `added:<id>` | that it has been added, for a day |
  * | `raised:<place>` | subject → when its bucket was raised, and by how much; expires with the window |
  * | `positions`, `positions-cut`, `compared` | the settler's positions, those of the comparison under way and of each window |
+ * | `probe` | that writes are taken, for a minute |
  *
  * A place is a window's begin and its series.
  */
@@ -108,6 +109,9 @@ export interface Script {
 
 /** The hash in which the settler's positions are. */
 export const positionsKey = (keyPrefix: string) => `${keyPrefix}${KEYS.POSITIONS}`
+
+/** What is written where it is not known whether writes are taken. */
+export const probeKey = (keyPrefix: string) => `${keyPrefix}probe`
 
 /** Numbers that a part gives names of its own, in one line. */
 const OWN_CONSTANTS = /^local ([A-Z_, ]+) = ([\d, ]+)$/gm

@@ -17,8 +17,9 @@ import { encodeReference, encodeSpends, toNumbers } from './redis-encoding.ts'
 import type { RedisLimitsOptions } from './redis-options.ts'
 import { createPositions, type Positions } from './redis-positions.ts'
 import { createReservationReading } from './redis-reservations.ts'
-import { loadScripts, positionsKey } from './redis-scripts.ts'
+import { loadScripts, positionsKey, probeKey } from './redis-scripts.ts'
 import { createSeen, type Seen } from './redis-seen.ts'
+import { createRedisWrites, type RedisWrites } from './redis-writes.ts'
 import { DEADLINE_MS, type SharedLimitStore } from './shared-limit-store.ts'
 
 /** How often windows that have ended and reservations that have expired are looked for, and the clock is compared. */
@@ -26,6 +27,8 @@ const SWEEP_MS = 500
 /** How long opening waits for Redis; afterwards the store opens without it. */
 const OPEN_MS_MAX = 2_000
 const OPEN_POLL_MS = 5
+/** How long Redis keeps what says that it takes writes. */
+const PROBE_KEPT_MS = 60_000
 /** A connection on which nothing arrives for so long while an answer is due is given up. */
 const SILENT_MS_MAX = 3_000
 /** Between attempts to connect. */
@@ -46,6 +49,8 @@ export async function openRedisLimits(options: RedisLimitsOptions, deps: LimitSt
   const onBucketCount = (count: number) => {
     buckets.now = count
   }
+  const probe = () => client.set(probeKey(options.keyPrefix), '', 'PX', PROBE_KEPT_MS)
+  const writes = createRedisWrites({ probe, log: deps.log })
   const connection = createRedisConnection({
     commands: toCommands(client),
     scripts: await loadScripts(options.keyPrefix),
@@ -54,6 +59,7 @@ export async function openRedisLimits(options: RedisLimitsOptions, deps: LimitSt
     log: deps.log,
     seen,
     onBucketCount,
+    onFailure: writes.failed,
   })
   const { bucketsMax } = options
   const key = positionsKey(options.keyPrefix)
@@ -61,6 +67,7 @@ export async function openRedisLimits(options: RedisLimitsOptions, deps: LimitSt
   const sweeping = startSweeping({ connection, clock, log: deps.log, onBucketCount })
   const close = async () => {
     clearInterval(sweeping)
+    writes.close()
     connection.close()
     client.disconnect()
   }
@@ -71,7 +78,7 @@ export async function openRedisLimits(options: RedisLimitsOptions, deps: LimitSt
     throw new LimitStoreError('LIMITS_UNAVAILABLE', refusal)
   }
   const adding = createAdding({ connection, bucketsMax, onBucketCount })
-  const verbs = createVerbs(options, { connection, clock, seen, buckets, deadlineMs })
+  const verbs = createVerbs(options, { connection, writes, clock, seen, buckets, deadlineMs })
   return { ...verbs, ...positions, ...adding, close }
 }
 
@@ -81,6 +88,7 @@ interface BucketCount {
 
 interface Parts {
   connection: RedisConnection
+  writes: RedisWrites
   clock: RedisClock
   seen: Seen
   buckets: BucketCount
@@ -89,7 +97,7 @@ interface Parts {
 
 function createVerbs(
   { bucketsMax, requestsMax }: RedisLimitsOptions,
-  { connection, clock, seen, buckets, deadlineMs }: Parts,
+  { connection, writes, clock, seen, buckets, deadlineMs }: Parts,
 ): Omit<SharedLimitStore, keyof Positions | keyof Adding | 'close'> {
   const settle = async (
     reference: DecisionReference,
@@ -136,7 +144,8 @@ function createVerbs(
     losses: () => connection.losses() + forgotten,
     rebuilt: async () => void (await compare(['rebuilt', String(connection.epoch())])),
     bucketCount: () => buckets.now,
-    unavailable: () => connection.unavailable() ?? (deciding.isOverdue() ? 'Redis does not answer' : null),
+    unavailable: () =>
+      connection.unavailable() ?? writes.refusal() ?? (deciding.isOverdue() ? 'Redis does not answer' : null),
     isJoined: connection.isJoined,
   }
 }

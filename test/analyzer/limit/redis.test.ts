@@ -552,6 +552,44 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     expect(await used(store)).toBe(1)
   })
 
+  test.each([
+    {
+      setting: 'maxmemory',
+      value: '1',
+      before: '0',
+      words: /no writes: its memory is full \(OOM\): raise its maxmemory/,
+    },
+    { setting: 'min-replicas-to-write', value: '1', before: '0', words: /no writes: too few of its replicas/ },
+  ])(
+    'writes that are refused are named until they are taken again: $setting',
+    async ({ setting, value, before, words }) => {
+      const lines: string[] = []
+      const logger = pino({ base: null }, { write: line => void lines.push(line) })
+      const deps = { dir: '', log: logger, deadlineMs: DEADLINE_MS }
+      const store = await openRedisLimits({ ...options, url: server.url, keyPrefix: newPrefix() }, deps)
+      stores.push(store)
+      await untilUsable(store)
+      await spent(store, 1)
+      await admin.config('SET', setting, value)
+      try {
+        for (let turn = 0; turn < 3; turn += 1) {
+          await expect(store.decide(ask())).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
+        }
+        expect(store.unavailable()).toMatch(words)
+        // What denies needs no write.
+        expect(await store.decide(ask({ cost: 1_000 }))).toMatchObject({ isAllowed: false })
+        expect(store.unavailable()).toMatch(words)
+      } finally {
+        await admin.config('SET', setting, before)
+      }
+      await untilUsable(store)
+      await spent(store, 1)
+      const told = lines.filter(line => words.test(line))
+      expect(told).toHaveLength(1)
+      expect(lines.at(-1)).toContain('Redis takes writes again')
+    },
+  )
+
   test.skipIf(spawnSync('openssl', ['version']).error !== undefined)('speaks TLS', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
     const [keyFile, certFile] = [join(dir, 'key.pem'), join(dir, 'cert.pem')]
