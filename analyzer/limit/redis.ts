@@ -14,6 +14,7 @@ import { correctInSteps, parseComparison } from './redis-comparing.ts'
 import { CALL_MS_MAX, createRedisConnection, type RedisCommands, type RedisConnection } from './redis-connection.ts'
 import { createDeciding } from './redis-deciding.ts'
 import { encodeReference, encodeSpends, toNumbers } from './redis-encoding.ts'
+import { createGivingBack } from './redis-giving-back.ts'
 import type { RedisLimitsOptions } from './redis-options.ts'
 import { createPositions, type Positions } from './redis-positions.ts'
 import { createReservationReading } from './redis-reservations.ts'
@@ -65,7 +66,9 @@ export async function openRedisLimits(options: RedisLimitsOptions, deps: LimitSt
   const key = positionsKey(options.keyPrefix)
   const positions = createPositions({ connection, key, seen, bucketsMax, onBucketCount })
   const sweeping = startSweeping({ connection, clock, log: deps.log, onBucketCount })
+  const closing = new AbortController()
   const close = async () => {
+    closing.abort()
     clearInterval(sweeping)
     writes.close()
     connection.close()
@@ -78,7 +81,7 @@ export async function openRedisLimits(options: RedisLimitsOptions, deps: LimitSt
     throw new LimitStoreError('LIMITS_UNAVAILABLE', refusal)
   }
   const adding = createAdding({ connection, bucketsMax, onBucketCount })
-  const verbs = createVerbs(options, { connection, writes, clock, seen, buckets, deadlineMs })
+  const verbs = createVerbs(options, { connection, writes, clock, seen, buckets, deadlineMs, closed: closing.signal })
   return { ...verbs, ...positions, ...adding, close }
 }
 
@@ -93,11 +96,12 @@ interface Parts {
   seen: Seen
   buckets: BucketCount
   deadlineMs: number
+  closed: AbortSignal
 }
 
 function createVerbs(
   { bucketsMax, requestsMax }: RedisLimitsOptions,
-  { connection, writes, clock, seen, buckets, deadlineMs }: Parts,
+  { connection, writes, clock, seen, buckets, deadlineMs, closed }: Parts,
 ): Omit<SharedLimitStore, keyof Positions | keyof Adding | 'close'> {
   const settle = async (
     reference: DecisionReference,
@@ -119,8 +123,7 @@ function createVerbs(
     nowMs: clock.nowMs,
     seen,
     run: (requests, notAfterMs) => connection.runForBytes('decide', [requests, String(notAfterMs), ...room]),
-    // Redis has spent it and nobody was told. Should this fail too, it stays until its window ends.
-    giveBack: reference => void undo(reference).catch(() => undefined),
+    giveBack: createGivingBack(undo, closed),
     onBucketCount,
   })
   const compare = (args: readonly string[]) => connection.run('compare', args, CALL_MS_MAX)

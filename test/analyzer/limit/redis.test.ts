@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
-import { createServer } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
@@ -169,6 +169,38 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     }
     await untilUsable(store)
     await expect.poll(() => used(store).catch(() => null)).toBe(1)
+  })
+
+  test('what was spent for nobody is given back once Redis takes writes again', async () => {
+    let hold = false
+    const proxy = createServer(client => {
+      const behind = connect(Number(new URL(server.url).port), '127.0.0.1')
+      client.pipe(behind).on('error', () => client.destroy())
+      client.on('error', () => behind.destroy()).on('close', () => behind.destroy())
+      behind.on('data', async bytes => {
+        while (hold) await sleep(5)
+        client.write(bytes)
+      })
+    })
+    await new Promise<void>(resolve => proxy.listen(0, '127.0.0.1', resolve))
+    const address = proxy.address()
+    const port = typeof address === 'object' ? address?.port : 0
+    try {
+      const [store, patient] = [await open({ url: `redis://127.0.0.1:${port}`, deadlineMs: 300 }), await open()]
+      await spent(patient, 1)
+      hold = true
+      await expect(store.decide(ask())).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
+      expect(await used(patient)).toBe(2)
+      await admin.config('SET', 'maxmemory', '1')
+      hold = false
+      await expect.poll(() => store.unavailable()).toMatch(/OOM/)
+      await admin.config('SET', 'maxmemory', '0')
+      await expect.poll(() => used(patient)).toBe(1)
+      await store.close()
+    } finally {
+      await admin.config('SET', 'maxmemory', '0')
+      proxy.close()
+    }
   })
 
   test('an answer that came while our own loop was busy is not too late', async () => {
