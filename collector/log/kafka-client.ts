@@ -1,5 +1,7 @@
 /** What all our clients of Kafka have in common: whom they ask, how they prove who they are, and zstd. */
-import kafkajs, { type KafkaConfig, type SASLOptions } from 'kafkajs'
+import { connect, isIP } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import kafkajs, { type ISocketFactory, type KafkaConfig, type SASLOptions } from 'kafkajs'
 import type { Logger } from 'pino'
 import { readTls } from '../tls.ts'
 import { zstdCodec } from './kafka-codec.ts'
@@ -10,6 +12,7 @@ const { CompressionCodecs, CompressionTypes, logLevel } = kafkajs
 
 const CONNECT_MS = 5_000
 const REQUEST_MS = 15_000
+const KEEP_ALIVE_MS = 60_000
 CompressionCodecs[CompressionTypes.ZSTD] = () => zstdCodec
 
 /** What to do about failures whose own words say it only to those who know Kafka. */
@@ -34,7 +37,8 @@ export async function kafkaConfig(
   log: Logger,
 ): Promise<KafkaConfig> {
   const config: KafkaConfig = {
-    brokers: [...brokers],
+    brokers: brokers.map(broker => broker.replace(BRACKETED, escapedHost)),
+    socketFactory,
     clientId,
     connectionTimeout: CONNECT_MS,
     requestTimeout: REQUEST_MS,
@@ -45,4 +49,18 @@ export async function kafkaConfig(
   if (tls) config.ssl = await readTls(tls, `${at}.tls`)
   if (sasl) config.sasl = { ...sasl } as SASLOptions
   return config
+}
+
+/** An IPv6 address as `brokers` has it. */
+const BRACKETED = /^\[.*\]/
+/** kafkajs takes what stands before the first colon for the host. */
+const escapedHost = (host: string) => host.replaceAll('%', '%25').replaceAll(':', '%3A')
+
+/** As that of kafkajs, for hosts that are escaped, too. */
+const socketFactory: ISocketFactory = ({ host: escaped, port, ssl, onConnect }) => {
+  const host = BRACKETED.test(escaped) ? decodeURIComponent(escaped.slice(1, -1)) : escaped
+  const socket = ssl
+    ? connectTls({ host, port, ...(isIP(host) === 0 && { servername: host }), ...ssl }, onConnect)
+    : connect({ host, port }, onConnect)
+  return socket.setKeepAlive(true, KEEP_ALIVE_MS)
 }

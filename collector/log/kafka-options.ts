@@ -13,11 +13,11 @@ const KafkaSaslOptions = Type.Object(
 export const KafkaLogOptions = Type.Object(
   {
     kind: Type.Literal('kafka', { description: 'Apache Kafka 3.6 or newer.' }),
-    brokers: Type.Array(Type.String({ pattern: '^[^\\s:/]+:[0-9]{1,5}$' }), {
+    brokers: Type.Array(Type.String({ pattern: '^(?:\\[[^\\s/[\\]]+\\]|[^\\s:/]+):[0-9]{1,5}$' }), {
       minItems: 1,
       maxItems: 64,
       uniqueItems: true,
-      description: 'Brokers to ask first, `host:port`; they name the others.',
+      description: 'Brokers to ask first, `host:port` or `[IPv6 address]:port`; they name the others.',
     }),
     clientId: Type.String({ default: 'quotacast', minLength: 1, description: 'Names us in the logs of the brokers.' }),
     topicPrefix: Type.String({

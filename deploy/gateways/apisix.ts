@@ -2,7 +2,7 @@
 import { apisixAsks } from './apisix-asks.ts'
 import type { Guide, Step } from './guide.ts'
 import { LIMIT_HEADERS } from './limit-headers.ts'
-import { fileStep, kafkaStep } from './line-setups.ts'
+import { fileStep, firstBroker, kafkaStep } from './line-setups.ts'
 
 /** Every key is the name of its variable, which says what the value means and in which unit. */
 const LOG_FORMAT = [
@@ -101,7 +101,7 @@ export const apisixGuide: Guide = {
           snippet: {
             language: 'sh',
             of: ({ brokers }) => {
-              const [host = '', port = '9092'] = (brokers.split(',', 1)[0] ?? '').split(':')
+              const { host, port } = firstBroker(brokers)
               const plugin = {
                 brokers: [{ host, port: Number(port) }],
                 kafka_topic: 'apisix-calls',

@@ -2,7 +2,7 @@
 
 import type { Guide } from './guide.ts'
 import { kongAsks } from './kong-asks.ts'
-import { fileStep, kafkaStep, syslogStep } from './line-setups.ts'
+import { fileStep, firstBroker, kafkaStep, syslogStep } from './line-setups.ts'
 
 const SOURCE = { dialect: 'kong' }
 
@@ -82,7 +82,7 @@ plugins:
           snippet: {
             language: 'yaml',
             of: ({ brokers }) => {
-              const [host = '', port = '9092'] = (brokers.split(',', 1)[0] ?? '').split(':')
+              const { host, port } = firstBroker(brokers)
               return `_format_version: '3.0'
 plugins:
   - name: kafka-log

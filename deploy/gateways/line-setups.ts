@@ -45,6 +45,12 @@ export const kafkaStep = (source: Source, topic: string): Step => ({
   },
 })
 
+/** Of the brokers of a source, for gateways that want host and port apart; IPv6 addresses without brackets. */
+export function firstBroker(brokers: string): { host: string; port: string } {
+  const [, host = '', port = ''] = /^\[?(.*?)\]?:(\d+)$/.exec(brokers.split(',', 1)[0] ?? '') ?? []
+  return { host, port }
+}
+
 /** For files on other machines, with the daemon that most of them run anyway. */
 export const rsyslogSetup = (source: Source, path: string): Setup => ({
   title: 'From another machine: rsyslog',

@@ -121,6 +121,16 @@ describe('the config', () => {
     ])
   })
 
+  test('takes brokers by name and by address', async () => {
+    const log = { kind: 'kafka', brokers: ['kafka-1:9092', '10.0.0.1:9092', '[::1]:9092', '[fe80::1%eth0]:9092'] }
+    const overrides = ['log.kind=kafka', `log=${JSON.stringify(log)}`]
+    const problems = await problemsOf({ overrides })
+    expect(problems.filter(problem => problem.includes('brokers'))).toEqual([])
+    const wrong = { ...log, brokers: ['::1:9092', '[::1]', '[::1:9092', 'a/b:1'] }
+    const found = await problemsOf({ overrides: ['log.kind=kafka', `log=${JSON.stringify(wrong)}`] })
+    expect(found.filter(problem => problem.startsWith('log.brokers['))).toHaveLength(4)
+  })
+
   test('names all problems of all sources at once', async () => {
     const problems = await problemsOf({
       file: yaml(
