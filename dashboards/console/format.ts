@@ -129,3 +129,9 @@ export function formatSubject(subject: Readonly<Record<string, string>>): string
 /** What went wrong, as the API words it, as a sentence. */
 export const sentenceOf = (text: string): string =>
   `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?!]$/.test(text) ? '' : '.'}`
+
+/** Of a list that shows so many of those that are known, and of still more where these are cut; `null` where it shows all. */
+export const restWords = (shownMax: number, known: number, isCut: boolean): string | null =>
+  known <= shownMax && !isCut
+    ? null
+    : `The first ${Math.min(shownMax, known)} of ${isCut ? 'more than ' : ''}${formatAmount(known, '')}.`

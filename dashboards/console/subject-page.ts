@@ -4,7 +4,15 @@ import type { PathAnswer } from '../../analyzer/api/forecast-path.ts'
 import type { ForecastAnswer } from '../../analyzer/api/forecast-schema.ts'
 import { queryOf } from './api.ts'
 import { FanChart } from './fan-chart.ts'
-import { formatAmount, formatInstant, formatNumber, formatShare, formatSubject, formatWhen } from './format.ts'
+import {
+  formatAmount,
+  formatInstant,
+  formatNumber,
+  formatShare,
+  formatSubject,
+  formatWhen,
+  restWords,
+} from './format.ts'
 import { html } from './html.ts'
 import { useTicks } from './live.ts'
 import { Answered, Bar, Heading, Panel, Tile, toneOf } from './parts.ts'
@@ -20,11 +28,16 @@ import { AS_IT_IS, conditionsOf } from './wish.ts'
 const TICKS = 2
 const OTHERS_MAX = 50
 
+interface Listed {
+  forecasts: ForecastAnswer[]
+  nextCursor: string | null
+}
+
 export function SubjectPage({ route }: { route: Route }) {
   const { quota, subject } = subjectOf(route)
   const { tenant, consumer } = subject
   const ticks = useTicks(TICKS)
-  const listed = useResource<{ forecasts: ForecastAnswer[] }>(
+  const listed = useResource<Listed>(
     `/v1/forecasts?${queryOf({ tenant, consumer, quota: (tenant ?? consumer) ? undefined : quota, limit: 1_000 })}`,
     ticks,
   )
@@ -49,7 +62,9 @@ export function SubjectPage({ route }: { route: Route }) {
       <${SubjectDenials} quota=${quota} subject=${subject} />
       <${Reservations} quota=${quota} subject=${subject} />
     </div>
-    <${OtherQuotas} forecasts=${(listed.answer?.forecasts ?? []).filter(one => !isIts(one))} />
+    <${OtherQuotas} forecasts=${(listed.answer?.forecasts ?? []).filter(one => !isIts(one))}
+      isCut=${(listed.answer?.nextCursor ?? null) !== null}
+      all=${linkTo('', (tenant ?? consumer) ? { search: consumer ?? tenant ?? '' } : { quota })} />
     <${RecentCalls} quota=${quota} subject=${subject} />
   `
 }
@@ -105,15 +120,17 @@ function Blocked({ forecast: { blocked }, nowMs }: { forecast: ForecastAnswer; n
   return html`<div class="failure" role="status"><strong>This ${blocked.what} is blocked</strong> ${until}, whatever is left.</div>`
 }
 
-/** Other forecasts of the same tenant and consumer. */
-function OtherQuotas({ forecasts }: { forecasts: readonly ForecastAnswer[] }) {
+/** Other forecasts of the same tenant and consumer; of more than are known where these are cut. `all` leads to all of them. */
+function OtherQuotas({ forecasts, isCut, all }: { forecasts: readonly ForecastAnswer[]; isCut: boolean; all: string }) {
   if (forecasts.length === 0) return null
+  const rest = restWords(OTHERS_MAX, forecasts.length, isCut)
   return html`<${Panel} id="others" title="Its other quotas">
     <ul class="rows">${forecasts
       .slice(0, OTHERS_MAX)
       .map(
         one => html`<li key=${`${one.quota} ${JSON.stringify(one.subject)}`}><${OtherQuota} forecast=${one} /></li>`,
       )}</ul>
+    ${rest !== null && html`<p class="hint">${rest} <a href=${all}>See all</a></p>`}
   <//>`
 }
 

@@ -13,6 +13,7 @@ import {
   formatUnit,
   formatUnits,
   formatWhen,
+  restWords,
   sentenceOf,
 } from '../../../dashboards/console/format.ts'
 
@@ -130,4 +131,10 @@ test('problems are told in sentences', () => {
 test('numbers have the digits that say something', () => {
   expect([0.117234, 1.6995, null].map(formatNumber)).toEqual(['0.117', '1.7', '–'])
   expect([640.4, 999.6, 1_850, null].map(formatLatency)).toEqual(['640 ms', '1 s', '1.85 s', '–'])
+})
+
+test('a list that ends early says of how many it shows the first', () => {
+  expect(restWords(50, 50, false)).toBeNull()
+  expect(restWords(50, 1_051, false)).toBe('The first 50 of 1,051.')
+  expect(restWords(50, 999, true)).toBe('The first 50 of more than 999.')
 })
