@@ -22,6 +22,17 @@ export interface Followed {
   forecasts: FollowedForecasts
   /** What was learnt of each subject, shared with quotas that add up the same in the same window. */
   learnt: Learnt
+  /** Not null: it could not be read when that was tried last. */
+  failing: Failing | null
+}
+
+/** Since a quota was read. */
+export interface Failing {
+  times: number
+  reason: string
+  atMs: number
+  /** It is tried again then. */
+  againAtMs: number
 }
 
 export interface Making {

@@ -6,37 +6,25 @@ import type { ClickHouseClient } from '@clickhouse/client'
 import type { Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import { type DecisionSums, readDecisions } from '../usage/decisions.ts'
-import { type Fresh, readFresh, type Seen } from '../usage/fresh.ts'
+import { readFresh, type Seen } from '../usage/fresh.ts'
 import { keyOfSubject, type SubjectValues } from '../usage/selection.ts'
 import { isResetting } from '../usage/window.ts'
 import { allowedBy } from './allowed.ts'
-import { concernedOf } from './concerned.ts'
 import type { Fitting } from './fitting.ts'
 import { createFollowedForecasts } from './followed-forecasts.ts'
 import { type FollowedQuota, isFollowed, seriesKeyOf } from './followed-quota.ts'
 import { type KeptMarks, keepForecasts, readKept } from './kept-forecasts.ts'
 import { createLearnt, type Learnt } from './learnt.ts'
-import { type Followed, makeForecasts } from './making.ts'
-import { countKept } from './places.ts'
-import {
-  addQuotaDecision,
-  isLoadDue,
-  loadQuotaSeries,
-  type QuotaSeries,
-  refreshQuotaSeries,
-  type SubjectBudget,
-} from './quota-series.ts'
+import { makeForecasts } from './making.ts'
+import { addQuotaDecision, type QuotaSeries } from './quota-series.ts'
+import { dropSeries, type QuotaFailure, type Reading, readQuotas, type Touched } from './reading.ts'
 import { isInShard, type Shard } from './shard.ts'
-import { createSharedHours, type SharedHours } from './shared-hours.ts'
+import { createSharedHours } from './shared-hours.ts'
 import { createOthers, type ReadOthers } from './stored-forecasts.ts'
 import type { SubjectForecast } from './subject-forecast.ts'
 
-/** Quotas that are read from the store at once. */
-const QUERIES_AT_ONCE = 4
 /** What was kept of windows that have ended is forgotten when there is more than so many times the subjects followed. */
 const KEPT_PER_SUBJECT_MAX = 2
-/** Hours that no quota asked for in its last complete reading are forgotten. */
-const HOURS_KEPT_MS = 2 * 3_600_000
 /** What the analyzer knows now. Replaced as a whole by each tick. */
 export interface Snapshot {
   /** When the last complete tick looked, Unix milliseconds; `null` before the first. */
@@ -57,7 +45,7 @@ export interface Snapshot {
   tickMs: number
   forecastsMade: number
   /** Quotas that could not be read in the last tick, and why. */
-  quotasFailed: readonly { quota: string; reason: string }[]
+  quotasFailed: readonly QuotaFailure[]
   /** Why the last tick was not done, or `null`. */
   skipped: string | null
 }
@@ -80,8 +68,7 @@ export interface Ticker {
   tick(): Promise<Snapshot>
 }
 
-interface State {
-  followed: Map<string, Followed>
+interface State extends Reading {
   /** What was learnt by subject, of each series that is followed. */
   learnt: Map<string, Learnt>
   /** How far the tables were seen; `null` before they ever were. */
@@ -90,8 +77,6 @@ interface State {
   kept: KeptMarks | null
   /** Under which the last forecasts were made. */
   policy: Policy | null
-  budget: SubjectBudget
-  sharedHours: SharedHours
   readOthers: ReadOthers
   snapshot: Snapshot
 }
@@ -190,20 +175,10 @@ function follow(state: State, quotas: readonly Quota[], shard: Shard): void {
       const known = before.get(quota.name)
       const learnt = learntOf(quota)
       if (known?.quota === quota) return [quota.name, known]
-      return [quota.name, { quota, series: null, forecasts: createFollowedForecasts(quota), learnt }]
+      return [quota.name, { quota, series: null, forecasts: createFollowedForecasts(quota), learnt, failing: null }]
     }),
   )
   for (const [name, known] of before) if (state.followed.get(name) !== known) dropSeries(state, known)
-}
-
-/** Keys of subjects with something new, by quota. */
-type Touched = Map<string, Set<string>>
-
-/** What came since the last tick. */
-interface News {
-  fresh: Fresh | null
-  decisionsSeen: Seen
-  touched: Touched
 }
 
 /** Decisions are added up, so they are taken whole or not at all. */
@@ -227,60 +202,6 @@ async function takeFreshDecisions(
   }
   state.decisions = seen
   return { touched, seen }
-}
-
-/**
- * Brings every quota's series up to date: some at once where only what is new is read, one after the other where all is.
- * One that fails is read completely in the next tick. Throws when all fail.
- */
-async function readQuotas(
-  { client, shard }: TickerDeps,
-  state: State,
-  { fresh, decisionsSeen, touched }: News,
-  nowMs: number,
-): Promise<Snapshot['quotasFailed']> {
-  const failed: { quota: string; reason: string }[] = []
-  const read = async (quota: FollowedQuota, followed: Followed, readKeys: () => Promise<Iterable<string>>) => {
-    try {
-      touched.set(quota.name, new Set([...(touched.get(quota.name) ?? []), ...(await readKeys())]))
-    } catch (error) {
-      dropSeries(state, followed)
-      failed.push({ quota: quota.name, reason: messageOf(error) })
-    }
-  }
-  const following = [...state.followed.values()]
-  const known = following.filter(({ series }) => series && !isLoadDue(series, nowMs))
-  const toRefresh = await concernedOf(client, fresh, known)
-  const toLoad = following.filter(({ series }) => !series || isLoadDue(series, nowMs))
-  const refreshSome = async () => {
-    for (let one = toRefresh.pop(); one && fresh; one = toRefresh.pop()) {
-      const { quota, series } = one
-      if (series) await read(quota, one, () => refreshQuotaSeries(client, series, fresh))
-    }
-  }
-  await Promise.all(Array.from({ length: QUERIES_AT_ONCE }, refreshSome))
-  const keptBeside = await countKept(client, following, { toLoad, nowMs, shard })
-  for (const one of toLoad) {
-    dropSeries(state, one)
-    const { left } = state.budget
-    const kept = keptBeside(one)
-    await read(one.quota, one, async () => {
-      const { budget, sharedHours } = state
-      one.series = await loadQuotaSeries(client, one.quota, { nowMs, budget, kept, decisionsSeen, shard, sharedHours })
-      return one.series.subjects.keys()
-    })
-    // What a reading that failed was charged for is not followed.
-    if (!one.series) state.budget.left = left
-  }
-  state.sharedHours.forget(nowMs - HOURS_KEPT_MS)
-  const [first] = failed
-  if (first && failed.length === following.length) throw new Error(first.reason)
-  return failed
-}
-
-function dropSeries(state: State, followed: Followed): void {
-  state.budget.left += followed.series?.subjects.size ?? 0
-  followed.series = null
 }
 
 /** Keeps what should be scored later. */

@@ -537,6 +537,7 @@ describe('a store that fails', () => {
     await expect(ticker.tick()).rejects.toThrow('gone')
     await expect(ticker.tick()).rejects.toThrow('gone')
     isFailing = false
+    nowMs += MINUTE_MS
     expect(await ticker.tick()).toMatchObject({ forecasts: [{ consumer: 'app' }], subjectsCut: 0 })
   })
 
@@ -569,5 +570,41 @@ describe('a store that fails', () => {
     expect(forecasts.map(({ quota }) => quota)).toEqual(['quota'])
     expect(quotasFailed.map(({ quota }) => quota)).toEqual(['broken'])
     expect(skipped).toBeNull()
+  })
+
+  test('for one quota is asked for it less and less often, and it is named meanwhile', async () => {
+    let asked = 0
+    let isFailing = true
+    const client = new Proxy(testStore.store.client, {
+      get: (target, name) => {
+        if (name !== 'query') return Reflect.get(target, name)
+        return (ask: { query: string; query_params?: { quota?: string } }) => {
+          // Read of each quota once in a whole reading.
+          if (!ask.query.includes('FROM decisions') || ask.query_params?.quota !== 'heavy') return target.query(ask)
+          asked += 1
+          if (isFailing) throw new Error('too much memory')
+          return target.query(ask)
+        }
+      },
+    })
+    const policy = createPolicy([testQuota({ name: 'heavy' }), testQuota({})])
+    const ticker = createTicker({
+      ...{ client, policy: () => policy, subjectsMax: 10, fitting: openFitting(0), shard: WHOLE, now: () => nowMs },
+    })
+    const askedIn = async (ticks: number) => {
+      const before = asked
+      for (let tick = 0; tick < ticks; tick += 1) {
+        nowMs += 5_000
+        const { quotasFailed } = await ticker.tick()
+        expect(quotasFailed).toEqual([{ quota: 'heavy', reason: 'too much memory' }])
+      }
+      return asked - before
+    }
+    expect(await askedIn(2)).toBe(2)
+    expect(await askedIn(12)).toBe(2)
+    expect(await askedIn(12)).toBe(1)
+    isFailing = false
+    nowMs += 5 * MINUTE_MS
+    expect((await ticker.tick()).quotasFailed).toEqual([])
   })
 })
