@@ -16,6 +16,7 @@ import { Compile } from 'typebox/compile'
 import Value from 'typebox/value'
 import { requireAllTenants } from '../collector/all-tenants.ts'
 import type { QuickRoute, Readiness, Routes } from '../collector/principal.ts'
+import { BodyError } from '../collector/receive/body.ts'
 import { urlOf } from './addresses.ts'
 import { type ValueProblem, valueProblems } from './config-problems.ts'
 import { fillDefaults, isObject, type Json } from './config-values.ts'
@@ -83,6 +84,14 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
   const addRefusals = refuseOtherMethods(server)
   // A text would be no body that any route reads.
   server.removeContentTypeParser('text/plain')
+  // Routes that decompress read their bodies as bytes.
+  server.addHook('preValidation', async ({ headers, body }) => {
+    const encoding = headers['content-encoding'] ?? ''
+    if (encoding === '' || encoding === 'identity' || body === undefined || body === null || Buffer.isBuffer(body))
+      return
+    const words = `The body is JSON as it is, and Content-Encoding says ${encoding}: leave that header out.`
+    throw new BodyError('BODY_UNREADABLE', words)
+  })
   server.addSchema(Problem)
   await server.register(swagger, openApi(deps))
   ownRoutes(server, deps)

@@ -39,6 +39,23 @@ const open = async (routes: Routes[], deps: Partial<ServerDeps> = {}) => {
 afterEach(() => server?.close())
 
 const Body = Type.Object({ count: Type.Integer(), note: Type.Optional(Type.String()) }, { additionalProperties: false })
+const count = (headers: Record<string, string>) =>
+  server.inject({
+    ...{ method: 'POST', url: '/v1/count', payload: { count: 1 } },
+    headers: { ...asReader, ...headers },
+  })
+const asReader = { authorization: 'Bearer reader-token' }
+
+test('JSON that claims to be compressed is refused, and says what to do', async () => {
+  await open([routes])
+  expect((await count({ 'content-encoding': 'identity' })).statusCode).toBe(200)
+  const refused = await count({ 'content-encoding': 'gzip' })
+  expect([refused.statusCode, refused.json()]).toMatchObject([
+    400,
+    { code: 'BODY_UNREADABLE', detail: expect.stringContaining('Content-Encoding says gzip: leave that header out') },
+  ])
+})
+
 const Alarm = Type.Object(
   { at: Type.Number({ default: 0.8 }), mail: Type.String() },
   { additionalProperties: false, default: { mail: 'ops' } },

@@ -42,6 +42,12 @@ test('a consumer whose name no header can hold is let pass, and not told', async
   }
 })
 
+test('how the body of the call is compressed is no concern of a door that does not read it', async () => {
+  await open({ quotas: [testQuota({ name: 'requests', limit: 4 })] })
+  const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' }
+  expect((await ask('/v1/auth', { method: 'POST', body: '{}', headers })).status).toBe(200)
+})
+
 test('the reference says that the gateway has no bearer token here', async () => {
   await open({ quotas: [requests] })
   const { paths } = JSON.parse((await ask('/openapi.json', {}, { authorization: 'Bearer admin' })).body)
