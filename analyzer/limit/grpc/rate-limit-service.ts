@@ -5,7 +5,8 @@
  * - hits above 0: a check; all quotas that concern the call spend, or none
  * - hits of 0: a look, which spends nothing
  * - negative hits, or an entry that config marks as a record: given back, or spent, in any case
- * - none but records, also of nothing, or what is held given back: the call with that request id has ended
+ * - none but records, also of nothing, or what is held given back: the call with that request id has ended; without an
+ *   id nobody knows which one that is, and what is held stays held
  *
  * https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/ratelimit/v3/rls.proto
  * https://github.com/Kuadrant/limitador/blob/main/limitador-server/proto/kuadrantrls.proto
