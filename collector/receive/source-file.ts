@@ -7,7 +7,8 @@ import { createGunzip, createZstdDecompress } from 'node:zlib'
 import type { Dialect } from '../normalize/draft.ts'
 import { hasHeader } from './decode-lines.ts'
 import { fileStemOf } from './file-stem.ts'
-import { createLineSplitter, type Line, type SplitLines } from './lines.ts'
+import { createItemSplitter, isArrayOfItems } from './item-splitter.ts'
+import { createLineSplitter, type Line, type LineSplitter, type SplitLines } from './lines.ts'
 import { createFrameSplit } from './zstd-frames.ts'
 
 /** What is read, decompressed and handled at once. */
@@ -157,14 +158,14 @@ async function sizeOf(path: string): Promise<number> {
   }
 }
 
-/** The lines from a place on. What stands before it is read too, since its hash is part of every later place. */
+/** The lines, or the items of an array, from a place on. What stands before it is read too, since its hash is part of every later place. */
 export async function* blocksOf(
   path: string,
   dialect: Dialect,
   begin: Pick<LinePosition, 'offset' | 'number'>,
 ): AsyncGenerator<LineBlock> {
   const prefix = createHash('sha256')
-  const splitter = createLineSplitter({ delimiter: delimiterOf(dialect), ...begin })
+  let splitter: LineSplitter | null = null
   let toSkip = begin.offset
   let bytesRead = 0
   const blockOf = ({ lines, consumed, nextOffset, nextNumber }: SplitLines, isOpen: boolean): LineBlock => {
@@ -173,13 +174,21 @@ export async function* blocksOf(
     return { lines, next, isOpen, bytesRead }
   }
   for await (const chunk of chunksOf(path)) {
+    splitter ??= splitterOf(dialect, chunk.bytes, begin)
     const skipped = chunk.bytes.subarray(0, toSkip)
     prefix.update(skipped)
     toSkip -= skipped.length
     bytesRead = chunk.bytesRead
     yield blockOf(splitter.push(chunk.bytes.subarray(skipped.length)), false)
   }
-  yield blockOf(splitter.end(), true)
+  if (splitter !== null) yield blockOf(splitter.end(), true)
+}
+
+/** For a file of which `head` is the beginning. */
+function splitterOf(dialect: Dialect, head: Buffer, begin: Pick<LinePosition, 'offset' | 'number'>): LineSplitter {
+  const mayBeArray = dialect.framing.kind !== 'csv' && dialect.unwrap === undefined
+  if (mayBeArray && isArrayOfItems(head)) return createItemSplitter(begin)
+  return createLineSplitter({ delimiter: delimiterOf(dialect), ...begin })
 }
 
 /** True when the file still begins with what stood before `position`. */

@@ -25,11 +25,11 @@ export const command: Command = {
   usage: 'FILE… | - [--source NAME | --mapping NAME] [--follow] [--shift-to-now | --shift-to INSTANT]',
   takesArguments: true,
   description:
-    'Imports recorded calls, one JSON object a line or what a source of the config, a dialect or a mapping reads; files ' +
-    'may be compressed with gzip or zstd. Goes on where an interrupted import of the same file stopped; importing again ' +
-    'changes nothing. `-` reads standard input, whose calls are new ones each time. With --follow it goes on as the files ' +
-    'are written and rotated, until it is stopped. Moved traces keep the times of their first import. The exit code is 1 ' +
-    'when nothing was good.',
+    'Imports recorded calls, one JSON object a line, an array of them, or what a source of the config, a dialect or a ' +
+    'mapping reads; files may be compressed with gzip or zstd. Goes on where an interrupted import of the same file ' +
+    'stopped; importing again changes nothing. `-` reads standard input, whose calls are new ones each time. With ' +
+    '--follow it goes on as the files are written and rotated, until it is stopped. Moved traces keep the times of their ' +
+    'first import. The exit code is 1 when nothing was good.',
   options: {
     source: { type: 'string', value: 'NAME', description: 'Source of the config, or dialect, that wrote the files.' },
     mapping: { type: 'string', value: 'NAME', description: 'Mapping of the config that reads the files.' },

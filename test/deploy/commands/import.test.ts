@@ -57,6 +57,14 @@ test('a file of which nothing is good is none the better for a second import', a
 
 const CALL = '{"startedAtMs":1700000000000,"consumer":"acme"}'
 
+test('an array of calls is imported as try reads it, and importing it again changes nothing', async () => {
+  const file = join(dir, 'calls.json')
+  const call = (consumer: string) => ({ startedAtMs: 1_700_000_000_000, consumer })
+  await writeFile(file, `${JSON.stringify([call('a'), call('b'), 'bad'], null, 2)}\n`)
+  expect(await run(file)).toMatchObject({ code: 0, stdout: `${file}: 2 calls imported; rejected: 1 unreadable\n` })
+  expect((await run(file)).stdout).toBe(`${file}: 0 calls imported; 3 were there before, 1 of them rejected\n`)
+})
+
 test('standard input is read as a source, each time as new calls', async () => {
   const { code, stdout } = await runCli(
     ['import', '-', '--source', 'edge', '--json', '--config', join(dir, 'quotacast.yaml'), '--data', join(dir, 'data')],
