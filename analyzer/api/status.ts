@@ -22,7 +22,7 @@ export const AnalyzerStatus = Type.Object({
   subjects: Type.Integer({ description: 'Subjects that this analyzer follows, over all quotas.' }),
   subjectsCut: forAllTenants(Type.Integer(), 'Subjects that are not followed because there are too many.'),
   quotasFailed: Type.Array(Type.Object({ quota: Type.String(), reason: Type.String() }), {
-    description: 'Quotas that could not be read in the last tick; only for callers who see all tenants.',
+    description: 'Quotas that could not be read when that was tried last; only for callers who see all tenants.',
   }),
   skipped: orNull(Type.String(), 'Why the last tick was not done.'),
   atRisk: Type.Array(ForecastAnswer, {

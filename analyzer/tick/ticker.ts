@@ -44,7 +44,7 @@ export interface Snapshot {
   /** How long the last complete tick took, and how many forecasts it made. */
   tickMs: number
   forecastsMade: number
-  /** Quotas that could not be read in the last tick, and why. */
+  /** Quotas that could not be read when that was tried last, and why. */
   quotasFailed: readonly QuotaFailure[]
   /** Why the last tick was not done, or `null`. */
   skipped: string | null
