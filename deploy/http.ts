@@ -17,7 +17,6 @@ import Value from 'typebox/value'
 import { requireAllTenants } from '../collector/all-tenants.ts'
 import type { QuickRoute, Readiness, Routes } from '../collector/principal.ts'
 import { BodyError } from '../collector/receive/body.ts'
-import { urlOf } from './addresses.ts'
 import { type ValueProblem, valueProblems } from './config-problems.ts'
 import { fillDefaults, isObject, type Json } from './config-values.ts'
 import { type GuardDeps, guardRoutes, principalOf } from './http-access.ts'
@@ -275,17 +274,4 @@ function ownRoutes(server: FastifyInstance, { role, version, readiness, metrics 
     },
   )
   server.get('/openapi.json', { config: { access: 'read' }, schema: { hide: true } }, () => server.swagger())
-}
-
-/**
- * Listens and answers the URL under which this machine reaches the server. Where the port is shared, other processes may
- * listen there, too, and connections are spread over them.
- */
-export async function listen(
-  server: FastifyInstance,
-  { host, port, isPortShared = false }: { host: string; port: number; isPortShared?: boolean },
-): Promise<string> {
-  const address = { host, port, reusePort: isPortShared }
-  await server.listen(address)
-  return urlOf(host, port)
 }

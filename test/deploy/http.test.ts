@@ -5,9 +5,10 @@ import { pino } from 'pino'
 import Type from 'typebox'
 import { afterEach, describe, expect, test } from 'vitest'
 import type { Principal, Routes, Scope } from '../../collector/principal.ts'
-import { createServer, listen, type ServerDeps } from '../../deploy/http.ts'
+import { createServer, type ServerDeps } from '../../deploy/http.ts'
 import { principalOf } from '../../deploy/http-access.ts'
 import { closeServer } from '../../deploy/http-closing.ts'
+import { listen } from '../../deploy/http-listening.ts'
 import { freePorts } from '../free-ports.ts'
 
 const principal = (name: string, scopes: Scope[], tenant: string | null = null): [string, Principal] => [
@@ -359,29 +360,36 @@ describe('a server that closes', () => {
     expect(await answer).toBe('done')
   })
 
-  test('answers what comes meanwhile on connections that were kept, and says that they end', async () => {
-    const quick = { method: 'GET', path: '/v1/quick', access: 'read' } as const
-    const answer = () => ({ status: 200, headers: {}, body: 'done' })
-    const whole: Routes = scope => void scope.get('/v1/whole', { config: { access: 'read' } }, async () => 'done')
-    await open([whole], { quick: [{ ...quick, answer }] })
-    const [port = 0] = await freePorts(1)
-    await listen(server, { host: '127.0.0.1', port })
-    const requestOf = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\nX-Quotacast-Token: reader-token\r\n\r\n`
-    const sockets = ['/v1/whole', '/v1/quick'].map(path => ({ path, socket: connect(port, '127.0.0.1') }))
-    /** Whether the connection stays, of each answer. */
-    const ask = () =>
-      Promise.all(
-        sockets.map(async ({ path, socket }) => {
-          socket.write(requestOf(path))
-          const [told] = await once(socket, 'data')
-          return /^connection: (.*)\r$/im.exec(String(told))?.[1]
-        }),
-      )
-    expect(await ask()).toEqual(['keep-alive', 'keep-alive'])
-    const closed = closeServer(server, 5000)
-    expect(await ask()).toEqual(['close', 'close'])
-    await closed
-  })
+  test.each([
+    ['127.0.0.1', '127.0.0.1'],
+    ['localhost', '127.0.0.1'],
+    ['localhost', '::1'],
+  ])(
+    'answers what comes meanwhile on connections that were kept, and says that they end: %s, %s',
+    async (host, address) => {
+      const quick = { method: 'GET', path: '/v1/quick', access: 'read' } as const
+      const answer = () => ({ status: 200, headers: {}, body: 'done' })
+      const whole: Routes = scope => void scope.get('/v1/whole', { config: { access: 'read' } }, async () => 'done')
+      await open([whole], { quick: [{ ...quick, answer }] })
+      const [port = 0] = await freePorts(1)
+      await listen(server, { host, port }, async () => ['127.0.0.1', '::1'])
+      const requestOf = (path: string) => `GET ${path} HTTP/1.1\r\nHost: x\r\nX-Quotacast-Token: reader-token\r\n\r\n`
+      const sockets = ['/v1/whole', '/v1/quick'].map(path => ({ path, socket: connect(port, address) }))
+      /** Whether the connection stays, of each answer. */
+      const ask = () =>
+        Promise.all(
+          sockets.map(async ({ path, socket }) => {
+            socket.write(requestOf(path))
+            const [told] = await once(socket, 'data')
+            return /^connection: (.*)\r$/im.exec(String(told))?.[1]
+          }),
+        )
+      expect(await ask()).toEqual(['keep-alive', 'keep-alive'])
+      const closed = closeServer(server, 5000)
+      expect(await ask()).toEqual(['close', 'close'])
+      await closed
+    },
+  )
 
   test('cuts off what takes too long', async () => {
     const { answer, end } = await startSlowRequest()
