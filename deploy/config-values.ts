@@ -80,7 +80,7 @@ export function schemasOfKey(schemas: readonly ConfigSchema[], key: string): Con
   })
 }
 
-/** Rebuilds `value` bottom-up; `change` sees every value with its last key and every schema that may describe it. */
+/** Rebuilds `value` bottom-up; `change` sees every value that a schema may describe, with its last key and these schemas. */
 function rebuild(
   schemas: readonly ConfigSchema[],
   key: string,
@@ -88,6 +88,8 @@ function rebuild(
   change: (value: Json, key: string, schemas: readonly ConfigSchema[]) => Json,
 ): Json {
   const cases = schemas.flatMap(schema => casesOf(schema, value))
+  // What no schema describes may be as deep as its sender likes.
+  if (cases.length === 0) return value
   let inner = value
   if (Array.isArray(value)) {
     const items = cases.flatMap(schema => schema.items ?? [])

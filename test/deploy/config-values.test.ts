@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import {
   type ConfigSchema,
   convertUnits,
+  fillDefaults,
   type Json,
   maskSecrets,
   merge,
@@ -81,4 +82,11 @@ test('text from the environment is YAML, but text where the schema wants text', 
 
 test('merge goes into objects, replaces lists, and lets null win', () => {
   expect(merge({ a: { b: 1, c: [1, 2] }, d: 1 }, { a: { c: [3] }, d: null })).toEqual({ a: { b: 1, c: [3] }, d: null })
+})
+
+test('what no schema describes stays as it is, however deep it is', () => {
+  const depth = 100_000
+  const deep = JSON.parse('['.repeat(depth) + ']'.repeat(depth)) as Json
+  const value = { flag: deep, unknown: deep }
+  expect(fillDefaults(schema as ConfigSchema, value)).toEqual({ flag: expect.anything(), unknown: expect.anything() })
 })
