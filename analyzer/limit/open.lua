@@ -14,7 +14,10 @@ if not clockMs then
 end
 local format = call('HGET', LIFE, 'format')
 if format and format ~= FORMAT then
-  return redis.error_reply('REFUSED the counters in Redis are of another version (format ' .. format .. ')')
+  return redis.error_reply(
+    'REFUSED the counters in Redis are of another version (format ' .. format .. ', this one has ' .. FORMAT .. '): '
+      .. 'stop the limiters of that version, then give these another limits.keyPrefix, where use is rebuilt from the store'
+  )
 end
 
 local isBehind = false

@@ -554,6 +554,16 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     await admin.config('SET', 'requirepass', '')
   })
 
+  test('counters of another version are refused and left alone, with what to do', async () => {
+    await spent(await open(), 5)
+    const life = `${keyPrefix}life`
+    const format = await admin.hget(life, 'format')
+    await admin.hset(life, 'format', '2')
+    await expect(openAny()).rejects.toThrow(/version \(format 2, .* limits\.keyPrefix/)
+    await admin.hset(life, 'format', format ?? '')
+    expect(await used(await open())).toBe(5)
+  })
+
   test('a primary that becomes a replica is left alone until it is one again', async () => {
     const store = await open()
     await spent(store, 1)
