@@ -86,7 +86,7 @@ function readOrCreate(file: string, make: () => string): string {
     chmodSync(aside, FILE_MODE)
     linkSync(aside, file)
   } catch (error) {
-    if (!isCode(error, 'EEXIST')) throw new SecretsError(`${file} cannot be made`, { cause: error })
+    if (!isCode(error, 'EEXIST')) throw unusable(file, 'made', error)
   } finally {
     rmSync(aside, { force: true })
   }
@@ -100,8 +100,11 @@ function readIfThere(file: string): string | null {
     return readFileSync(file, 'utf8')
   } catch (error) {
     if (isCode(error, 'ENOENT')) return null
-    throw new SecretsError(`${file} cannot be read`, { cause: error })
+    throw unusable(file, 'read', error)
   }
 }
+
+const unusable = (file: string, how: 'read' | 'made', cause: unknown) =>
+  new SecretsError(`${file} cannot be ${how}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
 
 const isCode = (error: unknown, code: string) => error instanceof Error && 'code' in error && error.code === code

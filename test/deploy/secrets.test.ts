@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -52,6 +52,13 @@ test('processes that start together agree on one token', async () => {
   )
   expect(new Set(tokens)).toEqual(new Set([openAdminToken(dir)]))
   expect(mode(tokenFile(dir))).toBe(0o600)
+})
+
+test('a file that cannot be read says why', () => {
+  mkdirSync(tokenFile(dir))
+  expect(() => openAdminToken(dir)).toThrow(/token cannot be read: EISDIR/)
+  writeFileSync(join(dir, 'file'), '')
+  expect(() => openSecrets(join(dir, 'file'), {})).toThrow(/secrets\.json cannot be read: ENOTDIR/)
 })
 
 test('an empty token file lets nobody in', () => {
