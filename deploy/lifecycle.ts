@@ -82,7 +82,9 @@ export function createLifecycle(options: { log: Logger; process: LifecycleProces
   })
   own.on('disconnect', () => stop('the supervisor is gone'))
   own.on('uncaughtException', die)
-  own.on('unhandledRejection', die)
+  own.on('unhandledRejection', reason => {
+    if (!isToldElsewhere(reason)) die(reason)
+  })
 
   return {
     onStop(name, close) {
@@ -93,3 +95,9 @@ export function createLifecycle(options: { log: Logger; process: LifecycleProces
     stopped,
   }
 }
+
+/**
+ * A commit of LMDB that failed, as where the disk is full. lmdb tells it to whoever wrote, which is all that is to be done,
+ * and to a promise of its own that nobody can have.
+ */
+const isToldElsewhere = (reason: unknown) => reason instanceof Error && 'commitError' in reason

@@ -110,4 +110,12 @@ describe('the end of a process', () => {
     own.emit(event, new Error('bug'))
     expect(own.exits).toEqual([1])
   })
+
+  test('does not come with a commit to the disk that failed, of which whoever wrote is told', () => {
+    open()
+    const commitError = Promise.reject(new Error('No space left on device'))
+    commitError.catch(() => undefined)
+    own.emit('unhandledRejection', Object.assign(new Error('Commit failed'), { commitError }))
+    expect(own.exits).toEqual([])
+  })
 })
