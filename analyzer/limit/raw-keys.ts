@@ -5,14 +5,11 @@ import type { Dimensions } from '../policy/quota.ts'
 /** What call records have for a name that may be a raw key. */
 export type NameOf = Identity['nameOf']
 
-const MAY_BE_KEYS = ['providerKey', 'label1', 'label2'] as const
-
-/** Puts the fingerprint in place of each; who calls has one by the doors. */
+/** Puts the fingerprint in place of each; who calls has one by the doors. One by one, as it is done for every call. */
 export function hideKeys(dims: Dimensions, nameOf: NameOf): void {
-  for (const field of MAY_BE_KEYS) {
-    const value = dims[field]
-    if (value !== null) dims[field] = nameOf(value)
-  }
+  if (dims.providerKey !== null) dims.providerKey = nameOf(dims.providerKey)
+  if (dims.label1 !== null) dims.label1 = nameOf(dims.label1)
+  if (dims.label2 !== null) dims.label2 = nameOf(dims.label2)
 }
 
 /** Why no call is known by these values of dimensions, none of which is to be kept; `null` where calls may be. */
