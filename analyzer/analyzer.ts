@@ -102,7 +102,6 @@ export interface AnalyzerDeps {
   policy: () => Policy
   /** Configured labels that are columns, in their order. */
   labelColumns: readonly string[]
-  /** What call records have for a name that may be a raw key. */
   nameOf: NameOf
   principalOf: PrincipalOf
   mayStay: MayStay

@@ -140,7 +140,6 @@ export interface LimiterDeps {
   summing: DecisionSumming
   /** Instant up to which call records have been applied. */
   asOfMs: (nowMs: number) => number
-  /** What call records have for a name that may be a raw key. */
   nameOf: NameOf
   /** Told who asked. */
   onCheck: (gateway: string) => void

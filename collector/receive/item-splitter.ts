@@ -2,15 +2,12 @@
  * The items of a JSON array that is a file, as lines are of others: each with its offset, so that an import can go on
  * behind it. An item holds line breaks where the file is laid out for people. Arrays may follow each other.
  */
-import { LINE_BYTES_MAX, type Line, type LineSplitter, type SplitLines } from './lines.ts'
-import { ownBytes } from './own-bytes.ts'
+import { breaksIn, KEPT_BYTES, LINE_BYTES_MAX, type Line, type LineSplitter, splitterBy } from './lines.ts'
 
 const HEAD_BYTES = 1_024
 /** How a file begins that is an array of calls, and how no gateway's line does. */
 const ARRAY = /^\uFEFF?\s*\[\s*[{"]/
-/** What is kept of an item that is too long. */
-const KEPT_BYTES = 2 ** 16
-const [NEWLINE, QUOTE, COMMA, BACKSLASH] = [10, 34, 44, 92]
+const [QUOTE, COMMA, BACKSLASH] = [34, 44, 92]
 const [ARRAY_OPEN, ARRAY_CLOSE, OBJECT_OPEN, OBJECT_CLOSE] = [91, 93, 123, 125]
 const SPACE = 32
 /** From here on no item begins: the bytes of a byte order mark. */
@@ -20,13 +17,12 @@ const ASCII_END = 128
 export const isArrayOfItems = (begin: Buffer): boolean => ARRAY.test(begin.toString('utf8', 0, HEAD_BYTES))
 
 /** Holds at most one unfinished item of `LINE_BYTES_MAX` and a chunk. */
-export function createItemSplitter({ offset, number }: { offset: number; number: number }): LineSplitter {
-  let rest: Buffer = Buffer.alloc(0)
+export function createItemSplitter({ offset: from, number }: { offset: number; number: number }): LineSplitter {
   /** Inside an item that is too long: it was reported, its remainder is dropped. */
   let isSkipping = false
   let scan = newScan()
 
-  const split = (buffer: Buffer, isLast: boolean): SplitLines => {
+  return splitterBy(from, (buffer, { offset, isLast }) => {
     const lines: Line[] = []
     let begin = 0
     const take = (end: number, problem: Line['problem']) => {
@@ -34,7 +30,7 @@ export function createItemSplitter({ offset, number }: { offset: number; number:
       if (!isSkipping && text !== '') lines.push({ offset: offset + begin, number, text, problem })
     }
     const goOn = (at: number) => {
-      for (let next = begin; next < at; next++) if (buffer[next] === NEWLINE) number += 1
+      number += breaksIn(buffer.subarray(begin, at))
       begin = at
     }
     for (;;) {
@@ -52,14 +48,8 @@ export function createItemSplitter({ offset, number }: { offset: number; number:
       }
       scan = newScan()
     }
-    offset += begin
-    rest = ownBytes(buffer.subarray(begin))
-    return { lines, consumed: buffer.subarray(0, begin), nextOffset: offset, nextNumber: number }
-  }
-  return {
-    push: chunk => split(rest.length === 0 ? chunk : Buffer.concat([rest, chunk]), false),
-    end: () => split(rest, true),
-  }
+    return { lines, end: begin, nextNumber: number }
+  })
 }
 
 /** Where the next item begins: behind what stands between items. */

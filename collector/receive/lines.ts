@@ -13,7 +13,7 @@ const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf])
 /** Longest line; a longer one becomes a rejection. */
 export const LINE_BYTES_MAX = 2 ** 20
 /** What is kept of a line that is too long. */
-const KEPT_BYTES = 2 ** 16
+export const KEPT_BYTES = 2 ** 16
 
 export interface Line {
   /** Of its first byte, after decompression. */
@@ -52,14 +52,40 @@ export interface LineSplitter {
   end(): SplitLines
 }
 
-/** Holds at most one unfinished line of `LINE_BYTES_MAX` and a chunk. */
-export function createLineSplitter({ delimiter, offset = 0, number = 1 }: LineSplitterOptions): LineSplitter {
+/** What one look at the bytes that are there completed. */
+interface Look {
+  lines: Line[]
+  /** Index of the first byte that is to be looked at again, with more behind it. */
+  end: number
+  nextNumber: number
+}
+
+/** Keeps what `look` did not complete for the next chunk. It is told where the bytes begin, and whether they are the last. */
+export function splitterBy(
+  offset: number,
+  look: (buffer: Buffer, at: { offset: number; isLast: boolean }) => Look,
+): LineSplitter {
   let rest: Buffer = Buffer.alloc(0)
+  const split = (buffer: Buffer, isLast: boolean): SplitLines => {
+    const { lines, end, nextNumber } = look(buffer, { offset, isLast })
+    offset += end
+    // A copy, so that a few bytes do not hold the whole chunk.
+    rest = ownBytes(buffer.subarray(end))
+    return { lines, consumed: buffer.subarray(0, end), nextOffset: offset, nextNumber }
+  }
+  return {
+    push: chunk => split(rest.length === 0 ? chunk : Buffer.concat([rest, chunk]), false),
+    end: () => split(rest, true),
+  }
+}
+
+/** Holds at most one unfinished line of `LINE_BYTES_MAX` and a chunk. */
+export function createLineSplitter({ delimiter, offset: from = 0, number = 1 }: LineSplitterOptions): LineSplitter {
   /** Inside a line that is too long: it was reported, its remainder is dropped. */
   let isSkipping = false
   const quotes: OpenQuotes = { from: 0, until: 0 }
 
-  const split = (buffer: Buffer, isLast: boolean): SplitLines => {
+  return splitterBy(from, (buffer, { offset, isLast }) => {
     const findEnd =
       delimiter === null ? breakFinder(buffer) : unquotedBreakFinder(buffer, delimiter.charCodeAt(0), quotes)
     const lines: Line[] = []
@@ -70,22 +96,14 @@ export function createLineSplitter({ delimiter, offset = 0, number = 1 }: LineSp
       const { end, problem, isUnfinished } = found
       const text = isSkipping ? '' : textOf(buffer, begin, problem === 'too_long' ? begin + KEPT_BYTES : end)
       if (text !== '') lines.push({ offset: offset + begin, number, text, problem })
-      if (!isUnfinished) number += 1 + (delimiter === null ? 0 : breaksIn(buffer, begin, end))
+      if (!isUnfinished) number += 1 + (delimiter === null ? 0 : breaksIn(buffer.subarray(begin, end)))
       isSkipping = isUnfinished
       begin = Math.min(end + 1, buffer.length)
     }
     quotes.from -= begin
     quotes.until -= begin
-    offset += begin
-    // A copy, so that a few bytes do not hold the whole chunk.
-    rest = ownBytes(buffer.subarray(begin))
-    return { lines, consumed: buffer.subarray(0, begin), nextOffset: offset, nextNumber: number }
-  }
-
-  return {
-    push: chunk => split(rest.length === 0 ? chunk : Buffer.concat([rest, chunk]), false),
-    end: () => split(rest, true),
-  }
+    return { lines, end: begin, nextNumber: number }
+  })
 }
 
 /** Answers where the line ends that begins there: the index of its break, or why there is none. */
@@ -173,8 +191,8 @@ function textOf(buffer: Buffer, begin: number, end: number): string {
   return buffer.toString('utf8', begin, hasReturn ? end - 1 : end)
 }
 
-function breaksIn(buffer: Buffer, begin: number, end: number): number {
+export function breaksIn(part: Buffer): number {
   let breaks = 0
-  for (let at = buffer.indexOf(NEWLINE, begin); at >= 0 && at < end; at = buffer.indexOf(NEWLINE, at + 1)) breaks++
+  for (let at = part.indexOf(NEWLINE); at >= 0; at = part.indexOf(NEWLINE, at + 1)) breaks++
   return breaks
 }
