@@ -23,7 +23,7 @@ const ANALYZING_FLAGS = [
   '--max-semi-space-size=8',
   // From the beginning: from a smaller one what is just read would go to what is old, and all of that be collected again.
   '--min-semi-space-size=8',
-  '--heap-growing-percent=20',
+  '--heap-growing-percent=10',
 ]
 
 /** Node's own number, whatever the machine has. */
