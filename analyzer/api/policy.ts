@@ -16,12 +16,12 @@ import type { Policy } from '../policy/policy.ts'
 import { parseQuota, QUOTAS_MAX, QuotaError } from '../policy/quota.ts'
 import { QuotaOptions } from '../policy/quota-options.ts'
 import { keyOf } from '../policy/subject.ts'
-import { createValueReader } from '../policy/value-reader.ts'
+import { createList, KEY, LISTED_MAX, ListQuery, listAnswer } from './policy-list.ts'
 import { allTenantsAsked, RequestError } from './request-error.ts'
 
 const ADJUSTMENTS_MAX = 100_000
-const SILENCES_MAX = 1_000
-const KEY = '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'
+/** No more than a page of them holds, so that who ends them sees all. */
+const SILENCES_MAX = LISTED_MAX
 
 export interface PolicyDeps {
   control: Control
@@ -155,31 +155,27 @@ export function createPolicyRoutes(deps: PolicyDeps): Routes {
 
 function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps): void {
   const { kind, path, singular, schema } = editable
-  const read = createValueReader(schema)
-  const Listed = Type.Object({
-    key: Type.String(),
-    version: Type.Union([Type.Integer(), Type.Null()], { description: 'Null: of the config.' }),
-    value: schema,
-  })
+  const list = createList(`${singular}s`, editable, deps)
   const Body = Type.Object({ version: Version, reason: Reason, value: schema }, { additionalProperties: false })
   const change = async (request: FastifyRequest, wish: Pick<Wish, 'key' | 'version' | 'value' | 'reason'>) => {
     await deps.control.change({ kind, ...wish, by: deps.principalOf(request).name })
     return { key: wish.key, version: wish.version + 1 }
   }
-  server.get(
+  server.get<{ Querystring: ListQuery }>(
     path,
     {
       schema: {
         summary: `List ${singular}s`,
         description: editable.description,
         tags,
-        response: { 200: Type.Array(Listed) },
+        querystring: ListQuery,
+        response: { 200: listAnswer(`${singular}s`, schema) },
       },
       config: { access: 'read' },
     },
     request => {
       allTenantsAsked(deps.principalOf(request).tenant)
-      return list(kind, read, deps)
+      return list(request.query)
     },
   )
   server.put<{ Params: Static<typeof Params>; Body: Static<typeof Body> }>(
@@ -226,22 +222,6 @@ function addRoutes(server: FastifyInstance, editable: Editable, deps: PolicyDeps
       return change(request, { key, version, value: null, reason })
     },
   )
-}
-
-/** What another version of this program wrote, and this one cannot read, has no effect, and is not listed. */
-function list(kind: EditableKind, read: (value: unknown) => unknown, { control, policy, configured }: PolicyDeps) {
-  const ofConfig = kind === 'quota' ? policy().quotas.filter(({ name }) => configured.has(name)) : []
-  return [
-    ...ofConfig.map(({ name, options }) => ({ key: name, version: null, value: options })),
-    ...control
-      .keys(kind)
-      .filter(key => kind !== 'quota' || !configured.has(key))
-      .flatMap(key => {
-        const { version, value } = control.current(kind, key)
-        const known = read(value)
-        return known === null ? [] : [{ key, version, value: known }]
-      }),
-  ]
 }
 
 function checkChange(editable: Editable, key: string, value: object, deps: PolicyDeps): void {

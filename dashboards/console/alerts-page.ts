@@ -12,7 +12,7 @@ import { useTicks } from './live.ts'
 import { Answered, At, Choice, Empty, Heading, Panel, Snippet, Table, Tile, When } from './parts.ts'
 import { type Route, useParameters } from './router.ts'
 import { SilenceDialog } from './silence-dialog.ts'
-import { Silences, type SilencesAnswer } from './silences.ts'
+import { SILENCES_PATH, Silences, type SilencesAnswer } from './silences.ts'
 import type { AlertAnswer } from './silencing.ts'
 import { limitWords } from './standing.ts'
 import { useQuotas } from './use-quotas.ts'
@@ -36,7 +36,7 @@ export function AlertsPage({ route, session }: { route: Route; session: SessionA
   const mayChange = seesAll && session.scopes.includes('admin')
   const alerts = useResource<AlertsAnswer>(`/v1/alerts?${queryOf({ quota, limit: shownMax })}`, revision)
   const channels = useResource<ChannelAnswer[]>(seesAll ? '/v1/alerts/channels' : null, revision)
-  const silences = useResource<SilencesAnswer>(seesAll ? '/v1/silences' : null, revision)
+  const silences = useResource<SilencesAnswer>(seesAll ? SILENCES_PATH : null, revision)
   const onChanged = () => setChanges(known => known + 1)
   const options = [
     { value: '', text: 'All quotas' },

@@ -8,8 +8,12 @@ import { subjectLink } from './router.ts'
 import type { Silence } from './silencing.ts'
 import { type Resource, toApiError } from './use-resource.ts'
 
-/** `GET /v1/silences` */
-export type SilencesAnswer = { key: string; version: number; value: Silence }[]
+/** `GET /v1/silences`, of which one page can hold all. */
+export const SILENCES_PATH = '/v1/silences?limit=1000'
+export interface SilencesAnswer {
+  silences: { key: string; version: number; value: Silence }[]
+}
+type Listed = SilencesAnswer['silences'][number]
 
 export interface SilencesProps {
   silences: Resource<SilencesAnswer>
@@ -21,7 +25,7 @@ export interface SilencesProps {
 export function Silences({ silences, mayChange, nowMs, onChanged }: SilencesProps) {
   const [problem, setProblem] = useState<string | null>(null)
   const [ending, setEnding] = useState<string | null>(null)
-  const end = ({ key, version }: SilencesAnswer[number]) => {
+  const end = ({ key, version }: Listed) => {
     const query = queryOf({ version, reason: 'Ended in the console.' })
     setEnding(key)
     remove(`/v1/silences/${encodeURIComponent(key)}?${query}`)
@@ -37,7 +41,7 @@ export function Silences({ silences, mayChange, nowMs, onChanged }: SilencesProp
   return html`<${Panel} id="silences" title="Silences">
     ${problem !== null && html`<div class="failure" role="alert"><strong>${problem}</strong> What holds now is below.</div>`}
     <${Answered} of=${silences}>${(answer: SilencesAnswer) => {
-      const shown = answer.filter(({ value }) => value.untilMs > nowMs)
+      const shown = answer.silences.filter(({ value }) => value.untilMs > nowMs)
       return shown.length === 0
         ? html`<${Empty} title="Nothing is silenced." />`
         : html`<${Table} label="What is silenced" head=${['What', 'Until', 'Why', ...(mayChange ? ['End'] : [])]}>${shown.map(
@@ -54,7 +58,7 @@ function Row({
   isEnding,
   onEnd,
 }: {
-  silence: SilencesAnswer[number]
+  silence: Listed
   nowMs: number
   isEnding: boolean
   onEnd: (() => void) | null

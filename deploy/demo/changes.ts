@@ -12,9 +12,15 @@ const OFFICE = { tenant: 'demo-office', consumer: 'demo-office-assistant' }
 const LIMITS = [3_000, 3_400] as const
 const GRANTED = 400
 
-interface Listed {
+interface Listed<T> {
   key: string
   version: number
+  value: T
+}
+
+interface Page {
+  [name: string]: unknown
+  nextCursor: string | null
 }
 
 /** Another limit every half hour, and a grant every day. Throws `RoleError` while the analyzer is away. */
@@ -29,8 +35,21 @@ export async function changeLimits(config: Config, nowMs: number): Promise<void>
 
 /** Does nothing where it holds already. */
 async function change<T>(config: Config, path: string, key: string, value: T, reason: string): Promise<void> {
-  const listed = (await getJson('analyzer', path, config)) as (Listed & { value: T })[]
-  const present = listed.find(one => one.key === key)
+  const present = await find<T>(config, path, key)
   if (JSON.stringify(present?.value) === JSON.stringify(value)) return
   await putJson('analyzer', `${path}/${key}`, config, { version: present?.version ?? 0, value, reason })
+}
+
+/** Of a list in the order of keys, page by page. */
+async function find<T>(config: Config, path: string, key: string): Promise<Listed<T> | undefined> {
+  let cursor: string | null = null
+  do {
+    const query: string = cursor === null ? '' : `&cursor=${cursor}`
+    const page = (await getJson('analyzer', `${path}?limit=1000${query}`, config)) as Page
+    const listed = page[path.slice('/v1/'.length)] as Listed<T>[]
+    const found = listed.find(one => one.key === key)
+    if (found !== undefined) return found
+    cursor = page.nextCursor
+  } while (cursor !== null)
+  return undefined
 }

@@ -93,7 +93,7 @@ describe('the demo', () => {
       return series.length
     }
     await until(async () => (await decisions()) > 2, LIVE_MS)
-    await until(async () => (await get('analyzer', '/v1/overrides')).length > 0, LIVE_MS)
+    await until(async () => (await get('analyzer', '/v1/overrides')).overrides.length > 0, LIVE_MS)
   })
 
   test('keeps to its folder, and nobody else to it', async () => {

@@ -56,11 +56,11 @@ test('what an earlier and a later version wrote is listed, and can be changed', 
   for (const value of [earlier, later, unknown])
     await control.change({ kind: 'quota', key: value.name, value, ...made })
   const listed = await server.inject('/v1/quotas')
-  expect([listed.statusCode, listed.json().slice(1)]).toEqual([
+  expect([listed.statusCode, listed.json().quotas.slice(1)]).toEqual([
     200,
     [
-      { key: 'made', version: 1, value: options },
       { key: 'later', version: 1, value: { ...options, name: 'later' } },
+      { key: 'made', version: 1, value: options },
     ],
   ])
   expect((await del('/v1/quotas/later', 1)).statusCode).toBe(200)
@@ -71,7 +71,7 @@ test('a quota is made, changed and removed, and another role has it within a sec
   await vi.waitFor(() => expect(other.current().byName.get('made')?.limit).toBe(5), 30_000)
   expect((await put('/v1/quotas/made', { ...options, limit: 6 })).statusCode).toBe(409)
   expect((await put('/v1/quotas/made', { ...options, limit: 6 }, 1)).json()).toEqual({ key: 'made', version: 2 })
-  const listed = (await server.inject('/v1/quotas')).json()
+  const listed = (await server.inject('/v1/quotas')).json().quotas
   expect(listed).toEqual([
     { key: 'configured', version: null, value: configured.options },
     { key: 'made', version: 2, value: { ...options, limit: 6 } },
@@ -119,6 +119,39 @@ test.each([
   ])
 })
 
+test('a list is told in pages, which stay what they are while it is changed', async () => {
+  const block = (value: string) => ({ what: 'consumer', value, untilMs: null })
+  for (const key of ['c', 'a', 'd', 'b']) expect((await put(`/v1/blocks/${key}`, block(key))).statusCode).toBe(200)
+  const page = async (query: string) => {
+    const answer = await server.inject(`/v1/blocks?${query}`)
+    if (answer.statusCode !== 200) return answer.statusCode
+    const { blocks, nextCursor } = answer.json()
+    return [blocks.map(({ key }: { key: string }) => key), nextCursor]
+  }
+  expect(await page('')).toEqual([['a', 'b', 'c', 'd'], null])
+  expect(await page('limit=2')).toEqual([['a', 'b'], 'b'])
+  expect(await page('limit=2&cursor=b')).toEqual([['c', 'd'], null])
+  // What was told last is gone, and something new stands before it.
+  await del('/v1/blocks/b', 1)
+  await put('/v1/blocks/aa', block('aa'))
+  expect(await page('limit=1&cursor=b')).toEqual([['c'], 'c'])
+  expect(await page('cursor=d')).toEqual([[], null])
+  for (const query of ['limit=0', 'limit=1001', 'cursor=', 'cursor=%20b', 'page=2']) expect(await page(query)).toBe(400)
+})
+
+test('a page of quotas has those of the config among the others', async () => {
+  for (const name of ['after', 'made']) await put(`/v1/quotas/${name}`, { ...options, name })
+  const { quotas, nextCursor } = (await server.inject('/v1/quotas?limit=2')).json()
+  expect([quotas, nextCursor]).toEqual([
+    [
+      { key: 'after', version: 1, value: { ...options, name: 'after' } },
+      { key: 'configured', version: null, value: configured.options },
+    ],
+    'configured',
+  ])
+  expect((await server.inject('/v1/quotas?cursor=configured')).json().quotas).toHaveLength(1)
+})
+
 test('a version that cannot be counted on from is refused before it is in the log', async () => {
   for (const version of [Number.MAX_SAFE_INTEGER, 1e308]) {
     expect((await put('/v1/quotas/made', options, version)).statusCode).toBe(400)
@@ -149,11 +182,11 @@ test('a silence is of all, of a quota, or of one of its subjects', async () => {
   expect((await silence('gone', null)).statusCode).toBe(400)
   expect((await silence(null, { tenant: 'acme' })).statusCode).toBe(400)
   expect((await silence(null, null)).json()).toEqual({ key: 's', version: 1 })
-  expect((await server.inject('/v1/silences')).json()).toEqual([
+  expect((await server.inject('/v1/silences')).json().silences).toEqual([
     { key: 's', version: 1, value: { quota: null, subject: null, untilMs } },
   ])
   const reasoned = { quota: null, subject: null, untilMs, reason: 'The provider is down.' }
   expect((await put('/v1/silences/s', reasoned, 1)).statusCode).toBe(200)
-  expect((await server.inject('/v1/silences')).json()).toEqual([{ key: 's', version: 2, value: reasoned }])
+  expect((await server.inject('/v1/silences')).json().silences).toEqual([{ key: 's', version: 2, value: reasoned }])
   expect((await del('/v1/silences/s', 2)).statusCode).toBe(200)
 })
