@@ -40,6 +40,8 @@ export interface CollectorDeps {
   sources: SourceOptions
   /** Labels that are columns of `calls`, at most two. */
   labelColumns: readonly string[]
+  /** `store.auditRetentionSeconds` */
+  auditRetentionSeconds: number
   principalOf: PrincipalOf
   /** Folder of what is remembered of files that are followed. */
   dir: string
@@ -115,7 +117,8 @@ export async function openCollector(deps: CollectorDeps): Promise<Collector> {
     routes: options.routes,
   })
   const sources = createSources(deps.sources, deps.mappings)
-  const storing = startStoring({ log, store, logger, labelColumns: deps.labelColumns, now })
+  const { labelColumns, auditRetentionSeconds } = deps
+  const storing = startStoring({ log, store, logger, labelColumns, auditRetentionSeconds, now })
   const stopObserving = lagObserved(storing.lag)
   const receiving = openReceiving({
     ...{ options, log, normalizer, sources, principalOf, verify, now, dir: deps.dir, beginCall: deps.beginCall },

@@ -14,6 +14,7 @@ import { MappingError, MappingOptions, mappingDialect } from '../collector/norma
 import { PriceOptions } from '../collector/prices.ts'
 import { SCOPES } from '../collector/principal.ts'
 import { createSources, SourceError, SourceOptions } from '../collector/receive/sources.ts'
+import { AuditRetentionSeconds } from '../collector/store/audit-retention.ts'
 import { ClickHouseStoreOptions } from '../collector/store/clickhouse-options.ts'
 import { EmbeddedStoreOptions } from '../collector/store/open.ts'
 import { tlsProblems } from '../collector/tls.ts'
@@ -74,6 +75,7 @@ const ConfigOptions = closed({
       Type.Object(
         {
           ...EmbeddedStoreOptions.properties,
+          auditRetentionSeconds: AuditRetentionSeconds,
           healthPort: Type.Integer({
             default: 7415,
             minimum: 1,
@@ -83,7 +85,10 @@ const ConfigOptions = closed({
         },
         { additionalProperties: false },
       ),
-      ClickHouseStoreOptions,
+      Type.Object(
+        { ...ClickHouseStoreOptions.properties, auditRetentionSeconds: AuditRetentionSeconds },
+        { additionalProperties: false },
+      ),
     ],
     { description: 'Where calls and forecasts are kept and queried.' },
   ),

@@ -185,6 +185,7 @@ const PARTS: Record<Role, (ground: Ground) => Promise<Part>> = {
       sources,
       prices,
       labelColumns: labels,
+      auditRetentionSeconds: config.store.auditRetentionSeconds,
       principalOf,
       verify,
       beginCall,

@@ -1,6 +1,6 @@
 /** The part of an audit that compares entries of the log with the rows that hold their positions. */
 import type { LogBatch, LogPartition, LogTopic } from '../log/call-log.ts'
-import { isSnapshotPiece } from '../log/control-change.ts'
+import { isSnapshotPiece, parseControlChange } from '../log/control-change.ts'
 import { createCallRows } from './call-rows.ts'
 import { ID_TABLES, type IdTable, lookUpIds } from './duplicates.ts'
 import type { Store } from './open.ts'
@@ -127,7 +127,7 @@ const readEntry = (topic: LogTopic, value: string): { key: RowKey | null; bornAt
       return { key: sums && decisionRows.keyOf(sums), bornAtMs: sums?.minuteMs ?? Number.POSITIVE_INFINITY }
     }
     case 'control':
-      return { key: null, bornAtMs: Number.POSITIVE_INFINITY }
+      return { key: null, bornAtMs: parseControlChange(value)?.atMs ?? Number.POSITIVE_INFINITY }
   }
 }
 

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { CallLog, LogLag } from '../log/call-log.ts'
 import { auditStore, type StoreAudit } from './audit.ts'
+import { keepAudit } from './audit-retention.ts'
 import { migrate } from './migrate.ts'
 import type { Store } from './open.ts'
 import { StoreError } from './store-error.ts'
@@ -20,6 +21,7 @@ export interface StoringDeps {
   store: Store
   /** Labels that are columns of `calls`, at most two. */
   labelColumns: readonly string[]
+  auditRetentionSeconds: number
   logger: Logger
   now: () => number
 }
@@ -77,7 +79,7 @@ export function startStoring(deps: StoringDeps): Storing {
 }
 
 /** The writer, once there are tables to write to. */
-function prepareWriter({ log, store, labelColumns, logger, now }: StoringDeps) {
+function prepareWriter({ log, store, labelColumns, auditRetentionSeconds, logger, now }: StoringDeps) {
   const closing = new AbortController()
   let writer: Writer | null = null
   let waitingFor = 'the store is being prepared'
@@ -85,6 +87,9 @@ function prepareWriter({ log, store, labelColumns, logger, now }: StoringDeps) {
     for (let backoffMs = PREPARE_BACKOFF_MS_MIN; !closing.signal.aborted; ) {
       try {
         await migrate(store, { log: logger.child({ part: 'migrate' }) })
+        await keepAudit(store, auditRetentionSeconds).catch((err: unknown) =>
+          logger.warn({ err }, 'the table audit keeps its rows as long as before: its TTL could not be changed'),
+        )
         if (closing.signal.aborted) return
         writer = createWriter({ log, store, labelColumns, logger: logger.child({ part: 'writer' }), now })
         return

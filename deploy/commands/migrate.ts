@@ -1,3 +1,4 @@
+import { keepAudit } from '../../collector/store/audit-retention.ts'
 import { migrate } from '../../collector/store/migrate.ts'
 import type { Command } from '../command.ts'
 import { createLogger } from '../logging.ts'
@@ -23,6 +24,7 @@ export const command: Command = {
         return 1
       }
       const applied = await migrate(store, { log })
+      await keepAudit(store, config.store.auditRetentionSeconds)
       if (invocation.isJson) invocation.print(JSON.stringify({ applied }))
       else invocation.print(applied.length === 0 ? 'The tables are up to date.' : `Applied ${applied.join(', ')}.`)
       return 0

@@ -46,7 +46,14 @@ beforeEach(async () => {
   for (const table of ['calls', 'rejections', 'replays'])
     await testStore.store.client.command({ query: `TRUNCATE TABLE ${table}` })
   testLog = await openTestLog()
-  storing = startStoring({ log: testLog.log, store: testStore.store, logger, labelColumns: [], now: Date.now })
+  storing = startStoring({
+    log: testLog.log,
+    store: testStore.store,
+    logger,
+    labelColumns: [],
+    auditRetentionSeconds: 400 * 86_400,
+    now: Date.now,
+  })
 })
 afterEach(async () => {
   await server?.close()

@@ -38,7 +38,14 @@ export async function openDemoStore(): Promise<DemoStore> {
   const config = await loadConfig({ file: DEMO_CONFIG, dataDir: dir, environment: {} })
   const quotas = config.quotas.map(quota => parseQuota(quota, config.labels))
   const log = await openCallLog(config.log, { dir, log: logger, onLoss: () => undefined })
-  const storing = startStoring({ log, store: store.store, labelColumns: config.labels, logger, now: Date.now })
+  const storing = startStoring({
+    log,
+    store: store.store,
+    labelColumns: config.labels,
+    auditRetentionSeconds: 400 * 86_400,
+    logger,
+    now: Date.now,
+  })
   const originMs = Date.now()
   const toMs = floorMinute(originMs)
   const { signal } = new AbortController()

@@ -142,3 +142,24 @@ test('what is trimmed while an audit looks is no difference', async () => {
   const deps = { store: opened.store, logger, handledTo: writer.handledTo, entriesMax: CALLS + 2 }
   expect((await auditStore({ ...deps, log: trimmed })).counts).toEqual(NOTHING)
 })
+
+test('a change that has left the store by age is not lost, another is', async () => {
+  const change = (days: number) => ({
+    ...{ changeId: `${days}`, atMs: Date.now() - days * 86_400_000, by: 'test', kind: 'block', key: `${days}` },
+    ...{ expectedVersion: 0, version: 1, value: {}, reason: null },
+  })
+  const entries = [29, 31].map(days => ({ key: `block:${days}`, value: JSON.stringify(change(days)) }))
+  await log.append('control', entries)
+  await vi.waitFor(async () => {
+    const [partition] = await log.partitions('control')
+    expect(partition && writer.handledTo(partition)).toBe(partition?.endOffset)
+  }, WAIT)
+  const lost = async () =>
+    (await audit(CALLS + 2)).differences.flatMap(({ kind, topic, offset }) =>
+      topic === 'control' ? [[kind, offset]] : [],
+    )
+  await command("ALTER TABLE audit DELETE WHERE change_id = '31'")
+  expect(await lost()).toEqual([])
+  await command("ALTER TABLE audit DELETE WHERE change_id = '29'")
+  expect(await lost()).toEqual([['lost', 0]])
+})

@@ -34,7 +34,14 @@ test('a store that is not there yet is waited for, which is told in one line', a
   )
   const tries = vi.spyOn(store, 'createDatabase')
   const log = await openCallLog(LOG_OPTIONS, { dir, log: silent, onLoss: () => undefined })
-  const storing = startStoring({ log, store, labelColumns: [], logger, now: Date.now })
+  const storing = startStoring({
+    log,
+    store,
+    labelColumns: [],
+    auditRetentionSeconds: 400 * 86_400,
+    logger,
+    now: Date.now,
+  })
   await expect.poll(() => tries.mock.calls.length).toBeGreaterThan(3)
   expect(lines).toEqual([expect.objectContaining({ level: 30, reason: expect.stringContaining('ECONNREFUSED') })])
   expect(lines[0]).not.toHaveProperty('err')
