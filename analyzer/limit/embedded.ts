@@ -14,6 +14,7 @@ import { createClock } from './clock.ts'
 import { correctAll, cutAll, forgetAll } from './comparison.ts'
 import { type Counters, noChanges, positionKey } from './counters.ts'
 import { decide } from './deciding.ts'
+import { type Head, headOf, requireFormat } from './embedded-head.ts'
 import { createLedger, heldAfter, type LedgerEntry, restoreEntry } from './ledger.ts'
 import { type AppliedPosition, type LimitStore, LimitStoreError } from './limit-store.ts'
 import type { EmbeddedLimitsOptions, LimitStoreDeps } from './limits-options.ts'
@@ -28,18 +29,6 @@ const REMOVALS_MAX = 2_000
 /** Applied between two decisions: half a millisecond for which whoever asks waits. */
 const RECORDS_AT_ONCE_MAX = 16
 
-/** What one transaction leaves behind. */
-interface Head {
-  epoch: number
-  /** Last sequence whose charges are in the counters. */
-  sequence: number
-  nextWindowId: number
-  clockMs: number
-  forgottenEpoch: number
-  /** Not there in what earlier versions left behind. */
-  isLost?: boolean
-}
-
 type StoredWindow = Pick<OpenWindow, 'id' | 'series' | 'startMs' | 'endMs' | 'comparedTo'>
 type StoredEpoch = Omit<Epoch, 'chunks'>
 
@@ -49,6 +38,7 @@ const HEAD = 'head'
 export async function openEmbeddedLimits(options: EmbeddedLimitsOptions, deps: LimitStoreDeps): Promise<LimitStore> {
   const { made, use, close } = await openDatabases(deps.dir, databases => {
     const head = databases.head.get(HEAD) ?? null
+    requireFormat(deps.dir, head)
     const nowMs = createClock(deps.now ?? Date.now, head?.clockMs ?? 0)
     return { nowMs, counters: load(databases, head, options, nowMs()) }
   })
@@ -132,6 +122,7 @@ async function openDatabases<T>(dir: string, setUp: (databases: Databases) => T)
       held = opened.databases
       return opened.made
     } catch (cause) {
+      if (cause instanceof LimitStoreError) throw cause
       throw new LimitStoreError('LIMITS_UNAVAILABLE', `the limit store in ${dir} cannot be opened`, { cause })
     }
   }
@@ -227,11 +218,6 @@ function loadSettled(databases: Databases, head: Head | null, nowMs: number) {
 
 function putEpoch(databases: Databases, { chunks: _chunks, ...stored }: Epoch): void {
   databases.epochs.putSync(stored.epoch, stored)
-}
-
-function headOf({ settled, sequence, windows, isLost }: Counters, clockMs: number): Head {
-  const forgottenEpoch = settled.forgottenEpoch()
-  return { epoch: settled.current.epoch, sequence, nextWindowId: windows.nextId(), clockMs, forgottenEpoch, isLost }
 }
 
 /** All of it, or nothing when it rejects. Answers the ended windows of which nothing is left. */

@@ -260,7 +260,12 @@ export interface LimitStore {
   close(): Promise<void>
 }
 
-export type LimitStoreErrorCode = 'LIMITS_UNAVAILABLE' | 'LIMITS_FULL' | 'LIMITS_TAKEN_OVER' | 'LIMITS_OPEN_TWICE'
+export type LimitStoreErrorCode =
+  | 'LIMITS_UNAVAILABLE'
+  | 'LIMITS_FULL'
+  | 'LIMITS_TAKEN_OVER'
+  | 'LIMITS_OPEN_TWICE'
+  | 'LIMITS_FORMAT'
 
 /** A failure of the limit store; a denial is none. */
 export class LimitStoreError extends Error {

@@ -2,6 +2,7 @@ import { copyFile, mkdir, mkdtemp, rm, stat, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { open as openLmdb } from 'lmdb'
 import { pino } from 'pino'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { Claim, LimitStore } from '../../../analyzer/limit/limit-store.ts'
@@ -177,6 +178,28 @@ test('a folder that this process has open is refused, by any of its names, until
     await expect(open(path)).rejects.toMatchObject({ code: 'LIMITS_OPEN_TWICE', retryable: false })
   await first.close()
   await open(alias)
+})
+
+/** The format that the folder says its counters have, made into another: `undefined` is none. */
+const rewriteFormat = async (dir: string, format: number | undefined) => {
+  const root = openLmdb({ path: dir, maxDbs: 8 })
+  const head = root.openDB<{ format?: number | undefined }, string>('head', {})
+  const before = head.get('head')
+  await head.put('head', { ...before, format })
+  await root.close()
+  return before?.format
+}
+
+test('counters of another version are refused and left alone, with what to do; no number is the first one', async () => {
+  const dir = await newDir()
+  const store = await openLimitStore(options, { dir, log, now })
+  await store.decide(request([claim({ cost: 5 })]))
+  await store.close()
+  expect(await rewriteFormat(dir, 2)).toBe(1)
+  await expect(open(dir)).rejects.toMatchObject({ code: 'LIMITS_FORMAT', retryable: false })
+  await expect(open(dir)).rejects.toThrow(/version \(format 2, .* move the folder away/)
+  expect(await rewriteFormat(dir, undefined)).toBe(2)
+  expect(await used(await open(dir))).toBe(5)
 })
 
 test('a folder that could not be opened is open to another try', async () => {
