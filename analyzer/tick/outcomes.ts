@@ -9,7 +9,8 @@ import { type History, reachedMs, toHistory, totalBetween } from '../forecast/hi
 import type { ScoredForecast } from '../forecast/scoring.ts'
 import { subjectMap } from '../policy/subject.ts'
 import { readDecisions } from '../usage/decisions.ts'
-import { type QueryParams, readRows, type Selection } from '../usage/selection.ts'
+import type { Condition } from '../usage/fresh.ts'
+import { readRows, type Selection } from '../usage/selection.ts'
 import {
   addChecks,
   demandInStep,
@@ -64,14 +65,17 @@ export async function readOutcomes(
   quota: ResettingQuota,
   ask: OutcomesAsk,
 ): Promise<Outcomes> {
-  const sample = sampleOf(quota, ask)
+  const ended = endedOf(quota, ask)
   const subjects = new Set<string>()
   let subjectsInAll = 0
-  await readRows<[string, number]>(client, sample.sql, sample.params, ([subject, count]) => {
+  const some = { ...ended.params, samplePer: Object.keys(subjectMap(quota, [])), subjectsMax: SUBJECTS_MAX }
+  await readRows<[string, number]>(client, sampleSql(ended.sql), some, ([subject, count]) => {
     subjects.add(subject)
     subjectsInAll = count
   })
-  const kept = await readKeptForecasts(client, sample)
+  if (subjects.size === 0) return { forecasts: [], subjectsInAll, subjects: 0 }
+  const sample: Sample = { sampleSubjects: [...subjects] }
+  const kept = await readKeptForecasts(client, ended, sample)
   const heldFromMs = Math.ceil(ask.nowMs / HOUR_MS) * HOUR_MS - CALLS_RETENTION_DAYS * 24 * HOUR_MS
   const byWindow = Map.groupBy(kept, ({ windowStartMs, windowEndMs }) => `${windowStartMs} ${windowEndMs}`)
   const windows = [...byWindow.values()].slice(0, ask.windowsMax)
@@ -116,45 +120,41 @@ function beginOf(forecasts: readonly KeptForecast[], heldFromMs: number): Since 
   return held ? { atMs: held.asOfMs, used: held.used } : null
 }
 
-/** The statement that answers the sampled subjects, each with the number of all, and its parameters. */
-interface Sample {
-  sql: string
-  params: QueryParams
-}
+/** JSON of the subjects that are scored: for each window they are asked for anew, and finding them takes longer than that. */
+type Sample = { sampleSubjects: string[] }
 
-const sampleOf = (quota: ResettingQuota, { fromMs, toMs, tenant }: OutcomesAsk): Sample => ({
-  sql: sampleSql(tenant !== undefined),
+/** Kept forecasts of the windows that are asked for, but for those that were made while the quota counted something else. */
+const endedOf = (quota: ResettingQuota, { fromMs, toMs, tenant }: OutcomesAsk): Condition => ({
+  sql: endedSql(tenant !== undefined),
   params: {
     sampleQuota: quota.name,
     sampleUnit: quota.unit,
-    samplePer: Object.keys(subjectMap(quota, [])),
     sampleFromMs: fromMs,
     sampleToMs: toMs,
-    subjectsMax: SUBJECTS_MAX,
     ...(tenant === undefined ? {} : { sampleTenant: tenant }),
   },
 })
 
-/** What was forecast while the quota counted something else, or by other dimensions, became of nothing that is known now. */
-const endedSql = (isOneTenant: boolean): string =>
-  `quota = {sampleQuota:String} AND unit = {sampleUnit:String} AND JSONExtractKeys(subject) = {samplePer:Array(String)}
+export const endedSql = (isOneTenant: boolean): string =>
+  `quota = {sampleQuota:String} AND unit = {sampleUnit:String}
      AND window_end > fromUnixTimestamp64Milli({sampleFromMs:Int64})
      AND window_end <= fromUnixTimestamp64Milli({sampleToMs:Int64})
      ${isOneTenant ? 'AND tenant = {sampleTenant:String}' : ''}`
 
-/** Some subjects with kept forecasts, the same ones each time. */
-export const sampleSql = (isOneTenant: boolean): string =>
-  `SELECT subject, count() OVER () AS subjects_in_all FROM forecasts WHERE ${endedSql(isOneTenant)}
-   GROUP BY subject ORDER BY cityHash64(subject) LIMIT {subjectsMax:UInt32}`
+/** Some subjects with kept forecasts, the same ones each time; none of other dimensions than the quota has now. */
+export const sampleSql = (ended: string): string =>
+  `SELECT subject, count() OVER () AS subjects_in_all FROM forecasts WHERE ${ended}
+   GROUP BY subject HAVING JSONExtractKeys(subject) = {samplePer:Array(String)}
+   ORDER BY cityHash64(subject) LIMIT {subjectsMax:UInt32}`
 
 /** The kept forecasts of these subjects, of the newest windows first; what was made after the limit was reached is not. */
-export const keptForecastsSql = (sample: string): string =>
+export const keptForecastsSql = (ended: string): string =>
   `SELECT subject, toUnixTimestamp64Milli(window_start), toUnixTimestamp64Milli(window_end),
      toUnixTimestamp64Milli(as_of), mark, used, \`limit\`, probability, toUnixTimestamp64Milli(exhaustion_p10),
      toUnixTimestamp64Milli(exhaustion_p50), toUnixTimestamp64Milli(exhaustion_p90), usage_p10, usage_p50, usage_p90
    FROM forecasts
-   WHERE ${endedSql(sample.includes('sampleTenant'))} AND used < \`limit\` AND NOT ifNull(exhaustion_p90 <= as_of, false)
-     AND subject IN (SELECT subject FROM (${sample}))
+   WHERE ${ended} AND used < \`limit\` AND NOT ifNull(exhaustion_p90 <= as_of, false)
+     AND subject IN {sampleSubjects:Array(String)}
    ORDER BY window_end DESC, subject, as_of LIMIT {forecastsMax:UInt32}`
 
 type KeptForecastRow = [
@@ -169,12 +169,16 @@ type KeptForecastRow = [
   ...exhaustion: (number | null)[],
 ]
 
-async function readKeptForecasts(client: ClickHouseClient, { sql, params }: Sample): Promise<KeptForecast[]> {
+async function readKeptForecasts(
+  client: ClickHouseClient,
+  { sql, params }: Condition,
+  sample: Sample,
+): Promise<KeptForecast[]> {
   const kept: KeptForecast[] = []
   await readRows<KeptForecastRow>(
     client,
     keptForecastsSql(sql),
-    { ...params, forecastsMax: FORECASTS_MAX },
+    { ...params, ...sample, forecastsMax: FORECASTS_MAX },
     ([subject, windowStartMs, windowEndMs, asOfMs, mark, used, limit, probability, ...quantiles]) => {
       const [p10 = null, p50 = null, p90 = null, low = null, middle = null, high = null] = quantiles
       const usageAtReset =
@@ -227,7 +231,7 @@ async function readDemand(
   await readHours(client, selection, grid, { fromMs: firstHourMs, toMs: lastHourMs }, ofValues)
   await readSteps(client, selection, grid, { fromMs, toMs: firstHourMs }, ofValues)
   await readSteps(client, selection, grid, { fromMs: lastHourMs, toMs: window.endMs }, ofValues)
-  const condition = { sql: `subject IN (SELECT subject FROM (${sample.sql}))`, params: sample.params }
+  const condition = { sql: 'subject IN {sampleSubjects:Array(String)}', params: sample }
   const decisions = { quota: quota.name, fromMs, toMs: window.endMs, condition, grid }
   await readDecisions(client, decisions, sums => {
     const one = sums.unit === quota.unit ? seriesOf(sums.subject) : null
@@ -265,15 +269,16 @@ function historiesOf(series: UsageSeries, { counts }: ResettingQuota, { startMs,
 }
 
 /** The quota's calls of the sampled subjects. */
-export function ofSample(quota: ResettingQuota, { sql, params }: Sample): Selection {
+export function ofSample(quota: ResettingQuota, sample: Sample): Selection {
   const selection = selectionOf(quota)
   const { match, columns } = selection
   if (columns.length === 0) return selection
   const names = Object.fromEntries(quota.per.map(({ name }, index) => [`per${index}`, name]))
   const values = columns.map((_, index) => `JSONExtractString(subject, {per${index}:String})`)
-  const isOfSample = `(${columns.join(', ')}) IN (SELECT ${values.join(', ')} FROM (${sql}))`
+  const subjects = 'SELECT arrayJoin({sampleSubjects:Array(String)}) AS subject'
+  const isOfSample = `(${columns.join(', ')}) IN (SELECT ${values.join(', ')} FROM (${subjects}))`
   return {
     ...selection,
-    match: { sql: `${match.sql} AND ${isOfSample}`, params: { ...match.params, ...params, ...names } },
+    match: { sql: `${match.sql} AND ${isOfSample}`, params: { ...match.params, ...sample, ...names } },
   }
 }

@@ -4,7 +4,7 @@
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { writeKept } from '../../../analyzer/tick/kept-forecasts.ts'
-import { keptForecastsSql, ofSample, sampleSql } from '../../../analyzer/tick/outcomes.ts'
+import { endedSql, keptForecastsSql, ofSample, sampleSql } from '../../../analyzer/tick/outcomes.ts'
 import { ofShard } from '../../../analyzer/tick/shard.ts'
 import { costsSql } from '../../../analyzer/usage/costs.ts'
 import { hourlyUsageSql, rawUsageSql } from '../../../analyzer/usage/current.ts'
@@ -138,11 +138,12 @@ test('and of the subjects whose forecasts are scored, which are found by their k
     testStore.store.client,
     kept.map(one => ({ mark: '0/12', forecast: one })),
   )
-  const sample = sampleSql(false)
-  const plan = await explain(hoursSql(ofSample(resettingQuota({}), { sql: sample, params: {} })))
+  const ofSubjects = ofSample(resettingQuota({}), { sampleSubjects: kept.map(one => JSON.stringify(one.subject)) })
+  const plan = await explain(hoursSql(ofSubjects), ofSubjects.match.params)
   expect(plan).toContain('ReadFromMergeTree (usage_by_hour)')
   expect(plan).not.toMatch(/ReadFromMergeTree \(quotacast\.calls\)/)
-  for (const query of [sample, keptForecastsSql(sample)]) expect(await explain(query)).toContain('PrimaryKey')
+  for (const query of [sampleSql(endedSql(false)), keptForecastsSql(endedSql(false))])
+    expect(await explain(query, ofSubjects.match.params)).toContain('PrimaryKey')
 })
 
 test('models that are new come from the hourly projection, networks from the newest calls', async () => {
