@@ -2,7 +2,7 @@
 import type { FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import type { PrincipalOf, Routes } from '../collector/principal.ts'
-import type { CallSource } from '../collector/receive/source.ts'
+import { type CallSource, isSeenBy } from '../collector/receive/source.ts'
 import { type ConfiguredSource, createSources } from '../collector/receive/sources.ts'
 import { urlOf } from './addresses.ts'
 import type { Config } from './config-schema.ts'
@@ -49,11 +49,7 @@ class SourceUnknownError extends Error {
 
 export function createSourceListRoutes(config: Config, principalOf: PrincipalOf): Routes {
   const sources = createSources(config.sources, config.mappings)
-  /** Those of other tenants are none of the caller's business. */
-  const isSeen = (request: FastifyRequest, { tenant }: CallSource) => {
-    const own = principalOf(request).tenant
-    return own === null || tenant === null || tenant === own
-  }
+  const isSeen = (request: FastifyRequest, source: CallSource) => isSeenBy(source, principalOf(request).tenant)
   const tags = ['sources']
   return server => {
     server.get(

@@ -163,7 +163,7 @@ function callerOf({ verify, sources }: DoorDeps, method: RpcMethod, metadata: Me
     throw new RpcError(RPC.permissionDenied, `the token ${principal.name} lacks the scope ingest`)
   }
   try {
-    return { principal, source: sourceOf(sources, textOf(metadata, SOURCE_HEADER) ?? method.sourceName) }
+    return { principal, source: sourceOf(sources, textOf(metadata, SOURCE_HEADER) ?? method.sourceName, principal) }
   } catch (error) {
     throw error instanceof ReceiveError ? new RpcError(RPC.notFound, error.message) : error
   }

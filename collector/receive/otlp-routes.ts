@@ -5,7 +5,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import Type, { type Static, type TSchema } from 'typebox'
-import type { Routes } from '../principal.ts'
+import type { PrincipalOf, Routes } from '../principal.ts'
 import type { Rejected } from './accept.ts'
 import { ENCODINGS, parseBody } from './body.ts'
 import { exportAnswer, exportBatches, METRICS_ANSWER, OTLP_SOURCE } from './otlp.ts'
@@ -33,6 +33,7 @@ const TYPE_OF: Readonly<Record<Encoding, string>> = { protobuf: PROTOBUF, json: 
 export interface OtlpRoutesDeps {
   bodies: RequestBodies
   sources: Sources
+  principalOf: PrincipalOf
 }
 
 const Headers = Type.Object({
@@ -127,9 +128,9 @@ const send = (reply: FastifyReply, encoding: Encoding, body: Buffer) => reply.ty
 async function receive(
   request: FastifyRequest,
   { signal, encoding, name }: { signal: CallSignal; encoding: Encoding; name: string },
-  { bodies, sources }: OtlpRoutesDeps,
+  { bodies, sources, principalOf }: OtlpRoutesDeps,
 ): Promise<ExportAnswer> {
-  const source = sourceOf(sources, name)
+  const source = sourceOf(sources, name, principalOf(request))
   return bodies.handle(request, async bytes => {
     const batches = fitting(() => {
       const document = encoding === 'protobuf' ? decodeExport(signal, bytes) : jsonDocument(bytes)

@@ -73,9 +73,9 @@ export function openReceiving(deps: ReceivingDeps): Receiving {
   return {
     routes: [
       createCallRoutes({ bodies, normalizer }),
-      createSourceRoutes({ bodies, sources, limits, now }),
-      createSplunkRoutes({ bodies, sources }),
-      createOtlpRoutes({ bodies: createRequestBodies(shared, 'otlp'), sources }),
+      createSourceRoutes({ bodies, sources, principalOf, limits, now }),
+      createSplunkRoutes({ bodies, sources, principalOf }),
+      createOtlpRoutes({ bodies: createRequestBodies(shared, 'otlp'), sources, principalOf }),
       createSourceStatusRoutes({ sources, intake, listeners, principalOf, sinceMs: now() }),
     ],
     intake,

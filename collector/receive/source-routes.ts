@@ -6,7 +6,7 @@
 import type { FastifyRequest } from 'fastify'
 import Type, { type Static } from 'typebox'
 import { REJECTION_REASONS } from '../call-record.ts'
-import type { Routes } from '../principal.ts'
+import type { PrincipalOf, Routes } from '../principal.ts'
 import { type Acceptance, reasonCounts } from './accept.ts'
 import { ENCODINGS, parseBody } from './body.ts'
 import { binaryEventId, eventLines, isBinaryEvent, isCloudEvents, structuredEvent } from './cloud-events.ts'
@@ -34,6 +34,7 @@ const EVENT_DIALECT = 'openmeter'
 export interface SourceRoutesDeps {
   bodies: RequestBodies
   sources: Sources
+  principalOf: PrincipalOf
   limits: Pick<ReceiveOptions, 'decompressedBytesMax'>
   now: () => number
 }
@@ -70,7 +71,7 @@ const schema = {
     'source has them; also deliveries of Amazon Data Firehose (CloudWatch subscriptions included) and CloudEvents ' +
     `(structured, binary, batches). Compressed with ${ENCODINGS.join(', ')} or not; the type does not matter. ` +
     'Answers 200 when the calls would survive a crash, also where some could not be read: those are kept as rejections. ' +
-    'A call that is sent again is counted once. 404 names the sources that there are.',
+    'A call that is sent again is counted once. 404 names the sources that there are, but for those of other tenants.',
   tags: ['calls'],
   params: SourceParams,
   body: { content: { '*/*': { schema: Type.Unknown() } } },
@@ -79,7 +80,7 @@ const schema = {
 
 /** The route for named sources; it reads bodies in a way of its own, so it needs a scope of its own. */
 export function createSourceRoutes(deps: SourceRoutesDeps): Routes {
-  const { bodies, sources, now } = deps
+  const { bodies, sources, principalOf, now } = deps
   return server => {
     bodies.guard(server)
     server.setErrorHandler((error: FailedRequest, request, reply) => {
@@ -98,7 +99,7 @@ export function createSourceRoutes(deps: SourceRoutesDeps): Routes {
       schema,
       validatorCompiler: allButBody(server),
       handler: async request => {
-        const source = sourceOf(sources, request.params.source)
+        const source = sourceOf(sources, request.params.source, principalOf(request))
         const acceptance = await receive(request, source, deps)
         const id = firehoseId(request.headers)
         return id === null ? verdictOf(acceptance) : firehoseAnswer(id, now())

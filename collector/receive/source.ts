@@ -12,6 +12,10 @@ export interface CallSource {
   timezone: string
 }
 
+/** Who may see the tenant `own` only (`null`: all) is not told of the sources of others. */
+export const isSeenBy = ({ tenant }: Pick<CallSource, 'tenant'>, own: string | null): boolean =>
+  own === null || tenant === null || tenant === own
+
 /** A source of which nothing is known but its dialect. */
 export const plainSource = (dialect: Dialect): CallSource => ({
   ...{ name: dialect.name, dialect },

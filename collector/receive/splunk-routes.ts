@@ -5,7 +5,7 @@
 import Type, { type Static } from 'typebox'
 import { isFields } from '../normalize/fields.ts'
 import { splitJson } from '../normalize/split-json.ts'
-import type { Routes } from '../principal.ts'
+import type { PrincipalOf, Routes } from '../principal.ts'
 import { parseBody } from './body.ts'
 import { lineOf } from './lines.ts'
 import { allButBody, type RequestBodies } from './request-body.ts'
@@ -17,6 +17,7 @@ const PATHS = ['/services/collector', '/services/collector/event', '/services/co
 export interface SplunkRoutesDeps {
   bodies: RequestBodies
   sources: Sources
+  principalOf: PrincipalOf
 }
 
 const Query = Type.Object({
@@ -36,7 +37,7 @@ const schema = {
 }
 
 /** The routes of the event collector; they read bodies in a way of their own, so they need a scope of their own. */
-export function createSplunkRoutes({ bodies, sources }: SplunkRoutesDeps): Routes {
+export function createSplunkRoutes({ bodies, sources, principalOf }: SplunkRoutesDeps): Routes {
   return server => {
     bodies.guard(server)
     for (const url of PATHS) {
@@ -47,7 +48,7 @@ export function createSplunkRoutes({ bodies, sources }: SplunkRoutesDeps): Route
         schema,
         validatorCompiler: allButBody(server),
         handler: async request => {
-          const source = sourceOf(sources, request.query.source)
+          const source = sourceOf(sources, request.query.source, principalOf(request))
           await bodies.handle(request, bytes => {
             const batch = bodies.split(eventLines(bytes), { source, fileStem: null, isNdjson: true })
             return bodies.take(request, { source, batch, bytes, place: `source ${source.name}` })

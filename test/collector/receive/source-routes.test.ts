@@ -71,6 +71,25 @@ describe('a named source', () => {
     expect(body.detail).toMatch(/only edge, own, .*kong/)
   })
 
+  test('are not named to a token of another tenant, whichever way it asks', async () => {
+    const ofTenant = (tenant: string) => ({ dialect: 'canonical', tenant })
+    const { post } = await open({ sources: { ours: ofTenant('acme'), theirs: ofTenant('umbrella') } })
+    const ways = [
+      ['/v1/sources/other', {}],
+      ['/services/collector/event?source=other', {}],
+      ['/v1/logs', { 'x-quotacast-source': 'other', 'content-type': 'application/json' }],
+    ] as const
+    for (const [path, headers] of ways) {
+      const told = async (token: string) => {
+        const { body } = await post(path, {}, { token, headers })
+        return String(body.detail ?? body.message)
+      }
+      expect(await told('all'), path).toMatch(/only ours, theirs, .*kong/)
+      expect(await told('acme'), path).toMatch(/only ours, .*kong/)
+      expect(await told('acme'), path).not.toContain('theirs')
+    }
+  })
+
   test('is a success where nothing could be read, since sending it again would not help', async () => {
     const { post, testLog } = await open()
     expect(await post('/v1/sources/kong', 'hello')).toMatchObject({
