@@ -19,6 +19,7 @@ import { ClickHouseStoreOptions } from '../collector/store/clickhouse-options.ts
 import { EmbeddedStoreOptions } from '../collector/store/open.ts'
 import { tlsProblems } from '../collector/tls.ts'
 import type { ConfigSchema } from './config-values.ts'
+import { rawKeyProblems } from './raw-key-problems.ts'
 
 /** Most labels that become columns, and so can be used by quotas. */
 const LABEL_COLUMNS_MAX = 2
@@ -195,6 +196,7 @@ export function* contradictionsOf(config: Config): Iterable<string> {
     for (const name of unknownChannels(quota, channels))
       yield `quotas[${index}].alerts.channels: there is no channel ${name} in alerts.channels`
   }
+  yield* rawKeyProblems(config)
   const quotaNames = config.quotas.map(quota => quota.name)
   yield* twice(quotaNames, 'quotas', 'name')
   const tokenNames = config.auth.tokens.map(token => token.name)

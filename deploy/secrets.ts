@@ -53,6 +53,17 @@ export function openSecrets(
   return { fingerprintKeys: fingerprintKeys ?? own.fingerprintKeys, decisionKeys: decisionKeys ?? own.decisionKeys }
 }
 
+/** The keys of fingerprints that `openSecrets` would answer; `null` where they are not made yet. Throws `SecretsError`. */
+export function knownFingerprintKeys(
+  dataDir: string,
+  configured: { fingerprintKeys?: string[] | undefined },
+): readonly string[] | null {
+  if (configured.fingerprintKeys !== undefined) return configured.fingerprintKeys
+  const file = secretsFile(dataDir)
+  const text = readIfThere(file)
+  return text === null ? null : parseSecrets(file, text).fingerprintKeys
+}
+
 /** The admin token of this data folder, made (mode 0600) when it is missing. Throws `SecretsError`. */
 export function openAdminToken(dataDir: string): string {
   const file = tokenFile(dataDir)

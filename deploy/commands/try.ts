@@ -1,5 +1,4 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
 import type { CallRecord } from '../../collector/call-record.ts'
 import { DialectError } from '../../collector/normalize/draft.ts'
 import { splitBody } from '../../collector/receive/body.ts'
@@ -14,7 +13,7 @@ import { FIELD_HINTS } from '../gateways/field-hints.ts'
 import { GUIDES } from '../gateways/guides.ts'
 import { fieldsOf } from '../gateways/render.ts'
 import { normalizerOf } from '../normalizer.ts'
-import { openSecrets, secretsFile } from '../secrets.ts'
+import { knownFingerprintKeys } from '../secrets.ts'
 import { type Hint, trialText } from '../trial-text.ts'
 
 const MiB = 2 ** 20
@@ -98,9 +97,7 @@ function tryBytes(
 
 /** Where nothing has been started yet nothing is made: then fingerprints are of this run only. */
 function fingerprintKeysOf({ dataDir, secrets }: Config): readonly string[] {
-  if (secrets.fingerprintKeys !== undefined) return secrets.fingerprintKeys
-  if (existsSync(secretsFile(dataDir))) return openSecrets(dataDir, secrets).fingerprintKeys
-  return [randomBytes(FINGERPRINT_KEY_BYTES).toString('hex')]
+  return knownFingerprintKeys(dataDir, secrets) ?? [randomBytes(FINGERPRINT_KEY_BYTES).toString('hex')]
 }
 
 /** For fields that no call has: what to change, and whether this gateway can tell them at all. */
