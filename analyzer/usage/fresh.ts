@@ -37,18 +37,18 @@ type FreshRow = [logId: string, partition: number, offset: number, firstMs: numb
 
 /**
  * Finds what is beyond `seen` (`null`: never looked at before); `fresh` is `null` when there is nothing. What a clock gone
- * wrong dated ahead of `nowMs` does not make all that follows look old.
+ * wrong dated ahead of `nowMs`, be it our own before it was set back, does not make all that follows look old.
  */
 export async function readFresh(
   client: ClickHouseClient,
   table: FreshTable,
   { seen, nowMs }: { seen: Seen | null; nowMs: number },
 ): Promise<{ seen: Seen; fresh: Fresh | null }> {
-  const beyond = seen === null ? newest(table, nowMs) : beyondSeen(table, seen)
+  const { positions: known, newestAtMs: knownAtMs } = seen ?? { positions: [], newestAtMs: 0 }
+  let newestAtMs = Math.min(nowMs, knownAtMs)
+  const beyond = seen === null ? newest(table, nowMs) : beyondSeen(table, { positions: known, newestAtMs })
   const found: { logId: string; partition: number; offset: number }[] = []
   let fromMs = Number.POSITIVE_INFINITY
-  const { positions: known, newestAtMs: knownAtMs } = seen ?? { positions: [], newestAtMs: 0 }
-  let newestAtMs = knownAtMs
   await readRows<FreshRow>(client, freshSql(table, beyond.sql), beyond.params, row => {
     const [logId, partition, offset, firstMs, newestMs] = row
     found.push({ logId, partition, offset })

@@ -55,4 +55,14 @@ describe('what is new', () => {
     expect(await read(second.fresh?.condition)).toBe(1_100)
     expect(await read(notFresh('decisions', second.seen))).toBe(1_111)
   })
+
+  test('is found at once after the clock was set back, though all that was seen arrived later', async () => {
+    const { seen } = await readFresh(client(), 'calls', { seen: null, nowMs })
+    const backMs = nowMs - 2 * HOUR_MS
+    expect((await readFresh(client(), 'calls', { seen, nowMs: backMs })).fresh).toBeNull()
+    await storeCalls(testStore.store, [{ startedAtMs: backMs }])
+    const next = await readFresh(client(), 'calls', { seen, nowMs: backMs + MINUTE_MS })
+    expect(next.fresh?.fromMs).toBe(backMs)
+    expect((await readFresh(client(), 'calls', { seen: next.seen, nowMs: backMs + 2 * MINUTE_MS })).fresh).toBeNull()
+  })
 })
