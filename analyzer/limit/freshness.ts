@@ -6,8 +6,8 @@ import type { LimitStore } from './limit-store.ts'
 const LAG_MS = 500
 
 export interface FreshnessDeps {
-  log: CallLog
-  store: LimitStore
+  log: Pick<CallLog, 'partitions'>
+  store: Pick<LimitStore, 'position'>
   now: () => number
   /** Called before each look; what it rejects with makes the look fail. */
   beforeLook?: () => Promise<void>
@@ -36,6 +36,8 @@ export function startFreshness({ log, store, now, beforeLook }: FreshnessDeps): 
   }
   const look = async () => {
     const atMs = now()
+    // The clock was set back: what was said of a later instant would count as said of each until then.
+    asOfMs = Math.min(asOfMs, atMs)
     try {
       await beforeLook?.()
       if ((await lagEntries()) === 0) asOfMs = Math.max(asOfMs, atMs)
