@@ -10,6 +10,7 @@ import type { Policy } from '../policy/policy.ts'
 import { DIMENSION_COLUMNS, matchSql, type Quota } from '../policy/quota.ts'
 import { keyOf, subjectKey } from '../policy/subject.ts'
 import type { DecisionSums, DecisionsAsk } from '../usage/decisions.ts'
+import type { RecordedQuery } from '../usage/recorded.ts'
 import { unrecordedShare } from '../usage/series.ts'
 import type { Unit } from '../usage/units.ts'
 import { bucketAt, isResetting, lengthAt, type ResettingWindow, type SlidingWindow } from '../usage/window.ts'
@@ -48,11 +49,12 @@ export function startRebuilder(deps: RebuilderDeps): Rebuilder {
   const { signal } = stopping
 
   let countedSinceMs = Number.POSITIVE_INFINITY
+  let lostAtMs = Number.POSITIVE_INFINITY
   const rebuild = async () => {
     await deps.handOn()
     let buckets = 0
     for (const quota of deps.policy().quotas) {
-      const floors = await floorsOf(quota, deps, { countedSinceMs, nowMs: store.nowMs() })
+      const floors = await floorsOf(quota, deps, { countedSinceMs, lostAtMs, nowMs: store.nowMs() })
       for (let from = 0; from < floors.length; from += RAISED_AT_ONCE_MAX) {
         await store.raise(floors.slice(from, from + RAISED_AT_ONCE_MAX))
         await setImmediate()
@@ -84,7 +86,8 @@ export function startRebuilder(deps: RebuilderDeps): Rebuilder {
       if (store.losses() > losses) {
         losses = store.losses()
         passesDueMs = passesAfterMs.map(afterMs => nowMs + afterMs)
-        countedSinceMs = wasJoined ? Number.POSITIVE_INFINITY : beginOfMinute(store.nowMs())
+        lostAtMs = store.nowMs()
+        countedSinceMs = wasJoined ? Number.POSITIVE_INFINITY : beginOfMinute(lostAtMs)
       }
       wasJoined ||= store.isJoined()
       const [dueMs = Number.POSITIVE_INFINITY, ...later] = passesDueMs
@@ -112,32 +115,52 @@ interface When {
    * under way can be told from sums and records, which are on their way, too. `Infinity` for a loss that we saw.
    */
   readonly countedSinceMs: number
+  /** When we saw that they are new, or that something was lost. */
+  readonly lostAtMs: number
   readonly nowMs: number
 }
 
 /** What the buckets of a quota hold at least. What drains, and what is held, is not known afterwards. */
-async function floorsOf(quota: Quota, deps: RebuilderDeps, { countedSinceMs, nowMs }: When): Promise<Spend[]> {
+async function floorsOf(quota: Quota, deps: RebuilderDeps, when: When): Promise<Spend[]> {
   const { window, unit, counts, series } = quota
+  const { nowMs } = when
   if (unit === 'concurrent_requests' || counts === 'records') return []
   if (!isResetting(window) && window.kind !== 'sliding') return []
   // What of a minute's sum was asked in it, nobody knows.
   if (lengthAt(window, nowMs) < MINUTE_MS) return []
-  // Of checks alone nothing is on two ways.
-  const untilMs = counts === 'checks' ? Number.POSITIVE_INFINITY : countedSinceMs
-  const within = { resets: deps.policy().resets(quota, nowMs), untilMs, nowMs }
+  const within = { ...when, resets: deps.policy().resets(quota, nowMs), untilMs: untilMsOf(window, counts, when) }
   const asked = await checksOf(quota, window, deps, within)
   const recorded = counts === 'checks' ? null : await recordsOf(quota, unit, window, deps, within)
-  return [...asked].flatMap(([key, { subject, startMs, allowed, spent }]) => {
-    const { calls, used } = recorded?.get(key) ?? { calls: 0, used: 0 }
+  const amounts = new Map<string, { subject: string; startMs: number; amount: number }>()
+  for (const [key, { subject, startMs, allowed, spent }] of asked) {
+    const bucketKey = keyAt(startMs, subject)
+    const used = recorded?.used.get(bucketKey) ?? 0
+    const known = amounts.get(bucketKey) ?? { subject, startMs, amount: used }
     // Nothing says which check became which record, but their numbers tell how many did not.
-    const amount = recorded === null ? spent : used + spent * unrecordedShare(allowed, calls)
+    known.amount += recorded === null ? spent : spent * unrecordedShare(allowed, recorded.calls.get(key) ?? 0)
+    amounts.set(bucketKey, known)
+  }
+  return Array.from(amounts.values(), ({ subject, startMs, amount }) => {
     const sinceMs = within.resets.get(subject)?.sinceMs ?? 0
     return { series, subject, startMs, endMs: bucketAt(window, startMs).endMs, sinceMs, amount, drain: null }
   })
 }
 
+/** Sums of minutes whose middle is later are left out: what they tell is counted already, or may be. */
+function untilMsOf(window: CountedWindow, counts: Quota['counts'], { countedSinceMs, lostAtMs }: When): number {
+  // Of checks alone nothing is on two ways.
+  const untilMs = counts === 'checks' ? Number.POSITIVE_INFINITY : countedSinceMs
+  if (isResetting(window)) return untilMs
+  // What came after the loss is counted in its own slots: one that is raised to the sum of a minute has to hold them.
+  const minuteMs = beginOfMinute(lostAtMs)
+  const nextMs = minuteMs + MINUTE_MS
+  const isInOneSlot = bucketAt(window, lostAtMs).startMs === bucketAt(window, nextMs - 1).startMs
+  return Math.min(untilMs, isInOneSlot ? nextMs : minuteMs)
+}
+
 interface Checks {
   readonly subject: string
+  /** Of the bucket. */
   readonly startMs: number
   allowed: number
   spent: number
@@ -148,30 +171,31 @@ const keyAt = (startMs: number, subject: string) => `${startMs} ${subject}`
 const firstStartMs = (window: CountedWindow, nowMs: number) =>
   bucketAt(window, window.kind === 'sliding' ? nowMs - window.lengthMs : nowMs).startMs
 
-interface Within {
+interface Within extends When {
   readonly resets: ReturnType<Policy['resets']>
-  /** What began later is left out. */
   readonly untilMs: number
-  readonly nowMs: number
 }
 
+/** By window and subject; of what slides by minute and subject: checks of one slot may have their records in another. */
 async function checksOf(
   quota: Quota,
   window: CountedWindow,
   { readDecisions }: RebuilderDeps,
-  { resets, untilMs, nowMs }: Within,
+  { resets, untilMs, lostAtMs, nowMs }: Within,
 ) {
   const found = new Map<string, Checks>()
   const ask = { quota: quota.name, fromMs: firstStartMs(window, nowMs), condition: { sql: '1', params: {} } }
+  const isSliding = window.kind === 'sliding'
+  const latestMs = isSliding ? lostAtMs : nowMs
   await readDecisions(ask, sums => {
     const subject = keyOf(quota, JSON.parse(sums.subject))
     const isSaid = sums.allowed + sums.spent > 0 && sums.middleMs <= untilMs
     if (subject === null || sums.unit !== quota.unit || !isSaid) return
     // What of a reset's own minute was asked after it, nobody knows.
     if (sums.middleMs - MINUTE_MS / 2 < (resets.get(subject)?.sinceMs ?? 0)) return
-    // A minute over the edge of two slots is counted in the one that counts longer.
-    const { startMs } = bucketAt(window, Math.min(nowMs, sums.middleMs + MINUTE_MS / 2 - 1))
-    const key = keyAt(startMs, subject)
+    // A minute over the edge of two slots is counted in the one that counts longer: in the same one in each pass.
+    const { startMs } = bucketAt(window, Math.min(latestMs, sums.middleMs + MINUTE_MS / 2 - 1))
+    const key = keyAt(isSliding ? beginOfMinute(sums.middleMs) : startMs, subject)
     const known = found.get(key) ?? { subject, startMs, allowed: 0, spent: 0 }
     known.allowed += sums.allowed
     known.spent += sums.spent
@@ -180,29 +204,31 @@ async function checksOf(
   return found
 }
 
+/** Units by bucket and subject, and calls as `checksOf` has checks. */
 async function recordsOf(
   quota: Quota,
   unit: Unit,
   window: CountedWindow,
   { recorded }: RebuilderDeps,
   { resets, untilMs, nowMs }: Within,
-): Promise<Map<string, { calls: number; used: number }>> {
-  const found = new Map<string, { calls: number; used: number }>()
+): Promise<{ calls: ReadonlyMap<string, number>; used: ReadonlyMap<string, number> }> {
   const startMs = firstStartMs(window, nowMs)
-  const stepMs = window.kind === 'sliding' ? window.slotMs : bucketAt(window, nowMs).endMs - startMs
+  const isSliding = window.kind === 'sliding'
+  const stepMs = isSliding ? window.slotMs : bucketAt(window, nowMs).endMs - startMs
   const columns = quota.per.map(({ field }) => DIMENSION_COLUMNS[field])
   const range = { startMs, endMs: Math.min(nowMs + stepMs, untilMs), stepMs, ranges: [], isWhole: true }
   const query = { ...range, match: matchSql(quota), columns, resets: [...resets.values()] }
-  const add = async (name: 'calls' | 'used', counted: { unit: Unit; isOfChecks?: boolean }) => {
+  const read = async (counted: Pick<RecordedQuery, 'unit'> & Partial<RecordedQuery>) => {
+    const found = new Map<string, number>()
     for (const cost of await recorded.costs({ ...query, ...counted })) {
       const key = keyAt(cost.startMs, subjectKey(cost.subject))
-      const known = found.get(key) ?? { calls: 0, used: 0 }
-      known[name] += cost.amount
-      found.set(key, known)
+      found.set(key, (found.get(key) ?? 0) + cost.amount)
     }
+    return found
   }
   // In this order: a record that comes in between makes less to raise, and not more.
-  await add('used', { unit })
-  await add('calls', { unit: 'requests', isOfChecks: true })
-  return found
+  const used = await read({ unit })
+  const byMinute = isSliding ? { startMs: beginOfMinute(startMs), stepMs: MINUTE_MS } : {}
+  const calls = await read({ unit: 'requests', isOfChecks: true, ...byMinute })
+  return { calls, used }
 }

@@ -8,6 +8,7 @@ import { claimOf } from '../../../analyzer/limit/claiming.ts'
 import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
 import { startDecisionSumming } from '../../../analyzer/limit/decision-summing.ts'
 import { noDimensions } from '../../../analyzer/limit/http.ts'
+import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
 import { createLimiter, type Limiter } from '../../../analyzer/limit/limiter.ts'
 import { openLimitStore } from '../../../analyzer/limit/open.ts'
 import { type RebuilderDeps, startRebuilder } from '../../../analyzer/limit/rebuild.ts'
@@ -47,29 +48,39 @@ const QUIET_MS = 2_000
 
 /** A rebuilder at work on counters that know nothing, and what consumers have used by them. */
 async function openRebuilding({
-  nowMs,
+  nowMs = 0,
+  now = () => nowMs,
   quotas,
   adjustments = NO_ADJUSTMENTS,
+  store: known = {},
   ...given
 }: Pick<RebuilderDeps, 'readDecisions'> &
-  Partial<Pick<RebuilderDeps, 'recorded'>> & { nowMs: number; quotas: Quota[]; adjustments?: Adjustments }) {
+  Partial<Pick<RebuilderDeps, 'recorded' | 'passesAfterMs'>> & {
+    nowMs?: number
+    now?: () => number
+    quotas: Quota[]
+    adjustments?: Adjustments
+    store?: Partial<LimitStore>
+  }) {
   const dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
   const options = { kind: 'embedded', flushMs: 5, bucketsMax: 1_000, requestsMax: 1_000 } as const
-  const store = await openLimitStore(options, { dir, log: silent, now: () => nowMs })
+  const store = await openLimitStore(options, { dir, log: silent, now })
   const rebuilder = startRebuilder({
-    store,
+    store: { ...store, ...known },
     policy: () => createPolicy(quotas, adjustments),
     recorded: { costs: async () => [] },
     handOn: async () => undefined,
     logger: silent,
     ...given,
   })
+  const ask = async (one: Quota, { consumer = 'web', sinceMs = 0, cost = 0, isDryRun = true }) => {
+    const allowance = { limit: 1e9, elsewhere: 0, sinceMs, deniedUntilMs: null }
+    const asking = claimOf(one, consumer, { cost, allowance, nowMs: now() })
+    return (await store.decide(request([asking], { isDryRun }))).standings[0]?.used ?? 0
+  }
   return {
-    async used(one: Quota, consumer = 'web', sinceMs = 0) {
-      const allowance = { limit: 1e9, elsewhere: 0, sinceMs, deniedUntilMs: null }
-      const asking = claimOf(one, consumer, { cost: 0, allowance, nowMs })
-      return (await store.decide(request([asking], { isDryRun: true }))).standings[0]?.used ?? 0
-    },
+    used: (one: Quota, consumer = 'web', sinceMs = 0) => ask(one, { consumer, sinceMs }),
+    spend: (one: Quota, cost: number) => ask(one, { cost, isDryRun: false }),
     async close() {
       await rebuilder.close()
       await store.close()
@@ -124,6 +135,75 @@ test('of counters that were new when we came, only calls of the minutes before a
   const one = quotas[0] as Quota
   await expect.poll(() => used(one)).toBe(1)
   expect(asked.map(({ endMs }) => endMs)).toEqual([startMs + 10 * 60_000, startMs + 10 * 60_000])
+  await close()
+})
+
+/** What the store holds of calls that cost one each, as it is asked. */
+const costsOf =
+  (startsMs: readonly number[]): RebuilderDeps['recorded']['costs'] =>
+  async ({ startMs, endMs, stepMs }) => {
+    const asked = startsMs.filter(atMs => atMs >= startMs && atMs < endMs)
+    const bySteps = Map.groupBy(asked, atMs => startMs + Math.floor((atMs - startMs) / stepMs) * stepMs)
+    return Array.from(bySteps, ([at, { length: amount }]) => ({ subject: ['web'], gateway: '', startMs: at, amount }))
+  }
+
+test('of a sliding window, what is asked since we came is not said once more in another slot', async () => {
+  const minuteMs = Date.UTC(2026, 10, 21, 12)
+  const one = quota({ unit: 'requests', counts: 'checks', window: { kind: 'sliding', everySeconds: 600 } })
+  const sums = { unit: 'requests', allowed: 0, deniedCost: 0 }
+  let nowMs = minuteMs + 5_000
+  const asked: number[] = []
+  const { used, spend, close } = await openRebuilding({
+    ...{ quotas: [one], now: () => nowMs, passesAfterMs: [0, 600] },
+    readDecisions: async (_ask, handle) => {
+      asked.push(nowMs)
+      const of = (middleMs: number, spent: number) =>
+        handle({ quota: 'q', subject: '{"consumer":"web"}', ...sums, middleMs, spent })
+      of(minuteMs - 30_000, 2)
+      of(minuteMs + 30_000, 7)
+    },
+  })
+  await expect.poll(() => used(one)).toBe(2)
+  await spend(one, 7)
+  nowMs += 40_000
+  await expect.poll(() => asked.at(-1)).toBe(nowMs)
+  expect(await used(one)).toBe(9)
+  await close()
+})
+
+test('nor what was asked before a loss in each pass anew, nor what is recorded in other slots', async () => {
+  const minuteMs = Date.UTC(2026, 10, 21, 12)
+  const window = { kind: 'sliding', everySeconds: 300 }
+  const checks = quota({ name: 'checks', unit: 'requests', counts: 'checks', window })
+  const both = quota({ name: 'both', unit: 'requests', window })
+  const callsMs = Array.from({ length: 60 }, (_, second) => minuteMs - 60_000 + second * 1_000)
+  let nowMs = callsMs[0] ?? 0
+  let losses = 0
+  const asked: number[] = []
+  const { used, spend, close } = await openRebuilding({
+    ...{ quotas: [checks, both], now: () => nowMs, passesAfterMs: [0, 600] },
+    store: { losses: () => losses, isJoined: () => true },
+    recorded: { costs: costsOf(callsMs) },
+    readDecisions: async ({ quota: name }, handle) => {
+      asked.push(nowMs)
+      const sums = { quota: name ?? '', subject: '{"consumer":"web"}', unit: 'requests', deniedCost: 0 }
+      handle({ ...sums, middleMs: minuteMs - 30_000, allowed: 60, spent: 60 })
+      if (name === 'checks') handle({ ...sums, middleMs: minuteMs + 30_000, allowed: 5, spent: 5 })
+    },
+  })
+  // What records have spent comes back by comparing.
+  for (const atMs of callsMs) {
+    nowMs = atMs
+    await spend(both, 1)
+  }
+  nowMs = minuteMs + 5_000
+  await sleep(QUIET_MS)
+  losses = 1
+  await expect.poll(() => used(checks)).toBeGreaterThan(0)
+  nowMs += 40_000
+  await expect.poll(() => asked.filter(atMs => atMs === nowMs)).toHaveLength(2)
+  await sleep(QUIET_MS)
+  expect(await Promise.all([used(checks), used(both)])).toEqual([60, 60])
   await close()
 })
 
