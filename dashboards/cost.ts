@@ -9,6 +9,8 @@ const OF_BOARD = `${HOURS} AND ${OF_NAMES}`
 const MONTH = "toDateTime(toStartOfMonth(now('UTC')), 'UTC')"
 const THIS_MONTH = `hour >= ${MONTH} AND ${OF_NAMES}`
 const MONTHS_SHARE = `dateDiff('second', ${MONTH}, now()) / dateDiff('second', ${MONTH}, ${MONTH} + INTERVAL 1 MONTH)`
+/** Of `months`, the budgets of a month, which may begin on any day of any time zone. */
+const BUDGETS_BEGIN = `(SELECT if(count() = 0, ${MONTH}, toDateTime(toStartOfHour(min(window_start)), 'UTC')) FROM months)`
 const BUDGETS = newestForecasts(`unit = 'cost' AND ${onlyOf('tenant', 'consumer')}`)
 const NO_COST = 'No call with a known cost: configure `prices`, or have the gateway tell costs'
 const CURRENCY = 'In the configured currency.'
@@ -111,13 +113,13 @@ FROM (${BUDGETS}) ORDER BY probability DESC, "share used" DESC LIMIT 100`),
           kind: 'series',
           title: 'The month, and how it goes on',
           question: 'How does the cost of the month grow, and where will it be at its end?',
-          notes: `The sum of all budgets of a month of the chosen tenants: spent by the hour, then the sums of their p10, p50 and p90, a band that is too wide for tenants that have nothing to do with each other. ${CURRENCY}`,
+          notes: `The sum of all budgets of a month of the chosen tenants: spent by the hour since the first of them began, then the sums of their p10, p50 and p90, a band that is too wide for tenants that have nothing to do with each other. ${CURRENCY}`,
           queries:
             clickHouse(`WITH months AS (SELECT * FROM (${BUDGETS}) WHERE window_end - window_start BETWEEN 27 * 86400 AND 32 * 86400 AND consumer = '')
 SELECT * FROM (
 SELECT toDateTime(hour, 'UTC') AS time, toNullable(sum(cost) OVER (ORDER BY hour)) AS spent, (SELECT toNullable(sum(limit)) FROM months) AS budget,
   CAST(NULL AS Nullable(Float64)) AS p10, CAST(NULL AS Nullable(Float64)) AS p50, CAST(NULL AS Nullable(Float64)) AS p90
-FROM (SELECT hour, ${COST} AS cost FROM calls WHERE ${THIS_MONTH} GROUP BY hour)
+FROM (SELECT hour, ${COST} AS cost FROM calls WHERE hour >= ${BUDGETS_BEGIN} AND ${OF_NAMES} GROUP BY hour)
 UNION ALL SELECT max(as_of), NULL, sum(limit), sum(used), sum(used), sum(used) FROM months HAVING count() > 0
 UNION ALL SELECT max(window_end), NULL, sum(limit), sum(usage_p10), sum(usage_p50), sum(usage_p90) FROM months HAVING count() > 0
 ) ORDER BY time`),

@@ -132,3 +132,17 @@ test.each(['Asia/Kolkata', 'America/Los_Angeles'])(
     }
   },
 )
+
+test('of budgets whose month begins on another day, what is spent counts from then on', async () => {
+  const billed = budget('billed', 30)
+  const window = { windowStartMs: nowMs - 29 * DAY_MS, windowEndMs: nowMs + DAY_MS }
+  const forecast = { ...billed, ...window, tenant: 'billed', subject: { tenant: 'billed' } }
+  await writeKept(store.store.client, [{ mark: '1/12', forecast }])
+  const calls = [30, 28, 27].map(daysAgo => ({ startedAtMs: nowMs - daysAgo * DAY_MS, cost_micros: MICROS }))
+  await storeCalls(
+    store.store,
+    calls.map(call => ({ ...call, tenant: 'billed', arrivedAtMs: nowMs - HOUR_MS })),
+  )
+  const rows = await rowsOf(cost, 'The month, and how it goes on', { variables: { tenant: ['billed'] } })
+  expect(rows.map(({ spent }) => spent)).toEqual([1, 2, null, null])
+})
