@@ -19,8 +19,13 @@ export const offered = (column: string): string => String.raw`replaceAll(${colum
 
 /** The begin of the board's time, down to the hour: of UTC, as `hour` is, wherever the server lives. */
 export const FROM_HOUR = "toStartOfHour($__fromTime, 'UTC')"
+/**
+ * The last instant at which an hour may begin that the board shows: of a time that is over, half of it must lie within.
+ * Where days begin at half past, an hour would else belong to two of them.
+ */
+const TO_HOUR = 'if($__toTime < now() - INTERVAL 1 HOUR, $__toTime - INTERVAL 30 MINUTE, $__toTime)'
 /** The hours that the board shows, the first one whole. */
-export const HOURS = `hour >= ${FROM_HOUR} AND hour <= $__toTime`
+export const HOURS = `hour >= ${FROM_HOUR} AND hour <= ${TO_HOUR}`
 /** The minutes that the board shows; calls that arrived before it begins are in partitions that need not be read. */
 export const MINUTES =
   'minute >= toStartOfMinute($__fromTime) AND minute <= $__toTime AND arrived_at >= toStartOfMinute($__fromTime)'

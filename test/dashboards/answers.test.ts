@@ -58,13 +58,13 @@ afterAll(() => store?.close())
 async function rowsOf(
   board: Board,
   title: string,
-  { variables = {}, timezone = 'UTC', fromMs = nowMs - DAY_MS }: Asked = {},
+  { variables = {}, timezone = 'UTC', fromMs = nowMs - DAY_MS, toMs = nowMs }: Asked = {},
 ): Promise<Record<string, unknown>[]> {
   const panel = board.rows.flatMap(({ panels }) => panels).find(one => one.title === title)
   const [query] = panel?.queries ?? []
   if (query?.source !== 'clickhouse') throw new Error(`${board.title} has no statement ${title}`)
   const all = Object.fromEntries(board.variables.map(({ name }) => [name, 'all' as const]))
-  const range = { fromMs, toMs: nowMs, stepSeconds: 3_600 }
+  const range = { fromMs, toMs, stepSeconds: 3_600 }
   const sql = expand(query.sql, { ...range, variables: { ...all, ...variables } })
   return store.rows(`${sql} SETTINGS session_timezone = '${timezone}', output_format_json_quote_64bit_integers = 0`)
 }
@@ -72,6 +72,7 @@ interface Asked {
   variables?: Record<string, Values>
   timezone?: string
   fromMs?: number
+  toMs?: number
 }
 
 describe('costs are told in the currency', () => {
@@ -132,6 +133,18 @@ test.each(['Asia/Kolkata', 'America/Los_Angeles'])(
     }
   },
 )
+
+test.each([
+  ['the hour', 0],
+  ['half past, as in India', 30],
+  ['a quarter past, as in Nepal', 15],
+])('a day that begins at %s has 24 hours, and the next one begins after them', async (_when, minutes) => {
+  const beginMs = thisHourMs - 53 * HOUR_MS + minutes * 60_000
+  for (const fromMs of [beginMs, beginMs + DAY_MS]) {
+    const day = { fromMs, toMs: fromMs + DAY_MS - 1, variables: { consumer: ['silent'] } }
+    expect(await rowsOf(overview, 'Calls', day)).toEqual([{ Calls: 24 }])
+  }
+})
 
 test('of budgets whose month begins on another day, what is spent counts from then on', async () => {
   const billed = budget('billed', 30)
