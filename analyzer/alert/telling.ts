@@ -60,7 +60,9 @@ interface State extends Pick<ChannelStatus, 'toldAtMs' | 'failedAtMs' | 'failure
   noticesMax: number
   /** Keys of alerts that it refused when told of nothing else: it is told of all others first. */
   refused: Set<string>
-  dueAtMs: number
+  /** It is told of nothing more for so long. */
+  restMs: number
+  restsFromMs: number
   sending: Promise<void> | null
   /** Ids of what it has accepted and the control log does not know yet. */
   unmarked: Set<string>
@@ -73,7 +75,7 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
       channel,
       {
         ...{ toldAtMs: null, failedAtMs: null, failure: null, failures: 0, noticesMax: NOTICES_MAX },
-        ...{ dueAtMs: 0, sending: null, refused: new Set(), unmarked: new Set() },
+        ...{ restMs: 0, restsFromMs: 0, sending: null, refused: new Set(), unmarked: new Set() },
       },
     ]),
   )
@@ -87,20 +89,22 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
       for (const { id } of notices) state.unmarked.add(id)
       alertsTold(logger, { channel: channel.name, alerts: news.length })
       const noticesMax = Math.min(NOTICES_MAX, 2 * state.noticesMax)
-      Object.assign(state, { toldAtMs: now(), failure: null, failures: 0, noticesMax, dueAtMs: now() + groupMs })
+      const toldAtMs = now()
+      const rest = { restMs: groupMs, restsFromMs: toldAtMs }
+      Object.assign(state, { toldAtMs, failure: null, failures: 0, noticesMax, ...rest })
     } catch (error) {
       const failure = error instanceof Error ? error.message : String(error)
       if (!closing.signal.aborted) channelFailed(logger, { channel: channel.name, failure }, failure !== state.failure)
       const backOffMs = Math.min(RETRY_MS_MAX, RETRY_MS_MIN * 2 ** Math.min(state.failures, 16))
       const saidMs = error instanceof ChannelError ? Math.min(RETRY_AFTER_MS_MAX, error.retryAfterMs) : 0
-      const retryMs = Math.max(backOffMs, saidMs)
       const failedAtMs = now()
+      const rest = { restMs: Math.max(backOffMs, saidMs), restsFromMs: failedAtMs }
       if (error instanceof ChannelError && error.isRefused) {
         state.noticesMax = Math.ceil(news.length / 2)
         const [alone, ...others] = news
         if (alone && others.length === 0) state.refused.add(alone.key)
       }
-      Object.assign(state, { failure, failedAtMs, failures: state.failures + 1, dueAtMs: failedAtMs + retryMs })
+      Object.assign(state, { failure, failedAtMs, failures: state.failures + 1, ...rest })
     }
   }
   const tellOne = async (channel: Channel, state: State, told: readonly Told[]) => {
@@ -119,7 +123,7 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
   return {
     tell(alerts) {
       for (const [channel, state] of states) {
-        if (state.sending !== null || now() < state.dueAtMs || closing.signal.aborted) continue
+        if (state.sending !== null || isResting(state, now()) || closing.signal.aborted) continue
         const told = nextFor(channel, state, alerts)
         if (told.length > 0) state.sending = tellOne(channel, state, told)
         else state.unmarked.clear()
@@ -140,6 +144,10 @@ export function createTelling({ control, channels, groupMs, now, logger }: Telli
     },
   }
 }
+
+/** Not before it began to either: the clock was set back since. */
+const isResting = ({ restMs, restsFromMs }: State, nowMs: number): boolean =>
+  nowMs >= restsFromMs && nowMs < restsFromMs + restMs
 
 /** Of the alerts that the channel does not know, those that it is told next. */
 function nextFor({ name }: Channel, state: State, alerts: Parameters<Telling['tell']>[0]): Told[] {

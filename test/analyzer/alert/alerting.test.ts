@@ -355,6 +355,21 @@ describe('whoever tells', () => {
     expect(Math.max(...messages.map(({ notices }) => notices.length))).toBe(100)
   })
 
+  test('is told though the clock was set back since a channel was told of something, or failed', async () => {
+    failing.add('chat')
+    await tickAndTell(MINUTE_MS, { web: { used: 85 } })
+    failing.clear()
+    await tickAndTell(-2 * HOUR_MS, { app: { used: 85 } })
+    expect(told).toEqual({
+      ops: ['web has used 80 % of q', 'app has used 80 % of q'],
+      chat: ['web has used 80 % of q', 'app has used 80 % of q'],
+    })
+    // And gathered again from then on.
+    await tick(1_000, { third: { used: 85 } })
+    await tick(1_000)
+    expect(messages).toHaveLength(3)
+  })
+
   test('sends less at once to a channel that finds a message too large, and then all of it', async () => {
     noticesMax = 3
     const many = Object.fromEntries(Array.from({ length: 20 }, (_, index) => [`c${index}`, { used: 100 }]))
