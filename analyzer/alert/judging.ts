@@ -78,14 +78,17 @@ export function createJudge(): (ask: JudgeAsk) => AlertChange[] {
       const key = keyOf('exhaustion', quota, forecast)
       if (!probable.has(key)) probable.set(key, { forecast, sinceMs: ask.nowMs })
     }
-    const exhausting = [...probable].flatMap(([key, { forecast, sinceMs }]) => {
+    const exhausting = [...probable].flatMap(([key, one]) => {
+      const { forecast } = one
+      // The clock may have been set back: it has lasted no time then.
+      one.sinceMs = Math.min(one.sinceMs, ask.nowMs)
       const quota = ask.policy.byName.get(forecast.quota)
       const newest = quota && ask.find(quota.name, subjectNamed(quota, forecast.subject))
       if (!newest || !isExhaustionProbable(quota, newest)) {
         probable.delete(key)
         return []
       }
-      if (ask.nowMs - sinceMs < lastingMs(newest)) return []
+      if (ask.nowMs - one.sinceMs < lastingMs(newest)) return []
       const level = quota.alerts.exhaustionProbability
       return rising(ask, 'exhaustion', quota, { forecast: newest, level }) ?? []
     })
@@ -169,7 +172,7 @@ function ending(
   }
   const share = alert.rule === 'used' && forecast ? usedShare(quota, forecast) : null
   if (forecast && share !== null) return { key, alert: { ...alert, ...factsOf(forecast), level: share } }
-  const endedAtMs = overSinceMs.get(key) ?? nowMs
+  const endedAtMs = Math.min(overSinceMs.get(key) ?? nowMs, nowMs)
   overSinceMs.set(key, endedAtMs)
   const isOver = forecast
     ? nowMs - endedAtMs >= OVER_MS_MIN

@@ -181,6 +181,18 @@ describe('what will probably be used up', () => {
     expect(told.ops).toEqual(['web will probably run out of q', 'web will probably not run out of q any more'])
   })
 
+  test('is told, and said to be over, though the clock was set back while that had to last', async () => {
+    const probable = { probability: 0.9 }
+    await tickAndTell(MINUTE_MS, { web: probable })
+    await tickAndTell(-2 * HOUR_MS, { web: probable })
+    await tickAndTell(MINUTE_MS, { web: probable })
+    expect(told.ops).toHaveLength(1)
+    await tickAndTell(MINUTE_MS, { web: { probability: 0 } })
+    await tickAndTell(-2 * HOUR_MS, { web: { probability: 0 } })
+    await tickAndTell(5 * MINUTE_MS, { web: { probability: 0 } })
+    expect(told.ops).toHaveLength(2)
+  })
+
   test('is no alarm for a short burst', async () => {
     for (let turn = 0; turn < 10; turn++) {
       await tickAndTell(30_000, { web: likely })
