@@ -4,6 +4,7 @@
  * also when it has expired. All are bounded; a check whose entry had to make room is counted all the same, as one that no
  * id links to its record.
  */
+import { STEP_BACK_MS_MAX } from './clock.ts'
 import type { Charge, DecisionOrder, DecisionReference, HeldReservation, Reservation } from './limit-store.ts'
 
 /** Reservations that may be held at once, and of which, after they have expired, the note is kept. */
@@ -200,11 +201,19 @@ function release(ledger: Ledger, entry: LedgerEntry, note: string | null): void 
   if (note !== null) expired.set(key, released)
 }
 
+/**
+ * Held since an instant that is yet to come: the clock was set back by more than it stands still for (clock.ts). It would
+ * be held until the clock has caught up.
+ */
+const isFromAhead = ({ madeAtMs, expiresAtMs }: LedgerEntry, nowMs: number): boolean =>
+  madeAtMs > nowMs && (expiresAtMs ?? 0) > nowMs + STEP_BACK_MS_MAX
+
 /** Answers what has expired and holds it no longer; forgets checks and reservations that waited too long. */
 export function takeExpired(ledger: Ledger, nowMs: number): LedgerEntry[] {
   const taken: LedgerEntry[] = []
   for (const entry of ledger.held.values()) {
-    if (entry.expiresAtMs !== null && entry.expiresAtMs <= nowMs) taken.push(entry)
+    if (entry.expiresAtMs === null) continue
+    if (entry.expiresAtMs <= nowMs || isFromAhead(entry, nowMs)) taken.push(entry)
   }
   for (const entry of taken) release(ledger, entry, entry.note)
   let excess = ledger.expired.size - RESERVATIONS_MAX

@@ -6,6 +6,12 @@
 local isMore = 0
 
 local expired = call('ZRANGEBYSCORE', HELD_ENDS, '-inf', nowMs, 'LIMIT', 0, SWEPT_MAX)
+-- Held since an instant that is yet to come: the clock was set back (ledger.ts).
+local aheadMs = string.format('(%.17g', nowMs + STEP_BACK_MS_MAX)
+for _, made in ipairs(call('ZREVRANGEBYSCORE', HELD_ENDS, '+inf', aheadMs, 'LIMIT', 0, SWEPT_MAX)) do
+  local heldSinceMs = ({ cmsgpack.unpack(call('HGET', HELD, made)) })[4]
+  if heldSinceMs > nowMs then expired[#expired + 1] = made end
+end
 -- In the order in which they were made, as sums of fractions depend on it.
 table.sort(expired, function(one, other) return tonumber(one) < tonumber(other) end)
 for _, made in ipairs(expired) do
@@ -14,7 +20,7 @@ for _, made in ipairs(expired) do
   unhold(reference)
   if noteOf(reference) then call('ZADD', EXPIRED, made, made) end
 end
-if #expired == SWEPT_MAX then isMore = 1 end
+if #expired >= SWEPT_MAX then isMore = 1 end
 
 -- A decision that is under way may still look for its bucket: those go a little later, and without blocking.
 local ended = call('ZRANGEBYSCORE', ENDS, '-inf', nowMs, 'LIMIT', 0, SWEPT_MAX)

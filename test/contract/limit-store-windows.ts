@@ -447,6 +447,15 @@ export function describeLimitStoreWindows(name: string, prepare: () => Promise<L
         expect(await inFlight()).toBe(0)
       })
 
+      test('is given back after the clock was set back by hours, and not when it has caught up', async () => {
+        await hold()
+        nowMs -= dayMs / 12
+        await hold()
+        await expect.poll(inFlight).toBe(1)
+        nowMs += 60_001
+        await expect.poll(inFlight).toBe(0)
+      })
+
       test('leaves what the same check has spent elsewhere to its record, also when it has expired', async () => {
         const { reference } = await store.decide(request([held(), claim({ cost: 50 })], { expiresAtMs: nowMs + 1_000 }))
         expect([await inFlight(), (await look(claim())).used]).toEqual([1, 50])
