@@ -39,7 +39,7 @@ OTEL_TRACES_SAMPLER=always_on`,
       title: 'Through an OpenTelemetry Collector',
       steps: [
         {
-          text: 'The contrib distribution. Keep the spans of your gateways and drop those of the services behind them, which are calls too, but not of the gateway. `groupbytrace` sends the spans of a call together, so that tokens on a child are those of its call.',
+          text: 'The contrib distribution. Keep the spans of your gateways and drop those of the services behind them, which are calls too, but not of the gateway. `groupbytrace` sends the spans of a call together, so that tokens on a child are those of its call. SDKs send every 5 seconds (`OTEL_BSP_SCHEDULE_DELAY`), a child up to that long before its parent: it has to wait for longer.',
           snippet: {
             language: 'yaml',
             of: to => `receivers:
@@ -49,7 +49,7 @@ processors:
     error_mode: ignore
     traces:
       span: ['resource.attributes["service.name"] != "my-gateway"']
-  groupbytrace: { wait_duration: 5s }
+  groupbytrace: { wait_duration: 10s }
 exporters:
   otlphttp/quotacast:
     endpoint: ${endpoint(to)}

@@ -229,3 +229,8 @@ test("Tyk's plugin leaves the metadata of a key, which Tyk saves as it is return
     OverrideError: true,
   })
 })
+
+test('the OpenTelemetry Collector waits for the rest of a call for longer than SDKs keep spans, 5 seconds', () => {
+  const { processors } = parse(snippetWith('otlp', 'groupbytrace'))
+  expect(Number.parseInt(processors.groupbytrace.wait_duration, 10)).toBeGreaterThan(5)
+})
