@@ -75,23 +75,29 @@ ruleset(name="quotacast") {
   ],
 })
 
-/** What makes an OpenTelemetry Collector send what a receiver of it hears. */
+/**
+ * What makes an OpenTelemetry Collector send what a receiver of it hears, past processors that the caller describes. Its
+ * queue would else hold 1,000 requests, however small, and refuse or drop what comes then.
+ */
 export const collectorPipeline = (
   { url, source, token }: Destination,
   signal: 'logs' | 'traces',
   receiver: string,
+  processors: readonly string[] = [],
 ): string => `exporters:
   otlphttp/quotacast:
     endpoint: ${url}/v1/sources/${source}
     headers: { Authorization: 'Bearer ${token}' }
     retry_on_failure: { max_elapsed_time: 0 }
-    sending_queue: { storage: file_storage }
+    sending_queue: { storage: file_storage, sizer: bytes, queue_size: 1000000000 }
 extensions:
   file_storage: { directory: /var/lib/otelcol/quotacast, create_directory: true }
 service:
   extensions: [file_storage]
   pipelines:
-    ${signal}: { receivers: [${receiver}], exporters: [otlphttp/quotacast] }`
+    ${signal}: { receivers: [${receiver}], ${processorsIn(processors)}exporters: [otlphttp/quotacast] }`
+
+const processorsIn = (names: readonly string[]) => (names.length === 0 ? '' : `processors: [${names.join(', ')}], `)
 
 /** For files on other machines and in containers. */
 export const shipperSetup = (path: string): Setup => ({

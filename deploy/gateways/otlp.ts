@@ -1,5 +1,6 @@
 /** Whatever has an exporter of OpenTelemetry. https://opentelemetry.io/docs/specs/otel/protocol/exporter/ */
 import type { Destination, Guide } from './guide.ts'
+import { collectorPipeline } from './line-setups.ts'
 
 /** Where exporters send to: the source that needs no name is the one of the bare endpoint. */
 const endpoint = ({ url, source }: Destination) => (source === 'otlp' ? url : `${url}/v1/sources/${source}`)
@@ -39,7 +40,7 @@ OTEL_TRACES_SAMPLER=always_on`,
       title: 'Through an OpenTelemetry Collector',
       steps: [
         {
-          text: 'The contrib distribution. Keep the spans of your gateways and drop those of the services behind them, which are calls too, but not of the gateway. `groupbytrace` sends the spans of a call together, so that tokens on a child are those of its call. SDKs send every 5 seconds (`OTEL_BSP_SCHEDULE_DELAY`), a child up to that long before its parent: it has to wait for longer.',
+          text: 'The contrib distribution. Keep the spans of your gateways and drop those of the services behind them, which are calls too, but not of the gateway. `groupbytrace` sends the spans of a call together, so that tokens on a child are those of its call. SDKs send every 5 seconds (`OTEL_BSP_SCHEDULE_DELAY`), a child up to that long before its parent: it has to wait for longer. What it holds is in memory, and lost when the Collector ends, also in good order; all behind it waits on disk. A `send_batch_max_size` would divide calls.',
           snippet: {
             language: 'yaml',
             of: to => `receivers:
@@ -50,15 +51,8 @@ processors:
     traces:
       span: ['resource.attributes["service.name"] != "my-gateway"']
   groupbytrace: { wait_duration: 10s }
-exporters:
-  otlphttp/quotacast:
-    endpoint: ${endpoint(to)}
-    headers: { Authorization: 'Bearer ${to.token}' }
-    retry_on_failure: { max_elapsed_time: 0 }
-    sending_queue: { queue_size: 10000 }
-service:
-  pipelines:
-    traces: { receivers: [otlp], processors: [filter/gateways, groupbytrace], exporters: [otlphttp/quotacast] }`,
+  batch: { send_batch_size: 1000 }
+${collectorPipeline(to, 'traces', 'otlp', ['filter/gateways', 'groupbytrace', 'batch'])}`,
           },
         },
       ],

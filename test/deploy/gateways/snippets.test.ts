@@ -1,6 +1,6 @@
 /** What pages tell to paste, against what its vendor says of it. */
 import { runInNewContext } from 'node:vm'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { parse, parseAllDocuments } from 'yaml'
 import type { Destination } from '../../../deploy/gateways/guide.ts'
 import { GUIDES } from '../../../deploy/gateways/guides.ts'
@@ -230,7 +230,22 @@ test("Tyk's plugin leaves the metadata of a key, which Tyk saves as it is return
   })
 })
 
-test('the OpenTelemetry Collector waits for the rest of a call for longer than SDKs keep spans, 5 seconds', () => {
-  const { processors } = parse(snippetWith('otlp', 'groupbytrace'))
-  expect(Number.parseInt(processors.groupbytrace.wait_duration, 10)).toBeGreaterThan(5)
+describe('the OpenTelemetry Collector for spans', () => {
+  const { processors, exporters, extensions, service } = parse(snippetWith('otlp', 'groupbytrace'))
+  const { processors: order } = service.pipelines.traces
+
+  test('waits for the rest of a call for longer than SDKs keep spans, 5 seconds', () => {
+    expect(Number.parseInt(processors.groupbytrace.wait_duration, 10)).toBeGreaterThan(5)
+  })
+
+  test('sends many calls at once, and none of them in two parts', () => {
+    expect(order.indexOf('batch')).toBeGreaterThan(order.indexOf('groupbytrace'))
+    expect(Object.keys(processors.batch)).toEqual(['send_batch_size'])
+  })
+
+  test('keeps on disk what is not sent yet, as much of it as fits there', () => {
+    const { sending_queue } = exporters['otlphttp/quotacast']
+    expect(sending_queue).toEqual({ storage: 'file_storage', sizer: 'bytes', queue_size: expect.any(Number) })
+    expect([service.extensions, Object.keys(extensions)]).toEqual([['file_storage'], ['file_storage']])
+  })
 })
