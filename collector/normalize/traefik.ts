@@ -60,7 +60,8 @@ function draftOfEntry(entry: Fields): Draft {
   draft.decisionId = header('x-quotacast-decision-id')
   draft.service = textOf(entry.ServiceName)
   draft.status = status
-  draft.outcome = outcomeOf({ status, isFromUpstream: originStatus !== null && originStatus === status })
+  const isFromUpstream = originStatus !== null && originStatus === status
+  draft.outcome = isTorn(entry, status) ? 'aborted' : outcomeOf({ status, isFromUpstream })
   draft.latencyMs = durationOf(entry.Duration, MS_PER_NANOSECOND)
   draft.upstreamLatencyMs = originStatus === null ? null : durationOf(entry.OriginDuration, MS_PER_NANOSECOND)
   draft.requestBytes = countOf(entry.RequestContentSize)
@@ -71,6 +72,10 @@ function draftOfEntry(entry: Fields): Draft {
   draft.labels = presentLabels({ router: entry.RouterName })
   return draft
 }
+
+/** A server was asked and its answer begun, of which nothing is said: it did not get to its end. */
+const isTorn = ({ OriginStatus: originStatus, ServiceAddr: server }: Fields, status: number | null) =>
+  status !== null && status >= 200 && status < 400 && numberOf(originStatus) === 0 && textOf(server) !== null
 
 /** Text in its own log, nanoseconds over OTLP. */
 function startedAtMsOf({ StartUTC: utc, StartLocal: local }: Fields): number | null {

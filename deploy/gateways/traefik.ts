@@ -69,7 +69,7 @@ ${headerNames}
     'Callers are `ClientUsername`: the user of basicAuth, or of the `headerField` of forwardAuth and basicAuth. A key in a header that is kept (`X-Api-Key: keep`) becomes its fingerprint, but stays in the log of Traefik.',
     'Paths come with their queries in the log of Traefik; they are dropped here, and a key in them names the caller.',
     'With tracing on the span of the entry point is the id of the call; else there is none.',
-    'A 429 is the upstream’s (`exhausted`) where `OriginStatus` is 429 too, else that of a middleware (`limited`). Sizes are those of bodies. The router is kept as a label.',
+    'A 429 is the upstream’s (`exhausted`) where `OriginStatus` is 429 too, else that of a middleware (`limited`). An answer that did not get to its end, as when the client of a stream leaves, has an `OriginStatus` of 0 beside the server that was asked: `aborted`. Sizes are those of bodies. The router is kept as a label.',
   ],
   hints: {
     requestId: 'Turn `tracing` on: the span of the entry point is then in the access log.',
