@@ -59,6 +59,7 @@ ${collectorPipeline(to, 'traces', 'otlp', ['filter/gateways', 'groupbytrace', 'b
     },
   ],
   notes: [
+    'Compress with `gzip`, as exporters do by default, over HTTP also with `zstd` or `deflate`. Anything else is refused, and what is refused so a Collector drops.',
     'A SERVER span is a call; its CLIENT children say how long the upstream took, and AI attributes of all that is below it are added up. Without a SERVER span the topmost span of an AI call is one, but of an agent each AI call below it. Everything else is skipped.',
     'Spans of one call that arrive apart are not joined: an AI span that comes without its parent counts as a call of its own.',
     'Events of AI calls, which are log records named `gen_ai.…`, belong to their span: send the spans, too.',
