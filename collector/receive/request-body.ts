@@ -22,6 +22,8 @@ import type { CallSource } from './source.ts'
 const MiB = 2 ** 20
 const RETRY_AFTER_SECONDS = 2
 const CROWDED = 'too many bytes are under way'
+/** What a request takes beside its body, from its first header to its answer. */
+const REQUEST_BYTES = 16 * 1024
 /** Pieces of a body that are held one by one: each takes a hundred bytes of its own, and may hold a single one. */
 const PIECES_MAX = 256
 
@@ -51,8 +53,8 @@ export const ReceiveOptions = Type.Object(
       minimum: 1024,
       maximum: 16 * 1024 * MiB,
       description:
-        'Bytes of all bodies that are being received or handled; beyond, senders are told to wait (503). Messages of ' +
-        'gRPC that have not arrived whole may take as much once more.',
+        'Bytes of all bodies that are being received or handled, and 16 KiB for each of their requests; beyond, senders ' +
+        'are told to wait (503). Messages of gRPC that have not arrived whole may take as much once more.',
     }),
   },
   { additionalProperties: false },
@@ -170,7 +172,7 @@ export function createRequestBodies(deps: RequestBodiesDeps, receiver: Receiver)
         const reason = log.unavailable('calls')
         if (reason !== null) return done(busy('LOG_UNAVAILABLE', reason))
         // Whoever is slow holds no more than what has come of the body.
-        if (!flight.enter(request, 0)) return done(busy('BUSY', CROWDED))
+        if (!flight.enter(request, REQUEST_BYTES)) return done(busy('BUSY', CROWDED))
         done()
       })
       scope.addHook('onResponse', (request, _reply, done) => {

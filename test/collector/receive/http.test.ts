@@ -234,6 +234,19 @@ describe('bounds', () => {
     slow.destroy()
     await expect.poll(() => post(call())).toMatchObject({ status: 200 })
   })
+
+  test('of requests: one with a few bytes takes far more than these', async () => {
+    const durable = Promise.withResolvers<void>()
+    const append = () => durable.promise
+    const { post } = await open({ log: { append }, limits: { inFlightBytesMax: 2 ** 20 } })
+    const answers = Array.from({ length: 100 }, () => post({}))
+    await expect.poll(() => post({})).toMatchObject({ status: 503, body: { code: 'BUSY' } })
+    durable.resolve()
+    const taken = (await Promise.all(answers)).filter(({ status }) => status === 400)
+    expect(taken.length).toBeGreaterThan(50)
+    expect(taken.length).toBeLessThanOrEqual(64)
+    expect(await post({})).toMatchObject({ status: 400 })
+  })
 })
 
 test('bodies that grow beyond the memory for bodies wait for each other, and get there', async () => {
