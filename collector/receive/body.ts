@@ -46,7 +46,7 @@ const decompressFrame = promisify(zstdDecompress) as Decompress
 const FRAMES_MAX = 1_000
 
 const decompressFrames: Decompress = async (body, { maxOutputLength, chunkSize }) => {
-  const frames = createFrameSplit()(body)
+  const frames = createFrameSplit(FRAMES_MAX)(body)
   if (frames.length > FRAMES_MAX) throw new RangeError(`more than ${FRAMES_MAX} frames`)
   const parts: Buffer[] = []
   let left = maxOutputLength

@@ -16,15 +16,18 @@ type Step = { read: number } | { skip: number } | 'end'
 
 export type SplitFrames = (chunk: Buffer) => Buffer[]
 
-/** Divides chunks so that no piece holds bytes of two frames. What is no frame is left whole, for zstd to refuse. */
-export function createFrameSplit(): SplitFrames {
+/**
+ * Divides chunks so that no piece holds bytes of two frames. What is no frame is left whole, for zstd to refuse; so is what
+ * comes behind `framesMax` frames of one chunk, which ends the dividing.
+ */
+export function createFrameSplit(framesMax = Number.POSITIVE_INFINITY): SplitFrames {
   const steps = frameSteps()
   let step = steps.next().value
   let head: Buffer = Buffer.alloc(0)
   return chunk => {
     const pieces: Buffer[] = []
     let begin = 0
-    for (let at = 0; at < chunk.length; ) {
+    for (let at = 0; at < chunk.length && pieces.length < framesMax; ) {
       if (step === 'end') {
         step = steps.next().value
         continue

@@ -48,3 +48,10 @@ test('what is no frame stays whole', () => {
   const rest = Buffer.from('no frame, and as long as one may be')
   expect(createFrameSplit()(Buffer.concat([frame, rest]))).toEqual([frame, rest])
 })
+
+test('more frames than are wanted are not divided any more', () => {
+  const all = Buffer.concat(Array<Buffer>(50).fill(SKIPPABLE))
+  const pieces = createFrameSplit(10)(all)
+  expect(pieces).toHaveLength(11)
+  expect(Buffer.concat(pieces).equals(all)).toBe(true)
+})
