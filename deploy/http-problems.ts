@@ -21,12 +21,20 @@ const ASK_FOR_LESS =
   'The store gave up: this takes more time or memory than it may. Ask for less (a shorter time, longer steps, fewer ' +
   'dimensions, one tenant), or again when the store is less busy.'
 
-/** What the framework says too briefly. */
+/** Of a connection that ends because more requests wait on it than may. */
+export const TOO_MANY_WAITING = 'TOO_MANY_WAITING'
+/** What the framework, or a code, says too briefly. */
 const IN_MORE_WORDS: Readonly<Record<string, string>> = {
+  [TOO_MANY_WAITING]:
+    'More requests wait on this connection than may, so it ends: read answers before you send more, or use more connections.',
   FST_ERR_CTP_INVALID_MEDIA_TYPE: 'the Content-Type is none that is read here; /openapi.json says which ones are',
 }
 /** What Node says of bytes that are no request; all else is 400. */
-const STATUS_OF_BROKEN: Readonly<Record<string, number>> = { ERR_HTTP_REQUEST_TIMEOUT: 408, HPE_HEADER_OVERFLOW: 431 }
+const STATUS_OF_BROKEN: Readonly<Record<string, number>> = {
+  ERR_HTTP_REQUEST_TIMEOUT: 408,
+  HPE_HEADER_OVERFLOW: 431,
+  [TOO_MANY_WAITING]: 503,
+}
 
 /** One place in a request that is wrong. */
 export interface RequestProblem {
@@ -116,7 +124,7 @@ export function toProblem(
     type: 'about:blank',
     title: STATUS_CODES[status] ?? 'Error',
     status,
-    detail: isOurs ? hiddenDetail(status, code) : (IN_MORE_WORDS[error.code ?? ''] ?? error.message),
+    detail: IN_MORE_WORDS[error.code ?? ''] ?? (isOurs ? hiddenDetail(status, code) : error.message),
     ...(code === undefined ? {} : { code }),
     ...(error.errors === undefined || isOurs ? {} : { errors: error.errors }),
   }

@@ -22,7 +22,8 @@ import { fillDefaults, isObject, type Json } from './config-values.ts'
 import { type GuardDeps, guardRoutes, principalOf } from './http-access.ts'
 import { drain } from './http-closing.ts'
 import { refuseOtherMethods } from './http-methods.ts'
-import { PROBLEMS_MAX, Problem, RequestError, sendBroken, sendProblem } from './http-problems.ts'
+import { serveInTurn } from './http-pipelines.ts'
+import { PROBLEMS_MAX, Problem, RequestError, sendBroken, sendProblem, TOO_MANY_WAITING } from './http-problems.ts'
 import { serveQuickly } from './http-quick.ts'
 import { measureRequests, traceRequests } from './http-telemetry.ts'
 import { metricsFormat } from './metrics-format.ts'
@@ -71,6 +72,10 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
     },
     clientErrorHandler: (error, socket) => sendBroken(error, socket, log),
   }).withTypeProvider<TypeBoxTypeProvider>()
+  serveInTurn(server.server, (socket, isHeard) => {
+    if (isHeard) sendBroken(Object.assign(new Error('too many requests wait'), { code: TOO_MANY_WAITING }), socket, log)
+    else socket.destroy()
+  })
   server.setValidatorCompiler(compileValidator)
   server.setErrorHandler((error: Error, request, reply) => sendProblem(error, request, reply, log))
   server.setNotFoundHandler((request, reply) => {

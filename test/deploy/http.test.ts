@@ -9,6 +9,7 @@ import { createServer, type ServerDeps } from '../../deploy/http.ts'
 import { principalOf } from '../../deploy/http-access.ts'
 import { closeServer } from '../../deploy/http-closing.ts'
 import { listen } from '../../deploy/http-listening.ts'
+import { WAITING_MAX } from '../../deploy/http-pipelines.ts'
 import { freePorts } from '../free-ports.ts'
 
 const principal = (name: string, scopes: Scope[], tenant: string | null = null): [string, Principal] => [
@@ -279,6 +280,21 @@ describe('problems', () => {
     const answer = await server.inject({ method: 'POST', url: '/v1/count', payload: '{"count":1}', headers })
     expect(answer.statusCode).toBe(415)
     expect(answer.json().detail).toContain('/openapi.json')
+  })
+
+  test('are told behind more requests at once than a connection may have', async () => {
+    await open([routes])
+    const [port = 0] = await freePorts(1)
+    await listen(server, { host: '127.0.0.1', port })
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => undefined).write('GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n'.repeat(2 * WAITING_MAX))
+    let answer = ''
+    for await (const part of socket) answer += part
+    const [head = '', body = ''] = answer.slice(answer.lastIndexOf('HTTP/1.1 503 ')).split('\r\n\r\n')
+    expect(head).toContain('application/problem+json')
+    expect(head).toContain('retry-after: 1')
+    expect(body).toContain('"code":"TOO_MANY_WAITING"')
+    expect(body).toContain('read answers before you send more')
   })
 
   test.each([
