@@ -21,6 +21,7 @@ import { type ValueProblem, valueProblems } from './config-problems.ts'
 import { fillDefaults, isObject, type Json } from './config-values.ts'
 import { type GuardDeps, guardRoutes, principalOf } from './http-access.ts'
 import { drain } from './http-closing.ts'
+import { readJson } from './http-json.ts'
 import { refuseOtherMethods } from './http-methods.ts'
 import { serveInTurn } from './http-pipelines.ts'
 import { PROBLEMS_MAX, Problem, RequestError, sendBroken, sendProblem, TOO_MANY_WAITING } from './http-problems.ts'
@@ -88,6 +89,7 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
   const addRefusals = refuseOtherMethods(server)
   // A text would be no body that any route reads.
   server.removeContentTypeParser('text/plain')
+  readJson(server)
   // Routes that decompress read their bodies as bytes.
   server.addHook('preValidation', async ({ headers, body }) => {
     const encoding = headers['content-encoding'] ?? ''

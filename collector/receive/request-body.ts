@@ -13,6 +13,7 @@ import { DialectError } from '../normalize/draft.ts'
 import type { PrincipalOf } from '../principal.ts'
 import type { Acceptance } from './accept.ts'
 import { BodyError, type BodyShape, decompressBody, splitBody } from './body.ts'
+import { bodyTooLarge, collectBody } from './collect.ts'
 import { type Flight, LARGE_BYTES, type Turns } from './flight.ts'
 import type { Intake } from './intake.ts'
 import { ProtobufError } from './protobuf.ts'
@@ -24,8 +25,6 @@ const RETRY_AFTER_SECONDS = 2
 const CROWDED = 'too many bytes are under way'
 /** What a request takes beside its body, from its first header to its answer. */
 const REQUEST_BYTES = 16 * 1024
-/** Pieces of a body that are held one by one: each takes a hundred bytes of its own, and may hold a single one. */
-const PIECES_MAX = 256
 
 /** Bounds of what arrives over HTTP and gRPC; part of the config section `collector`. */
 export const ReceiveOptions = Type.Object(
@@ -148,20 +147,11 @@ export function createRequestBodies(deps: RequestBodiesDeps, receiver: Receiver)
     return new BusyError(code, reason)
   }
   const collect = async (request: FastifyRequest, payload: IncomingMessage): Promise<Buffer> => {
-    const parts: Buffer[] = []
-    let pieces: Buffer[] = []
-    let bytes = 0
-    if (Number(request.headers['content-length'] ?? 0) > limits.bodyBytesMax) throw tooLarge(limits.bodyBytesMax)
-    // The connection stays, for the answer.
-    for await (const piece of payload.iterator({ destroyOnReturn: false })) {
-      bytes += piece.length
-      if (bytes > limits.bodyBytesMax) throw tooLarge(limits.bodyBytesMax)
-      if (!flight.grow(request, piece.length)) throw busy('BUSY', CROWDED)
-      if (pieces.push(piece) < PIECES_MAX) continue
-      parts.push(Buffer.concat(pieces))
-      pieces = []
-    }
-    return Buffer.concat([...parts, ...pieces])
+    if (Number(request.headers['content-length'] ?? 0) > limits.bodyBytesMax) throw bodyTooLarge(limits.bodyBytesMax)
+    return collectBody(payload, (bytes, pieceBytes) => {
+      if (bytes > limits.bodyBytesMax) throw bodyTooLarge(limits.bodyBytesMax)
+      if (!flight.grow(request, pieceBytes)) throw busy('BUSY', CROWDED)
+    })
   }
   return {
     guard(scope) {
@@ -214,9 +204,6 @@ export function createRequestBodies(deps: RequestBodiesDeps, receiver: Receiver)
     },
   }
 }
-
-const tooLarge = (bytesMax: number) =>
-  new BodyError('BODY_TOO_LARGE', `The body is larger than ${bytesMax} bytes: send less at once.`)
 
 async function unlessLarge(decompress: () => Promise<Buffer>): Promise<Buffer | null> {
   try {

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
+import { Readable } from 'node:stream'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import Type from 'typebox'
@@ -280,6 +281,22 @@ describe('problems', () => {
     const answer = await server.inject({ method: 'POST', url: '/v1/count', payload: '{"count":1}', headers })
     expect(answer.statusCode).toBe(415)
     expect(answer.json().detail).toContain('/openapi.json')
+  })
+
+  test('are not made of a body that comes byte by byte, which is no more than its bytes', async () => {
+    await open([routes])
+    let grownBytes = 0
+    const pieces = async function* () {
+      const before = process.memoryUsage().heapUsed
+      for (let sent = 0; sent < 2 ** 19; sent += 1) yield Buffer.from(' ')
+      grownBytes = process.memoryUsage().heapUsed - before
+      yield Buffer.from('{"count":1}')
+    }
+    const headers = { ...bearer('reader'), 'content-type': 'application/json' }
+    const payload = Readable.from(pieces(), { objectMode: false })
+    const answer = await server.inject({ method: 'POST', url: '/v1/count', payload, headers })
+    expect(answer.statusCode).toBe(200)
+    expect(grownBytes).toBeLessThan(50 * 2 ** 20)
   })
 
   test('are told behind more requests at once than a connection may have', async () => {
