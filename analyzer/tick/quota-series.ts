@@ -19,7 +19,7 @@ import { newerReading, readUpstream, type UpstreamReading } from '../usage/upstr
 import { isResetting, type Window } from '../usage/window.ts'
 import { countedWindow, type FollowedQuota, stepOf } from './followed-quota.ts'
 import { groupPeers, type PeersOf } from './peers.ts'
-import { selectionOf } from './quota-selection.ts'
+import { askedOf, selectionOf } from './quota-selection.ts'
 import { isInShard, ofShard, type Shard, WHOLE } from './shard.ts'
 import { createSharedHours, type Hours, type SharedHours } from './shared-hours.ts'
 import { type ChecksBy, createSubjectSeries, STEPS_MAX, type SubjectSeries } from './subject-series.ts'
@@ -103,7 +103,7 @@ export async function loadQuotaSeries(
   const endMs = grid.startMs + grid.steps * grid.stepMs
   const rawFromMs = Math.max(grid.startMs, floorHour(nowMs - EXACT_MS))
   const exactFromMs = grid.startMs + Math.ceil((rawFromMs - grid.startMs) / grid.stepMs) * grid.stepMs
-  const topAsk = { ...topRange, subjectsMax: Math.max(0, budget.left), kept }
+  const topAsk = { ...topRange, subjectsMax: Math.max(0, budget.left), kept, asked: askedOf(quota, shard) }
   const { subjects, subjectsInAll, recentInAll, top } = await readTopSubjects(client, selection, topAsk)
   const { sharedHours = createSharedHours(client) } = ask
   const hoursAsk = { nowMs, untilMs: rawFromMs, subjects: subjects.length, isCut: subjects.length < subjectsInAll }
@@ -157,7 +157,8 @@ export async function countLive(
   { nowMs, shard }: { nowMs: number; shard: Shard },
 ): Promise<number> {
   const { fromMs, toMs, recentFromMs } = spanOf(quota, nowMs).topRange
-  const range = { fromMs: Math.max(fromMs, recentFromMs), toMs, subjectsMax: 0 }
+  const asked = askedOf(quota, shard)
+  const range = { fromMs: Math.max(fromMs, recentFromMs), toMs, subjectsMax: 0, asked }
   return (await readTopSubjects(client, ofShard(selectionOf(quota), shard, quota), range)).subjectsInAll
 }
 

@@ -4,6 +4,7 @@
  */
 import { crc32 } from 'node:zlib'
 import { DIMENSION_COLUMNS, type Quota } from '../policy/quota.ts'
+import type { Condition } from '../usage/fresh.ts'
 import type { Selection, SubjectValues } from '../usage/selection.ts'
 import type { FollowedQuota } from './followed-quota.ts'
 
@@ -39,18 +40,22 @@ export function isInShard(
 }
 
 /** The selection's calls of the shard's subjects. */
-export function ofShard(selection: Selection, { index, count }: Shard, quota: FollowedQuota): Selection {
+export function ofShard(selection: Selection, shard: Shard, quota: FollowedQuota): Selection {
+  const { sql, params } = shardCondition(shard, quota)
+  if (sql === '1') return selection
+  const { match } = selection
+  return { ...selection, match: { sql: `(${match.sql}) AND ${sql}`, params: { ...match.params, ...params } } }
+}
+
+/** Which subjects of the quota are the shard's, by the columns of its dimensions. */
+export function shardCondition({ index, count }: Shard, { per }: FollowedQuota): Condition {
   // One bucket for all is followed whole or not at all.
-  if (count === 1 || quota.per.length === 0) return selection
-  const columns = inOrder(quota.per).map(({ field }) => DIMENSION_COLUMNS[field])
+  if (count === 1 || per.length === 0) return { sql: '1', params: {} }
+  const columns = inOrder(per).map(({ field }) => DIMENSION_COLUMNS[field])
   const hashed = columns.join(', {shardSeparator:String}, ')
-  const { sql, params } = selection.match
   return {
-    ...selection,
-    match: {
-      sql: `(${sql}) AND CRC32(concat(${hashed}, '')) % {shardCount:UInt16} = {shardIndex:UInt16}`,
-      params: { ...params, shardSeparator: SEPARATOR, shardCount: count, shardIndex: index },
-    },
+    sql: `CRC32(concat(${hashed}, '')) % {shardCount:UInt16} = {shardIndex:UInt16}`,
+    params: { shardSeparator: SEPARATOR, shardCount: count, shardIndex: index },
   }
 }
 

@@ -7,8 +7,17 @@
  * read is neither lost nor counted twice.
  */
 import type { ClickHouseClient } from '@clickhouse/client'
+import { type Asked, askedParams, askedSql } from './asked.ts'
 import type { Entry } from './packed.ts'
-import { LIMITED, listed, readRows, type Selection, type SubjectValues, spendsOrRefused } from './selection.ts'
+import {
+  LIMITED,
+  listed,
+  type QueryParams,
+  readRows,
+  type Selection,
+  type SubjectValues,
+  spendsOrRefused,
+} from './selection.ts'
 import { type Amounts, addHour, addStep, type Grid } from './steps.ts'
 import { UNIT_SQL } from './units.ts'
 
@@ -151,6 +160,8 @@ export interface TopAsk {
   subjectsMax: number
   /** Of these places, those that only who called lately may take; 0 when absent. */
   kept?: number
+  /** A check is a call, too: whose they are is ranked beside those of which records are known. */
+  asked?: Asked | null
 }
 
 export interface TopSubjects {
@@ -166,7 +177,7 @@ export interface TopSubjects {
 export async function readTopSubjects(
   client: ClickHouseClient,
   selection: Selection,
-  { fromMs, toMs, recentFromMs = fromMs, countedFromMs = fromMs, subjectsMax, kept = 0 }: TopAsk,
+  { fromMs, toMs, recentFromMs = fromMs, countedFromMs = fromMs, subjectsMax, kept = 0, asked = null }: TopAsk,
 ): Promise<TopSubjects> {
   const subjects: SubjectValues[] = []
   let subjectsInAll = 0
@@ -174,10 +185,11 @@ export async function readTopSubjects(
   // One row is asked for in any case: it says how many there are.
   const params = {
     ...selection.match.params,
+    ...(asked === null ? {} : askedParams(asked)),
     ...{ topFromMs: fromMs, topToMs: toMs, topRecentFromMs: recentFromMs, topCountedFromMs: countedFromMs },
     topMax: Math.max(1, subjectsMax),
   }
-  await readRows<[...string[], number, number]>(client, topSubjectsSql(selection), params, row => {
+  await readRows<[...string[], number, number]>(client, topSubjectsSql(selection, asked), params, row => {
     subjects.push(row.slice(0, -2) as string[])
     ;[subjectsInAll = 0, recentInAll = 0] = row.slice(-2).map(Number)
   })
@@ -185,14 +197,15 @@ export async function readTopSubjects(
   subjects.splice(places)
   const isCut = places < subjectsInAll
   const ofPlaces = { ...params, topMax: Math.max(1, places) }
-  return { subjects, subjectsInAll, recentInAll, top: isCut ? ofTopSubjects(selection, ofPlaces) : selection }
+  const top = isCut ? ofTopSubjects(selection, asked, ofPlaces) : selection
+  return { subjects, subjectsInAll, recentInAll, top }
 }
 
-function ofTopSubjects(selection: Selection, params: Selection['match']['params']): Selection {
+function ofTopSubjects(selection: Selection, asked: Asked | null, params: QueryParams): Selection {
   const { columns, match } = selection
   if (columns.length === 0) return selection
   const list = columns.join(', ')
-  const sql = `${match.sql} AND (${list}) IN (SELECT ${list} FROM (${topSubjectsSql(selection)}))`
+  const sql = `${match.sql} AND (${list}) IN (SELECT ${list} FROM (${topSubjectsSql(selection, asked)}))`
   return { ...selection, match: { sql, params } }
 }
 
@@ -215,21 +228,33 @@ export const stepsSql = (selection: Selection, fresh?: string): string =>
      AND ${spendsOrRefused(selection)}${fresh === undefined ? '' : ` AND ${ofFreshSubjects(selection, fresh)}`}
    GROUP BY ${listed(selection.columns)}step, is_limited`
 
-/** Subjects by how lately they called and what they used, from the hourly projection: at most three sums of each. */
-export const topSubjectsSql = (selection: Selection): string => {
+/**
+ * Subjects by how lately they called and what they used, from the hourly projection: at most three sums of each, and two
+ * of what checks spent lately. What both tell of is one use: the larger counts.
+ */
+export const topSubjectsSql = (selection: Selection, asked: Asked | null = null): string => {
   const { columns } = selection
-  const since = (name: string) => `hour >= toDateTime(intDiv({${name}:Int64}, 1000))`
+  const recencyBy = (column: string) =>
+    `(${column} >= ${instant('topRecentFromMs')}) + (${column} >= ${instant('topCountedFromMs')})`
+  const rangeOf = (column: string, from: string) =>
+    `${column} >= ${instant(from)} AND ${column} < ${instant('topToMs')}`
+  const larger = (isCounted: string) =>
+    `greatest(sumIf(units, ${isCounted} AND NOT is_asked), sumIf(units, ${isCounted} AND is_asked))`
+  const recent = { recency: recencyBy('minute'), range: rangeOf('minute', 'topCountedFromMs') }
+  const ofChecks = asked === null ? '' : askedSql(columns, asked, recent)
   return `SELECT ${listed(columns)}count() OVER () AS subjects_in_all, countIf(is_recent) OVER () AS recent_in_all FROM (
-     SELECT ${listed(columns)}max(recency) = 2 AS is_recent, sumIf(units, recency > 0) AS counted, sum(units) AS in_all
+     SELECT ${listed(columns)}max(recency) = 2 AS is_recent, ${larger('recency > 0')} AS counted, ${larger('1')} AS in_all
      FROM (
-       SELECT ${listed(columns)}(${since('topRecentFromMs')}) + (${since('topCountedFromMs')}) AS recency,
-         ${UNIT_SQL[selection.unit].sum} AS units
+       SELECT ${listed(columns)}${recencyBy('hour')} AS recency,
+         toFloat64(${UNIT_SQL[selection.unit].sum}) AS units, 0 AS is_asked
        FROM calls
-       WHERE ${since('topFromMs')} AND hour < toDateTime(intDiv({topToMs:Int64}, 1000)) AND ${spendsOrRefused(selection)}
-       GROUP BY ${listed(columns)}recency)
+       WHERE ${rangeOf('hour', 'topFromMs')} AND ${spendsOrRefused(selection)}
+       GROUP BY ${listed(columns)}recency${ofChecks && ` UNION ALL ${ofChecks}`})
      ${columns.length === 0 ? '' : `GROUP BY ${columns.join(', ')}`})
    ORDER BY ${['is_recent DESC', 'counted DESC', 'in_all DESC', ...columns].join(', ')} LIMIT {topMax:UInt32}`
 }
+
+const instant = (name: string): string => `toDateTime(intDiv({${name}:Int64}, 1000))`
 
 function ofFreshSubjects({ columns, match }: Selection, fresh: string): string {
   if (columns.length === 0) return '1'

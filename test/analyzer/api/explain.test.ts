@@ -6,6 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { writeKept } from '../../../analyzer/tick/kept-forecasts.ts'
 import { endedSql, keptForecastsSql, ofSample, sampleSql } from '../../../analyzer/tick/outcomes.ts'
 import { ofShard } from '../../../analyzer/tick/shard.ts'
+import { type Asked, askedParams } from '../../../analyzer/usage/asked.ts'
 import { costsSql } from '../../../analyzer/usage/costs.ts'
 import { hourlyUsageSql, rawUsageSql } from '../../../analyzer/usage/current.ts'
 import { decisionsSql } from '../../../analyzer/usage/decisions.ts'
@@ -102,6 +103,8 @@ describe('sums over many consumers come from the hourly projection', () => {
         for (const query of [hoursSql, hourlyUsageSql, topSubjectsSql]) {
           expect(await explain(query(asked))).toContain('usage_by_hour')
         }
+        const whoAsked: Asked = { quota: 'quota', unit, names: columns, condition: { sql: '1', params: {} } }
+        expect(await explain(topSubjectsSql(asked, whoAsked), askedParams(whoAsked))).toContain('usage_by_hour')
         expect(await explain(pointsSql(asked, HOUR_MS))).toContain('usage_by_hour')
         expect(await explain(pointsSql(asked, DAY_MS))).toContain('usage_by_hour')
       }

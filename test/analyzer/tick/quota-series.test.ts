@@ -148,6 +148,29 @@ describe('subjects', () => {
     expect(await keys(2)).toEqual(['steady', 'new'])
   })
 
+  test('that only ask take their places among those whose calls are recorded', async () => {
+    const ago = (consumer: string, daysAgo: number) => ({ startedAtMs: nowMs - daysAgo * DAY_MS - MINUTE_MS, consumer })
+    await storeCalls(testStore.store, [
+      ago('steady', 0),
+      ago('steady', 0),
+      ago('steady', 0),
+      ago('small', 0),
+      ago('ended', 3),
+    ])
+    const asks = (consumer: string, spent: number, unit = 'requests') =>
+      ({ quota: 'quota', subject: { ...subject, consumer }, unit, atMs: nowMs - MINUTE_MS, allowed: 1, spent }) as const
+    await storeDecisions(testStore.store, [asks('asking', 2), asks('small', 1), asks('others', 9, 'errors')])
+    const of = async (quota: object, subjectsMax: number) => {
+      const { subjects, subjectsCut, liveCut } = await load(testQuota({ window: long, ...quota }), subjectsMax)
+      return [[...subjects.keys()].map(key => subjects.valuesOf(key)?.[1]), subjectsCut, liveCut]
+    }
+    for (const counts of ['checks', 'checks_and_records'] as const) {
+      expect(await of({ counts }, 5)).toEqual([['steady', 'asking', 'small', 'ended'], 0, 0])
+      expect(await of({ counts }, 2)).toEqual([['steady', 'asking'], 2, 1])
+    }
+    expect(await of({ counts: 'records' }, 2)).toEqual([['steady', 'small'], 1, 0])
+  })
+
   test('with dimensions that nobody knows are subjects too', async () => {
     await storeCalls(testStore.store, [{ startedAtMs: nowMs - MINUTE_MS, tenant: '', consumer: '' }])
     const { subjects } = await load(testQuota({}))
