@@ -1,5 +1,6 @@
 import type { AlertsAnswer } from '../../analyzer/api/alerts.ts'
 import type { Command } from '../command.ts'
+import { assertQuotaIsKnown } from '../known-quota.ts'
 import { getJson, postJson } from '../role-client.ts'
 
 const ROWS_MAX = 1_000
@@ -29,13 +30,18 @@ export const command: Command = {
     const quota = invocation.text('quota')
     const query = new URLSearchParams({ limit: `${ROWS_MAX}`, ...(quota === undefined ? {} : { quota }) })
     const answer = (await getJson('analyzer', `/v1/alerts?${query}`, config)) as AlertsAnswer
+    if (answer.total === 0 && quota !== undefined) await assertQuotaIsKnown(quota, config)
     if (invocation.isJson) invocation.print(JSON.stringify(answer, null, 2))
     else for (const line of toLines(answer)) invocation.print(line)
     return 0
   },
 }
 
-function toLines({ alerts, total }: AlertsAnswer): string[] {
+const NOBODY_TO_TELL =
+  'No alerts are kept: `alerts.channels` of the config names nobody to tell. What may run out is shown by `forecast`.'
+
+function toLines({ alerts, total, isConfigured }: AlertsAnswer): string[] {
+  if (total === 0 && !isConfigured) return [NOBODY_TO_TELL]
   if (total === 0) return ['There is nothing that somebody should know.']
   const lines = alerts.map(
     ({ title, sinceMs, isSilenced }) =>

@@ -3,6 +3,7 @@ import { isExhausted } from '../../analyzer/forecast/exhausted.ts'
 import { amountText, unitText } from '../amounts.ts'
 import { type Command, type Invocation, parseNumber } from '../command.ts'
 import type { Config } from '../config-schema.ts'
+import { assertQuotaIsKnown } from '../known-quota.ts'
 import { getJson, RoleError } from '../role-client.ts'
 import { type SparklinePath, sparkline } from '../sparkline.ts'
 
@@ -38,14 +39,17 @@ export const command: Command = {
     const risk = parseNumber(invocation, 'risk', AT_RISK_DEFAULT, { least: 0, most: 1 })
     const rows = parseNumber(invocation, 'rows', ROWS_DEFAULT, { least: 1, most: ROWS_MAX })
     const config = await invocation.config()
-    const forecasts = (await readAtRisk(config, risk, invocation))
-      .sort((a, b) => (b.probability ?? 0) - (a.probability ?? 0))
-      .slice(0, Math.floor(rows))
+    const { all, hasLooked } = await readAtRisk(config, risk, invocation)
+    const quota = invocation.text('quota')
+    if (all.length === 0 && quota !== undefined) await assertQuotaIsKnown(quota, config)
+    const forecasts = all.sort((a, b) => (b.probability ?? 0) - (a.probability ?? 0)).slice(0, Math.floor(rows))
     const withPaths: { forecast: ForecastAnswer; path: Path }[] = []
     for (const forecast of forecasts) withPaths.push({ forecast, path: await readPath(config, forecast) })
     if (invocation.isJson) {
       const json = withPaths.map(({ forecast, path }) => ({ ...forecast, ...path }))
       invocation.print(JSON.stringify(json, null, 2))
+    } else if (!hasLooked) {
+      invocation.print('The analyzer has forecast nothing yet: ask again in a moment.')
     } else if (withPaths.length === 0) {
       invocation.print(`No subject has a risk of ${percent(risk)} or more to run out before its reset.`)
     } else
@@ -54,8 +58,13 @@ export const command: Command = {
   },
 }
 
-async function readAtRisk(config: Config, risk: number, invocation: Invocation): Promise<ForecastAnswer[]> {
-  const forecasts: ForecastAnswer[] = []
+async function readAtRisk(
+  config: Config,
+  risk: number,
+  invocation: Invocation,
+): Promise<{ all: ForecastAnswer[]; hasLooked: boolean }> {
+  const all: ForecastAnswer[] = []
+  let hasLooked = false
   let cursor: string | null = null
   for (let page = 0; page < PAGES_MAX; page++) {
     const query = new URLSearchParams({ atRisk: `${risk}`, limit: `${PAGE}` })
@@ -65,14 +74,16 @@ async function readAtRisk(config: Config, risk: number, invocation: Invocation):
     }
     if (cursor !== null) query.set('cursor', cursor)
     const answer = (await getJson('analyzer', `/v1/forecasts?${query}`, config)) as {
+      asOfMs: number | null
       forecasts: ForecastAnswer[]
       nextCursor: string | null
     }
-    forecasts.push(...answer.forecasts)
+    all.push(...answer.forecasts)
+    hasLooked = answer.asOfMs !== null
     cursor = answer.nextCursor
     if (cursor === null) break
   }
-  return forecasts
+  return { all, hasLooked }
 }
 
 /** The path of a subject that is gone meanwhile is empty. */

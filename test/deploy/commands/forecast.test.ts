@@ -33,14 +33,17 @@ const analyzer = createServer((request, response) => {
   response.writeHead(isGone ? 404 : 200, { 'content-type': 'application/json' })
   const special: Record<string, unknown[]> = {
     none: [],
+    nobody: [],
     money: [{ ...forecast('monthly', 'web', 0.9), unit: 'cost', used: 4_999_999, limit: 5_000_000 }],
     hostile: [forecast('hourly', 'red\u001b[31m\u009bm\n\u202erow', 0.9)],
   }
   const list = {
     forecasts: special[url.searchParams.get('quota') ?? ''] ?? [all[page]],
     nextCursor: page < 2 ? `${page + 1}` : null,
+    asOfMs: url.searchParams.get('tenant') === 'early' ? null : NOW_MS,
   }
-  response.end(JSON.stringify(isPath ? path : list))
+  const isQuotas = url.pathname === '/v1/quotas'
+  response.end(JSON.stringify(isQuotas ? [{ key: 'hourly' }, { key: 'none' }] : isPath ? path : list))
 })
 
 let port = 0
@@ -113,4 +116,16 @@ test.each([
 test('costs are told in the currency, not in millionths of it', async () => {
   const { stdout } = await run('--quota', 'money', '--set', 'currency=EUR')
   expect(stdout.split('\n')[1]).toMatch(/ 5\.00 +5\.00 EUR +90 % /)
+})
+
+test('a quota that there is not is told, with those that there are', async () => {
+  const { code, stdout, stderr } = await run('--quota', 'nobody')
+  expect(stderr).toContain('there is no quota nobody; known are hourly, none')
+  expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
+})
+
+test('before the analyzer has looked, nobody is said to have no risk', async () => {
+  expect((await run('--quota', 'none', '--tenant', 'early')).stdout).toBe(
+    'The analyzer has forecast nothing yet: ask again in a moment.\n',
+  )
 })
