@@ -6,6 +6,8 @@ interface CommandOption {
   type: 'string' | 'boolean'
   /** May be given several times. */
   multiple?: boolean
+  /** One letter that means the same. */
+  short?: string
   /** How help names the value, as in `--mapping NAME`. */
   value?: string
   description: string
@@ -60,7 +62,7 @@ const COMMON_OPTIONS: Record<string, CommandOption> = {
     description: 'Overrides one config key, as in --set limiter.port=8012.',
   },
   json: { type: 'boolean', description: 'Prints JSON for machines.' },
-  help: { type: 'boolean', description: 'Prints this help.' },
+  help: { type: 'boolean', short: 'h', description: 'Prints this help.' },
 }
 /** The common options that belong to the config and are handed on to child processes. */
 const CONFIG_OPTIONS = ['config', 'data', 'set'] as const
@@ -113,12 +115,14 @@ const printable = (text: string): string =>
 function parse(command: Command, args: readonly string[]) {
   const options: NonNullable<ParseArgsConfig['options']> = {}
   for (const [name, option] of Object.entries({ ...command.options, ...COMMON_OPTIONS })) {
-    options[name] = { type: option.type, multiple: option.multiple ?? false }
+    const { type, multiple = false, short } = option
+    options[name] = { type, multiple, ...(short === undefined ? {} : { short }) }
   }
   try {
     return parseArgs({ args: [...args], options, strict: true, allowPositionals: true })
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error))
+    // What Node adds of positional arguments that begin with a dash helps nobody.
+    throw new UsageError(error instanceof Error ? error.message.replace(/\. To specify .*/s, '') : String(error))
   }
 }
 

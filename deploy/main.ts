@@ -115,7 +115,7 @@ async function runCommand(name: string, entry: CommandEntry, args: readonly stri
 async function main([name, ...args]: readonly string[]): Promise<number> {
   const entry = name !== undefined && Object.hasOwn(COMMANDS, name) ? COMMANDS[name] : undefined
   if (name !== undefined && entry !== undefined) return runCommand(name, entry, args)
-  const isHelp = name === '--help' || name === 'help'
+  const isHelp = name === '--help' || name === '-h' || name === 'help'
   if (isHelp) process.stdout.write(`${HELP}\n`)
   else process.stderr.write(name === undefined ? `${HELP}\n` : `There is no command \`${name}\`.\n\n${HELP}\n`)
   return isHelp ? 0 : EXIT_USAGE

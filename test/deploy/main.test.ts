@@ -32,6 +32,16 @@ describe('the CLI', () => {
     expect(stdout).toMatch(new RegExp(`Examples:\n  npm run quotacast -- ${command}`))
   })
 
+  test.each([[['-h']], [['status', '-h']]])('%j is help, too', async args => {
+    const { code, stdout } = await run(...args)
+    expect(stdout).toMatch(/^ {2}--help|^ {2}status /m)
+    expect(code).toBe(0)
+  })
+
+  test('of an option that there is not nothing else is said', async () => {
+    expect((await run('status', '--colour')).stderr).toMatch(/^quotacast status: Unknown option '--colour'\nSee: /)
+  })
+
   test.each([
     [[], 'COMMAND'],
     [['fly'], 'no command `fly`'],
