@@ -19,6 +19,9 @@ export const NOTE_HORIZON_MS = 2 * 86_400_000
 /** Charges of one call that are settled together; what it records beyond them is settled as if it were another call's. */
 export const JOINED_CHARGES_MAX = 64
 
+/** Of the requests that may wait, the share that makes room together. */
+const ROOM_SHARE = 1 / 64
+
 export interface LedgerEntry {
   readonly reference: DecisionReference
   readonly madeAtMs: number
@@ -64,7 +67,7 @@ export function createLedger(requestsMax: number): Ledger {
   }
 }
 
-/** Remembers a decision. The oldest request makes room where there is none. */
+/** Remembers a decision. The oldest requests make room where there is none. */
 export function addEntry(ledger: Ledger, entry: LedgerEntry): void {
   ledger.changes.set(entryKey(entry.reference), entry)
   restoreEntry(ledger, entry)
@@ -81,9 +84,20 @@ export function restoreEntry(ledger: Ledger, entry: LedgerEntry): void {
   const older = requests.get(entry.requestKey)
   if (older !== undefined) unlist(ledger, older)
   requests.set(entry.requestKey, entry)
-  if (requests.size <= ledger.requestsMax) return
-  const oldest = requests.values().next().value
-  if (oldest !== undefined) unlist(ledger, oldest)
+  if (requests.size > ledger.requestsMax) makeRoom(ledger)
+}
+
+/**
+ * For some at once: a map keeps the places of what was deleted until it is made anew, and whoever looks for its first entry
+ * steps over all of them.
+ */
+function makeRoom(ledger: Ledger): void {
+  let left = Math.max(1, Math.ceil(ledger.requestsMax * ROOM_SHARE))
+  for (const entry of ledger.requests.values()) {
+    unlist(ledger, entry)
+    left -= 1
+    if (left === 0) return
+  }
 }
 
 /**

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import {
   addEntry,
   createLedger,
@@ -28,6 +28,16 @@ test('a reservation whose request id had to make room leaves nothing behind when
   unhold(ledger, held.reference)
   expect([...ledger.entries.keys()]).toEqual(['1:2'])
   expect(ledger.changes.get('1:1')).toBeNull()
+})
+
+test('of many requests some make room at once: whoever looks for the oldest steps over all that have gone before it', () => {
+  const ledger = createLedger(640)
+  const looks = vi.spyOn(ledger.requests, 'values')
+  for (let sequence = 1; sequence <= 2 * 640; sequence++)
+    addEntry(ledger, entry(sequence, { requestKey: `r${sequence}` }))
+  expect(looks.mock.calls.length).toBeLessThanOrEqual(64)
+  expect(ledger.requests.size).toBe(640)
+  expect([...ledger.requests.keys()].at(0)).toBe('r641')
 })
 
 test('the same of a request id that another decision has taken over, which stays known', () => {
