@@ -113,7 +113,7 @@ const flushesFailed = meter.createCounter('quotacast_limits_flush_failures_total
   description: 'Writes of the limit store that failed.',
 })
 const decisionsDegraded = meter.createCounter('quotacast_degraded_decisions_total', {
-  description: 'Decisions that were given while the limit store was away.',
+  description: 'Decisions that were given while the limit store was away or had no room.',
 })
 const callsEstimated = meter.createObservableCounter('quotacast_estimated_calls_total', {
   description: 'True costs that came to be known, by whether the estimate for such calls had covered them.',
@@ -147,10 +147,10 @@ export function reservationsExpired(log: Logger, expired: number): void {
   sayRarely(log, 'expired', { expired }, sums => log.warn(sums, 'reservations expired'))
 }
 
-/** The limit store did not count: quotas answered as `onStoreFailure` says. Logged when the reason changes. */
+/** The limit store did not count all of it: quotas answered as `onStoreFailure` says. Logged when the reason changes. */
 export function decisionDegraded(log: Logger, reason: string, isNew: boolean): void {
   decisionsDegraded.add(1)
-  if (isNew) log.error({ reason }, 'decisions are given without the limit store')
+  if (isNew) log.error({ reason }, 'decisions are not counted in full')
 }
 
 /** The counters that limiters share are away: this one decides by what it knows. Logged when the reason changes. */

@@ -122,8 +122,8 @@ export interface LimiterRole {
   /** Where the gRPC doors listen. */
   grpcPort: number
   /**
-   * The reasons say why decisions are not counted or not kept. It is ready all the same once it has known its counters:
-   * it decides without them. The log and the store may be away.
+   * The reasons say why decisions are not counted, or not in full, or not kept. It is ready all the same once it has known
+   * its counters: it decides without them. The log and the store may be away.
    */
   readiness(): Promise<Readiness>
   status(): Promise<LimiterStatus>
@@ -147,7 +147,10 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
   const decisionIds = createDecisionIds(deps.decisionKeys)
   const { limiter, reservations, status: parts, stop } = startParts(deps, store, decisionIds)
   const recording = deps.isHelper ? null : deps.control.recordQuotas(deps.quotas.map(quota => quota.options))
-  const readiness = async () => ({ isReady: store.isJoined(), reasons: [store.unavailable() ?? []].flat() })
+  const readiness = async () => ({
+    isReady: store.isJoined(),
+    reasons: [store.unavailable() ?? [], limiter.lacking() ?? []].flat(),
+  })
   const quotaHeaders = createQuotaHeaders(policy, options.legacyHeaders)
   const door = { limiter, decisionIds, labelColumns, quotaHeaders, routeOf }
   const grpc = await openGrpc({

@@ -289,7 +289,9 @@ export class LimitStoreFull extends LimitStoreError {
   constructor(lacks: LimitStoreFull['lacks'], claims: readonly number[]) {
     super(
       'LIMITS_FULL',
-      lacks === 'buckets' ? 'no room for more subjects in open windows' : 'no room for more reservations',
+      lacks === 'buckets'
+        ? 'no room for more subjects in open windows: raise limits.bucketsMax'
+        : 'no room for more reservations',
     )
     this.name = 'LimitStoreFull'
     this.lacks = lacks

@@ -20,10 +20,11 @@ import {
   type DecisionReference,
   type LimitStore,
   LimitStoreError,
+  LimitStoreFull,
   type StoreDecision,
 } from './limit-store.ts'
 import { hideKeys, type NameOf } from './raw-keys.ts'
-import { decideInRoom } from './room.ts'
+import { createLack, decideInRoom } from './room.ts'
 
 /** What a caller may state; an absent unit is unknown and settled later, an absent number of requests is 1. */
 export type Cost = Partial<Record<Unit, number>>
@@ -132,6 +133,8 @@ export interface Limiter {
   record(prepared: Prepared, isUnderWay?: boolean): Answer
   /** The call has ended, and took nothing that nobody knows: its check holds nothing from now on. */
   end(prepared: Prepared): Promise<unknown>
+  /** What there was no room for in the last minute. */
+  lacking(): string | null
 }
 
 export interface LimiterDeps {
@@ -146,11 +149,9 @@ export interface LimiterDeps {
   logger: Logger
 }
 
-/** That there is no room is said so often, as others have room meanwhile. */
-const TELL_FULL_MS = 60_000
-
 export function createLimiter(deps: LimiterDeps): Limiter {
   const { store, summing, asOfMs } = deps
+  const lack = createLack(store.nowMs, (reason, isNew) => decisionDegraded(deps.logger, reason, isNew))
   let blocksOf: { blocks: readonly Block[]; find: FindBlock } | null = null
   let lastFailure: string | null = null
 
@@ -161,20 +162,14 @@ export function createLimiter(deps: LimiterDeps): Limiter {
   }
   const fail = (quotas: readonly Quota[], error: unknown, nowMs: number): Decision => {
     if (!(error instanceof LimitStoreError)) throw error
-    decisionDegraded(deps.logger, error.message, error.message !== lastFailure)
-    lastFailure = error.message
+    if (error instanceof LimitStoreFull) lack.note(error.message)
+    else {
+      decisionDegraded(deps.logger, error.message, error.message !== lastFailure)
+      lastFailure = error.message
+    }
     return degraded(quotas, nowMs, asOfMs(nowMs))
   }
-  let toldFullAtMs = Number.NEGATIVE_INFINITY
-  const room = {
-    decide: store.decideAtOnce ?? store.decide,
-    onFull(reason: string) {
-      const nowMs = store.nowMs()
-      const isDue = nowMs - toldFullAtMs >= TELL_FULL_MS
-      if (isDue) toldFullAtMs = nowMs
-      decisionDegraded(deps.logger, reason, isDue)
-    },
-  }
+  const room = { decide: store.decideAtOnce ?? store.decide, onFull: lack.note }
   const finish = (verb: DecideRequest['verb'], prepared: Prepared, decided: StoreDecision): Decision => {
     const { ask, nowMs } = prepared
     lastFailure = null
@@ -223,6 +218,7 @@ export function createLimiter(deps: LimiterDeps): Limiter {
       return givesBack ? giveBack(prepared) : decide('record', prepared, isUnderWay ? heldOf(prepared) : NOT_HELD)
     },
     end: async prepared => decide('record', { ...prepared, quotas: [], claims: [], allowances: [] }, NOT_HELD),
+    lacking: lack.lately,
   }
 }
 

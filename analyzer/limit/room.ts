@@ -1,6 +1,31 @@
 /** Decisions of a store that has no room for all that they would take: what there is room for is decided as ever. */
 import { type Claim, type DecideRequest, LimitStoreFull, type Standing, type StoreDecision } from './limit-store.ts'
 
+/** How long it is said that there is no room, and how often: others have room meanwhile. */
+const LACK_MS = 60_000
+
+/** What there was no room for lately. */
+export interface Lack {
+  note(reason: string): void
+  /** Null when there was room for all of it. */
+  lately(): string | null
+}
+
+/** `tell` hears of each, and whether it has been told lately. */
+export function createLack(nowMs: () => number, tell: (reason: string, isNew: boolean) => void): Lack {
+  let last: { reason: string; atMs: number } | null = null
+  let toldAtMs = Number.NEGATIVE_INFINITY
+  return {
+    note(reason) {
+      last = { reason, atMs: nowMs() }
+      const isNew = last.atMs - toldAtMs >= LACK_MS
+      if (isNew) toldAtMs = last.atMs
+      tell(reason, isNew)
+    },
+    lately: () => (last !== null && nowMs() - last.atMs < LACK_MS ? last.reason : null),
+  }
+}
+
 /** At once where the counters are in this process. */
 type Decided = StoreDecision | Promise<StoreDecision>
 

@@ -121,6 +121,26 @@ const requests = quota({ name: 'requests', unit: 'requests', limit: 3 })
 const tokens = quota({ name: 'tokens', unit: 'total_tokens', limit: 1000, per: ['tenant'] })
 const errors = quota({ name: 'shadow', unit: 'requests', limit: 1, enforcement: 'shadow', per: [] })
 
+test.each(['allow', 'deny'] as const)(
+  'without room for more subjects %s, and /readyz says for a minute what to do',
+  async onStoreFailure => {
+    await open([quota({ name: 'requests', unit: 'requests', limit: 3, onStoreFailure })])
+    for (let index = 0; index < 1_000; index++) await post({ tenant: 'acme', consumer: `made-up-${index}` })
+    expect((await role.readiness()).reasons).toEqual([])
+    const { body } = await post(web)
+    expect([body.allowed ?? false, (await post({ tenant: 'acme', consumer: 'made-up-7' })).body.degraded]).toEqual([
+      onStoreFailure === 'allow',
+      false,
+    ])
+    expect(await role.readiness()).toEqual({
+      isReady: true,
+      reasons: ['no room for more subjects in open windows: raise limits.bucketsMax'],
+    })
+    nowMs += 60_000
+    expect((await role.readiness()).reasons).toEqual([])
+  },
+)
+
 describe('POST /v1/check', () => {
   test('answers for every quota, denies when one is used up, and allows again after the reset', async () => {
     await open([requests, tokens, errors])
