@@ -77,24 +77,53 @@ function answer(request: FastifyRequest<{ Querystring: Query }>, answering: Answ
   const { quota, consumer, atRisk, limit, cursor } = request.query
   const tenant = tenantAsked(own, request.query.tenant)
   const after = cursor === undefined ? null : parseCursor(cursor)
-  const page = [...snapshot.forecasts, ...snapshot.others]
-    .filter(
-      forecast =>
-        (quota === undefined || forecast.quota === quota) &&
-        (tenant === undefined || forecast.tenant === tenant) &&
-        (consumer === undefined || forecast.consumer === consumer) &&
-        (atRisk === undefined || (forecast.probability !== null && forecast.probability >= atRisk)),
-    )
-    .map(forecast => ({ forecast, place: placeOf(forecast) }))
-    .filter(({ place }) => after === null || comparePlaces(place, after) > 0)
-    .sort((a, b) => comparePlaces(a.place, b.place))
-    .slice(0, limit + 1)
+  const isWanted = (forecast: SubjectForecast) =>
+    (quota === undefined || forecast.quota === quota) &&
+    (tenant === undefined || forecast.tenant === tenant) &&
+    (consumer === undefined || forecast.consumer === consumer) &&
+    (atRisk === undefined || (forecast.probability !== null && forecast.probability >= atRisk))
+  const all = inOrder(snapshot)
+  const page: Placed[] = []
+  for (let at = after === null ? 0 : indexAfter(all, after); at < all.length && page.length <= limit; at++) {
+    const placed = all[at]
+    if (placed && isWanted(placed.forecast)) page.push(placed)
+  }
   const last = page.length > limit ? page[limit - 1] : undefined
   return {
     asOfMs: snapshot.asOfMs,
     forecasts: page.slice(0, limit).map(({ forecast }) => toForecastAnswer(forecast, answering)),
     nextCursor: last ? Buffer.from(JSON.stringify(last.place)).toString('base64url') : null,
   }
+}
+
+interface Placed {
+  forecast: SubjectForecast
+  place: Place
+}
+
+/** By the forecasts of a tick: of 100,000 to put them in order takes a fifth of a second, and they are read in 100 pages. */
+const ordered = new WeakMap<Snapshot['forecasts'], readonly Placed[]>()
+
+function inOrder({ forecasts, others }: Snapshot): readonly Placed[] {
+  const known =
+    ordered.get(forecasts) ??
+    [...forecasts, ...others]
+      .map(forecast => ({ forecast, place: placeOf(forecast) }))
+      .sort((a, b) => comparePlaces(a.place, b.place))
+  ordered.set(forecasts, known)
+  return known
+}
+
+/** Of the first one behind the place. */
+function indexAfter(all: readonly Placed[], after: Place): number {
+  let [from, to] = [0, all.length]
+  while (from < to) {
+    const middle = Math.floor((from + to) / 2)
+    const placed = all[middle]
+    if (placed && comparePlaces(placed.place, after) <= 0) from = middle + 1
+    else to = middle
+  }
+  return from
 }
 
 /** Where a forecast stands in the order of all. */

@@ -82,6 +82,31 @@ test('pages hold every forecast once', async () => {
   expect(seen).toEqual(['a acme x', 'a acme y', 'a acme z', 'a other x', 'b acme x'])
 })
 
+test('those of one tick are put in order once, however many pages they fill', async () => {
+  let reads = 0
+  const forecasts = Array.from({ length: 100 }, (_, index) => {
+    const { subject, ...rest } = forecast('a', `app-${index}`, 0.5)
+    return Object.defineProperty({ ...rest, subject }, 'subject', {
+      enumerable: true,
+      get: () => {
+        reads += 1
+        return subject
+      },
+    })
+  })
+  const many = { ...snapshot, forecasts }
+  const own = await testServer([createForecastRoutes({ ...deps, snapshot: () => many })])
+  const first = (await own.inject({ url: '/v1/forecasts?limit=2' })).json()
+  expect(reads).toBeGreaterThanOrEqual(100)
+  reads = 0
+  const second = (await own.inject({ url: `/v1/forecasts?limit=2&cursor=${first.nextCursor}` })).json()
+  expect(names([...first.forecasts, ...second.forecasts])).toEqual(
+    ['app-0', 'app-1', 'app-10', 'app-11'].map(consumer => `a acme ${consumer}`),
+  )
+  expect(reads).toBeLessThan(20)
+  await own.close()
+})
+
 test('what cannot be asked is refused', async () => {
   for (const query of ['cursor=nonsense', 'limit=0', 'limit=1001', 'atRisk=2', 'unknown=1']) {
     expect((await get(`/v1/forecasts?${query}`)).status, query).toBe(400)
