@@ -245,8 +245,8 @@ async function tickOnce(ticker: Ticker, log: Logger): Promise<Snapshot | null> {
     for (const failure of snapshot.quotasFailed) {
       quotaReadFailed(log, failure, !failedBefore.some(({ quota }) => quota === failure.quota))
     }
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error)
+  } catch {
+    const reason = ticker.snapshot().skipped ?? ''
     const level = asOfMs === null ? 'info' : 'warn'
     tickSkipped(log, reason, reason === skippedBefore ? null : level)
   }

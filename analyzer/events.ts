@@ -65,12 +65,12 @@ export function tickFinished(log: Logger, tick: { tickMs: number; forecastsMade:
 }
 
 /** What the store says of a statement, without the statement. */
-const briefOf = (reason: string): string => (reason.split(' in scope ')[0] ?? '').slice(0, REASON_CHARACTERS_MAX)
+export const briefOf = (reason: string): string => (reason.split(' in scope ')[0] ?? '').slice(0, REASON_CHARACTERS_MAX)
 
 /** A tick could not be done: logged when the reason changes, counted each time. Before the first one the store needs a moment. */
 export function tickSkipped(log: Logger, reason: string, level: 'info' | 'warn' | null): void {
   ticksSkipped.add(1)
-  if (level !== null) log[level]({ reason: briefOf(reason) }, 'ticks are skipped')
+  if (level !== null) log[level]({ reason }, 'ticks are skipped')
 }
 
 /** Ticks are done again. */

@@ -3,6 +3,7 @@
  * some forecasts are kept, and all are published at once. Ticks never overlap; one that cannot be done says why.
  */
 import type { ClickHouseClient } from '@clickhouse/client'
+import { briefOf } from '../events.ts'
 import type { Policy } from '../policy/policy.ts'
 import type { Quota } from '../policy/quota.ts'
 import { type DecisionSums, readDecisions } from '../usage/decisions.ts'
@@ -115,7 +116,7 @@ export function createTicker(deps: TickerDeps): Ticker {
         state.snapshot = await runTick(deps, state)
         await keep(deps, state)
       } catch (error) {
-        state.snapshot = { ...state.snapshot, skipped: messageOf(error) }
+        state.snapshot = { ...state.snapshot, skipped: skippedFor(error) }
         throw error
       }
       return state.snapshot
@@ -214,4 +215,9 @@ async function keep({ client, subjectsMax }: TickerDeps, { followed, kept, snaps
   kept.forgetEnded(asOfMs, KEPT_PER_SUBJECT_MAX * subjectsMax)
 }
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+/** Of the store's errors, what they mean to whoever reads them. */
+function skippedFor(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const isMissing = 'type' in error && ['UNKNOWN_DATABASE', 'UNKNOWN_TABLE'].includes(`${error.type}`)
+  return isMissing ? 'the tables are not there yet: the collector makes them' : briefOf(error.message)
+}

@@ -541,6 +541,26 @@ describe('a store that fails', () => {
     expect(await ticker.tick()).toMatchObject({ forecasts: [{ consumer: 'app' }], subjectsCut: 0 })
   })
 
+  test.each([
+    [
+      'UNKNOWN_TABLE',
+      "Unknown table 'forecasts' in scope SELECT 1",
+      'the tables are not there yet: the collector makes them',
+    ],
+    [
+      'UNKNOWN_DATABASE',
+      'Database quotacast does not exist. ',
+      'the tables are not there yet: the collector makes them',
+    ],
+    ['NO_COMMON_TYPE', 'There is no supertype in scope SELECT 1', 'There is no supertype'],
+  ])('says of %s what it means, and never the statement', async (type, message, reason) => {
+    const client = { query: () => Promise.reject(Object.assign(new Error(message), { type })) } as never
+    const deps = { client, policy: () => createPolicy([testQuota({})]), subjectsMax: 1, fitting: openFitting(0) }
+    const ticker = createTicker({ ...deps, shard: WHOLE, now: () => nowMs })
+    await expect(ticker.tick()).rejects.toThrow(message)
+    expect(ticker.snapshot().skipped).toBe(reason)
+  })
+
   test('skips the tick with a reason and keeps the forecasts', async () => {
     const log = pino({ level: 'silent' })
     const [port = 0] = await freePorts(1)
