@@ -18,6 +18,7 @@ import {
   TRAITS,
   traitValues,
 } from './outlook.ts'
+import { RECENT, recentFeatures } from './recent.ts'
 
 const DAY_MS = 86_400_000
 const WEEK_MS = 7 * DAY_MS
@@ -34,6 +35,10 @@ const LEVEL_PARTS = [12, 4, 1] as const
 const EARLIER_MAX = 7
 /** Softens levels, as a share of the mean. */
 const LEVEL_FLOOR = 0.05
+/** Earlier stretches that are compared with the need one by one, and earlier windows that are with the limit. */
+const STRETCHES = 8
+const WINDOWS = 4
+const upTo = (count: number) => Array.from({ length: count }, (_, at) => at + 1)
 
 /** Name of each feature, and how the probability follows it: 1 rises, -1 falls, 0 either. */
 export const FEATURES = [
@@ -53,8 +58,10 @@ export const FEATURES = [
   ['mean of earlier', -1],
   ...LEVEL_PARTS.map(part => [`mean of earlier at level of 1/${part}`, -1] as const),
   ['rate of all', -1],
+  ...upTo(STRETCHES).map(k => [`stretch ${k} back`, -1] as const),
   ['limit among windows', -1],
   ['limit to window', -1],
+  ...upTo(WINDOWS).map(k => [`limit to window ${k} back`, -1] as const),
   ['need among periods', -1],
   ['need by period among periods', -1],
   ['used share', 1],
@@ -64,6 +71,7 @@ export const FEATURES = [
   ['known', 0],
   ['known windows', 0],
   ['idle', 0],
+  ...RECENT.map(name => [name, 0] as const),
   ...TRAITS.map(trait => [trait, 0] as const),
   ['weight of analogs', 0],
   ['weight of autoregression', 0],
@@ -91,6 +99,7 @@ export function featuresOf(question: Question, outlook: Outlook): (share: number
     return totalBetween(history, nowMs - backMs, nowMs) / backMs
   }
   const rateOfAll = totalBetween(history, beginMs, nowMs) / knownMs
+  const periodMs = periodMsOf(windowMs)
   // Nothing here may depend on the limit but what is compared with it.
   const floor = FLOOR_SHARE * rateOfAll * windowMs + Number.MIN_VALUE
   const rates = [
@@ -101,7 +110,7 @@ export function featuresOf(question: Question, outlook: Outlook): (share: number
   const quantiles = new Float64Array(7)
   const curves = [mixedCurve(outlook), ...sourceCurves(outlook)]
   const ratio = (value: number) => heldLog((need + floor) / (value + floor))
-  const fixed = fixedFeatures(question, outlook, floor, knownMs)
+  const fixed = fixedFeatures(question, outlook, { floor, knownMs, beginMs, rateOfAll })
   return (share, out) => {
     const aheadMs = share * leftMs
     let at = 0
@@ -126,6 +135,11 @@ export function featuresOf(question: Question, outlook: Outlook): (share: number
     out[at++] = ratio(mean)
     for (const level of earlier.levels) out[at++] = ratio(level * mean)
     out[at++] = ratio(rateOfAll * aheadMs)
+    const firstBack = Math.max(1, Math.ceil(aheadMs / periodMs - 1e-9))
+    for (let k = 0; k < STRETCHES; k++) {
+      const fromMs = nowMs - (firstBack + k) * periodMs
+      out[at++] = fromMs < beginMs - 1 ? Number.NaN : ratio(totalBetween(history, fromMs, fromMs + aheadMs))
+    }
     for (const value of fixed) out[at++] = value
   }
 }
@@ -133,7 +147,11 @@ export function featuresOf(question: Question, outlook: Outlook): (share: number
 const heldLog = (ratio: number): number => Math.max(-RATIO_MAX, Math.min(RATIO_MAX, Math.log(ratio)))
 
 /** The features that are the same for every share of the time left. */
-function fixedFeatures(question: Question, outlook: Outlook, floor: number, knownMs: number): number[] {
+function fixedFeatures(
+  question: Question,
+  outlook: Outlook,
+  { floor, knownMs, beginMs, rateOfAll }: { floor: number; knownMs: number; beginMs: number; rateOfAll: number },
+): number[] {
   const { history, nowMs, windowStartMs, windowEndMs, used, limit } = question
   const windowMs = windowEndMs - windowStartMs
   const leftMs = windowEndMs - nowMs
@@ -144,6 +162,11 @@ function fixedFeatures(question: Question, outlook: Outlook, floor: number, know
   return [
     past ? scoreOf(past, limit, floor) : Number.NaN,
     past ? heldLog((limit + floor) / ((past[CURVE_MEDIAN] ?? 0) + floor)) : Number.NaN,
+    ...upTo(WINDOWS).map(k => {
+      const fromMs = windowStartMs - k * windowMs
+      if (fromMs < beginMs - 1) return Number.NaN
+      return heldLog((limit + floor) / (totalBetween(history, fromMs, fromMs + windowMs) + floor))
+    }),
     periods ? scoreOf(periods, need, floor) : Number.NaN,
     periods ? scoreOf(periods, need / Math.max(1, leftMs / periodMsOf(windowMs)), floor) : Number.NaN,
     used / limit,
@@ -153,6 +176,7 @@ function fixedFeatures(question: Question, outlook: Outlook, floor: number, know
     Math.log(knownMs),
     Math.log(knownMs / windowMs),
     idleMs(history, nowMs, windowMs) / windowMs,
+    ...recentFeatures({ history, nowMs, windowStartMs, windowEndMs, beginMs, rateOfAll }),
     ...traitValues(outlook),
     weights[0] ?? 0,
     weights[2] ?? 0,

@@ -8,6 +8,7 @@ import { CURVE_LEVELS, type Curve, toCurve } from './curve.ts'
 import { firstUseMs, type History, totalBetween } from './history.ts'
 import { drawAll, fitMix, mixPaths, SOURCES } from './mix.ts'
 import { weightedQuantiles } from './paths.ts'
+import { RHYTHM_TRAITS, rhythmTraits } from './rhythm.ts'
 import { HISTORY_TRAITS, historyTraits } from './traits.ts'
 
 /** Knots of the mixed curve, and how many of them the curves of its sources skip. */
@@ -42,6 +43,7 @@ export interface Outlook {
 /** Traits of a series, in their order. */
 export const TRAITS = [
   ...HISTORY_TRAITS,
+  ...RHYTHM_TRAITS,
   /** How many earlier instants the sources were scored at, and how they did: see `SourceRecord`. */
   'origins',
   'past bias',
@@ -69,7 +71,10 @@ export function toOutlook(history: History, ask: OutlookAsk): Outlook {
   const values = new Float16Array(AT.traits + TRAITS.length)
   for (let at = 0; at < totals.length; at++) values[at] = (totals[at] ?? 0) / unit
   values.set(fit.weights, AT.weights)
-  values.set([...historyTraits(history, ask), fit.origins, fit.bias, fit.width], AT.traits)
+  values.set(
+    [...historyTraits(history, ask), ...rhythmTraits(history, ask), fit.origins, fit.bias, fit.width],
+    AT.traits,
+  )
   return { atMs, untilMs, windowMs, unit, values }
 }
 

@@ -33,7 +33,7 @@ export interface Forest {
 }
 
 const ABREAST = 4
-const PLACE_BITS = 8
+const PLACE_BITS = 9
 const PLACE_MASK = 2 ** PLACE_BITS - 1
 
 export function toForest({ roots, feature, threshold, isMissingLeft }: ForestJson): Forest {

@@ -39,13 +39,16 @@ test('series that are made are the same each time, and their calls are whole', (
   expect(counts().every(({ values }) => values.every(Number.isInteger))).toBe(true)
 })
 
-test('the same series on other clocks stays in its fold', () => {
+test('the same series on other clocks stays in its fold, and is asked about windows below a day', () => {
   const one = { ...seriesOf(1), fold: 3 }
   const others = moreSeries([one]).filter(({ set }) => set.startsWith('web '))
   expect(others.length).toBeGreaterThan(0)
-  for (const { values, fold, history } of others) {
+  for (const other of others) {
+    const { values, fold, history } = other
     expect([values, fold]).toEqual([one.values, 3])
     expect(history.stepMs).not.toBe(STEP_MS)
+    const asked = sampleQuestions(other, samplingOf(other))
+    expect(asked.every(({ windowStartMs, windowEndMs }) => windowEndMs - windowStartMs < 86_400_000)).toBe(true)
   }
 })
 

@@ -40,6 +40,8 @@ const SUMMED = { min: 2, max: 6 }
 /** Steps that other series have: each is taken to have one of these, too (the long ones each), as if its clock ran faster or slower. */
 const CLOCKS_MS = [1_000, 60_000, 600_000, 1_800_000, 3_600_000] as const
 const OTHER_CLOCK = 'on another clock'
+/** These are asked about windows up to this length. */
+const SHORT_MS_MAX = 5 * 3_600_000
 /** Series of single calls that are made: how many, their length, and the calls of a step. */
 const COUNTS = 96
 const COUNT_STEPS = 3_000
@@ -172,28 +174,36 @@ export function seedOf(text: string): number {
 
 /** Most windows of one length that are asked about in a series, instants in each, and limits at each instant. */
 export interface Sampling {
+  /** Longer windows are not asked about. */
+  windowMsMax: number
   windowsMax: number
   instants: number
   limits: number
 }
 
-/** How much is asked of a series: of the few long ones more, of made ones less. */
+/** How much is asked of a series: of the few long ones more, of made ones less. Days on another clock are not like days. */
 export function samplingOf({ set, values }: Series): Sampling {
   const isLong = values.length > LONG_STEPS
-  if (!(SETS as readonly string[]).includes(set)) return { windowsMax: isLong ? 20 : 6, instants: 3, limits: 2 }
-  if (set === 'm4h') return { windowsMax: 5, instants: 3, limits: 3 }
-  return { windowsMax: isLong ? 40 : 10, instants: 4, limits: 3 }
+  const windowMsMax = set.endsWith(OTHER_CLOCK) ? SHORT_MS_MAX : Number.POSITIVE_INFINITY
+  if (!(SETS as readonly string[]).includes(set)) {
+    return { windowMsMax, windowsMax: isLong ? 20 : 6, instants: 3, limits: 2 }
+  }
+  if (set === 'm4h') return { windowMsMax, windowsMax: 5, instants: 3, limits: 3 }
+  return { windowMsMax, windowsMax: isLong ? 40 : 10, instants: 4, limits: 3 }
 }
 
 /** Asks about random windows of the series, at random instants, with limits near what earlier windows used. */
-export function sampleQuestions({ id, set, history }: Series, { windowsMax, instants, limits }: Sampling): Asked[] {
+export function sampleQuestions(
+  { id, set, history }: Series,
+  { windowMsMax, windowsMax, instants, limits }: Sampling,
+): Asked[] {
   const random = uniform(seedOf(id))
   const gauss = gaussBy(random)
   const beginMs = firstUseMs(history)
   const asked: Asked[] = []
   for (const windowMs of WINDOWS_MS) {
     const steps = windowMs / history.stepMs
-    if (steps < STEPS_MIN || steps > WINDOW_STEPS_MAX) continue
+    if (windowMs > windowMsMax || steps < STEPS_MIN || steps > WINDOW_STEPS_MAX) continue
     const unitMs = Math.min(windowMs, DAY_MS)
     const strideMs = Math.round(unitMs / STARTS / history.stepMs) * history.stepMs
     const startsFrom = (units: number) => Math.ceil((beginMs + units * unitMs) / strideMs) * strideMs
