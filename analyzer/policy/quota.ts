@@ -209,9 +209,9 @@ export interface MatchSql {
 }
 
 /** The same match for ClickHouse; `prefix` keeps the parameters of several quotas in one query apart. */
-export function matchSql(quota: Quota, prefix = 'match'): MatchSql {
+export function matchSql({ conditions }: Pick<Quota, 'conditions'>, prefix = 'match'): MatchSql {
   const params: MatchSql['params'] = {}
-  const all = quota.conditions.map(({ field, values, prefixes }) => {
+  const all = conditions.map(({ field, values, prefixes }) => {
     const column = DIMENSION_COLUMNS[field]
     const any = prefixes.slice(0, PREFIXES_APART_MAX).map((text, index) => {
       params[`${prefix}_${column}_${index}`] = text

@@ -13,10 +13,12 @@ export const selectionOf = (quota: FollowedQuota): Selection => ({
 })
 
 /** Whose checks may spend from the quota; `null` where only records do. */
-export const askedOf = (quota: FollowedQuota, shard: Shard): Asked | null =>
-  quota.counts === 'records'
-    ? null
-    : {
-        ...{ quota: quota.name, unit: quota.unit, names: quota.per.map(({ name }) => name) },
-        condition: shardCondition(shard, quota),
-      }
+export function askedOf(quota: FollowedQuota, shard: Shard): Asked | null {
+  const { name, unit, per, counts } = quota
+  if (counts === 'records') return null
+  // Of a quota that is seen through fewer of its calls, the checks of the others are not asked for.
+  const conditions = quota.conditions.filter(({ field }) => per.some(one => one.field === field))
+  const [own, ofShard] = [matchSql({ conditions }), shardCondition(shard, quota)]
+  const condition = { sql: `${own.sql} AND ${ofShard.sql}`, params: { ...own.params, ...ofShard.params } }
+  return { quota: name, unit, names: per.map(one => one.name), condition }
+}
