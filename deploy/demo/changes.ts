@@ -1,7 +1,8 @@
 /** Changes of limits that somebody makes in the demo, so that dashboards have some to show. */
 import type { Grant, Override } from '../../analyzer/policy/adjustment.ts'
 import type { Config } from '../config-schema.ts'
-import { getJson, putJson } from '../role-client.ts'
+import { type Listed, readListed } from '../listed.ts'
+import { putJson } from '../role-client.ts'
 
 const HALF_HOUR_MS = 30 * 60_000
 const DAY_MS = 24 * 60 * 60_000
@@ -12,44 +13,30 @@ const OFFICE = { tenant: 'demo-office', consumer: 'demo-office-assistant' }
 const LIMITS = [3_000, 3_400] as const
 const GRANTED = 400
 
-interface Listed<T> {
-  key: string
-  version: number
-  value: T
-}
-
-interface Page {
-  [name: string]: unknown
-  nextCursor: string | null
-}
-
 /** Another limit every half hour, and a grant every day. Throws `RoleError` while the analyzer is away. */
 export async function changeLimits(config: Config, nowMs: number): Promise<void> {
   const limit = LIMITS[Math.floor(nowMs / HALF_HOUR_MS) % LIMITS.length] ?? LIMITS[0]
   const override: Override = { quota: QUOTA, subject: GROWING, limit }
-  await change<Override>(config, '/v1/overrides', 'demo-growing', override, 'demo: the app grows')
+  await change<Override>(config, 'overrides', 'demo-growing', override, 'demo: the app grows')
   const fromMs = nowMs - (nowMs % DAY_MS)
   const grant: Grant = { quota: QUOTA, subject: OFFICE, amount: GRANTED, fromMs, untilMs: fromMs + DAY_MS }
-  await change<Grant>(config, '/v1/grants', 'demo-office', grant, 'demo: a busy day')
+  await change<Grant>(config, 'grants', 'demo-office', grant, 'demo: a busy day')
 }
 
 /** Does nothing where it holds already. */
-async function change<T>(config: Config, path: string, key: string, value: T, reason: string): Promise<void> {
-  const present = await find<T>(config, path, key)
+async function change<T>(
+  config: Config,
+  kind: 'overrides' | 'grants',
+  key: string,
+  value: T,
+  reason: string,
+): Promise<void> {
+  const present = await find<T>(config, kind, key)
   if (JSON.stringify(present?.value) === JSON.stringify(value)) return
-  await putJson('analyzer', `${path}/${key}`, config, { version: present?.version ?? 0, value, reason })
+  await putJson('analyzer', `/v1/${kind}/${key}`, config, { version: present?.version ?? 0, value, reason })
 }
 
-/** Of a list in the order of keys, page by page. */
-async function find<T>(config: Config, path: string, key: string): Promise<Listed<T> | undefined> {
-  let cursor: string | null = null
-  do {
-    const query: string = cursor === null ? '' : `&cursor=${cursor}`
-    const page = (await getJson('analyzer', `${path}?limit=1000${query}`, config)) as Page
-    const listed = page[path.slice('/v1/'.length)] as Listed<T>[]
-    const found = listed.find(one => one.key === key)
-    if (found !== undefined) return found
-    cursor = page.nextCursor
-  } while (cursor !== null)
+async function find<T>(config: Config, kind: 'overrides' | 'grants', key: string): Promise<Listed<T> | undefined> {
+  for await (const listed of readListed<T>(kind, config)) if (listed.key === key) return listed
   return undefined
 }

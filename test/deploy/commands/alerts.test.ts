@@ -14,7 +14,11 @@ let isConfigured = true
 const analyzer = createServer((request, response) => {
   const isQuotas = request.url?.startsWith('/v1/quotas')
   response.writeHead(200, { 'content-type': 'application/json' })
-  response.end(JSON.stringify(isQuotas ? [{ key: 'hourly' }] : { isConfigured, total: 0, alerts: [] }))
+  response.end(
+    JSON.stringify(
+      isQuotas ? { quotas: [{ key: 'hourly' }], nextCursor: null } : { isConfigured, total: 0, alerts: [] },
+    ),
+  )
 })
 
 let port = 0

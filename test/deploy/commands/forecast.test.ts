@@ -42,8 +42,8 @@ const analyzer = createServer((request, response) => {
     nextCursor: page < 2 ? `${page + 1}` : null,
     asOfMs: url.searchParams.get('tenant') === 'early' ? null : NOW_MS,
   }
-  const isQuotas = url.pathname === '/v1/quotas'
-  response.end(JSON.stringify(isQuotas ? [{ key: 'hourly' }, { key: 'none' }] : isPath ? path : list))
+  const quotas = { quotas: [{ key: 'hourly' }, { key: 'none' }], nextCursor: null }
+  response.end(JSON.stringify(url.pathname === '/v1/quotas' ? quotas : isPath ? path : list))
 })
 
 let port = 0
