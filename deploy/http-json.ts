@@ -1,19 +1,14 @@
 /** Bodies of JSON. The framework would keep every piece of one apart, and of a MiB there may be a million. */
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { BodyError } from '../collector/receive/body.ts'
-import { bodyTooLarge, collectBody } from '../collector/receive/collect.ts'
+import { collectBody } from '../collector/receive/collect.ts'
 
 /** For all routes whose scope reads no bodies of its own. */
 export function readJson(server: FastifyInstance): void {
   const parse = server.getDefaultJsonParser('error', 'error')
   const collect = async (request: FastifyRequest): Promise<string> => {
-    const bytesMax = request.routeOptions.bodyLimit
-    if (Number(request.headers['content-length'] ?? 0) > bytesMax) throw bodyTooLarge(bytesMax)
     try {
-      const body = await collectBody(request.raw, bytes => {
-        if (bytes > bytesMax) throw bodyTooLarge(bytesMax)
-      })
-      return body.toString('utf8')
+      return (await collectBody(request.raw, request.routeOptions.bodyLimit)).toString('utf8')
     } catch (error) {
       throw error instanceof BodyError ? error : new BodyError('BODY_UNREADABLE', 'The body breaks off.')
     }

@@ -18,12 +18,10 @@ import {
   TRAITS,
   traitValues,
 } from './outlook.ts'
-import { RECENT, recentFeatures } from './recent.ts'
+import { heldLog, RECENT, recentFeatures } from './recent.ts'
 
 const DAY_MS = 86_400_000
 const WEEK_MS = 7 * DAY_MS
-/** A ratio is held within this, in logs. */
-const RATIO_MAX = 4
 /** Softens ratios, as a share of what a mean window asks for. */
 const FLOOR_SHARE = 0.002
 /** Parts of the window over which rates are taken. */
@@ -143,8 +141,6 @@ export function featuresOf(question: Question, outlook: Outlook): (share: number
     for (const value of fixed) out[at++] = value
   }
 }
-
-const heldLog = (ratio: number): number => Math.max(-RATIO_MAX, Math.min(RATIO_MAX, Math.log(ratio)))
 
 /** The features that are the same for every share of the time left. */
 function fixedFeatures(

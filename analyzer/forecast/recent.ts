@@ -90,4 +90,7 @@ function usedToEarlier({ history, nowMs, windowStartMs, beginMs, rateOfAll }: Re
 }
 
 const logRatio = (value: number, other: number, floor: number): number =>
-  Math.max(-RATIO_MAX, Math.min(RATIO_MAX, Math.log((value + floor) / (other + floor + Number.MIN_VALUE))))
+  heldLog((value + floor) / (other + floor + Number.MIN_VALUE))
+
+/** The logarithm of a ratio, held within bounds. */
+export const heldLog = (ratio: number): number => Math.max(-RATIO_MAX, Math.min(RATIO_MAX, Math.log(ratio)))

@@ -13,7 +13,7 @@ import { DialectError } from '../normalize/draft.ts'
 import type { PrincipalOf } from '../principal.ts'
 import type { Acceptance } from './accept.ts'
 import { BodyError, type BodyShape, decompressBody, splitBody } from './body.ts'
-import { bodyTooLarge, collectBody } from './collect.ts'
+import { collectBody } from './collect.ts'
 import { type Flight, LARGE_BYTES, type Turns } from './flight.ts'
 import type { Intake } from './intake.ts'
 import { ProtobufError } from './protobuf.ts'
@@ -146,13 +146,10 @@ export function createRequestBodies(deps: RequestBodiesDeps, receiver: Receiver)
     deliveryRefused(logger, { receiver, reason })
     return new BusyError(code, reason)
   }
-  const collect = async (request: FastifyRequest, payload: IncomingMessage): Promise<Buffer> => {
-    if (Number(request.headers['content-length'] ?? 0) > limits.bodyBytesMax) throw bodyTooLarge(limits.bodyBytesMax)
-    return collectBody(payload, (bytes, pieceBytes) => {
-      if (bytes > limits.bodyBytesMax) throw bodyTooLarge(limits.bodyBytesMax)
+  const collect = (request: FastifyRequest, payload: IncomingMessage): Promise<Buffer> =>
+    collectBody(payload, limits.bodyBytesMax, pieceBytes => {
       if (!flight.grow(request, pieceBytes)) throw busy('BUSY', CROWDED)
     })
-  }
   return {
     guard(scope) {
       scope.removeAllContentTypeParsers()

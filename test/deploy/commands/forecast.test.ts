@@ -1,14 +1,7 @@
-import { execFile } from 'node:child_process'
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { expect, test } from 'vitest'
 import { forecast, NOW_MS } from '../../analyzer/api/forecast-fixture.ts'
-import { freePorts } from '../../free-ports.ts'
+import { fakeAnalyzer } from './fake-analyzer.ts'
 
-const REPOSITORY = new URL('../../..', import.meta.url).pathname
-const dataDir = mkdtempSync(join(tmpdir(), 'quotacast-'))
 const asked: string[] = []
 const path = {
   history: [
@@ -17,54 +10,31 @@ const path = {
   ],
   bands: [{ atMs: NOW_MS + 1_000_000, p50: 120 }],
 }
+const all = [
+  forecast('hourly', 'late', 0.2),
+  forecast('hourly', 'soon', 0.94),
+  { ...forecast('hourly', '', 1), used: 100, exhaustionAtMs: { p10: 1, p50: 1, p90: 1 } },
+]
+const special: Record<string, unknown[]> = {
+  none: [],
+  nobody: [],
+  money: [{ ...forecast('monthly', 'web', 0.9), unit: 'cost', used: 4_999_999, limit: 5_000_000 }],
+  hostile: [forecast('hourly', 'red\u001b[31m\u009bm\n\u202erow', 0.9)],
+}
 
-/** Answers as an analyzer with three subjects at risk, one to a page, of which one is gone when it is asked for. */
-const analyzer = createServer((request, response) => {
-  const url = new URL(request.url ?? '/', 'http://analyzer')
-  asked.push(`${url.pathname}${url.search}`)
-  const page = Number(url.searchParams.get('cursor') ?? 0)
-  const all = [
-    forecast('hourly', 'late', 0.2),
-    forecast('hourly', 'soon', 0.94),
-    { ...forecast('hourly', '', 1), used: 100, exhaustionAtMs: { p10: 1, p50: 1, p90: 1 } },
-  ]
-  const isPath = url.pathname === '/v1/forecasts/path'
-  const isGone = isPath && url.searchParams.get('consumer') === 'late'
-  response.writeHead(isGone ? 404 : 200, { 'content-type': 'application/json' })
-  const special: Record<string, unknown[]> = {
-    none: [],
-    nobody: [],
-    money: [{ ...forecast('monthly', 'web', 0.9), unit: 'cost', used: 4_999_999, limit: 5_000_000 }],
-    hostile: [forecast('hourly', 'red\u001b[31m\u009bm\n\u202erow', 0.9)],
-  }
-  const list = {
-    forecasts: special[url.searchParams.get('quota') ?? ''] ?? [all[page]],
+/** Three subjects at risk, one to a page, of which one is gone when it is asked for. */
+const answer = fakeAnalyzer(({ pathname, search, searchParams }) => {
+  asked.push(`${pathname}${search}`)
+  if (pathname === '/v1/quotas') return { quotas: [{ key: 'hourly' }, { key: 'none' }], nextCursor: null }
+  if (pathname === '/v1/forecasts/path') return searchParams.get('consumer') === 'late' ? undefined : path
+  const page = Number(searchParams.get('cursor') ?? 0)
+  return {
+    forecasts: special[searchParams.get('quota') ?? ''] ?? [all[page]],
     nextCursor: page < 2 ? `${page + 1}` : null,
-    asOfMs: url.searchParams.get('tenant') === 'early' ? null : NOW_MS,
+    asOfMs: searchParams.get('tenant') === 'early' ? null : NOW_MS,
   }
-  const quotas = { quotas: [{ key: 'hourly' }, { key: 'none' }], nextCursor: null }
-  response.end(JSON.stringify(url.pathname === '/v1/quotas' ? quotas : isPath ? path : list))
 })
-
-let port = 0
-beforeAll(async () => {
-  writeFileSync(join(dataDir, 'token'), 'secret')
-  port = (await freePorts(1))[0] ?? 0
-  await new Promise<void>(resolve => analyzer.listen(port, '127.0.0.1', resolve))
-})
-afterAll(() => {
-  analyzer.close()
-  rmSync(dataDir, { recursive: true, force: true })
-})
-
-const run = (...args: string[]) =>
-  new Promise<{ code: number; stdout: string; stderr: string }>(resolve => {
-    const flags = ['--data', dataDir, '--set', `analyzer.port=${port}`]
-    const command = [join(REPOSITORY, 'deploy/main.ts'), 'forecast', ...args, ...flags]
-    const child = execFile(process.execPath, command, (_error, stdout, stderr) =>
-      resolve({ code: child.exitCode ?? -1, stdout, stderr }),
-    )
-  })
+const run = (...args: string[]) => answer('forecast', ...args)
 
 test('the most likely to run out come first, each with a line of its window', async () => {
   const { code, stdout } = await run('--risk', '0.2')
