@@ -269,11 +269,6 @@ export function controlEntrySkipped(log: Logger, offset: number): void {
   log.error({ offset }, 'an entry of the control log cannot be read')
 }
 
-/** Something that may be changed at run time has changed. */
-export function controlChanged(log: Logger, change: { kind: string; key: string; version: number; by: string }): void {
-  log.info(change, 'control changed')
-}
-
 /** The quotas of the config could not be recorded as changes yet. */
 export function quotasNotRecorded(log: Logger, reason: string): void {
   log.warn({ reason }, 'the quotas of the config are not in the control log yet')

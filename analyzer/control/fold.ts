@@ -19,8 +19,9 @@ import {
   findSnapshot,
   withoutHeld,
 } from '../../collector/log/control-snapshot.ts'
-import { controlChanged, controlEntrySkipped } from '../events.ts'
+import { controlEntrySkipped } from '../events.ts'
 import { ControlError } from './control-error.ts'
+import { controlChanged } from './events.ts'
 import { createHeldState, type HeldState } from './held.ts'
 
 /** A change holds everywhere within a second. */
@@ -180,7 +181,10 @@ function createReader(deps: FoldDeps, state: HeldState, settle: Settle) {
           continue
         }
         at.logId = batch.logId
-        for (const entry of batch.entries) foldEntry(entry)
+        controlChanged(
+          logger,
+          batch.entries.flatMap(entry => foldEntry(entry) ?? []),
+        )
         if (batch.nextOffset <= at.offset) return
         at.offset = batch.nextOffset
       }
@@ -188,28 +192,26 @@ function createReader(deps: FoldDeps, state: HeldState, settle: Settle) {
   }
 }
 
+/** Answers a function that folds an entry, and answers the change that holds by it. */
 function createEntryFolding({ logger, onChange }: FoldDeps, state: HeldState, at: FoldPosition, settle: Settle) {
   const pieces = createSnapshotPieces()
-  return (entry: { offset: number; value: string }): void => {
+  return (entry: { offset: number; value: string }): ControlChange | null => {
     if (isSnapshotPiece(entry.value)) {
       const piece = parseSnapshotPiece(entry)
       if (piece === null) controlEntrySkipped(logger, entry.offset)
       else at.snapshotOffset = Math.max(at.snapshotOffset, pieces.add(withoutHeld(piece))?.asOfOffset ?? 0)
-      return
+      return null
     }
     const change = parseControlChange(entry.value)
     if (change === null) {
       at.isWhole &&= !isChangeOfLaterVersion(entry.value)
       controlEntrySkipped(logger, entry.offset)
-      return
+      return null
     }
     const hasWon = state.fold(change)
-    if (hasWon) {
-      onChange(change)
-      const { kind, key, version, by } = change
-      controlChanged(logger, { kind, key, version, by })
-    }
+    if (hasWon) onChange(change)
     settle(change.changeId, hasWon ? 'won' : 'lost')
+    return hasWon ? change : null
   }
 }
 

@@ -10,6 +10,8 @@ import type { Fold, Wish } from './fold.ts'
 
 /** When it is tried again while the log is away. */
 const RETRY_MS = 5_000
+/** Changes that are under way at once: each waits until it is on disk, and read again. */
+const CHANGES_AT_ONCE = 100
 const REASON = 'configuration file'
 
 export interface QuotaRecording {
@@ -67,14 +69,17 @@ async function recordAll({ quotas, fold, change }: QuotaRecordingDeps, signal: A
     const { version } = fold.current('quota_config', key)
     wishes.push({ kind: 'quota_config', key, version, value: null, by, reason: REASON })
   }
-  for (const wish of wishes) {
-    if (signal.aborted) return
-    try {
-      await change(wish)
-    } catch (error) {
-      // Another limiter with a config of its own was faster: the next start of one of them tells.
-      if (!isOvertaken(error)) throw error
-    }
+  for (let at = 0; at < wishes.length && !signal.aborted; at += CHANGES_AT_ONCE) {
+    await Promise.all(wishes.slice(at, at + CHANGES_AT_ONCE).map(wish => record(wish, change)))
+  }
+}
+
+async function record(wish: Wish, change: QuotaRecordingDeps['change']): Promise<void> {
+  try {
+    await change(wish)
+  } catch (error) {
+    // Another limiter with a config of its own was faster: the next start of one of them tells.
+    if (!isOvertaken(error)) throw error
   }
 }
 

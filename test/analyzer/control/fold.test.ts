@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import { pino } from 'pino'
 import { expect, test, vi } from 'vitest'
 import { startFold } from '../../../analyzer/control/fold.ts'
 import { REMOVED_MAX } from '../../../analyzer/control/held.ts'
@@ -26,7 +27,7 @@ const change = (kind: ControlKind, key: string, expectedVersion: number, value: 
 })
 
 /** A fold of a log that holds these changes. */
-async function foldOf(changes: readonly ControlChange[]) {
+async function foldOf(changes: readonly ControlChange[], logger = silent) {
   const read: CallLog['read'] = async (topic, partition, fromOffset, entriesMax) => {
     const entries = changes
       .slice(fromOffset, fromOffset + entriesMax)
@@ -36,7 +37,7 @@ async function foldOf(changes: readonly ControlChange[]) {
   const partitions: CallLog['partitions'] = async topic => [
     { topic, logId: 'one', partition: 0, beginOffset: 0, endOffset: changes.length },
   ]
-  const fold = await startFold({ log: { read, partitions }, logger: silent, onChange: () => undefined })
+  const fold = await startFold({ log: { read, partitions }, logger, onChange: () => undefined })
   await fold.close()
   return fold
 }
@@ -54,4 +55,20 @@ test.each(['override', 'block', 'token'] as const)('what is kept of each %s that
   expect(fold.current(kind, 'key-1')).toEqual({ version: 2, value: null })
   expect(fold.current(kind, 'key-8')).toEqual({ version: 2, value: null })
   expect(fold.keys(kind)).toEqual(['stays', 'key-7'])
+})
+
+test('changes that come in great numbers are told by their number, and one by one in detail', async () => {
+  const lines: { level: number; key?: string; changes?: number; quota_config?: number }[] = []
+  const logger = pino({ level: 'debug' }, { write: (line: string) => void lines.push(JSON.parse(line)) })
+  const changes = Array.from({ length: 2_000 }, (_, number) => change('quota_config', `q${number}`, 0, {}))
+  const told = (level: number) => lines.filter(line => line.level === level)
+  await foldOf(changes, logger)
+  expect(told(30)).toMatchObject([
+    { changes: 1_000, quota_config: 1_000 },
+    { changes: 1_000, quota_config: 1_000 },
+  ])
+  expect(told(20)).toHaveLength(2_000)
+  lines.length = 0
+  await foldOf(changes.slice(0, 2), logger)
+  expect(told(30)).toMatchObject([{ key: 'q0' }, { key: 'q1' }])
 })
