@@ -1,4 +1,4 @@
-import { narrowedTo } from '../policy/narrowing.ts'
+import { isSeenBy } from '../policy/narrowing.ts'
 import type { Quota } from '../policy/quota.ts'
 
 /** A request that cannot be answered as it is; the server renders it as problem+json. */
@@ -41,13 +41,9 @@ export function allTenantsAsked(own: string | null): void {
   if (own !== null) tenantAsked(own, '')
 }
 
-/**
- * The quota of that name. Throws `RequestError` (404) when there is none, and where it covers no call of the only tenant
- * that its caller may see, who shall not learn what others are promised.
- */
+/** The quota of that name. Throws `RequestError` (404) when there is none that its caller may see. */
 export function quotaAsked<Q extends Quota>(quotas: readonly Q[], name: string, own: string | null): Q {
-  const isSeen = (one: Q) => own === null || narrowedTo(one, [{ field: 'tenant', value: own }]) !== null
-  const quota = quotas.find(one => one.name === name && isSeen(one))
+  const quota = quotas.find(one => one.name === name && isSeenBy(own, one))
   if (!quota) throw new RequestError(404, 'QUOTA_UNKNOWN', `There is no quota ${name} of which this can be said.`)
   return quota
 }

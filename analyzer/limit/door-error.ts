@@ -7,6 +7,7 @@ export type DoorErrorCode =
   | 'reservation_invalid'
   | 'cursor_invalid'
   | 'not_found'
+  | 'quota_unknown'
   | 'subject_invalid'
   | 'reset_invalid'
 

@@ -3,11 +3,13 @@ import type { FastifyRequest } from 'fastify'
 import Type, { type Static, type TSchema } from 'typebox'
 import type { Routes } from '../../collector/principal.ts'
 import { INSTANT_MS_MAX } from '../policy/adjustment.ts'
+import { isSeenBy } from '../policy/narrowing.ts'
 import type { Policy } from '../policy/policy.ts'
 import { DIMENSIONS, type Quota } from '../policy/quota.ts'
 import { subjectMap, subjectOf } from '../policy/subject.ts'
 import type { DecisionSums } from '../usage/decisions.ts'
 import { amountWords, UNITS } from '../usage/units.ts'
+import { DoorError } from './door-error.ts'
 import { explain, type QuotaExplanation } from './explaining.ts'
 import { type AskDeps, COST_MAX, instant, text, toAsk } from './http.ts'
 import type { Limiter, Prepared } from './limiter.ts'
@@ -116,8 +118,10 @@ async function answer(
   request: FastifyRequest<{ Querystring: Query }>,
 ): Promise<Static<typeof Answer>> {
   const { limiter, policy } = deps
-  const covering = policy().byName.get(request.query.quota ?? '')
-  const call = toCall({ ...matchedBy(covering), ...request.query }, labels)
+  const { tenant: own } = deps.principalOf(request)
+  const { quota } = request.query
+  const covered = quota === undefined ? {} : matchedBy(quotaAsked(policy(), quota, own))
+  const call = toCall({ ...covered, ...(own === null ? {} : { tenant: own }), ...request.query }, labels)
   const prepared = limiter.prepare(toAsk(deps, request, call))
   const decision = await limiter.look(prepared)
   const { isAllowed, summary, quotas } = explain(prepared, decision, policy())
@@ -131,10 +135,18 @@ async function answer(
   }
 }
 
+/** Throws `DoorError` (404) where there is none that its caller may see. */
+function quotaAsked(policy: Policy, name: string, own: string | null): Quota {
+  const quota = policy.byName.get(name)
+  if (!quota || !isSeenBy(own, quota))
+    throw new DoorError(404, 'quota_unknown', `there is no quota ${name}; leave quota away to be told of all`)
+  return quota
+}
+
 /** Dimensions of a call that the quota covers. */
-const matchedBy = (quota: Quota | undefined): Query =>
+const matchedBy = (quota: Quota): Query =>
   Object.fromEntries(
-    Object.entries(quota?.options.match ?? {}).map(([name, patterns]) => {
+    Object.entries(quota.options.match).map(([name, patterns]) => {
       const [first = ''] = [patterns].flat()
       return [name, first.replace(/\*$/, '')]
     }),

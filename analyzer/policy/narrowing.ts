@@ -16,6 +16,10 @@ export function narrowedTo<Q extends Quota>(
   return { ...quota, conditions: [...others, ...own] }
 }
 
+/** Whether it covers a call of the only tenant that somebody may see (`null`: of all), who shall not learn what others are promised. */
+export const isSeenBy = (own: string | null, quota: Quota): boolean =>
+  own === null || narrowedTo(quota, [{ field: 'tenant', value: own }]) !== null
+
 /** The quota's subjects of this tenant; `null` unless its subjects say whose they are, by `per` or by `match`. */
 export function ofTenant<Q extends Quota>(quota: Q, tenant: string): Q | null {
   const isMatched = onlyValue(quota.conditions, 'tenant') !== null

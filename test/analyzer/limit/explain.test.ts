@@ -54,7 +54,25 @@ test('of a quota it tells of the calls that the quota covers, as far as nothing 
   expect(await explain(`${CALL}&quota=large`)).toMatchObject({ allowed: false, quotas: [{ quota: 'large' }] })
   expect(await explain(`${CALL}&quota=large&model=huge`)).toMatchObject({ allowed: false })
   expect(await explain(`${CALL}&quota=large&model=small`)).toMatchObject({ allowed: true, quotas: [] })
-  expect(await explain(`${CALL}&quota=none`)).toMatchObject({ allowed: true, quotas: [] })
+})
+
+test('a quota that there is not, or that is none of the caller’s, is not told as one that lets the call pass', async () => {
+  const match = { tenant: ['other', 'acm*'] }
+  opened = await openReserving([
+    quota({ name: 'shared', match }),
+    quota({ name: 'theirs', match: { tenant: 'other' } }),
+  ])
+  expect(await opened.get(`/v1/explain?${CALL}&quota=share`)).toMatchObject({
+    status: 404,
+    body: { code: 'quota_unknown', detail: expect.stringContaining('no quota share') },
+  })
+  expect(await opened.get('/v1/explain?quota=theirs', 'acme')).toMatchObject({ status: 404 })
+  // Not of the first tenant that the quota matches, for whom this caller may not ask.
+  expect(await opened.get('/v1/explain?quota=shared', 'acme')).toMatchObject({
+    status: 200,
+    body: { quotas: [{ quota: 'shared' }] },
+  })
+  expect(await opened.get('/v1/explain?quota=shared&tenant=other', 'acme')).toMatchObject({ status: 403 })
 })
 
 test('tells of overrides, grants, resets and blocks by their numbers', async () => {
