@@ -116,7 +116,7 @@ const decisionsDegraded = meter.createCounter('quotacast_degraded_decisions_tota
   description: 'Decisions that were given while the limit store was away or had no room.',
 })
 const callsEstimated = meter.createObservableCounter('quotacast_estimated_calls_total', {
-  description: 'True costs that came to be known, by whether the estimate for such calls had covered them.',
+  description: 'Calls whose true cost came to be known, by whether the estimate for such calls had covered it.',
 })
 const denialsEstimated = meter.createObservableCounter('quotacast_estimated_denials_total', {
   description: 'Reservations denied on an estimate; those that would probably have fitted are needless.',

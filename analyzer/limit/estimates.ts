@@ -30,7 +30,7 @@ export type Kind = Pick<Dimensions, 'tenant' | 'consumer' | 'model' | 'route'>
 interface EstimateCounts {
   /** Calls of which the true cost came to be known and would have been estimated. */
   calls: number
-  /** Of these, those that cost more than was estimated. */
+  /** Of these, those that cost more than was estimated; of a call some of whose units did, that share. */
   overran: number
   /** Reservations that were denied on an estimate. */
   denials: number
@@ -123,16 +123,20 @@ export function createEstimates({ quantile }: { quantile: number }): Estimates {
     },
     learn(kind, cost) {
       const all = obtained(kind)
+      let [units, overran] = [0, 0]
       for (const unit of ESTIMATED_UNITS) {
         const amount = cost[unit]
         if (amount === undefined) continue
         const estimated = learned(all, unit)
         if (estimated !== null) {
-          counts.calls += 1
-          if (amount > estimated) counts.overran += 1
+          units += 1
+          if (amount > estimated) overran += 1
         }
         for (const sketches of all) learnCost(sketchOf(sketches, unit), amount)
       }
+      if (units === 0) return
+      counts.calls += 1
+      counts.overran += overran / units
     },
     learnMany(kind, unit, amount, calls) {
       for (const sketches of obtained(kind)) learnCosts(sketchOf(sketches, unit), amount, calls)

@@ -38,8 +38,10 @@ export const LimiterStatus = Type.Object(
       {
         quantile: Type.Number({ description: 'Share of earlier calls that an estimate covers.' }),
         kinds: count('Kinds of calls (consumer, model, route) whose costs are known.'),
-        calls: count('True costs that came to be known of calls whose cost would have been estimated.'),
-        overrunRate: nullable('Share of these that cost more than the estimate; null before the first one.'),
+        calls: count('Calls whose true cost came to be known, and would have been estimated.'),
+        overrunRate: nullable(
+          'Share of these that cost more than the estimate, of a call in several units that of its units; null before the first.',
+        ),
         denials: count('Reservations that were denied on an estimate.'),
         needlessRate: nullable(
           'Share of these that would probably have fitted: by what such calls cost, and the room that there was.',
