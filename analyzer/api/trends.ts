@@ -63,9 +63,9 @@ const Answer = Type.Object({
         'The typical window, and the busiest in ten, if growth goes on as it is; null while less than one, or a week, is known, or where there is no limit.',
       ),
     }),
-    { description: 'The most used first.' },
+    { description: 'Those that asked for most first, allowed or not.' },
   ),
-  subjectsInAll: Type.Integer({ description: 'Subjects with calls in this time.' }),
+  subjectsInAll: Type.Integer({ description: 'Subjects with calls or checks in this time.' }),
 })
 export type TrendsAnswer = Static<typeof Answer>
 

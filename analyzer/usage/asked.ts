@@ -10,6 +10,8 @@ export interface Asked {
   readonly names: readonly string[]
   /** Which subjects, by the selection's columns. */
   readonly condition: Condition
+  /** Without those of more dimensions, from before the quota was changed. */
+  readonly isExact?: boolean
 }
 
 export const askedParams = ({ quota, unit, names, condition }: Asked): QueryParams => ({
@@ -17,20 +19,21 @@ export const askedParams = ({ quota, unit, names, condition }: Asked): QueryPara
   ...{ askedQuota: quota, askedUnit: unit, askedNames: [...names] },
 })
 
-/** What checks of each subject spent in a range, by recency, an expression. Those of an earlier quota may lack a dimension. */
+/** What checks of each subject asked for in a range, by recency, an expression. Those of an earlier quota may lack a dimension. */
 export function askedSql(
   columns: readonly string[],
-  { condition }: Asked,
+  { condition, isExact = false }: Asked,
   { recency, range }: { recency: string; range: string },
 ): string {
   const values = columns.map(
     (column, index) => `JSONExtractString(subject, {askedNames:Array(String)}[${index + 1}]) AS ${column}, `,
   )
-  return `SELECT ${listed(columns)}recency, spent, 1 AS is_asked FROM (
-       SELECT ${values.join('')}recency, spent FROM (
-         SELECT subject, ${recency} AS recency, sum(spent) AS spent FROM decisions
+  const exact = isExact ? ' AND JSONLength(subject) = length({askedNames:Array(String)})' : ''
+  return `SELECT ${listed(columns)}recency, demanded, 1 AS is_asked FROM (
+       SELECT ${values.join('')}recency, demanded FROM (
+         SELECT subject, ${recency} AS recency, sum(demanded) AS demanded FROM decisions
          WHERE quota = {askedQuota:String} AND unit = {askedUnit:String} AND ${range}
          GROUP BY subject, recency)
-       WHERE arrayAll(name -> JSONType(subject, name) = 'String', {askedNames:Array(String)}))
+       WHERE arrayAll(name -> JSONType(subject, name) = 'String', {askedNames:Array(String)})${exact})
      WHERE ${condition.sql}`
 }

@@ -17,6 +17,12 @@ const quotas = [
   resettingQuota({ name: 'everybody', per: [] }),
   resettingQuota({ name: 'of-acme', match: { tenant: 'acme' }, limit: 424_242 }),
   resettingQuota({ name: 'asked', limit: 100, window: { kind: 'calendar', every: 'day' }, match: { model: 'none' } }),
+  resettingQuota({
+    name: 'beside',
+    limit: 100,
+    window: { kind: 'calendar', every: 'day' },
+    match: { tenant: 'young' },
+  }),
   resettingQuota({ name: 'asked-together', per: ['tenant'], match: { model: 'none' } }),
 ]
 
@@ -69,7 +75,8 @@ beforeAll(async () => {
   const together = { quota: 'asked-together', subject: { tenant: 'acme' }, atMs: nowMs - 2 * HOUR_MS, spent: 1 }
   const before = { ...together, quota: 'asked', subject: { tenant: 'acme', consumer: 'few', model: 'none' } }
   const gone = { ...before, subject: { ...before.subject, consumer: 'gone' } }
-  await storeDecisions(testStore.store, [together, before, gone])
+  const refused = { quota: 'beside', subject: { tenant: 'young', consumer: 'refused' }, denied: 900, deniedCost: 900 }
+  await storeDecisions(testStore.store, [together, before, gone, { ...refused, atMs: nowMs - 2 * HOUR_MS }])
 })
 afterAll(() => testStore?.close())
 
@@ -148,6 +155,11 @@ test('who only asks has trends, too', async () => {
   // Whose checks are whose among all of a tenant nobody knows.
   expect((await get('/v1/trends?quota=asked-together')).body.subjects).toHaveLength(1)
   expect((await get('/v1/trends?quota=asked-together&consumer=few')).body.subjects).toEqual([])
+})
+
+test('who only asks is ranked by what was asked for, be it refused, beside those whose calls are recorded', async () => {
+  const { body } = await get('/v1/trends?quota=beside&limit=1')
+  expect(body).toMatchObject({ subjectsInAll: 2, subjects: [{ subject: { consumer: 'refused' } }] })
 })
 
 test('one consumer, or few', async () => {
