@@ -1,4 +1,4 @@
-/** The analyzer's lists of what can be changed at run time, read page by page. */
+/** The analyzer's lists, read page by page. */
 import type { Config } from './config-schema.ts'
 import { getJson } from './role-client.ts'
 
@@ -15,14 +15,25 @@ export async function* readListed<T>(
   kind: 'quotas' | 'overrides' | 'grants',
   config: Config,
 ): AsyncGenerator<Listed<T>> {
-  let cursor: string | null = null
-  do {
-    const after: string = cursor === null ? '' : `&cursor=${cursor}`
-    const page = (await getJson('analyzer', `/v1/${kind}?limit=${PAGE}${after}`, config)) as Record<
-      typeof kind,
-      Listed<T>[]
-    > & { nextCursor: string | null }
-    yield* page[kind]
-    cursor = page.nextCursor
-  } while (cursor !== null)
+  type Page = Record<typeof kind, Listed<T>[]> & Paged
+  for await (const page of readPages<Page>(`/v1/${kind}`, {}, config)) yield* page[kind]
+}
+
+interface Paged {
+  nextCursor: string | null
+}
+
+/** The answers of a list, page by page. Throws `RoleError` while the analyzer is away. */
+export async function* readPages<Page extends Paged>(
+  path: string,
+  query: Readonly<Record<string, string>>,
+  config: Config,
+): AsyncGenerator<Page> {
+  const asked = new URLSearchParams({ ...query, limit: `${PAGE}` })
+  for (let hasMore = true; hasMore; ) {
+    const page = (await getJson('analyzer', `${path}?${asked}`, config)) as Page
+    yield page
+    hasMore = page.nextCursor !== null
+    asked.set('cursor', page.nextCursor ?? '')
+  }
 }

@@ -7,22 +7,20 @@ import { CHANNEL_KINDS } from '../alert/channel.ts'
 import { urgencyOf } from '../alert/judging.ts'
 import { title } from '../alert/words.ts'
 import { CHANNEL_NAME } from '../policy/quota-options.ts'
+import { NextCursor, pageOf, pageQuery, parseCursor } from './cursor.ts'
 import { allTenantsAsked, RequestError, tenantAsked } from './request-error.ts'
 import { dimensionValue, orNull, quotaName } from './schema.ts'
-
-const ROWS_MAX = 1_000
 
 const Query = Type.Object(
   {
     quota: Type.Optional(quotaName('Only of this quota.')),
     tenant: Type.Optional(dimensionValue('Only of this tenant.')),
-    offset: Type.Optional(Type.Integer({ minimum: 0, default: 0, description: 'Alerts to pass over.' })),
-    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: ROWS_MAX, default: 100, description: 'Most to answer.' })),
+    ...pageQuery(),
   },
   { additionalProperties: false },
 )
 /** What has a default is always there. */
-type Query = Static<typeof Query> & { offset: number; limit: number }
+type Query = Static<typeof Query> & { limit: number }
 
 const AlertAnswer = Type.Object({
   key: Type.String({ description: 'Names the alert in the audit.' }),
@@ -42,6 +40,7 @@ const Answer = Type.Object({
   likely: Type.Integer({ description: 'Of these, those of what will probably be, before its reset.' }),
   untold: Type.Integer({ description: 'Of these, those that a channel has yet to accept, silenced ones among them.' }),
   alerts: Type.Array(AlertAnswer, { description: 'The worst first.' }),
+  nextCursor: NextCursor,
 })
 export type AlertsAnswer = Static<typeof Answer>
 
@@ -119,23 +118,29 @@ export function createAlertRoutes({ alerting, principalOf }: AlertDeps): Routes 
 
 const isOn = ({ endedAtMs }: Alert): boolean => endedAtMs === null
 
+/** Where an alert stands: the worst first, then the oldest. */
+const placeOf = ([key, alert]: readonly [string, Alert]) => [-urgencyOf(alert), alert.sinceMs, key] as const
+const FIRST: ReturnType<typeof placeOf> = [0, 0, '']
+
 function answer(alerting: Alerting, query: Query, own: string | null): AlertsAnswer {
   const tenant = tenantAsked(own, query.tenant)
-  const { quota, offset, limit } = query
+  const { quota, limit } = query
+  const after = parseCursor(query.cursor, FIRST)
   const silencedUntil = alerting.silencedUntil()
   const wanted = [...alerting.held()]
     .filter(([, alert]) => tenant === undefined || alert.tenant === tenant)
     .filter(([, alert]) => quota === undefined || alert.quota === quota)
-    .toSorted(([, one], [, other]) => urgencyOf(other) - urgencyOf(one) || one.sinceMs - other.sinceMs)
+  const { page, nextCursor } = pageOf(wanted, placeOf, { after, limit })
   return {
     isConfigured: alerting.channels().length > 0,
     total: wanted.length,
     exhausted: wanted.filter(([, alert]) => isOn(alert) && alert.rule === 'used' && alert.level === 1).length,
     likely: wanted.filter(([, alert]) => isOn(alert) && alert.rule === 'exhaustion').length,
     untold: wanted.filter(([, { untold }]) => untold.length > 0).length,
-    alerts: wanted.slice(offset, offset + limit).map(([key, alert]) => {
+    alerts: page.map(([key, alert]) => {
       const silencedUntilMs = silencedUntil(alert)
       return { key, title: title(alert), ...alert, isSilenced: silencedUntilMs !== null, silencedUntilMs }
     }),
+    nextCursor,
   }
 }

@@ -5,21 +5,18 @@ import type { PrincipalOf, Routes } from '../../collector/principal.ts'
 import { Alert, readAlert } from '../alert/alert.ts'
 import type { Alerting } from '../alert/alerting.ts'
 import { title } from '../alert/words.ts'
-import { type EndedAlertRow, readEndedAlerts } from '../usage/ended-alerts.ts'
+import { type EndedAlertRow, readAlertEnds, readEndedAlerts } from '../usage/ended-alerts.ts'
+import { NextCursor, pageQuery, parseCursor, toCursor } from './cursor.ts'
 import { tenantAsked } from './request-error.ts'
 import { dimensionValue, instantOrAgo, quotaName } from './schema.ts'
 import { parseInstant } from './times.ts'
-
-const ROWS_MAX = 500
 
 const Query = Type.Object(
   {
     quota: Type.Optional(quotaName('Only of this quota.')),
     tenant: Type.Optional(dimensionValue('Only of this tenant.')),
     from: Type.Optional(instantOrAgo('Ended since', '-1d')),
-    limit: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: ROWS_MAX, default: 100, description: 'Most to answer, the newest.' }),
-    ),
+    ...pageQuery(),
   },
   { additionalProperties: false },
 )
@@ -34,8 +31,13 @@ const EndedAlert = Type.Object({
   told: Type.Array(Type.String(), { description: 'Channels that were told of it; what was silenced was not.' }),
 })
 
-const Answer = Type.Object({ alerts: Type.Array(EndedAlert, { description: 'The newest first.' }) })
+const Answer = Type.Object({
+  alerts: Type.Array(EndedAlert, { description: 'The newest first.' }),
+  nextCursor: NextCursor,
+})
 export type EndedAlertsAnswer = Static<typeof Answer>
+
+const FIRST: readonly [closedAtMs: number, key: string] = [0, '']
 
 export interface EndedAlertsDeps {
   client: ClickHouseClient
@@ -53,18 +55,27 @@ export function createEndedAlertRoutes({ client, alerting, principalOf, now }: E
           summary: 'Alerts that are over',
           description:
             'As the audit has them, some seconds late; of those that lasted longer than 30 days nothing is said. One of ' +
-            'which a channel has yet to hear that it is over is still among `GET /v1/alerts`.',
+            'which a channel has yet to hear that it is over is still among `GET /v1/alerts`. A page may hold fewer than ' +
+            '`limit`, and still not be the last one.',
           ...{ tags: ['alerts'], querystring: Query, response: { 200: Answer } },
         },
         config: { access: 'read' },
       },
       async request => {
-        const { quota = null, from, limit } = request.query
+        const { quota = null, from, limit, cursor } = request.query
         const tenant = tenantAsked(principalOf(request).tenant, request.query.tenant) ?? null
-        const ask = { fromMs: parseInstant('from', from, now()), quota, tenant, rowsMax: limit }
-        const rows = await readEndedAlerts(client, ask)
+        const fromMs = parseInstant('from', from, now())
+        const place = parseCursor(cursor, FIRST)
+        const after = place && { closedAtMs: place[0], key: place[1] }
+        // One more says whether there are more.
+        const ends = await readAlertEnds(client, { fromMs, quota, tenant, rowsMax: limit + 1, after })
+        const rows = await readEndedAlerts(client, fromMs, ends.slice(0, limit))
+        const last = ends.length > limit ? ends[limit - 1] : undefined
         const held = alerting.held()
-        return { alerts: rows.flatMap(row => toAnswer(row, held) ?? []) }
+        return {
+          alerts: rows.flatMap(row => toAnswer(row, held) ?? []),
+          nextCursor: last ? toCursor([last.closedAtMs, last.key]) : null,
+        }
       },
     )
   }

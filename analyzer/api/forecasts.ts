@@ -6,12 +6,11 @@ import type { Policy } from '../policy/policy.ts'
 import type { SubjectForecast } from '../tick/subject-forecast.ts'
 import type { Snapshot } from '../tick/ticker.ts'
 import { keyOfSubject } from '../usage/selection.ts'
+import { comparePlaces, NextCursor, pageQuery, parseCursor, toCursor } from './cursor.ts'
 import { type Answering, ForecastAnswer, toForecastAnswer } from './forecast-schema.ts'
-import { RequestError, tenantAsked } from './request-error.ts'
+import { tenantAsked } from './request-error.ts'
 
-const LIMIT_MAX = 1_000
 const NAME_CHARACTERS_MAX = 512
-const CURSOR_CHARACTERS_MAX = 16_384
 
 const name = (description: string) => Type.Optional(Type.String({ maxLength: NAME_CHARACTERS_MAX, description }))
 
@@ -23,12 +22,7 @@ const Query = Type.Object(
     atRisk: Type.Optional(
       Type.Number({ minimum: 0, maximum: 1, description: 'Only with at least this probability of exhaustion.' }),
     ),
-    limit: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: LIMIT_MAX, default: 100, description: 'Most forecasts to answer.' }),
-    ),
-    cursor: Type.Optional(
-      Type.String({ maxLength: CURSOR_CHARACTERS_MAX, description: '`nextCursor` of the answer before.' }),
-    ),
+    ...pageQuery(),
   },
   { additionalProperties: false },
 )
@@ -40,7 +34,7 @@ const Answer = Type.Object({
     description: 'When the analyzer last looked, Unix milliseconds; null before it ever did.',
   }),
   forecasts: Type.Array(ForecastAnswer),
-  nextCursor: Type.Union([Type.String(), Type.Null()], { description: 'Null at the end.' }),
+  nextCursor: NextCursor,
 })
 
 export interface ForecastDeps {
@@ -76,7 +70,7 @@ function answer(request: FastifyRequest<{ Querystring: Query }>, answering: Answ
   const { snapshot, own } = answering
   const { quota, consumer, atRisk, limit, cursor } = request.query
   const tenant = tenantAsked(own, request.query.tenant)
-  const after = cursor === undefined ? null : parseCursor(cursor)
+  const after = parseCursor(cursor, FIRST)
   const isWanted = (forecast: SubjectForecast) =>
     (quota === undefined || forecast.quota === quota) &&
     (tenant === undefined || forecast.tenant === tenant) &&
@@ -92,7 +86,7 @@ function answer(request: FastifyRequest<{ Querystring: Query }>, answering: Answ
   return {
     asOfMs: snapshot.asOfMs,
     forecasts: page.slice(0, limit).map(({ forecast }) => toForecastAnswer(forecast, answering)),
-    nextCursor: last ? Buffer.from(JSON.stringify(last.place)).toString('base64url') : null,
+    nextCursor: last ? toCursor(last.place) : null,
   }
 }
 
@@ -130,20 +124,4 @@ function indexAfter(all: readonly Placed[], after: Place): number {
 type Place = readonly [quota: string, subject: string]
 
 const placeOf = ({ quota, subject }: SubjectForecast): Place => [quota, keyOfSubject(Object.values(subject))]
-
-function comparePlaces(a: Place, b: Place): number {
-  if (a[0] !== b[0]) return a[0] < b[0] ? -1 : 1
-  if (a[1] === b[1]) return 0
-  return a[1] < b[1] ? -1 : 1
-}
-
-function parseCursor(cursor: string): Place {
-  try {
-    const place: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
-    if (Array.isArray(place) && typeof place[0] === 'string' && typeof place[1] === 'string')
-      return [place[0], place[1]]
-  } catch {
-    // Falls through to the same answer as any other text that is not a cursor.
-  }
-  throw new RequestError(400, 'CURSOR_INVALID', 'cursor: expected `nextCursor` of an earlier answer')
-}
+const FIRST: Place = ['', '']

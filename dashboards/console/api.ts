@@ -1,5 +1,7 @@
 /** The API as the console asks it: same origin, the session's cookie, problems as errors that can be shown. */
 
+/** Most that a list answers at once. */
+const PAGE_MAX = 1_000
 const RETRIES_MAX = 2
 const RETRY_MS = 500
 /** Of a role that hangs, somebody who waits wants to know, instead of waiting once more. */
@@ -47,6 +49,34 @@ export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T>
       await new Promise(resolve => setTimeout(resolve, RETRY_MS * 2 ** attempt))
     }
   }
+}
+
+/** What a list answers, and where it goes on. */
+export interface Page {
+  nextCursor: string | null
+}
+
+/** Of a list the entries `kind`, page by page, until there are `most` of them; the rest of the answer is that of the first. */
+export async function getPages<T extends Page>(
+  path: string,
+  { kind, most }: { kind: keyof T & string; most: number },
+  signal?: AbortSignal,
+): Promise<T> {
+  const url = new URL(path, location.href)
+  const entries: unknown[] = []
+  const read = async () => {
+    url.searchParams.set('limit', `${Math.min(most - entries.length, PAGE_MAX)}`)
+    const page = await getJson<T>(`${url.pathname}${url.search}`, signal)
+    entries.push(...(page[kind] as unknown[]))
+    return page
+  }
+  const first = await read()
+  let { nextCursor } = first
+  while (nextCursor !== null && entries.length < most) {
+    url.searchParams.set('cursor', nextCursor)
+    nextCursor = (await read()).nextCursor
+  }
+  return { ...first, [kind]: entries, nextCursor }
 }
 
 /** As `getJson`; nothing is tried again. */

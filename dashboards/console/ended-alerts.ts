@@ -1,23 +1,28 @@
 /** What was alerted, and is over. */
+import { useState } from 'preact/hooks'
 import type { EndedAlertsAnswer } from '../../analyzer/api/ended-alerts.ts'
 import { AlertKind, AlertSubject } from './alert-parts.ts'
 import { queryOf } from './api.ts'
-import { formatDuration } from './format.ts'
+import { formatAmount, formatDuration } from './format.ts'
 import { html } from './html.ts'
 import { useTicks } from './live.ts'
 import { Answered, At, Empty, Panel, Table, When } from './parts.ts'
-import { useResource } from './use-resource.ts'
+import { usePages } from './use-resource.ts'
 
-const SHOWN_MAX = 100
+/** At first; each time that more are wanted, so many times as many. */
+const SHOWN = 100
+const MORE_TIMES = 4
 const TICKS = 4
 
 export function EndedAlerts({ quota, nowMs }: { quota: string; nowMs: number }) {
-  const ended = useResource<EndedAlertsAnswer>(
-    `/v1/alerts/ended?${queryOf({ quota, from: '-7d', limit: SHOWN_MAX })}`,
+  const [most, setMost] = useState(SHOWN)
+  const ended = usePages<EndedAlertsAnswer>(
+    `/v1/alerts/ended?${queryOf({ quota, from: '-7d' })}`,
+    { kind: 'alerts', most },
     useTicks(TICKS),
   )
   return html`<${Panel} id="ended" title="Over in the last week">
-    <${Answered} of=${ended}>${({ alerts }: EndedAlertsAnswer) =>
+    <${Answered} of=${ended}>${({ alerts, nextCursor }: EndedAlertsAnswer) =>
       alerts.length === 0
         ? html`<${Empty} title="None has ended." />`
         : html`<${Table} label="Alerts that are over" head=${['Subject', 'Alert', 'Since', 'Over', 'Lasted', 'Told']}>${alerts.map(
@@ -30,6 +35,6 @@ export function EndedAlerts({ quota, nowMs }: { quota: string; nowMs: number }) 
               <td>${alert.told.join(', ') || 'nobody'}</td>
             </tr>`,
           )}<//>
-          ${alerts.length === SHOWN_MAX && html`<p class="hint after-table">These are the last ${SHOWN_MAX}.</p>`}`}<//>
+          ${nextCursor !== null && html`<div class="more"><small>The last ${formatAmount(alerts.length, 'alerts')}.</small> <button type="button" onClick=${() => setMost(MORE_TIMES * most)}>Show more</button></div>`}`}<//>
   <//>`
 }

@@ -6,31 +6,36 @@ import { html } from './html.ts'
 import { useTicks } from './live.ts'
 import { Answered, Choice, Empty, Heading, Panel, Snippet, Sparkline, Table, When } from './parts.ts'
 import { type Route, useParameters } from './router.ts'
-import { useNow, useResource } from './use-resource.ts'
+import { useNow, usePages, useResource } from './use-resource.ts'
 
 /** A gateway that sent every hour and is quiet for so long is worth a look. */
 const QUIET_MS = 15 * 60_000
 const TICKS = 3
+/** More than somebody reads. */
+const GATEWAYS_MAX = 10_000
 const COLUMNS = ['Gateway', 'Reads', 'State', 'Last 24 hours', 'Calls', 'Errors', 'Refused']
 
 export function SourcesPage({ route }: { route: Route }) {
   const nowMs = useNow(1_000)
-  const gateways = useResource<GatewaysAnswer>('/v1/gateways', useTicks(TICKS))
+  const gateways = usePages<GatewaysAnswer>('/v1/gateways', { kind: 'gateways', most: GATEWAYS_MAX }, useTicks(TICKS))
   return html`
     <${Heading} title="Sources" />
     <${Panel} id="gateways" title="Gateways that send calls">
       <${Answered} of=${gateways}>${(answer: GatewaysAnswer) =>
         answer.gateways.length === 0
           ? html`<${Empty} title="No calls in the last day."><p>Choose your gateway below: it says what to paste so that its calls come here.</p><//>`
-          : html`<${Table} label="Gateways" head=${COLUMNS}>${answer.gateways.map(one => html`<${Gateway} gateway=${one} nowMs=${nowMs} />`)}<//>`}<//>
+          : html`<${Table} label="Gateways" head=${COLUMNS}>${busiestFirst(answer).map(one => html`<${Gateway} gateway=${one} nowMs=${nowMs} />`)}<//>`}<//>
     <//>
     <${Connect} route=${route} />
   `
 }
 
+const callsOf = ({ calls }: GatewaysAnswer['gateways'][number]) => calls.reduce((sum, count) => sum + count, 0)
+const busiestFirst = ({ gateways }: GatewaysAnswer) => gateways.toSorted((one, other) => callsOf(other) - callsOf(one))
+
 function Gateway({ gateway: one, nowMs }: { gateway: GatewaysAnswer['gateways'][number]; nowMs: number }) {
   const { gateway, dialect, calls, errors, refused, lastArrivedAtMs } = one
-  const total = calls.reduce((sum, count) => sum + count, 0)
+  const total = callsOf(one)
   const isQuiet = nowMs - lastArrivedAtMs > QUIET_MS
   return html`<tr>
     <td class="name"><b>${gateway === '' ? 'unknown' : formatName(gateway)}</b></td>

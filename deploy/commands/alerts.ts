@@ -1,9 +1,9 @@
 import type { AlertsAnswer } from '../../analyzer/api/alerts.ts'
 import type { Command } from '../command.ts'
+import type { Config } from '../config-schema.ts'
 import { assertQuotaIsKnown } from '../known-quota.ts'
-import { getJson, postJson } from '../role-client.ts'
-
-const ROWS_MAX = 1_000
+import { readPages } from '../listed.ts'
+import { postJson } from '../role-client.ts'
 
 export const command: Command = {
   usage: '[--quota NAME] | --test CHANNEL',
@@ -28,8 +28,7 @@ export const command: Command = {
       return 0
     }
     const quota = invocation.text('quota')
-    const query = new URLSearchParams({ limit: `${ROWS_MAX}`, ...(quota === undefined ? {} : { quota }) })
-    const answer = (await getJson('analyzer', `/v1/alerts?${query}`, config)) as AlertsAnswer
+    const answer = await readAll(config, quota)
     if (answer.total === 0 && quota !== undefined) await assertQuotaIsKnown(quota, config)
     if (invocation.isJson) invocation.print(JSON.stringify(answer, null, 2))
     else for (const line of toLines(answer)) invocation.print(line)
@@ -37,15 +36,23 @@ export const command: Command = {
   },
 }
 
+/** As of the first page. */
+async function readAll(config: Config, quota: string | undefined): Promise<Omit<AlertsAnswer, 'nextCursor'>> {
+  const pages: AlertsAnswer[] = []
+  const query = quota === undefined ? {} : { quota }
+  for await (const page of readPages<AlertsAnswer>('/v1/alerts', query, config)) pages.push(page)
+  const [{ nextCursor: _next, ...first }] = pages as [AlertsAnswer]
+  return { ...first, alerts: pages.flatMap(({ alerts }) => alerts) }
+}
+
 const NOBODY_TO_TELL =
   'No alerts are kept: `alerts.channels` of the config names nobody to tell. What may run out is shown by `forecast`.'
 
-function toLines({ alerts, total, isConfigured }: AlertsAnswer): string[] {
+function toLines({ alerts, total, isConfigured }: Omit<AlertsAnswer, 'nextCursor'>): string[] {
   if (total === 0 && !isConfigured) return [NOBODY_TO_TELL]
   if (total === 0) return ['There is nothing that somebody should know.']
-  const lines = alerts.map(
+  return alerts.map(
     ({ title, sinceMs, isSilenced }) =>
       `${new Date(sinceMs).toISOString()}  ${title}${isSilenced ? '  (silenced)' : ''}`,
   )
-  return alerts.length === total ? lines : [...lines, `… and ${total - alerts.length} more.`]
 }

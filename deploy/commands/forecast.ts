@@ -4,14 +4,14 @@ import { amountText, unitText } from '../amounts.ts'
 import { type Command, type Invocation, parseNumber } from '../command.ts'
 import type { Config } from '../config-schema.ts'
 import { assertQuotaIsKnown } from '../known-quota.ts'
+import { readPages } from '../listed.ts'
 import { getJson, RoleError } from '../role-client.ts'
 import { type SparklinePath, sparkline } from '../sparkline.ts'
 
 const AT_RISK_DEFAULT = 0.1
 const ROWS_DEFAULT = 20
 const ROWS_MAX = 1_000
-/** Forecasts of one request, and requests at most: 100,000 subjects at risk are told no better than these. */
-const PAGE = 1_000
+/** At most so many requests: 100,000 subjects at risk are told no better than these. */
 const PAGES_MAX = 100
 const HEADER = ['quota', 'subject', 'used', 'of', 'risk', 'runs out at', 'until the reset']
 /** Columns of numbers, which are put to the right. */
@@ -58,6 +58,12 @@ export const command: Command = {
   },
 }
 
+interface Page {
+  asOfMs: number | null
+  forecasts: ForecastAnswer[]
+  nextCursor: string | null
+}
+
 async function readAtRisk(
   config: Config,
   risk: number,
@@ -65,23 +71,17 @@ async function readAtRisk(
 ): Promise<{ all: ForecastAnswer[]; hasLooked: boolean }> {
   const all: ForecastAnswer[] = []
   let hasLooked = false
-  let cursor: string | null = null
-  for (let page = 0; page < PAGES_MAX; page++) {
-    const query = new URLSearchParams({ atRisk: `${risk}`, limit: `${PAGE}` })
-    for (const name of ['quota', 'tenant']) {
-      const value = invocation.text(name)
-      if (value !== undefined) query.set(name, value)
-    }
-    if (cursor !== null) query.set('cursor', cursor)
-    const answer = (await getJson('analyzer', `/v1/forecasts?${query}`, config)) as {
-      asOfMs: number | null
-      forecasts: ForecastAnswer[]
-      nextCursor: string | null
-    }
+  const query: Record<string, string> = { atRisk: `${risk}` }
+  for (const name of ['quota', 'tenant']) {
+    const value = invocation.text(name)
+    if (value !== undefined) query[name] = value
+  }
+  let pages = 0
+  for await (const answer of readPages<Page>('/v1/forecasts', query, config)) {
     all.push(...answer.forecasts)
     hasLooked = answer.asOfMs !== null
-    cursor = answer.nextCursor
-    if (cursor === null) break
+    pages += 1
+    if (pages === PAGES_MAX) break
   }
   return { all, hasLooked }
 }

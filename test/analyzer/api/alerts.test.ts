@@ -48,7 +48,7 @@ const get = async (query = '', headers = {}): Promise<AlertsAnswer> =>
 
 test('the worst comes first, and those that are silenced say so', async () => {
   const { alerts, ...counts } = await get()
-  expect(counts).toEqual({ isConfigured: true, total: 4, exhausted: 2, likely: 1, untold: 1 })
+  expect(counts).toEqual({ isConfigured: true, total: 4, exhausted: 2, likely: 1, untold: 1, nextCursor: null })
   expect(alerts.map(({ key, title, silencedUntilMs }) => [key, title, silencedUntilMs])).toEqual([
     ['q:2:used', 'beta has run out of q', 99],
     ['r:3:used', 'acme has run out of r', null],
@@ -66,11 +66,16 @@ test('whether there is somebody to tell is said to every reader', async () => {
   channels = [ops]
 })
 
-test('they are answered by quota, by tenant, and in parts', async () => {
+test('they are answered by quota, by tenant, and page by page', async () => {
   const keys = async (query: string) => (await get(query)).alerts.map(({ key }) => key)
   expect(await keys('?quota=r')).toEqual(['r:3:used'])
   expect(await keys('?tenant=beta')).toEqual(['q:2:used'])
-  expect(await keys('?offset=1&limit=2')).toEqual(['r:3:used', 'q:1:used'])
+  const first = await get('?limit=3')
+  expect(first).toMatchObject({ total: 4, alerts: [{ key: 'q:2:used' }, { key: 'r:3:used' }, { key: 'q:1:used' }] })
+  const last = await get(`?limit=3&cursor=${first.nextCursor}`)
+  expect(last).toMatchObject({ total: 4, alerts: [{ key: 'q:1:exhaustion' }], nextCursor: null })
+  for (const cursor of ['nonsense', Buffer.from('["q"]').toString('base64url')])
+    expect((await server.inject(`/v1/alerts?cursor=${cursor}`)).json()).toMatchObject({ code: 'CURSOR_INVALID' })
 })
 
 test('a token of one tenant sees what is its own, and no channels', async () => {

@@ -66,13 +66,18 @@ test('a caller of one tenant sees none of another, nor of a quota that is everyb
   expect(ids((await get('/v1/calls?quota=everybody')).body)).toHaveLength(4)
 })
 
-test('gateways are told by what arrived in a day, the busiest first', async () => {
+test('gateways are told by what arrived in a day, page by page in the order of their names', async () => {
   const { body } = await get('/v1/gateways')
   expect(body.fromMs).toBe(Date.UTC(2026, 10, 20, 12))
   expect(body.gateways).toMatchObject([
-    { gateway: 'kong', errors: 0, refused: 1, lastArrivedAtMs: NOW_MS - MINUTE_MS },
     { gateway: 'envoy', errors: 0, refused: 0 },
+    { gateway: 'kong', errors: 0, refused: 1, lastArrivedAtMs: NOW_MS - MINUTE_MS },
   ])
-  expect(body.gateways[0].calls).toEqual([...new Array(24).fill(0), 3])
+  expect(body.gateways[1].calls).toEqual([...new Array(24).fill(0), 3])
+  expect(body.nextCursor).toBe(null)
+  const { body: first } = await get('/v1/gateways?limit=1')
+  expect(first.gateways).toMatchObject([{ gateway: 'envoy' }])
+  const { body: second } = await get(`/v1/gateways?limit=1&cursor=${first.nextCursor}`)
+  expect(second).toMatchObject({ gateways: [{ gateway: 'kong' }], nextCursor: null })
   expect((await get('/v1/gateways', 'globex')).body.gateways).toMatchObject([{ gateway: 'envoy' }])
 })

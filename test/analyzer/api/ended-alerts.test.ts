@@ -49,7 +49,8 @@ async function get(query = '', tenant?: string) {
     url: `/v1/alerts/ended${query}`,
     headers: tenant === undefined ? {} : { 'x-tenant': tenant },
   })
-  return { status: answer.statusCode, alerts: (answer.json() as EndedAlertsAnswer).alerts }
+  const { alerts, nextCursor } = answer.json() as EndedAlertsAnswer
+  return { status: answer.statusCode, alerts, nextCursor }
 }
 const keys = async (query?: string, tenant?: string) => (await get(query, tenant)).alerts.map(({ key }) => key)
 
@@ -111,6 +112,29 @@ test('they are narrowed by tenant, quota, time and number', async () => {
   expect(await keys('?from=-3d')).toEqual(['again', 'again', 'a', 'silent', 'old'])
   expect(await keys('?quota=r&limit=1')).toEqual(['again'])
   expect((await get('?from=yesterday')).status).toBe(400)
+})
+
+test('they are answered page by page, also where a removal ended nothing, and where many ended at once', async () => {
+  for (const key of ['x', 'y', 'z']) await changes(key, [5 * HOUR_MS, alert('many'), ''], [4 * HOUR_MS, null, OVER])
+  await changes(
+    'lost',
+    [5 * HOUR_MS, alert('many'), ''],
+    [3.9 * HOUR_MS, null, OVER],
+    [3.8 * HOUR_MS, alert('many'), ''],
+    [3.7 * HOUR_MS, null, OVER],
+  )
+  const found: string[] = []
+  const pages: number[] = []
+  let cursor: string | null = ''
+  while (cursor !== null) {
+    const page = await get(`?tenant=many&limit=1${cursor && `&cursor=${cursor}`}`)
+    found.push(...page.alerts.map(({ key }) => key))
+    pages.push(page.alerts.length)
+    cursor = page.nextCursor
+  }
+  expect(found).toEqual(['lost', 'x', 'y', 'z'])
+  expect(pages).toEqual([1, 0, 1, 1, 1])
+  expect((await get('?cursor=nonsense')).status).toBe(400)
 })
 
 test('a token of one tenant sees no other, though the quota was made another tenant’s', async () => {

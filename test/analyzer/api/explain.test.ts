@@ -11,7 +11,7 @@ import { costsSql } from '../../../analyzer/usage/costs.ts'
 import { hourlyUsageSql, rawUsageSql } from '../../../analyzer/usage/current.ts'
 import { decisionsSql } from '../../../analyzer/usage/decisions.ts'
 import { denialsSql } from '../../../analyzer/usage/denials.ts'
-import { endedAlertsSql } from '../../../analyzer/usage/ended-alerts.ts'
+import { alertEndsSql, ENDED_ALERTS_SQL } from '../../../analyzer/usage/ended-alerts.ts'
 import { freshSql } from '../../../analyzer/usage/fresh.ts'
 import { gatewaysSql } from '../../../analyzer/usage/gateways.ts'
 import { latencySql, outcomesSql, PERFORMANCE_COLUMNS } from '../../../analyzer/usage/performance.ts'
@@ -65,6 +65,9 @@ const params = {
   rowsMax: 100,
   rowsPerTenantMax: 100,
   beginMs: nowMs - 2 * DAY_MS,
+  afterMs: nowMs,
+  afterKey: '',
+  keys: ['key'],
 }
 
 const selection = (columns: string[], unit: Selection['unit'] = 'total_tokens'): Selection => ({
@@ -215,5 +218,6 @@ test('the other tables are read by their keys', async () => {
   expect(await explain(denialsSql([]))).toContain('Partition')
   const change = { at: params.toSeconds, kind: 'alert', key: 'key', log_id: 'log', log_offset: 1 }
   await testStore.store.client.insert({ table: 'audit', values: [change], format: 'JSONEachRow' })
-  expect(await explain(endedAlertsSql(['quota', 'tenant']))).toContain('PrimaryKey')
+  expect(await explain(alertEndsSql(['quota', 'tenant']))).toContain('PrimaryKey')
+  expect(await explain(ENDED_ALERTS_SQL)).toContain('PrimaryKey')
 })

@@ -89,7 +89,7 @@ describeWith(chromiumChecks, 'the page of alerts', () => {
     closing.push(() => alerting.close())
     const of = { configured: new Set(['q']), labelColumns: [], channels: new Set(names), nameOf: String, principalOf }
     const endedRoutes: Routes = app => {
-      app.get('/v1/alerts/ended', { config: { access: 'read' } }, () => ({ alerts: ended }))
+      app.get('/v1/alerts/ended', { config: { access: 'read' } }, () => ({ alerts: ended, nextCursor: null }))
     }
     const routes = [
       createAlertRoutes({ alerting, principalOf }),

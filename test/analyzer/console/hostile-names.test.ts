@@ -18,7 +18,10 @@ const NAMES = [
 
 const gateway = { dialect: 'nginx', calls: [1], errors: 0, refused: 0, lastArrivedAtMs: Date.now() }
 const routes: Routes = server => {
-  server.get('/v1/gateways', { config: { access: 'read' } }, () => ({ gateways: [{ ...gateway, gateway: LONG }] }))
+  server.get('/v1/gateways', { config: { access: 'read' } }, () => ({
+    gateways: [{ ...gateway, gateway: LONG }],
+    nextCursor: null,
+  }))
 }
 
 describeWith(chromiumChecks, 'names', () => {
