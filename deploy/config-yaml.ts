@@ -9,6 +9,18 @@ import type { Json } from './config-values.ts'
 const VALUES_MAX = 1_000_000
 const NESTING_MAX = 100
 
+const INDENT = 'keys of one level begin in the same column, and further right than what they belong to'
+/** What somebody has probably done, by what the parser found. */
+const HINTS: Readonly<Record<string, string>> = {
+  BAD_INDENT: `${INDENT}; or a bracket is not closed`,
+  BAD_SCALAR_START: 'put a text that begins with such a character into quotes',
+  BLOCK_AS_IMPLICIT_KEY: `${INDENT}; a text with a colon and a space needs quotes`,
+  MISSING_CHAR: `${INDENT}; each entry of a list begins with a dash; or a quote is not closed`,
+  MULTILINE_IMPLICIT_KEY: `a colon and a space are missing behind a key; or ${INDENT}`,
+  TAB_AS_INDENT: 'indent with spaces',
+  UNEXPECTED_TOKEN: `a list and keys are mixed at one place; or ${INDENT}`,
+}
+
 /** Text that is no YAML, or none that makes sense; `problems` has one line for each thing to mend. */
 export class YamlError extends Error {
   readonly code = 'YAML_INVALID'
@@ -33,7 +45,8 @@ export function parseYaml(text: string): Json {
   const wrong = [...document.errors, ...document.warnings].map(({ code, pos: [offset] }) => ({ offset, problem: code }))
   const problems = [...wrong, ...wrongNames(document)].map(({ offset, problem }) => {
     const { line, col } = lines.linePos(offset)
-    return `line ${line}, column ${col}: ${problem.toLowerCase().replaceAll('_', ' ')}`
+    const hint = HINTS[problem]
+    return `line ${line}, column ${col}: ${problem.toLowerCase().replaceAll('_', ' ')}${hint ? ` (${hint})` : ''}`
   })
   if (problems.length > 0) throw new YamlError(problems)
   const value: Json = document.toJS({ maxAliasCount: -1 }) ?? null

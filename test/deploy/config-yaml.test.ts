@@ -41,10 +41,23 @@ describe('parseYaml', () => {
     ['an alias of nothing', 'a: *b', /^line 1, column 4: an alias without its anchor/],
     ['a key twice', 'a: 1\n"a": 2', /^line 2, column 1: duplicate key$/],
     ['several documents', 'a: 1\n---\nb: 2', /^line 2, column 1: multiple docs$/],
-    ['a tab before a key', 'a:\n\tb: 1', /^line 2, column 1: tab as indent$/],
+    ['a tab before a key', 'a:\n\tb: 1', /^line 2, column 1: tab as indent \(indent with spaces\)$/],
     ['a tag of somebody else', 'a: !env NAME', /^line 1, column 4: tag resolve failed$/],
-    ['bytes of nothing', 'a: 1\n\0\0\n', /^line 2, column 1: missing char$/],
+    ['bytes of nothing', 'a: 1\n\0\0\n', /^line 2, column 1: missing char/],
   ])('refuses %s by its place', (_, text, problem) => {
+    expect(problemsOf(text)[0]).toMatch(problem)
+  })
+
+  test.each([
+    [
+      'less than its list',
+      'quotas:\n  - name: a\n   unit: requests',
+      /^line 3, column 1: missing char \(keys of one level/,
+    ],
+    ['more than its list', 'quotas:\n  - name: a\n      unit: b', /^line 2, column 11: .*keys of one level/],
+    ['no space behind the colon', 'a:1\nb: 2', /^line 1, column 1: .*a colon and a space are missing/],
+    ['a colon in a text', 'a: b: c', /^line 1, column 4: .*needs quotes/],
+  ])('says what was probably meant: %s', (_, text, problem) => {
     expect(problemsOf(text)[0]).toMatch(problem)
   })
 
