@@ -1,7 +1,7 @@
 /** What is wrong with a config, or a request: every problem at once, each with the path of its key and what would be right. */
 import type { TSchema } from 'typebox'
 import Value from 'typebox/value'
-import { type ConfigSchema, casesOf, isObject, schemasOfKey } from './config-values.ts'
+import { type ConfigSchema, casesOf, isObject, schemasOfKey, unitsOf } from './config-values.ts'
 
 /** Longest wrong value that a problem quotes. */
 const QUOTED_CHARACTERS_MAX = 80
@@ -42,7 +42,10 @@ export function configProblems(schema: TSchema, config: unknown): string[] {
       const name = key === '' ? '""' : key
       return before === '' ? name : `${before}.${name}`
     }, '')
-  return Array.from(valueProblems(schema, config), ({ path, message }) => `${place(path) || 'the config'}: ${message}`)
+  return Array.from(
+    valueProblems(schema, config),
+    ({ path, message }) => `${place(path) || 'the config'}: ${message}${unitHint(config, path)}`,
+  )
 }
 
 /**
@@ -127,6 +130,13 @@ function leafProblem(schema: Schema, value: unknown): string {
   const [error] = Value.Errors(schema, value)
   const message = error?.message ?? 'is wrong'
   return schema.writeOnly === true || typeof value === 'object' ? message : `${message}, not ${quote(value)}`
+}
+
+/** Of a text where a number is due that a config may say with a unit. */
+function unitHint(config: unknown, path: Path): string {
+  const value = path.reduce<unknown>((around, key) => (around as Record<string | number, unknown>)?.[key], config)
+  const units = typeof value === 'string' ? unitsOf(String(path.at(-1))) : []
+  return units.length === 0 ? '' : `; units are ${units.join(', ')}`
 }
 
 /** What holds other values may hold secrets, an address may have a password before its host, and a long word may be a token. */

@@ -117,13 +117,20 @@ function toNumber(text: string, key: string): number | string {
   if (digits === undefined || unit === undefined) return text
   const amount = Number(digits.replaceAll('_', ''))
   if (unit === '') return amount
-  const keyUnit = KEY_UNIT.exec(key)?.[1]
-  if (keyUnit === undefined) return text
-  const { units, one } = KEY_UNITS[keyUnit.charAt(0).toUpperCase() + keyUnit.slice(1).toLowerCase()] ?? {}
+  const { units, one } = unitOf(key) ?? {}
   const factor = units !== undefined && Object.hasOwn(units, unit) ? units[unit] : undefined
   // Rounded to a thousandth of the key's unit, so that 0.1 + 0.2 of a float does not become a fraction.
   return factor === undefined || one === undefined ? text : Math.round((amount * factor * 1000) / one) / 1000
 }
+
+function unitOf(key: string) {
+  const keyUnit = KEY_UNIT.exec(key)?.[1]
+  if (keyUnit === undefined) return undefined
+  return KEY_UNITS[keyUnit.charAt(0).toUpperCase() + keyUnit.slice(1).toLowerCase()]
+}
+
+/** The units that a value of this key may be written with; empty where it has none. */
+export const unitsOf = (key: string): string[] => Object.keys(unitOf(key)?.units ?? {})
 
 /** Adds the defaults, in a case of a union too that is wrong elsewhere: there, all but the wrong key is then no problem. */
 export function fillDefaults(schema: ConfigSchema, value: Json): Json {

@@ -61,6 +61,10 @@ describe('configProblems', () => {
     [{ '': 1 }, '"": is unknown; known are dataDir, port, level, log, order, match, secret, quotas'],
     [{ port: Number.POSITIVE_INFINITY }, 'port: must be integer, not Infinity'],
     [{ quotas: {} }, 'quotas: must be array, not { … }'],
+    [
+      { log: { kind: 'embedded', sizeBytesMax: '2 gigabytes' } },
+      'log.sizeBytesMax: must be integer, not "2 gigabytes"; units are B, kB, KB, MB, GB, TB, KiB, MiB, GiB, TiB',
+    ],
   ])('%j → %s', (change, problem) => expect(problemsWith(change)).toEqual([problem]))
 
   test('never quotes a secret', () => {
