@@ -90,9 +90,13 @@ function parseSecrets(file: string, text: string): Secrets {
 function readOrCreate(file: string, make: () => string): string {
   const existing = readIfThere(file)
   if (existing !== null) return existing
-  mkdirSync(join(file, '..'), { recursive: true, mode: DIR_MODE })
   const aside = `${file}.${process.pid}`
-  writeFileSync(aside, make(), { mode: FILE_MODE, flush: true })
+  try {
+    mkdirSync(join(file, '..'), { recursive: true, mode: DIR_MODE })
+    writeFileSync(aside, make(), { mode: FILE_MODE, flush: true })
+  } catch (error) {
+    throw unusable(file, 'made', error)
+  }
   try {
     chmodSync(aside, FILE_MODE)
     linkSync(aside, file)
@@ -115,7 +119,11 @@ function readIfThere(file: string): string | null {
   }
 }
 
-const unusable = (file: string, how: 'read' | 'made', cause: unknown) =>
-  new SecretsError(`${file} cannot be ${how}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+function unusable(file: string, how: 'read' | 'made', cause: unknown): SecretsError {
+  const isForbidden = ['EACCES', 'EPERM', 'EROFS'].some(code => isCode(cause, code))
+  const advice = isForbidden ? '; let this user read and write the data folder, or name another one with --data' : ''
+  const why = cause instanceof Error ? cause.message : String(cause)
+  return new SecretsError(`${file} cannot be ${how}: ${why}${advice}`, { cause })
+}
 
 const isCode = (error: unknown, code: string) => error instanceof Error && 'code' in error && error.code === code

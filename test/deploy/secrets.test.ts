@@ -61,6 +61,12 @@ test('a file that cannot be read says why', () => {
   expect(() => openSecrets(join(dir, 'file'), {})).toThrow(/secrets\.json cannot be read: ENOTDIR/)
 })
 
+test('where the folder may not be written it says what to do', () => {
+  expect(() => openAdminToken('/sys/quotacast')).toThrow(/token cannot be made: E.*; let this user .* with --data$/)
+  writeFileSync(join(dir, 'file'), '')
+  expect(() => openAdminToken(join(dir, 'file'))).toThrow(SecretsError)
+})
+
 test('an empty token file lets nobody in', () => {
   writeFileSync(tokenFile(dir), '\n')
   expect(() => openAdminToken(dir)).toThrow(SecretsError)
