@@ -23,6 +23,17 @@ ${cluster}`
 /** In a list of patches. */
 export const CLUSTER_INDENT = 10
 
+/** Begins the patch of what receives calls; what it sets follows, 12 deep. */
+export const CONNECTION_MANAGER_PATCH = `    - applyTo: NETWORK_FILTER
+      match:
+        context: GATEWAY
+        listener: { filterChain: { filter: { name: envoy.filters.network.http_connection_manager } } }
+      patch:
+        operation: MERGE
+        value:
+          typed_config:
+            "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager`
+
 const filters = (to: Destination) => `${filterWith('quotacast-asks', limiterCluster(to, CLUSTER_INDENT))}
     - applyTo: HTTP_FILTER
       match:
@@ -36,15 +47,7 @@ const filters = (to: Destination) => `${filterWith('quotacast-asks', limiterClus
         operation: INSERT_BEFORE
         value:
 ${indented(10, askFilter(to))}
-    - applyTo: NETWORK_FILTER
-      match:
-        context: GATEWAY
-        listener: { filterChain: { filter: { name: envoy.filters.network.http_connection_manager } } }
-      patch:
-        operation: MERGE
-        value:
-          typed_config:
-            "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+${CONNECTION_MANAGER_PATCH}
 ${indented(12, CLIENT_ID_DROPPED)}
     # What its questions say beside the call.
     - applyTo: VIRTUAL_HOST

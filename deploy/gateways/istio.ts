@@ -1,7 +1,7 @@
 /** Istio's gateways. https://istio.io/latest/docs/tasks/observability/logs/access-log/ */
 import { accessLogServiceOf, clusterOf, formatMap } from './envoy-format.ts'
 import type { Guide } from './guide.ts'
-import { CLUSTER_INDENT, filterWith, istioAsks } from './istio-asks.ts'
+import { CLUSTER_INDENT, CONNECTION_MANAGER_PATCH, filterWith, istioAsks } from './istio-asks.ts'
 import { fileStep, shipperSetup } from './line-setups.ts'
 
 const CONTAINER_LOGS = '/var/log/containers/istio-ingressgateway-*_istio-system_istio-proxy-*.log'
@@ -59,15 +59,7 @@ spec:
           snippet: {
             language: 'yaml',
             of: to => `${filterWith('quotacast', clusterOf(to, CLUSTER_INDENT))}
-    - applyTo: NETWORK_FILTER
-      match:
-        context: GATEWAY
-        listener: { filterChain: { filter: { name: envoy.filters.network.http_connection_manager } } }
-      patch:
-        operation: MERGE
-        value:
-          typed_config:
-            "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+${CONNECTION_MANAGER_PATCH}
 ${accessLogServiceOf(to, 12)}`,
           },
         },
