@@ -27,5 +27,26 @@ export async function concernedOf<Of extends { readonly quota: Quota }>(
   })
 }
 
+/** Those of which nothing can be stored: no call of the tenants that they name, and no decision of theirs. */
+export async function silentOf<Of extends { readonly quota: Quota }>(
+  client: ClickHouseClient,
+  all: readonly Of[],
+): Promise<ReadonlySet<Of>> {
+  const named = all.filter(({ quota }) => exactTenants(quota) !== null)
+  // To ask for one costs as much as to read it.
+  if (named.length < 2) return new Set()
+  const [called, decided] = [new Set<string>(), new Set<string>()]
+  const params = { tenantsMax: TENANTS_MAX }
+  await readRows<[string]>(client, CALLED_SQL, params, ([tenant]) => called.add(tenant))
+  if (called.size >= TENANTS_MAX) return new Set()
+  await readRows<[string]>(client, DECIDED_SQL, {}, ([quota]) => decided.add(quota))
+  const hasCalled = ({ quota }: Of) => [...(exactTenants(quota) ?? [])].some(tenant => called.has(tenant))
+  return new Set(named.filter(one => !hasCalled(one) && !decided.has(one.quota.name)))
+}
+
+/** From a projection by the hour, whatever the number of calls. */
+export const CALLED_SQL = 'SELECT tenant FROM calls GROUP BY tenant LIMIT {tenantsMax:UInt32}'
+const DECIDED_SQL = 'SELECT DISTINCT quota FROM decisions'
+
 const tenantsSql = (condition: string): string =>
   `SELECT DISTINCT tenant FROM calls WHERE ${condition} LIMIT {tenantsMax:UInt32}`

@@ -4,7 +4,7 @@ import { subjectMap } from '../policy/subject.ts'
 import { readRows } from '../usage/selection.ts'
 import type { Window } from '../usage/window.ts'
 import type { FollowedQuota } from './followed-quota.ts'
-import { subjectFromJson } from './quota-series.ts'
+import { subjectFromJson } from './subject-json.ts'
 
 /** Of one quota, the newest. */
 const RESETS_MAX = 10_000

@@ -6,7 +6,6 @@ import type { ClickHouseClient } from '@clickhouse/client'
 import { CALLS_RETENTION_DAYS } from '../../collector/store/tables.ts'
 import { type ArrivalDelay, DELAY_EDGES_MS, toArrivalDelay } from '../forecast/arrival.ts'
 import { WINDOW_STEPS_MIN } from '../forecast/why.ts'
-import type { Quota } from '../policy/quota.ts'
 import { readUsage } from '../usage/current.ts'
 import { type DecisionSums, readDecisions } from '../usage/decisions.ts'
 import { readStepEntries } from '../usage/entries.ts'
@@ -22,6 +21,7 @@ import { groupPeers, type PeersOf } from './peers.ts'
 import { askedOf, selectionOf } from './quota-selection.ts'
 import { isInShard, ofShard, type Shard, WHOLE } from './shard.ts'
 import { createSharedHours, type Hours, type SharedHours } from './shared-hours.ts'
+import { subjectFromJson } from './subject-json.ts'
 import { type ChecksBy, createSubjectSeries, STEPS_MAX, type SubjectSeries } from './subject-series.ts'
 
 const HOUR_MS = 3_600_000
@@ -88,6 +88,8 @@ export interface LoadAsk {
   shard?: Shard
   /** Of other quotas and earlier readings, too; none when absent. */
   sharedHours?: SharedHours
+  /** Nothing is stored of it: there is nothing to read. */
+  isSilent?: boolean
 }
 
 /** Reads everything that the quota's forecasts need. */
@@ -103,24 +105,22 @@ export async function loadQuotaSeries(
   const endMs = grid.startMs + grid.steps * grid.stepMs
   const rawFromMs = Math.max(grid.startMs, floorHour(nowMs - EXACT_MS))
   const exactFromMs = grid.startMs + Math.ceil((rawFromMs - grid.startMs) / grid.stepMs) * grid.stepMs
+  const parts = { quota, selection, grid, rawFromMs, exactFromMs, window, budget, shard }
+  if (ask.isSilent) return startSeries({ ...parts, hours: null }, nowMs)
   const topAsk = { ...topRange, subjectsMax: Math.max(0, budget.left), kept, asked: askedOf(quota, shard) }
   const { subjects, subjectsInAll, recentInAll, top } = await readTopSubjects(client, selection, topAsk)
   const { sharedHours = createSharedHours(client) } = ask
   const hoursAsk = { nowMs, untilMs: rawFromMs, subjects: subjects.length, isCut: subjects.length < subjectsInAll }
   const hours = ceilHour(grid.startMs) < rawFromMs ? await sharedHours.read(top, hoursAsk) : null
   const series: QuotaSeries = {
-    ...{ quota, selection, grid, rawFromMs, exactFromMs, hours, window, budget, shard },
-    subjects: createSubjectSeries({ grid, hours, rawFromMs }),
+    ...startSeries({ ...parts, hours }, nowMs),
     said:
       quota.limit === null
         ? await readUpstream(client, selection, { fromMs: nowMs - SAID_MS_MAX, condition: null })
         : new Map(),
     delay: toArrivalDelay(await readLateness(client, selection, nowMs, DELAY_EDGES_MS)),
-    peersOf: () => null,
     subjectsCut: subjectsInAll - subjects.length,
     liveCut: Math.max(0, recentInAll - subjects.length),
-    loadedAtMs: nowMs,
-    hasLateCalls: false,
   }
   for (const subject of subjects) series.subjects.follow(subject)
   budget.left -= series.subjects.size
@@ -137,6 +137,18 @@ export async function loadQuotaSeries(
   const windowMs = window.endMs - window.startMs
   series.peersOf = await groupPeers(quota, grid, series.subjects, { nowMs, windowMs })
   return series
+}
+
+type SeriesPlan = Pick<
+  QuotaSeries,
+  'quota' | 'selection' | 'grid' | 'rawFromMs' | 'exactFromMs' | 'hours' | 'window' | 'budget' | 'shard'
+>
+
+/** A series without subjects. */
+function startSeries(plan: SeriesPlan, loadedAtMs: number): QuotaSeries {
+  const subjects = createSubjectSeries(plan)
+  const nobody = { said: new Map(), delay: null, peersOf: () => null, subjectsCut: 0, liveCut: 0 }
+  return { ...plan, subjects, ...nobody, loadedAtMs, hasLateCalls: false }
 }
 
 /** What is read of a quota: its window now, the steps of its series, and where its subjects are looked for. */
@@ -275,24 +287,6 @@ function followed(series: QuotaSeries, subject: SubjectValues): string | null {
   if (series.budget.left <= 0 || !isInShard(series.shard, series.quota, subject)) return null
   series.budget.left--
   return series.subjects.follow(subject)
-}
-
-/** The values of `per` in a subject's JSON, or `null` when the quota's dimensions have changed since. */
-export function subjectFromJson(quota: Quota, json: string): SubjectValues | null {
-  const named = parseObject(json)
-  const values = quota.per.map(({ name }) => named[name])
-  // Half a surrogate pair can be named in JSON and not be stored with a forecast.
-  return values.every(value => typeof value === 'string') ? values.map(value => value.toWellFormed()) : null
-}
-
-function parseObject(json: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(json)
-    return typeof value === 'object' && value !== null ? { ...value } : {}
-  } catch {
-    // Whoever wrote it, one unreadable row must not stop the forecasts of all others.
-    return {}
-  }
 }
 
 const ceilHour = (atMs: number): number => Math.ceil(atMs / HOUR_MS) * HOUR_MS

@@ -1,7 +1,7 @@
 /** What a tick reads of the quotas that are followed, and what becomes of one that cannot be read. */
 import type { ClickHouseClient } from '@clickhouse/client'
 import type { Fresh, Seen } from '../usage/fresh.ts'
-import { concernedOf } from './concerned.ts'
+import { concernedOf, silentOf } from './concerned.ts'
 import type { FollowedQuota } from './followed-quota.ts'
 import type { Failing, Followed } from './making.ts'
 import { countKept } from './places.ts'
@@ -76,14 +76,17 @@ export async function readQuotas(
     }
   }
   await Promise.all(Array.from({ length: QUERIES_AT_ONCE }, refreshSome))
-  const keptBeside = await countKept(client, following, { toLoad, nowMs, shard })
+  const silent = await silentOf(client, toLoad)
+  const heard = toLoad.filter(one => !silent.has(one))
+  const keptBeside = await countKept(client, following, { toLoad: heard, nowMs, shard })
   for (const one of toLoad) {
     dropSeries(state, one)
     const { left } = state.budget
     const kept = keptBeside(one)
     await read(one.quota, one, async () => {
       const { budget, sharedHours } = state
-      one.series = await loadQuotaSeries(client, one.quota, { nowMs, budget, kept, decisionsSeen, shard, sharedHours })
+      const ask = { nowMs, budget, kept, decisionsSeen, shard, sharedHours, isSilent: silent.has(one) }
+      one.series = await loadQuotaSeries(client, one.quota, ask)
       return one.series.subjects.keys()
     })
     // What a reading that failed was charged for is not followed.

@@ -5,9 +5,9 @@ import type { Policy } from '../policy/policy.ts'
 import { subjectKey, subjectMap } from '../policy/subject.ts'
 import { readRows } from '../usage/selection.ts'
 import { type FollowedQuota, isFollowed } from './followed-quota.ts'
-import { subjectFromJson } from './quota-series.ts'
 import { isInShard, type Shard } from './shard.ts'
 import type { SubjectForecast } from './subject-forecast.ts'
+import { subjectFromJson } from './subject-json.ts'
 
 /** How often they are read. */
 const READ_EVERY_MS = 60_000

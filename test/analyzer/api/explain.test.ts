@@ -3,6 +3,7 @@
  * from a projection, and the newest calls must be found without reading the old ones. Both are missed in silence.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { CALLED_SQL } from '../../../analyzer/tick/concerned.ts'
 import { writeKept } from '../../../analyzer/tick/kept-forecasts.ts'
 import { endedSql, keptForecastsSql, ofSample, sampleSql } from '../../../analyzer/tick/outcomes.ts'
 import { ofShard } from '../../../analyzer/tick/shard.ts'
@@ -63,6 +64,7 @@ const params = {
   valuesMax: 10,
   callsMax: 50,
   rowsMax: 100,
+  tenantsMax: 100,
   rowsPerTenantMax: 100,
   beginMs: nowMs - 2 * DAY_MS,
   afterMs: nowMs,
@@ -167,8 +169,8 @@ test('latency and errors come from the projection of the routes', async () => {
   }
 })
 
-test('hours in which anything came are found in a projection', async () => {
-  for (const query of HEARD_SQL.records) {
+test('hours in which anything came, and who ever called, are found in a projection', async () => {
+  for (const query of [...HEARD_SQL.records, CALLED_SQL]) {
     const plan = await explain(query)
     expect(plan).toMatch(/ReadFromMergeTree \((totals|routes|usage)_by_hour\)/)
     expect(plan).not.toMatch(/ReadFromMergeTree \(quotacast\.calls\)/)

@@ -3,7 +3,7 @@ import type { Quota } from '../../../analyzer/policy/quota.ts'
 import { demandOf, usedInWindow } from '../../../analyzer/tick/demand.ts'
 import { isFollowed } from '../../../analyzer/tick/followed-quota.ts'
 import { rateLevel, slidingUse } from '../../../analyzer/tick/passing-use.ts'
-import { loadQuotaSeries, type QuotaSeries, subjectFromJson } from '../../../analyzer/tick/quota-series.ts'
+import { loadQuotaSeries, type QuotaSeries } from '../../../analyzer/tick/quota-series.ts'
 import { readFresh } from '../../../analyzer/usage/fresh.ts'
 import { bucketAt } from '../../../analyzer/usage/window.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
@@ -51,11 +51,6 @@ async function used(quota: Quota): Promise<number> {
 
 /** One call a minute, and what its check had estimated. */
 const minutes = (count: number) => Array.from({ length: count }, (_, index) => nowMs - (index + 1) * MINUTE_MS)
-
-test('the values of a subject can be stored again, whoever wrote its JSON', () => {
-  const one = testQuota({ per: ['tenant', 'consumer'] })
-  expect(subjectFromJson(one, String.raw`{"tenant":"\ud800","consumer":"\ud83d\ude00"}`)).toEqual(['\ufffd', '😀'])
-})
 
 describe('checks and records of the same calls', () => {
   for (const [name, window] of [

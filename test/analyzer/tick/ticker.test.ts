@@ -511,6 +511,39 @@ test('nor do checks that a clock gone wrong dated ahead', async () => {
   expect(again.forecasts.map(forecast => forecast.used)).toEqual([3])
 })
 
+test('of quotas of whose tenants nothing is stored nothing is read, and they are followed once one calls or is asked about', async () => {
+  let asked = 0
+  const client = new Proxy(testStore.store.client, {
+    get: (target, name) => {
+      if (name === 'query') asked += 1
+      return Reflect.get(target, name)
+    },
+  })
+  const tickerOfTenants = (tenants: readonly string[]) => {
+    const policy = createPolicy(tenants.map(tenant => testQuota({ name: `of-${tenant}`, match: { tenant } })))
+    return createTicker({
+      ...{ client, policy: () => policy, subjectsMax: 100, fitting: openFitting(0), shard: WHOLE, now: () => nowMs },
+    })
+  }
+  await storeCalls(testStore.store, minutely(nowMs - 20 * MINUTE_MS, nowMs))
+  const few = await tickerOfTenants(['acme', 'silent']).tick()
+  expect(few.forecasts.map(({ quota }) => quota)).toEqual(['of-acme'])
+  const askedForFew = asked
+  const many = Array.from({ length: 50 }, (_, number) => `tenant-${number}`)
+  const ticker = tickerOfTenants(['acme', ...many])
+  await ticker.tick()
+  expect(asked).toBe(2 * askedForFew)
+  nowMs += 5_000
+  await storeCalls(testStore.store, [{ startedAtMs: nowMs - 1, arrivedAtMs: nowMs, tenant: 'tenant-7' }])
+  await decide('of-tenant-8', { tenant: 'tenant-8', consumer: 'app' }, { spent: 3, deniedCost: 0 })
+  const { forecasts } = await ticker.tick()
+  expect(forecasts.map(({ quota, used }) => [quota, used])).toEqual([
+    ['of-acme', 20],
+    ['of-tenant-7', 1],
+    ['of-tenant-8', 3],
+  ])
+})
+
 describe('a store that fails', () => {
   test('while a quota is read costs none of the subjects that may be followed', async () => {
     await storeCalls(testStore.store, minutely(nowMs - 20 * MINUTE_MS, nowMs))
