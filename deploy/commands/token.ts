@@ -29,7 +29,8 @@ export const command: Command = {
   async run(invocation) {
     const [verb, ...more] = invocation.positionals
     const act = verb !== undefined && Object.hasOwn(ACTIONS, verb) ? ACTIONS[verb] : undefined
-    if (act === undefined || more.length > 0) throw new UsageError('one of create, list, revoke is needed')
+    if (act === undefined) throw new UsageError('one of create, list, revoke is needed')
+    if (more.length > 0) throw new UsageError(`${verb} takes no further argument: the name of a token is --name NAME`)
     return withControl(await invocation.config(), control => act(invocation, control))
   },
 }

@@ -39,6 +39,7 @@ test('a token is made before anything runs, listed without its secret, and revok
 test.each([
   [[], 'one of create, list, revoke'],
   [['toString'], 'one of create, list, revoke'],
+  [['revoke', 'kong'], 'the name of a token is --name NAME'],
   [['create', '--scopes', 'read'], '--name NAME is needed'],
   [['create', '--name', 'x'], '--scopes is a list of'],
   [['create', '--name', 'x', '--scopes', 'read,write'], 'not write'],
