@@ -50,10 +50,12 @@ export function startRebuilder(deps: RebuilderDeps): Rebuilder {
 
   let countedSinceMs = Number.POSITIVE_INFINITY
   let lostAtMs = Number.POSITIVE_INFINITY
+  /** Answers how many buckets it has raised; `null` where it is stopped before it is done. */
   const rebuild = async () => {
     await deps.handOn()
     let buckets = 0
     for (const quota of deps.policy().quotas) {
+      if (signal.aborted) return null
       const floors = await floorsOf(quota, deps, { countedSinceMs, lostAtMs, nowMs: store.nowMs() })
       for (let from = 0; from < floors.length; from += RAISED_AT_ONCE_MAX) {
         await store.raise(floors.slice(from, from + RAISED_AT_ONCE_MAX))
@@ -66,7 +68,9 @@ export function startRebuilder(deps: RebuilderDeps): Rebuilder {
   let lastFailure = ''
   const tryToRebuild = async (isWhole: () => boolean): Promise<boolean> => {
     try {
-      checksRebuilt(logger, await rebuild())
+      const buckets = await rebuild()
+      if (buckets === null) return false
+      checksRebuilt(logger, buckets)
       if (isWhole()) await store.rebuilt()
       lastFailure = ''
       return true

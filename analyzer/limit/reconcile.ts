@@ -118,6 +118,7 @@ async function compare(
   const cut = ofLiving(comparison.cut, partitions)
   const truths: WindowTruth[] = []
   for (const one of chosen) {
+    if (signal.aborted) return 'stopped'
     const isFirst = !turns.isKnown(one.quota)
     truths.push(...(await truthsOf({ ...one, cut, isFirst, deps, nowMs })))
   }

@@ -273,6 +273,24 @@ test('that all is rebuilt is noted after the last pass, unless something was los
   await rm(dir, { recursive: true, force: true })
 })
 
+test('who stops waits for the quota that is being read, and not for all others', async () => {
+  let asked = 0
+  const noted: string[] = []
+  const rebuilding = await openRebuilding({
+    ...{ now: Date.now, quotas: Array.from({ length: 50 }, (_, number) => quota({ name: `q${number}`, window })) },
+    store: { rebuilt: async () => void noted.push('rebuilt') },
+    passesAfterMs: [0],
+    async readDecisions() {
+      asked += 1
+      await sleep(20)
+    },
+  })
+  await expect.poll(() => asked).toBeGreaterThan(0)
+  await rebuilding.close()
+  expect(asked).toBeLessThan(50)
+  expect(noted).toEqual([])
+})
+
 describe.skipIf(missing !== null)('counters that Redis has lost', () => {
   let server: RedisServer
   let opened: TestStore

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { claimOf } from '../../../analyzer/limit/claiming.ts'
 import { createDecisionIds } from '../../../analyzer/limit/decision-id.ts'
@@ -358,6 +359,22 @@ test('nothing is kept of a quota that is gone: one that comes back is compared a
   closing.push(() => reconciler.close())
   for (held of [[one], [one], [], [one], [one]]) expect(await reconciler.reconcile()).toHaveProperty('buckets')
   expect(asked.slice(-3)).toEqual([false, true, false])
+})
+
+test('who stops waits for the quota that is being read, and not for all others', async () => {
+  const many = Array.from({ length: 50 }, (_, index) => quota({ name: `q${index}`, window }))
+  const counting = await openCounting('limits', undefined, many)
+  closing.push(counting.close)
+  let asked = 0
+  const costs: RecordedCalls['costs'] = async () => {
+    asked += 1
+    await sleep(20)
+    return []
+  }
+  const reconciler = startReconciler({ ...counting.deps, recorded: { ...recorded, costs } })
+  await expect.poll(() => asked).toBeGreaterThan(0)
+  await reconciler.close()
+  expect(asked).toBeLessThan(50)
 })
 
 test('what was stored from a log that is gone and was never applied is added', async () => {
