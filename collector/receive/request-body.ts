@@ -162,13 +162,10 @@ export function createRequestBodies(deps: RequestBodiesDeps, receiver: Receiver)
         if (!flight.enter(request, REQUEST_BYTES)) return done(busy('BUSY', CROWDED))
         done()
       })
-      scope.addHook('onResponse', (request, _reply, done) => {
-        flight.leave(request)
-        done()
-      })
-      // A sender that goes away before its body is whole gets no response.
-      scope.addHook('onRequestAbort', (request, done) => {
-        flight.leave(request)
+      // Every request that was let in comes here, also that of a sender which has gone and gets no response.
+      scope.addHook('onSend', (request, { raw }, _payload, done) => {
+        if (raw.destroyed) flight.leave(request)
+        else raw.once('close', () => flight.leave(request))
         done()
       })
     },

@@ -235,6 +235,31 @@ describe('bounds', () => {
     await expect.poll(() => post(call())).toMatchObject({ status: 200 })
   })
 
+  test('of what is handled: a sender that goes away before it is told gives its room back then', async () => {
+    const durable = Promise.withResolvers<void>()
+    const waiting = Promise.withResolvers<void>()
+    const append = () => {
+      waiting.resolve()
+      return durable.promise
+    }
+    const { server, post } = await open({ log: { append }, limits: { inFlightBytesMax: 50_000 } })
+    await server.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = server.server.address() as AddressInfo
+    const body = JSON.stringify([call(), { note: 'x'.repeat(30_000) }])
+    const connected = once(server.server, 'connection')
+    const sender = connect(port, '127.0.0.1').on('error', () => undefined)
+    sender.write('POST /v1/calls HTTP/1.1\r\nhost: a\r\nauthorization: Bearer all\r\n')
+    sender.write(`content-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`)
+    await waiting.promise
+    const [socket] = await connected
+    const gone = once(socket, 'close')
+    sender.destroy()
+    await gone
+    expect(await post(body)).toMatchObject({ status: 503, body: { code: 'BUSY' } })
+    durable.resolve()
+    await expect.poll(() => post(body)).toMatchObject({ status: 200 })
+  })
+
   test('of requests: one with a few bytes takes far more than these', async () => {
     const durable = Promise.withResolvers<void>()
     const append = () => durable.promise
