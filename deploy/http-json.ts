@@ -2,17 +2,33 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { BodyError } from '../collector/receive/body.ts'
 import { collectBody } from '../collector/receive/collect.ts'
+import { createFlight, leaveAtEnd } from '../collector/receive/flight.ts'
+import { BusyError, CROWDED } from '../collector/receive/request-body.ts'
+
+/** Of all bodies that are being received or handled; beyond, senders are told to come again. */
+const IN_FLIGHT_BYTES_MAX = 32 * 2 ** 20
+/** What is smaller always has room, or a few who send slowly could keep a gateway's checks out. */
+const SMALL_BYTES = 16 * 1024
 
 /** For all routes whose scope reads no bodies of its own. */
 export function readJson(server: FastifyInstance): void {
+  const flight = createFlight(IN_FLIGHT_BYTES_MAX)
   const parse = server.getDefaultJsonParser('error', 'error')
   const collect = async (request: FastifyRequest): Promise<string> => {
+    let bytes = 0
+    flight.enter(request, 0)
+    const admit = (pieceBytes: number) => {
+      bytes += pieceBytes
+      if (!flight.grow(request, pieceBytes) && bytes > SMALL_BYTES) throw new BusyError('BUSY', CROWDED)
+    }
     try {
-      return (await collectBody(request.raw, request.routeOptions.bodyLimit)).toString('utf8')
+      return (await collectBody(request.raw, request.routeOptions.bodyLimit, admit)).toString('utf8')
     } catch (error) {
-      throw error instanceof BodyError ? error : new BodyError('BODY_UNREADABLE', 'The body breaks off.')
+      const isTold = error instanceof BodyError || error instanceof BusyError
+      throw isTold ? error : new BodyError('BODY_UNREADABLE', 'The body breaks off.')
     }
   }
+  leaveAtEnd(server, flight)
   server.removeContentTypeParser('application/json')
   server.addContentTypeParser('application/json', (request, _payload, done) => {
     collect(request).then(text => parse(request, text, done), done)

@@ -1,3 +1,5 @@
+import type { FastifyInstance } from 'fastify'
+
 /** Bytes of requests that are under way, bounded: what memory they may take together. */
 export interface Flight {
   /** False when there is no room; one request alone always has. */
@@ -29,6 +31,16 @@ export function createFlight(bytesMax: number): Flight {
       held.delete(key)
     },
   }
+}
+
+/** Requests of `scope` leave when they are answered, or when there is nobody any more who could be. */
+export function leaveAtEnd(scope: FastifyInstance, flight: Flight): void {
+  // Every request that was let in comes here, also that of a sender which has gone and gets no response.
+  scope.addHook('onSend', (request, { raw }, _payload, done) => {
+    if (raw.destroyed) flight.leave(request)
+    else raw.once('close', () => flight.leave(request))
+    done()
+  })
 }
 
 /** What is larger takes many times its size while it is handled, and is handled one after the other. */

@@ -14,7 +14,7 @@ import type { PrincipalOf } from '../principal.ts'
 import type { Acceptance } from './accept.ts'
 import { BodyError, type BodyShape, decompressBody, splitBody } from './body.ts'
 import { collectBody } from './collect.ts'
-import { type Flight, LARGE_BYTES, type Turns } from './flight.ts'
+import { type Flight, LARGE_BYTES, leaveAtEnd, type Turns } from './flight.ts'
 import type { Intake } from './intake.ts'
 import { ProtobufError } from './protobuf.ts'
 import type { RawBatch } from './raw-batch.ts'
@@ -22,7 +22,7 @@ import type { CallSource } from './source.ts'
 
 const MiB = 2 ** 20
 const RETRY_AFTER_SECONDS = 2
-const CROWDED = 'too many bytes are under way'
+export const CROWDED = 'too many bytes are under way'
 /** What a request takes beside its body, from its first header to its answer. */
 const REQUEST_BYTES = 16 * 1024
 
@@ -93,7 +93,7 @@ export class ReceiveError extends Error {
 }
 
 /** Not now: the same request can succeed later. */
-class BusyError extends Error {
+export class BusyError extends Error {
   readonly statusCode = 503
   readonly code: LogErrorCode | 'BUSY'
   readonly retryAfterSeconds = RETRY_AFTER_SECONDS
@@ -162,12 +162,7 @@ export function createRequestBodies(deps: RequestBodiesDeps, receiver: Receiver)
         if (!flight.enter(request, REQUEST_BYTES)) return done(busy('BUSY', CROWDED))
         done()
       })
-      // Every request that was let in comes here, also that of a sender which has gone and gets no response.
-      scope.addHook('onSend', (request, { raw }, _payload, done) => {
-        if (raw.destroyed) flight.leave(request)
-        else raw.once('close', () => flight.leave(request))
-        done()
-      })
+      leaveAtEnd(scope, flight)
     },
     async handle(request, handle) {
       const sent = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0)

@@ -1,6 +1,7 @@
 import { once } from 'node:events'
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { Readable } from 'node:stream'
+import { promisify } from 'node:util'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import Type from 'typebox'
@@ -297,6 +298,39 @@ describe('problems', () => {
     const answer = await server.inject({ method: 'POST', url: '/v1/count', payload, headers })
     expect(answer.statusCode).toBe(200)
     expect(grownBytes).toBeLessThan(50 * 2 ** 20)
+  })
+
+  test('are told of large bodies when too many bytes are under way; small ones have room, and who goes gives his back', async () => {
+    await open([routes])
+    const [port = 0] = await freePorts(1)
+    await listen(server, { host: '127.0.0.1', port })
+    const head =
+      'POST /v1/count HTTP/1.1\r\nhost: a\r\nauthorization: Bearer reader-token\r\ncontent-type: application/json\r\n'
+    const begun = `${head}content-length: 1000000\r\n\r\n{"note":"${'x'.repeat(990_000)}`
+    const sendSlowly = async (senders: number) => {
+      const answers: string[] = []
+      const accepted: Socket[] = []
+      server.server.on('connection', socket => accepted.push(socket))
+      const sockets = Array.from({ length: senders }, () => connect(port, '127.0.0.1'))
+      for (const socket of sockets) {
+        socket.on('error', () => undefined).on('data', answer => answers.push(String(answer)))
+        socket.write(begun)
+      }
+      const whole = () => accepted.filter(({ bytesRead }) => bytesRead === begun.length).length
+      await expect.poll(() => answers.length + whole(), { timeout: 60_000 }).toBeGreaterThanOrEqual(senders)
+      return { answers, leave: () => sockets.map(socket => socket.destroy()) }
+    }
+    const many = await sendSlowly(40)
+    await expect.poll(() => many.answers.length).toBeGreaterThanOrEqual(7)
+    expect(many.answers[0]).toContain('HTTP/1.1 503 ')
+    expect(many.answers[0]).toContain('retry-after: 2')
+    expect((await count({})).statusCode).toBe(200)
+    many.leave()
+    await expect.poll(() => promisify(server.server.getConnections.bind(server.server))()).toBe(0)
+    const fewer = await sendSlowly(30)
+    expect((await count({})).statusCode).toBe(200)
+    expect(fewer.answers).toEqual([])
+    fewer.leave()
   })
 
   test('are told behind more requests at once than a connection may have', async () => {
