@@ -72,6 +72,8 @@ export const ENCODINGS = Object.keys(DECOMPRESS)
 const EXPANSION = 8
 const PIECE_BYTES_MIN = 1_024
 const PIECE_BYTES_MAX = 2 ** 20
+/** Of all of Node's decompressors. */
+const ENDS_EARLY = 'Z_BUF_ERROR'
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b])
 
 /** Throws `BodyError`; a bomb costs no more than `bytesMax`. */
@@ -91,8 +93,11 @@ export async function decompressBody(body: Buffer, encoding: string, bytesMax: n
     const chunkSize = Math.min(Math.max(EXPANSION * body.length, PIECE_BYTES_MIN), PIECE_BYTES_MAX)
     return await decompress(body, { maxOutputLength: Math.max(1, bytesMax), chunkSize })
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(bytesMax)
-    throw new BodyError('BODY_UNREADABLE', `The body is not ${name}.`)
+    const code = error instanceof Error && 'code' in error ? error.code : null
+    if (code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(bytesMax)
+    const isBegin = code === ENDS_EARLY
+    const words = isBegin ? `The body breaks off before its ${name} ends, or is none.` : `The body is not ${name}.`
+    throw new BodyError('BODY_UNREADABLE', words)
   }
 }
 

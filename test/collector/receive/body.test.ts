@@ -52,6 +52,16 @@ describe('decompression', () => {
     await expect(decompressBody(halved, 'zstd', MiB)).rejects.toMatchObject({ code: 'BODY_UNREADABLE' })
   })
 
+  test.each([
+    ['gzip', gzipSync],
+    ['deflate', deflateSync],
+    ['br', brotliCompressSync],
+    ['zstd', zstdCompressSync],
+  ])('of %s that ends too early says so', async (encoding, compress) => {
+    const message = expect.stringMatching(/breaks off before its \w+ ends/)
+    await expect(decompressBody(compress(BODY).subarray(0, -6), encoding, MiB)).rejects.toMatchObject({ message })
+  })
+
   test('of what is not compressed, or by something else', async () => {
     await expect(decompressBody(BODY, 'gzip', MiB)).rejects.toMatchObject({ code: 'BODY_UNREADABLE', statusCode: 400 })
     await expect(decompressBody(BODY, 'zstd', MiB)).rejects.toMatchObject({ statusCode: 400 })
