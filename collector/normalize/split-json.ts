@@ -1,5 +1,6 @@
 /** JSON documents that follow each other with nothing between them but white space, as some senders put them into a body. */
 import { exactInteger } from './exact-integer.ts'
+import { hasTooManyNames } from './json-names.ts'
 
 /** To find that a document is none takes ten times as long as to read one: what stands behind so many is one text. */
 const BROKEN_MAX = 10_000
@@ -41,6 +42,7 @@ const BRACE_OPEN = 123
 const BRACE_CLOSE = 125
 
 function parsed(text: string): unknown {
+  if (hasTooManyNames(text)) return text.trim()
   try {
     return JSON.parse(text, (_name: string, value: unknown, context?: { source?: string }) =>
       exactInteger(value, context),

@@ -2,10 +2,10 @@
  * The items of a JSON array as text, so that each can be parsed when its turn comes: never more than one call is held as
  * an object, and one that is no JSON spoils no other.
  */
+import { textEnd } from '../normalize/json-names.ts'
 
 const QUOTE = 34
 const COMMA = 44
-const BACKSLASH = 92
 const ARRAY_OPEN = 91
 const ARRAY_CLOSE = 93
 const OBJECT_OPEN = 123
@@ -35,17 +35,4 @@ export function arrayItems(text: string, itemsMax: number): string[] | null {
   const last = text.slice(begin, at - 1)
   if (items.length > 0 || last.trim() !== '') items.push(last)
   return items
-}
-
-/** Where the quote is that ends the text which begins at `begin`; -1 when there is none. */
-function textEnd(text: string, begin: number): number {
-  let end = text.indexOf('"', begin + 1)
-  while (end >= 0 && isEscaped(text, end)) end = text.indexOf('"', end + 1)
-  return end
-}
-
-function isEscaped(text: string, at: number): boolean {
-  let slashes = 0
-  while (text.charCodeAt(at - 1 - slashes) === BACKSLASH) slashes++
-  return slashes % 2 === 1
 }

@@ -130,6 +130,24 @@ describe('raw inputs', () => {
     expect(() => kinds(JSON.stringify(Array(11).fill({})))).toThrow(expect.objectContaining({ statusCode: 413 }))
   })
 
+  test('of far more names than any call has are not parsed, whatever has them', () => {
+    const body = JSON.stringify({
+      startedAtMs: 1,
+      labels: Object.fromEntries(
+        Array.from({ length: 60_000 }, (_, number) => [`label-${number}-${'x'.repeat(10)}`, 1]),
+      ),
+    })
+    for (const [text, position] of [
+      [body, 0],
+      [`[{"startedAtMs":1},${body}]`, 1],
+    ] as const) {
+      const batch = splitBody(Buffer.from(text), shape)
+      const message = expect.stringContaining('more than 50000 different names')
+      expect(batch.decodedAt(position)).toMatchObject({ reason: 'unreadable', message })
+      expect(batch.size).toBe(position + 1)
+    }
+  })
+
   test('are not shown when they are no JSON', () => {
     const decoded = splitBody(Buffer.from('{"credential": hunter2}'), shape).decodedAt(0)
     expect(decoded).toMatchObject({ reason: 'unreadable', message: 'This is not JSON.' })
