@@ -13,6 +13,9 @@ export const PIECE_BYTES = 256
 /** Of one stream, its pieces counted: the largest message in pieces of a hundred bytes. More is no sender's way to send. */
 const STREAM_BYTES_MAX = 16 * 2 ** 20
 
+/** A call with one message that has not ended by then is cut off, as a request of HTTP is. */
+export const SENDING_MS_MAX = 60_000
+
 /** Bytes that what is there of a message that is not whole takes, given one piece of a stream after the other. */
 export function createUnfinished(): (piece: Uint8Array) => number {
   let prefixed = 0
@@ -56,4 +59,14 @@ export function holdArriving(stream: ServerHttp2Stream, flight: Flight, refuse: 
     stream.close(constants.NGHTTP2_NO_ERROR)
   })
   stream.once('close', () => flight.leave(stream))
+}
+
+/** Ends a stream that its sender has not ended in time, having told it so by `refuse`. */
+export function endLate(stream: ServerHttp2Stream, refuse: () => void): void {
+  const late = setTimeout(() => {
+    refuse()
+    stream.close(constants.NGHTTP2_NO_ERROR)
+  }, SENDING_MS_MAX)
+  const stop = () => clearTimeout(late)
+  stream.once('end', stop).once('close', stop)
 }

@@ -13,7 +13,7 @@ import {
   ServerListenerBuilder,
 } from '@grpc/grpc-js'
 import type { BeginCall, MeasuredCall, Principal } from '../principal.ts'
-import { holdArriving } from './arriving.ts'
+import { endLate, holdArriving } from './arriving.ts'
 import type { Flight } from './flight.ts'
 import { ReceiveError } from './request-body.ts'
 import { type Caller, RPC, RpcError, type RpcMethod } from './rpc.ts'
@@ -24,6 +24,7 @@ import { createStreamMessages, type StreamMessages } from './stream-messages.ts'
 /** Calls and streams at once, of all connections. A stream whose caller has gone counts until its messages are handled. */
 export const CALLS_MAX = 512
 const CROWDED = new RpcError(RPC.unavailable, 'too many bytes are under way')
+const LATE = new RpcError(RPC.deadlineExceeded, 'no whole message came in time')
 const TOKEN = 'x-quotacast-token'
 const BEARER = /^bearer +(\S+)$/i
 
@@ -85,6 +86,7 @@ export function createDoor(deps: DoorDeps): Door {
         isAdmitted = true
         if (requestStream) stream = streamOf(call, metadata)
         holdArriving(http2Of(call), arriving, () => refuse(CROWDED))
+        if (!requestStream) endLate(http2Of(call), () => refuse(LATE))
         next(metadata)
       })
       .withOnReceiveMessage((message, next) => {

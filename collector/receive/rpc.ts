@@ -5,6 +5,7 @@ import type { CallSource } from './source.ts'
 export const RPC = {
   cancelled: 1,
   invalidArgument: 3,
+  deadlineExceeded: 4,
   notFound: 5,
   permissionDenied: 7,
   resourceExhausted: 8,

@@ -3,8 +3,10 @@ import { createServer } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import protobuf from 'protobufjs'
-import { afterEach, describe, expect, test } from 'vitest'
+import { afterEach, describe, expect, test, vi } from 'vitest'
 import { LogError } from '../../../collector/log/call-log.ts'
+import { SENDING_MS_MAX } from '../../../collector/receive/arriving.ts'
+import { CALLS_MAX } from '../../../collector/receive/grpc-door.ts'
 import { freePorts } from '../../free-ports.ts'
 import { openReceiver, type Receiver, type ReceiverOptions } from './receiver.ts'
 
@@ -292,6 +294,33 @@ describe('messages that have not arrived whole', () => {
     expect(again.map(({ call }) => call.destroyed)).toEqual([false, false])
     session.destroy()
   })
+})
+
+test('a call that sends no message, and has no deadline, is cut off and gives its place back', async () => {
+  const { client, grpcPort } = await open()
+  // One connection has no more calls than all of them may have together.
+  const other = new Client(`127.0.0.1:${grpcPort}`, credentials.createInsecure(), {
+    'grpc.use_local_subchannel_pool': 1,
+  })
+  const ask = () => unary(other, METRICS, Buffer.alloc(0))
+  expect(await ask()).toMatchObject({ code: status.OK })
+  const begin = () => {
+    const { promise, resolve } = Promise.withResolvers<number | undefined>()
+    const end = (error: ServiceError | null) => resolve(error?.code)
+    client.makeClientStreamRequest(METRICS, asItIs, asItIs, metadataOf(BEARER), end).on('error', () => undefined)
+    return promise
+  }
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+  try {
+    const ended = Promise.all(Array.from({ length: CALLS_MAX }, begin))
+    await expect.poll(ask).toMatchObject({ code: status.UNAVAILABLE })
+    vi.advanceTimersByTime(SENDING_MS_MAX)
+    expect(new Set(await ended)).toEqual(new Set([status.DEADLINE_EXCEEDED]))
+  } finally {
+    vi.useRealTimers()
+  }
+  expect(await ask()).toMatchObject({ code: status.OK })
+  other.close()
 })
 
 test('metrics are answered politely', async () => {
