@@ -43,6 +43,7 @@ location @quotacast_denied {
 }`
 
 const asking = `auth_request /_quotacast;
+auth_request_set $quotacast_answer $upstream_status;
 auth_request_set $quotacast_status $upstream_http_x_quotacast_status;
 auth_request_set $quotacast_asked $upstream_http_x_quotacast_consumer;
 auth_request_set $quotacast_denied $upstream_http_x_quotacast_denied;
@@ -71,6 +72,8 @@ export const nginxAsks: readonly AskingSetup[] = [
         snippet: {
           language: 'nginx',
           of: () => `location @quotacast_away {
+  # It is there, and cannot read what the client sent.
+  if ($quotacast_answer ~ "4..$") { return 400; }
   proxy_pass http://backend;
 }`,
         },

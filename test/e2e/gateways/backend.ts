@@ -32,6 +32,9 @@ const ANSWERS: Readonly<Record<string, RequestListener>> = {
   },
 }
 
+/** Of servers behind gateways some are less strict than Node. */
+const TAKES_ANYTHING = { insecureHTTPParser: true, maxHeaderSize: 2 ** 17 }
+
 export interface Backend {
   port: number
   /** Resolves when the next request of a path is here. */
@@ -45,7 +48,7 @@ export interface Backend {
 export async function startBackend(): Promise<Backend> {
   const arrivals = new EventEmitter()
   const served = new Map<string, number>()
-  const server = createServer((request, response) => {
+  const server = createServer(TAKES_ANYTHING, (request, response) => {
     const path = request.url?.split('?')[0] ?? ''
     const answer = ANSWERS[path] ?? (() => response.end('ok'))
     arrivals.emit(path)
