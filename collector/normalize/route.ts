@@ -38,6 +38,9 @@ const QUERY = /[?#]|%3f/i
 /** RFC 3986 section 3.3: of one segment, such as `;jsessionid=…`. */
 const PATH_PARAMETERS = /;[^/]*/g
 
+/** Many servers, nginx and Apache among them, serve several as one; not those of `https://`. */
+const SLASHES = /(?<!:)\/{2,}/g
+
 /** Of what means the same without (RFC 3986 section 2.3). */
 const NEEDLESS_ESCAPES = /%(?:2[de]|3\d|[46][1-9a-f]|[57][\da]|5f|7e)/gi
 
@@ -47,7 +50,8 @@ function pathOf(pathOrTemplate: string): string {
   const raw = end < 0 ? pathOrTemplate : pathOrTemplate.slice(0, end)
   const whole = raw.includes(';') ? raw.replace(PATH_PARAMETERS, '') : raw
   const path = whole.includes('%') ? whole.replace(NEEDLESS_ESCAPES, decodeURIComponent) : whole
-  return path.includes('/.') ? withoutDots(path) : path
+  const one = path.includes('//') ? path.replace(SLASHES, '/') : path
+  return one.includes('/.') ? withoutDots(one) : one
 }
 
 /** RFC 3986 section 5.2.4. */
