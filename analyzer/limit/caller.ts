@@ -4,7 +4,7 @@
  */
 import Type, { type Static } from 'typebox'
 import { TEXT_CHARACTERS_MAX } from '../../collector/call-record.ts'
-import type { Identity } from '../../collector/identity.ts'
+import { type Identity, isFingerprint } from '../../collector/identity.ts'
 
 const SOURCES_MAX = 16
 /** Who calls without a known key, where such callers are one. */
@@ -23,13 +23,20 @@ function whoOptions(
     Type.Array(source, {
       default: defaults[what],
       maxItems: SOURCES_MAX,
-      description: `${description} The first that is there holds.`,
+      description,
     })
   return Type.Object(
     {
-      tenant: sources('tenant', "Where the tenant is found; the token's own tenant stands for an absent one."),
-      consumer: sources('consumer', 'Where the consumer is found.'),
-      credential: sources('credential', "Where the caller's credential is found when no consumer is."),
+      tenant: sources(
+        'tenant',
+        "Where the tenant is found, the first that is there; the token's own tenant stands for an absent one.",
+      ),
+      consumer: sources('consumer', 'Where the consumer is found, the first that is there.'),
+      credential: sources(
+        'credential',
+        "Where the caller's credential is found when no consumer is. One that `keys` knows holds, else the first that is " +
+          'there: name only what your API checks, or clients who send another one each time are somebody else each time.',
+      ),
       unknownKeys: Type.Enum(UNKNOWN_KEYS, {
         default: 'allow',
         description:
@@ -92,7 +99,15 @@ interface Caller {
 /** Tells the caller from what a door finds; `only` is the one tenant that the gateway may speak for, or `null`. */
 export type ReadCaller = (find: Find, only: string | null) => Caller
 
-export function createCallerReader(options: WhoOptions, identity: Identity): ReadCaller {
+/**
+ * `credentialsOf` tells what a found text may hold. Clients may send further credentials, which nobody checks, so one that
+ * `keys` knows holds before all others.
+ */
+export function createCallerReader(
+  options: WhoOptions,
+  identity: Identity,
+  credentialsOf: (text: string) => readonly string[] = text => [text],
+): ReadCaller {
   const [tenants, consumers, credentials] = [options.tenant, options.consumer, options.credential].map(parseSources)
   return (find, only) => {
     const named = nameOf(first(tenants, find))
@@ -100,9 +115,12 @@ export function createCallerReader(options: WhoOptions, identity: Identity): Rea
       return { tenant: only, consumer: null, refusal: 'other_tenant' }
     }
     const given = nameOf(first(consumers, find))
-    const credential = given === null ? first(credentials, find) : null
-    const { tenant, consumer } = identity.identify({ credential, consumer: given, tenant: named ?? only })
-    if (options.unknownKeys === 'allow' || (consumer !== null && !isFingerprint(consumer))) {
+    const claimed = { consumer: given, tenant: named ?? only }
+    const found = given === null ? all(credentials, find).flatMap(credentialsOf) : []
+    const callers = found.map(credential => identity.identify({ credential, ...claimed }))
+    const { tenant, consumer } =
+      callers.find(isKnown) ?? callers[0] ?? identity.identify({ credential: null, ...claimed })
+    if (options.unknownKeys === 'allow' || isKnown({ consumer })) {
       return { tenant, consumer, refusal: null }
     }
     if (options.unknownKeys === 'deny') return { tenant, consumer, refusal: 'unknown_key' }
@@ -113,8 +131,8 @@ export function createCallerReader(options: WhoOptions, identity: Identity): Rea
 /** Longer ones have no place in a record. */
 const nameOf = (text: string | null) => text?.slice(0, TEXT_CHARACTERS_MAX) ?? null
 
-/** True of what stands for a credential that `keys` gives no consumer. */
-const isFingerprint = (consumer: string) => /^key:[0-9a-f]{24}$/.test(consumer)
+/** A fingerprint stands for a credential that `keys` gives no consumer. */
+const isKnown = ({ consumer }: Pick<Caller, 'consumer'>) => consumer !== null && !isFingerprint(consumer)
 
 /** Header names are lower-case, as they arrive. */
 export function parseSources(sources: readonly string[]): readonly Source[] {
@@ -134,6 +152,9 @@ function first(sources: readonly Source[] | undefined, find: Find): string | nul
   }
   return null
 }
+
+const all = (sources: readonly Source[] | undefined, find: Find): string[] =>
+  (sources ?? []).map(find).filter(found => found !== null)
 
 const BEARER = /^bearer +(\S+)$/i
 

@@ -42,6 +42,13 @@ export function createExtAuthzMethod(deps: ExtAuthzDeps): [string, GrpcMethod] {
   ]
 }
 
+/** Of one header that are looked at. */
+const CREDENTIALS_MAX = 8
+
+/** Envoy joins the values of a header that is there more than once; most servers take the first for the credential. */
+export const joinedCredentials = (text: string): string[] =>
+  text.includes(',') ? [...text.split(',', CREDENTIALS_MAX), text] : [text]
+
 const find = ({ headers, contextExtensions, path }: CheckRequest, source: Source): string | null =>
   source.kind === 'context'
     ? contextExtensions.get(source.name) || null

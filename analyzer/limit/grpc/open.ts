@@ -9,7 +9,7 @@ import type { DecisionIds } from '../decision-id.ts'
 import type { QuotaHeaders } from '../door-answer.ts'
 import type { Limiter } from '../limiter.ts'
 import { DescriptorOptions, type DescriptorReaderDeps } from './descriptors.ts'
-import { createExtAuthzMethod } from './ext-authz.ts'
+import { createExtAuthzMethod, joinedCredentials } from './ext-authz.ts'
 import { createHealth } from './health.ts'
 import { createRateLimitMethods } from './rate-limit-service.ts'
 import { type GrpcServer, openGrpcServer } from './server.ts'
@@ -71,7 +71,11 @@ export function openGrpc(deps: GrpcDeps): Promise<GrpcServer> {
       hasLimitsInStatuses,
       quotaHeaders: hasLimitsInStatuses ? () => ({}) : quotaHeaders,
     }),
-    createExtAuthzMethod({ ...rest, readCaller: createCallerReader(callers.extAuthz, identity), quotaHeaders }),
+    createExtAuthzMethod({
+      ...rest,
+      readCaller: createCallerReader(callers.extAuthz, identity, joinedCredentials),
+      quotaHeaders,
+    }),
   ])
   methods.set(...createHealth(methods, deps.readiness))
   const { host, port } = options

@@ -31,12 +31,19 @@ describe('who calls', () => {
       ...{ tenant: 't', consumer: 'a', refusal: null },
     })
     expect(read({}, {}, { uri: '/x?user=b%20c&key=x' }).consumer).toBe('b c')
-    expect(read({}, { authorization: `Bearer ${unknown}`, 'x-api-key': SECRET }).consumer).toBe(unknownMark)
+    expect(read({}, { authorization: `Bearer ${unknown}`, 'x-api-key': 'another' }).consumer).toBe(unknownMark)
     expect(read({}, { authorization: 'Basic dTpw', 'x-api-key': SECRET })).toMatchObject({
       ...{ consumer: 'web', tenant: 'acme' },
     })
     expect(read({}, {}, { uri: `/x?key=${SECRET}` }).consumer).toBe('web')
     expect(read({}, {}, { uri: '/x' })).toEqual({ tenant: null, consumer: null, refusal: null })
+  })
+
+  test('is a credential that is known, whatever else a client sends', () => {
+    for (const unknownKeys of ['allow', 'deny', 'anonymous'] as const) {
+      const caller = read({ unknownKeys }, { authorization: `Bearer ${unknown}`, 'x-api-key': SECRET })
+      expect(caller).toEqual({ consumer: 'web', tenant: 'acme', refusal: null })
+    }
   })
 
   test('speaks for the tenant of the token only', () => {

@@ -69,6 +69,15 @@ describe('Check', () => {
     expect((await check({}, { tenant: 'acme', consumer })).status.code).toBe(status.RESOURCE_EXHAUSTED)
   })
 
+  test('knows a caller by the first of several credentials, which Envoy joins, else by one that is known', async () => {
+    const marks = createIdentity({ fingerprintKeys: ['f'.repeat(32)], keys: [] })
+    const keys = [{ ids: [marks.fingerprint('known')], consumer: 'web' }]
+    await open({ quotas: [requests], keys })
+    const consumerOf = async (headers: object) => (await check({ headers })).dynamicMetadata.fields.consumer.stringValue
+    expect(await consumerOf({ authorization: `Bearer ${SECRET},Bearer another` })).toBe(marks.fingerprint(SECRET))
+    expect(await consumerOf({ authorization: 'Bearer another', 'x-api-key': 'another,known' })).toBe('web')
+  })
+
   test('knows the route by the path, other dimensions by the context, and the address of the client', async () => {
     const route = testQuota({ name: 'route', per: ['route', 'service'], limit: 1 })
     const block = { what: 'address', value: '203.0.113.0/24', untilMs: null } as const
