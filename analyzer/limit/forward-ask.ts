@@ -23,6 +23,8 @@ const ORIGIN = /^https?:\/\/[^/]*/i
 
 export interface Forwarded {
   headers: IncomingHttpHeaders
+  /** Names, in lower case, of those that came more than once. */
+  repeated: ReadonlySet<string>
   /** The URI of the call where the request's own path says it, else `null`. */
   uri: string | null
 }
@@ -37,12 +39,13 @@ export interface ForwardAskDeps {
 export function forwardAsk(
   { readCaller, routeOf }: ForwardAskDeps,
   forwarded: Forwarded,
-  only: string | null,
+  onlyTenant: string | null,
 ): Ask | Refusal {
-  const { headers } = forwarded
-  const header = (name: string) => boundedHeader(headers, name)
-  const uri = forwarded.uri ?? uriOf(headers)
-  const caller = readCaller(source => findInRequest(source, name => textOf(headers[name]), uri), only)
+  const { headers, repeated } = forwarded
+  const only = (name: string) => onlyText(headers, repeated, name)
+  const header = (name: string) => boundedText(only(name), name)
+  const uri = forwarded.uri ?? uriOf(only)
+  const caller = readCaller(source => findInRequest(source, only, uri), onlyTenant)
   if (caller.refusal !== null) return caller.refusal
   const dims = noDimensions()
   dims.tenant = caller.tenant
@@ -73,17 +76,22 @@ function asUtf8(value: string): string {
   return isUtf8(bytes) ? bytes.toString() : value
 }
 
-function boundedHeader(headers: IncomingHttpHeaders, name: string): string | null {
-  const value = textOf(headers[name])
+/** Who serves the call may take another one of several for the client's credential than we would. */
+function onlyText(headers: IncomingHttpHeaders, repeated: ReadonlySet<string>, name: string): string | null {
+  if (repeated.has(name)) throw new DoorError(400, 'header_invalid', `${name} is there more than once: send it once`)
+  return textOf(headers[name])
+}
+
+function boundedText(value: string | null, name: string): string | null {
   if (value !== null && value.length > TEXT_CHARACTERS_MAX) {
     throw new DoorError(400, 'header_invalid', `${name} is longer than ${TEXT_CHARACTERS_MAX} characters`)
   }
   return value
 }
 
-function uriOf(headers: IncomingHttpHeaders): string | null {
+function uriOf(only: (name: string) => string | null): string | null {
   for (const name of URI_HEADERS) {
-    const uri = textOf(headers[name])
+    const uri = only(name)
     if (uri !== null) return uri.replace(ORIGIN, '')
   }
   return null

@@ -36,14 +36,16 @@ export interface ForwardAuthDeps extends ForwardAskDeps, DoorAnswerDeps {
 
 export function createForwardAuthRoutes(deps: ForwardAuthDeps): Routes {
   const answer = async (request: FastifyRequest, uri: string | null): Promise<DoorAnswer> => {
-    const ask = forwardAsk(deps, { headers: request.headers, uri }, deps.principalOf(request).tenant)
+    const { headers, raw } = request
+    const forwarded = { headers, repeated: repeatedNames(raw.rawHeaders), uri }
+    const ask = forwardAsk(deps, forwarded, deps.principalOf(request).tenant)
     if (ask === 'other_tenant') throw new DoorError(403, 'tenant_forbidden', 'this token is for another tenant')
     if (ask === 'unknown_key') return answerToRefusal(ask)
     return forwardAnswer(await deps.limiter.check(deps.limiter.prepare(ask)), ask, deps)
   }
   const plain = async (request: FastifyRequest, reply: FastifyReply) => send(reply, await answer(request, null))
   const nginx = async (request: FastifyRequest, reply: FastifyReply) =>
-    send(reply, toNginx(await answer(request, null)))
+    send(reply, toNginx(await answer(request, null).catch(error => refuseToNginx(reply, error))))
   const envoy = async (request: FastifyRequest, reply: FastifyReply) =>
     send(reply, await answer(request, request.originalUrl.slice(ENVOY_PATH.length)))
   return server => {
@@ -75,6 +77,25 @@ export const toNginx = ({ status, headers, ...rest }: DoorAnswer): DoorAnswer =>
   status: status === 429 ? 403 : status,
   headers: { ...headers, [STATUS_HEADER]: String(status) },
 })
+
+/** Of what makes no sense, too: whoever lets calls pass without an answer would let it pass. */
+function refuseToNginx(reply: FastifyReply, error: unknown): never {
+  if (!(error instanceof DoorError)) throw error
+  reply.header(STATUS_HEADER, String(error.statusCode))
+  throw new DoorError(403, error.code, error.message)
+}
+
+/** Node joins the values of some headers, and drops all but the first of others. */
+function repeatedNames(rawHeaders: readonly string[]): ReadonlySet<string> {
+  const names = new Set<string>()
+  const repeated = new Set<string>()
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = (rawHeaders[index] ?? '').toLowerCase()
+    if (names.has(name)) repeated.add(name)
+    names.add(name)
+  }
+  return repeated
+}
 
 /** All that are not common, but that of tunnels, which is no method of a call. */
 function addRareMethods(scope: FastifyInstance): HTTPMethods[] {

@@ -12,6 +12,9 @@ const JSON_HEADERS = { 'content-type': 'application/json; charset=utf-8' }
 /** As the framework completes it. */
 const PROBLEM_TYPE = 'application/problem+json; charset=utf-8'
 
+/** Requests in which a header comes again are not usual. */
+const NONE: ReadonlySet<string> = new Set()
+
 /** `POST /v1/check` of one call. */
 export function createQuickCheck(deps: CheckDeps): QuickRoute {
   const validator = Compile(CheckRequest)
@@ -50,7 +53,7 @@ export function createQuickForwardAuth(deps: ForwardAuthDeps): QuickRoute[] {
       path,
       access: 'check',
       answer({ tenant }, headers) {
-        const ask = unlessWrong(() => forwardAsk(deps, { headers, uri: null }, tenant))
+        const ask = unlessWrong(() => forwardAsk(deps, { headers, repeated: NONE, uri: null }, tenant))
         if (ask === null || ask === 'other_tenant') return null
         if (ask === 'unknown_key') return render(answerToRefusal(ask))
         const asked = deps.limiter.check(deps.limiter.prepare(ask))

@@ -22,8 +22,9 @@ core.register_action("quotacast", { "http-req" }, function(txn)
   end
   tell("x-quotacast-request-id", txn.sf:unique_id())
   tell("x-quotacast-consumer", txn:get_var("txn.quotacast_consumer"))
-  tell("authorization", txn.sf:req_hdr("authorization"))
-  tell("x-api-key", txn.sf:req_hdr("x-api-key"))
+  -- All of a name, and whole: of several the limiter could not tell which one your backend takes, and says so.
+  local sent = txn.http:req_get_headers()
+  for _, name in ipairs({ "authorization", "x-api-key" }) do headers[name] = sent[name] end
 
   local answer = core.httpclient():get{ url = "${limiterUrl}/v1/auth", timeout = TIMEOUT_MS, headers = headers }
   local isAway = not answer or answer.status == 0 or answer.status >= 500

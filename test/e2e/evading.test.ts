@@ -9,6 +9,7 @@ import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createIdentity } from '../../collector/identity.ts'
 import { EXAMPLE_DESTINATION } from '../../deploy/gateways/render.ts'
 import { type DoorWorld, openDoors } from '../analyzer/limit/door-world.ts'
 import { testQuota } from '../analyzer/quotas.ts'
@@ -21,6 +22,9 @@ import { guided } from './gateways/guided.ts'
 /** The first start of Envoy and of Spring on a machine installs them. */
 const SETUP_MS = 300_000
 const LIMIT = 2
+/** Of the keys of clients; those of no others are known. */
+const keyOf = (name: string) => `key of ${name}`
+const { fingerprint } = createIdentity({ fingerprintKeys: ['f'.repeat(32)], keys: [] })
 const CALLS = 2 * LIMIT
 
 /** Header fields of the call number `turn` of a client with such a key. */
@@ -41,6 +45,9 @@ const ATTEMPTS: Readonly<Record<string, Attempt>> = {
     `X-Api-Key: ${key}`,
     'Connection: close, X-Quotacast-Token, X-Quotacast-Gateway, X-Quotacast-Consumer, X-Forwarded-Uri',
   ],
+  'a key beside its own': (key, turn) => [`X-Api-Key: ${key}`, `X-Api-Key: another-${turn}`],
+  'a token beside its own': (key, turn) => [`Authorization: Bearer ${key}`, `Authorization: Bearer another-${turn}`],
+  'a token that nobody checks': (key, turn) => [`X-Api-Key: ${key}`, `Authorization: Bearer another-${turn}`],
   'a character that the limiter does not read': key => [`X-Api-Key: ${key}`, 'X-Odd: a\x01b'],
   'more header fields than it reads': key => [
     `X-Api-Key: ${key}`,
@@ -67,8 +74,9 @@ for (const subject of ASKING) {
     let port: number
 
     beforeAll(async () => {
+      const keys = Object.keys(ATTEMPTS).map(name => ({ ids: [fingerprint(keyOf(name))], consumer: name }))
       const perKey = testQuota({ name: 'calls', per: ['consumer'], limit: LIMIT })
-      ;[world, backend] = await Promise.all([openDoors({ quotas: [perKey] }), startBackend()])
+      ;[world, backend] = await Promise.all([openDoors({ quotas: [perKey], keys }), startBackend()])
       const [own = 0, deadPort = 0] = await freePorts(2)
       port = own
       const { hostname, port: limiterPort, origin } = new URL(world.url)
@@ -91,8 +99,7 @@ for (const subject of ASKING) {
     test.each(Object.entries(ATTEMPTS))('no more calls pass for %s', async (name, fieldsOf) => {
       const path = `/${encodeURIComponent(name)}`
       const statuses: string[] = []
-      for (let turn = 0; turn < CALLS; turn += 1)
-        statuses.push(await call(port, path, fieldsOf(`key of ${name}`, turn)))
+      for (let turn = 0; turn < CALLS; turn += 1) statuses.push(await call(port, path, fieldsOf(keyOf(name), turn)))
       expect([statuses, backend.served(path) <= LIMIT]).toEqual([statuses, true])
       if (name === 'nothing special') expect(statuses).toEqual(['200', '200', '429', '429'])
     })

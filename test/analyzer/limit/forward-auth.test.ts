@@ -1,3 +1,5 @@
+import { once } from 'node:events'
+import { request } from 'node:http'
 import { afterEach, describe, expect, test } from 'vitest'
 import { createLastKnown } from '../../../analyzer/limit/last-known.ts'
 import type { LimitStore } from '../../../analyzer/limit/limit-store.ts'
@@ -16,6 +18,15 @@ const web = { 'x-quotacast-token': 'gateway', 'x-quotacast-tenant': 'acme', 'x-q
 const ask = async (path: string, init: RequestInit = {}, headers: Record<string, string> = web) => {
   const response = await fetch(`${doors.url}${path}`, { ...init, headers: { ...headers, ...init.headers } })
   return { status: response.status, headers: Object.fromEntries(response.headers), body: await response.text() }
+}
+
+/** With header fields as they are: names and values in turn. */
+async function askRaw(path: string, fields: readonly string[]) {
+  const sending = request(`${doors.url}${path}`, { headers: [...fields, 'Host', 'limiter'], agent: false }).end()
+  const [response] = await once(sending, 'response')
+  let body = ''
+  for await (const chunk of response) body += chunk
+  return { statusCode: response.statusCode, headers: response.headers, body }
 }
 
 test.each(['/v1/auth', '/v1/auth/nginx', '/v1/auth/envoy/any'])(
@@ -41,6 +52,31 @@ test('a consumer whose name no header can hold is let pass, and not told', async
     expect([passed.status, passed.headers['x-quotacast-consumer']]).toEqual([200, undefined])
   }
 })
+
+test.each([
+  ['/v1/auth', 400, undefined],
+  ['/v1/auth/nginx', 403, '400'],
+  ['/v1/auth/envoy/any', 400, undefined],
+])(
+  '%s refuses a call with two credentials of one name: it is not known which of them is checked',
+  async (path, status, meant) => {
+    await open({ quotas: [requests] })
+    for (const name of ['X-Api-Key', 'Authorization', 'X-Quotacast-Consumer']) {
+      const { statusCode, headers, body } = await askRaw(path, [
+        'X-Quotacast-Token',
+        'acme',
+        name,
+        'one',
+        name.toLowerCase(),
+        'two',
+      ])
+      expect([statusCode, headers['x-quotacast-status']]).toEqual([status, meant])
+      expect(JSON.parse(body).detail).toBe(`${name.toLowerCase()} is there more than once: send it once`)
+    }
+    const others = ['X-Quotacast-Token', 'acme', 'X-Forwarded-For', '192.0.2.1', 'X-Forwarded-For', '192.0.2.2']
+    expect((await askRaw(path, others)).statusCode).toBe(200)
+  },
+)
 
 test('how the body of the call is compressed is no concern of a door that does not read it', async () => {
   await open({ quotas: [testQuota({ name: 'requests', limit: 4 })] })
