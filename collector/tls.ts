@@ -1,7 +1,11 @@
 /** TLS as the config states it, with the same keys everywhere, and the one reader of the files that it names. */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { unwatchFile, watchFile } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import Type, { type Static } from 'typebox'
+
+/** Links too lead to what is looked at, as certbot and Kubernetes renew certificates. */
+const LOOK_MS = 5_000
 
 const text = (description: string) => Type.String({ minLength: 1, description })
 
@@ -29,8 +33,13 @@ export const TlsServerOptions = Type.Object(
       text('Authorities, PEM: only senders with a certificate that they signed are heard; absent: all are.'),
     ),
   },
-  { additionalProperties: false, description: 'Encrypts the connections; absent: they are not.' },
+  {
+    additionalProperties: false,
+    description:
+      'Encrypts the connections; absent: they are not. Renewed files are used within seconds, for connections that come then.',
+  },
 )
+type TlsServerOptions = Static<typeof TlsServerOptions>
 
 /** A file cannot be used. The message names its key in the config, and not the value: a private key may stand there. */
 class TlsError extends Error {
@@ -72,6 +81,23 @@ export async function readTls(options: TlsClientOptions, at: string): Promise<Tl
     throw new TlsError(`${at}.keyFile: is not the key of the first certificate in certFile`)
   const material = { ca: ca?.pem, cert: cert?.pem, key: key?.pem, servername: serverName }
   return Object.fromEntries(Object.entries(material).filter(([, value]) => value !== undefined))
+}
+
+/**
+ * Calls `renewed` each time that the files have changed and can be used, `refused` when they cannot: they are written one
+ * after the other. Answers what ends it.
+ */
+export function followTls(
+  options: TlsServerOptions,
+  at: string,
+  { renewed, refused }: { renewed: (material: TlsMaterial) => void; refused: (error: unknown) => void },
+): () => void {
+  const files = [options.certFile, options.keyFile, options.caFile].filter(file => file !== undefined)
+  const read = () => void readTls(options, at).then(renewed).catch(refused)
+  for (const file of files) watchFile(file, { interval: LOOK_MS, persistent: false }, read)
+  return () => {
+    for (const file of files) unwatchFile(file, read)
+  }
 }
 
 async function readPem<T>(file: string | undefined, at: string, parse: (pem: string) => T) {

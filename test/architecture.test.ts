@@ -46,7 +46,7 @@ const PARTS: readonly Part[] = [
   { at: 'collector/principal.ts', imports: [], node: [] },
   { at: 'collector/identity.ts', imports: ['collector/call-record.ts'], node: ['node:crypto'] },
   { at: 'collector/prices.ts', imports: ['collector/call-record.ts'], node: ['node:crypto'] },
-  { at: TLS, imports: [], node: ['node:crypto', 'node:fs/promises'] },
+  { at: TLS, imports: [], node: ['node:crypto', 'node:fs', 'node:fs/promises'] },
   {
     at: 'collector/normalize/',
     imports: ['collector/call-record.ts', 'collector/identity.ts', 'collector/prices.ts', COLLECTOR_EVENTS],

@@ -7,9 +7,9 @@ import { randomUUID } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import { type EventEmitter, once } from 'node:events'
 import { createServer, isIPv6, type Server, type Socket } from 'node:net'
-import { createServer as createTlsServer } from 'node:tls'
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls'
 import { linesDropped } from '../events.ts'
-import { readTls } from '../tls.ts'
+import { followTls, readTls } from '../tls.ts'
 import { createLineDecoder } from './decode-lines.ts'
 import { createLineQueue, type LineQueue } from './line-queue.ts'
 import type { SyslogTcpReceive, SyslogUdpReceive } from './listen-options.ts'
@@ -74,7 +74,7 @@ export const receiveSyslogUdp: Listen<SyslogUdpReceive> = async ({ host, port },
 
 export const receiveSyslogTcp: Listen<SyslogTcpReceive> = async ({ host, port, tls }, source, deps) => {
   const queue = openQueue(source, deps)
-  const server = await createStreamServer(tls, `sources.${source.name}.receive.tls`)
+  const { server, leave } = await createStreamServer(tls, source, deps)
   const connections = new Map<Socket, Promise<void>>()
   server.maxConnections = CONNECTIONS_MAX
   const tellRefused = () =>
@@ -100,6 +100,7 @@ export const receiveSyslogTcp: Listen<SyslogTcpReceive> = async ({ host, port, t
     deps.report(null)
     await Promise.race([until('close', server, deps.signal), queue.failed])
   } finally {
+    leave()
     server.close()
     for (const socket of connections.keys()) socket.end()
     const cutOff = setTimeout(() => {
@@ -111,14 +112,26 @@ export const receiveSyslogTcp: Listen<SyslogTcpReceive> = async ({ host, port, t
   }
 }
 
-async function createStreamServer(tls: SyslogTcpReceive['tls'], at: string): Promise<Server> {
+/** `leave` ends looking for renewed certificates. */
+async function createStreamServer(
+  tls: SyslogTcpReceive['tls'],
+  source: CallSource,
+  { logger }: ListenDeps,
+): Promise<{ server: Server; leave: () => void }> {
   const keeping = { keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS }
-  if (tls === undefined) return createServer(keeping)
+  if (tls === undefined) return { server: createServer(keeping), leave: () => undefined }
+  const at = `sources.${source.name}.receive.tls`
   const material = await readTls(tls, at)
-  return createTlsServer({
+  const server: TlsServer = createTlsServer({
     ...{ ...keeping, ...material, handshakeTimeout: HANDSHAKE_MS_MAX },
     ...(material.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: true }),
   })
+  const leave = followTls(tls, at, {
+    renewed: renewed => server.setSecureContext(renewed),
+    refused: err =>
+      logger.warn({ source: source.name, err }, 'changed files of TLS cannot be used; what was in them before is'),
+  })
+  return { server, leave }
 }
 
 async function readConnection(socket: Socket, queue: LineQueue): Promise<void> {

@@ -1,12 +1,13 @@
 import { execFile } from 'node:child_process'
 import { createSocket } from 'node:dgram'
 import { once } from 'node:events'
-import { readFile, writeFile } from 'node:fs/promises'
+import { copyFile, readFile, writeFile } from 'node:fs/promises'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { type ConnectionOptions, connect as connectTls } from 'node:tls'
 import { promisify } from 'node:util'
+import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type CallLog, LogError } from '../../../collector/log/call-log.ts'
 import { createIntake } from '../../../collector/receive/intake.ts'
@@ -33,6 +34,8 @@ const HEADER_3164 = '<190>Nov 20 20:19:05 host gw: '
 const HEADER_5424 = '<190>1 2026-11-20T20:19:05Z host gw 42 - [x@1 a="]"] '
 const PADDING = ' '.repeat(200_000)
 const host = '127.0.0.1'
+/** Files are looked at every few seconds. */
+const RENEWAL = { timeout: 60_000, interval: 500 }
 
 let testLog: TestLog
 let port: number
@@ -280,6 +283,34 @@ describe('TLS', () => {
     await send(`${callLine(3)}\n`, { ca, ...own })
     expect(tokensOf(await untilCalls(testLog, 2))).toEqual([1, 3])
     await mutual.stop()
+  })
+
+  test('shows a renewed certificate to who connects from then on, and the one before while its key is not there', async () => {
+    const [server, renewed] = [await certificate('server'), await certificate('renewed')]
+    const shown = async () => {
+      const socket = connectTls({ port, host, rejectUnauthorized: false })
+      await once(socket, 'secureConnect')
+      const { subject } = socket.getPeerCertificate()
+      socket.destroy()
+      return subject.CN
+    }
+    const warnings: unknown[] = []
+    const deps = await depsOf(testLog, {
+      logger: pino({ level: 'warn' }, { write: line => void warnings.push(JSON.parse(line).msg) }),
+    })
+    const listening = await listen(receiveSyslogTcp, { kind: 'syslog_tcp', host, port, tls: server }, sourceOf(), deps)
+    const connected = connectTls({ port, host, rejectUnauthorized: false })
+    await once(connected, 'secureConnect')
+    await copyFile(renewed.certFile, server.certFile)
+    await expect
+      .poll(() => warnings, RENEWAL)
+      .toEqual(['changed files of TLS cannot be used; what was in them before is'])
+    expect(await shown()).toBe('server')
+    await copyFile(renewed.keyFile, server.keyFile)
+    await expect.poll(shown, RENEWAL).toBe('renewed')
+    connected.end(`${callLine(1)}\n`)
+    await untilCalls(testLog, 1)
+    await listening.stop()
   })
 })
 
