@@ -77,6 +77,12 @@ const linesDroppedTotal = counter(
   'Syslog datagrams for which there was no room, by source: their sender cannot be told to wait.',
 )
 
+export function syslogTlsFailed(log: Logger, { source, err }: { source: string; err: NodeJS.ErrnoException }): void {
+  sayRarely(log, `syslog TLS ${source} ${err.code}`, { connections: 1 }, sums =>
+    log.warn({ source, err, ...sums }, 'a sender of syslog is not heard: TLS could not begin'),
+  )
+}
+
 /** Datagrams came faster than they could be made durable. */
 export function linesDropped(log: Logger, dropped: { source: string; lines: number }): void {
   linesDroppedTotal(dropped.lines, { source: dropped.source })

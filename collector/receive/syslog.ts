@@ -8,7 +8,7 @@ import { createSocket } from 'node:dgram'
 import { type EventEmitter, once } from 'node:events'
 import { createServer, isIPv6, type Server, type Socket } from 'node:net'
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:tls'
-import { linesDropped } from '../events.ts'
+import { linesDropped, syslogTlsFailed } from '../events.ts'
 import { followTls, readTls } from '../tls.ts'
 import { createLineDecoder } from './decode-lines.ts'
 import { createLineQueue, type LineQueue } from './line-queue.ts'
@@ -126,6 +126,7 @@ async function createStreamServer(
     ...{ ...keeping, ...material, handshakeTimeout: HANDSHAKE_MS_MAX },
     ...(material.ca === undefined ? {} : { requestCert: true, rejectUnauthorized: true }),
   })
+  server.on('tlsClientError', err => syslogTlsFailed(logger, { source: source.name, err }))
   const leave = followTls(tls, at, {
     renewed: renewed => server.setSecureContext(renewed),
     refused: err =>

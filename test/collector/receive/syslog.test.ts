@@ -285,6 +285,26 @@ describe('TLS', () => {
     await mutual.stop()
   })
 
+  test('says why it does not hear who speaks no TLS, or has no certificate', async () => {
+    const [server, client] = [await certificate('server'), await certificate('client')]
+    const warnings: { msg: string; err: { code: string } }[] = []
+    const deps = await depsOf(testLog, {
+      logger: pino({ level: 'warn' }, { write: line => void warnings.push(JSON.parse(line)) }),
+    })
+    const tls = { ...server, caFile: client.certFile }
+    const listening = await listen(receiveSyslogTcp, { kind: 'syslog_tcp', host, port, tls }, sourceOf(), deps)
+    const refusals = () => warnings.map(({ msg, err }) => [msg, err.code])
+    await sendTcp(`${callLine(1)}\n`).catch(() => undefined)
+    const msg = 'a sender of syslog is not heard: TLS could not begin'
+    await expect.poll(refusals).toEqual([[msg, 'ERR_SSL_WRONG_VERSION_NUMBER']])
+    await send(`${callLine(2)}\n`, { rejectUnauthorized: false }).catch(() => undefined)
+    await expect.poll(refusals).toEqual([
+      [msg, 'ERR_SSL_WRONG_VERSION_NUMBER'],
+      [msg, 'ERR_SSL_PEER_DID_NOT_RETURN_A_CERTIFICATE'],
+    ])
+    await listening.stop()
+  })
+
   test('shows a renewed certificate to who connects from then on, and the one before while its key is not there', async () => {
     const [server, renewed] = [await certificate('server'), await certificate('renewed')]
     const shown = async () => {
