@@ -2,12 +2,12 @@
 import type { ClickHouseClient } from '@clickhouse/client'
 import type { Fresh, Seen } from '../usage/fresh.ts'
 import { concernedOf, silentOf } from './concerned.ts'
-import type { FollowedQuota } from './followed-quota.ts'
+import { countedWindow, type FollowedQuota } from './followed-quota.ts'
 import type { Failing, Followed } from './making.ts'
 import { countKept } from './places.ts'
 import { isLoadDue, loadQuotaSeries, refreshQuotaSeries, type SubjectBudget } from './quota-series.ts'
 import type { Shard } from './shard.ts'
-import type { SharedHours } from './shared-hours.ts'
+import { hoursFromMs, type SharedHours } from './shared-hours.ts'
 
 /** Quotas that are read from the store at once. */
 const QUERIES_AT_ONCE = 4
@@ -38,6 +38,10 @@ interface News {
   decisionsSeen: Seen
   touched: Touched
 }
+
+/** Calls that began before are in no series and in no window: a gateway whose clock is wrong may send them all the time. */
+export const heldFromMs = ({ followed }: Pick<Reading, 'followed'>, nowMs: number): number =>
+  Math.min(hoursFromMs(nowMs), ...Array.from(followed.values(), ({ quota }) => countedWindow(quota, nowMs).startMs))
 
 /**
  * Brings every quota's series up to date: some at once where only what is new is read, one after the other where all is.

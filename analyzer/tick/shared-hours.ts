@@ -80,6 +80,10 @@ export function createSharedHours(client: ClickHouseClient): SharedHours {
   }
 }
 
+/** Hours before are in no series. */
+export const hoursFromMs = (nowMs: number): number =>
+  Math.floor((nowMs - CALLS_RETENTION_DAYS * DAY_MS - KEPT_LONGER_MS) / HOUR_MS) * HOUR_MS
+
 async function bringUpToDate(
   client: ClickHouseClient,
   selection: Selection,
@@ -88,7 +92,7 @@ async function bringUpToDate(
 ): Promise<void> {
   const { nowMs, untilMs } = ask
   const isWhole = hours.isStale || nowMs < hours.wholeAtMs || nowMs >= hours.wholeAtMs + WHOLE_EVERY_MS
-  const beginMs = Math.floor((nowMs - CALLS_RETENTION_DAYS * DAY_MS - KEPT_LONGER_MS) / HOUR_MS) * HOUR_MS
+  const beginMs = hoursFromMs(nowMs)
   // What comes while they are read asks for another reading.
   if (isWhole) hours.isStale = false
   const sliceMs = Math.max(1, Math.floor(SUBJECT_HOURS_MAX / Math.max(1, ask.subjects))) * HOUR_MS

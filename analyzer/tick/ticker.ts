@@ -18,7 +18,7 @@ import { type KeptMarks, keepForecasts, readKept } from './kept-forecasts.ts'
 import { createLearnt, type Learnt } from './learnt.ts'
 import { makeForecasts } from './making.ts'
 import { addQuotaDecision, type QuotaSeries } from './quota-series.ts'
-import { dropSeries, type QuotaFailure, type Reading, readQuotas, type Touched } from './reading.ts'
+import { dropSeries, heldFromMs, type QuotaFailure, type Reading, readQuotas, type Touched } from './reading.ts'
 import { isInShard, type Shard } from './shard.ts'
 import { createSharedHours } from './shared-hours.ts'
 import { createOthers, type ReadOthers } from './stored-forecasts.ts'
@@ -132,7 +132,7 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   follow(state, policy.quotas, deps.shard)
   state.kept ??= await readKept(client, nowMs)
   const { touched, seen: decisionsSeen } = await takeFreshDecisions(client, state, nowMs)
-  const calls = await readFresh(client, 'calls', { seen: state.calls, nowMs })
+  const calls = await readFresh(client, 'calls', { seen: state.calls, nowMs, heldFromMs: heldFromMs(state, nowMs) })
   const news = { fresh: calls.fresh, decisionsSeen, touched }
   const quotasFailed = await readQuotas(deps, state, news, nowMs)
   state.calls = calls.seen

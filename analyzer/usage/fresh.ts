@@ -22,7 +22,7 @@ export interface Seen {
 }
 
 export interface Fresh {
-  /** The earliest instant that the new rows are about: start of a call, minute of a decision. Unix milliseconds. */
+  /** The earliest held instant that the new rows are about: start of a call, minute of a decision. Unix milliseconds. */
   fromMs: number
   /** A condition over the table that holds for the new rows and no others, and its parameters. */
   condition: Condition
@@ -33,26 +33,34 @@ export interface Condition {
   params: QueryParams
 }
 
-type FreshRow = [logId: string, partition: number, offset: number, firstMs: number, newestMs: number]
+type FreshRow = [logId: string, partition: number, offset: number, firstMs: number | null, newestMs: number]
+
+export interface FreshAsk {
+  seen: Seen | null
+  nowMs: number
+  /** What is about an earlier instant concerns nobody; 0 when absent. */
+  heldFromMs?: number
+}
 
 /**
  * Finds what is beyond `seen` (`null`: never looked at before); `fresh` is `null` when there is nothing. What a clock gone
- * wrong dated ahead of `nowMs`, be it our own before it was set back, does not make all that follows look old.
+ * wrong dated ahead of `nowMs`, be it our own before it was set back, does not make all that follows look old; nor does what
+ * it dated before `heldFromMs` make the new rows be about all that is held.
  */
 export async function readFresh(
   client: ClickHouseClient,
   table: FreshTable,
-  { seen, nowMs }: { seen: Seen | null; nowMs: number },
+  { seen, nowMs, heldFromMs = 0 }: FreshAsk,
 ): Promise<{ seen: Seen; fresh: Fresh | null }> {
   const { positions: known, newestAtMs: knownAtMs } = seen ?? { positions: [], newestAtMs: 0 }
   let newestAtMs = Math.min(nowMs, knownAtMs)
   const beyond = seen === null ? newest(table, nowMs) : beyondSeen(table, { positions: known, newestAtMs })
   const found: { logId: string; partition: number; offset: number }[] = []
   let fromMs = Number.POSITIVE_INFINITY
-  await readRows<FreshRow>(client, freshSql(table, beyond.sql), beyond.params, row => {
+  await readRows<FreshRow>(client, freshSql(table, beyond.sql), { ...beyond.params, heldFromMs }, row => {
     const [logId, partition, offset, firstMs, newestMs] = row
     found.push({ logId, partition, offset })
-    fromMs = Math.min(fromMs, firstMs)
+    fromMs = Math.min(fromMs, firstMs ?? nowMs)
     newestAtMs = Math.max(newestAtMs, Math.min(nowMs, newestMs))
   })
   if (found.length === 0) return { seen: { positions: known, newestAtMs }, fresh: null }
@@ -66,7 +74,8 @@ export async function readFresh(
 
 /** The positions and bounds of the rows for which `condition` holds. */
 export const freshSql = (table: FreshTable, condition: string): string =>
-  `SELECT toString(log_id), log_partition, max(log_offset), toUnixTimestamp64Milli(min(${TABLES[table].first})),
+  `SELECT toString(log_id), log_partition, max(log_offset),
+     minOrNullIf(toUnixTimestamp64Milli(${TABLES[table].first}) AS first, first >= {heldFromMs:Int64}),
      toUnixTimestamp64Milli(max(${TABLES[table].time}))
    FROM ${table}
    WHERE ${condition}

@@ -49,6 +49,7 @@ const params = {
   quota: 'quota',
   model: ['large'],
   newMs: nowMs - HOUR_MS,
+  heldFromMs: nowMs - DAY_MS,
   sampleQuota: 'quota',
   sampleUnit: 'requests',
   samplePer: ['tenant', 'consumer'],

@@ -493,6 +493,27 @@ test('calls that a clock gone wrong dated ahead do not hide those that come afte
   expect(await used()).toEqual([2])
 })
 
+test('calls that a clock gone wrong dated before all that is known have nothing read again', async () => {
+  const longAgoMs = Date.UTC(1970, 0, 1, 0, 5)
+  await storeCalls(testStore.store, minutely(nowMs - 40 * HOUR_MS, nowMs - 20 * HOUR_MS))
+  const ticker = tickerOf([testQuota({ window: { kind: 'calendar', every: 'month' } })])
+  await ticker.tick()
+  const before = ticker.snapshot().forecasts[0]?.used ?? 0
+  for (let calls = 1; calls < 4; calls++) {
+    nowMs += MINUTE_MS
+    const arrivedAtMs = nowMs
+    await storeCalls(testStore.store, [{ startedAtMs: longAgoMs, arrivedAtMs, consumer: 'wrong' }])
+    await storeCalls(testStore.store, [{ startedAtMs: nowMs - 10, arrivedAtMs }])
+    const query = vi.spyOn(testStore.store.client, 'query')
+    expect((await ticker.tick()).forecasts.map(({ used }) => used)).toEqual([before + calls])
+    const asked = query.mock.calls.map(([{ query_params: params }]) => Number(params?.fromMs ?? nowMs))
+    query.mockRestore()
+    expect(asked.filter(fromMs => fromMs < nowMs - HOUR_MS)).toEqual([])
+  }
+  await storeCalls(testStore.store, [{ startedAtMs: longAgoMs, arrivedAtMs: nowMs, consumer: 'wrong' }])
+  expect((await ticker.tick()).forecasts.map(({ used }) => used)).toEqual([before + 3])
+})
+
 test('nor do checks that a clock gone wrong dated ahead', async () => {
   const ticker = tickerOf([testQuota({ counts: 'checks' })])
   const subject = { tenant: 'acme', consumer: 'app' }
