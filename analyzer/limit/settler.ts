@@ -1,7 +1,8 @@
 /**
  * Applies call records to the counters: a record that belongs to a check replaces its estimate, any other spends as it
  * arrives. The position in the log is kept with the counters, so that after a kill records are applied again exactly as
- * far as they were forgotten. A call that was sent twice is applied once: ids are remembered, and read again at start.
+ * far as they were forgotten. A call that was sent twice is applied once: ids are remembered, and read again at start;
+ * those of the latest to arrive, as what gateways date ahead would stay for ever and leave no room for the others.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { Logger } from 'pino'
@@ -108,7 +109,7 @@ function createReader(deps: SettlerDeps, ids: CallIdSet, onSlice: OnSlice): LogR
     const applied = await store.applyRecords({ effects, ...toEffect.settlingOf(), position })
     // Only now: had the store refused, the records would come again, and must not look like duplicates.
     for (const record of fresh.values()) {
-      ids.add(record.callId, record.startedAtMs)
+      ids.add(record.callId, record.arrivedAtMs)
       deps.onApplied(record)
     }
     onSlice({ ...counts, ...applied }, arrivedAtMs, position)
@@ -165,7 +166,7 @@ async function remember(
     for (const entry of batch.entries) {
       if (entry.offset >= range.toOffset) break
       const record = parseCallRecord(entry.value)
-      if (record !== null) range.ids.add(record.callId, record.startedAtMs)
+      if (record !== null) range.ids.add(record.callId, record.arrivedAtMs)
     }
     offset = batch.nextOffset
     await nextTurn()

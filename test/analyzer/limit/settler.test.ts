@@ -30,9 +30,11 @@ let store: LimitStore
 let settler: Settler
 let quotas: Quota[]
 let withoutId: string[]
+let callIdBytesMax: number
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'quotacast-'))
+  callIdBytesMax = 2 ** 22
   quotas = [yearly()]
   withoutId = []
   await open()
@@ -51,7 +53,7 @@ async function open(logDir = 'log') {
     policy: () => createPolicy(quotas),
     labelColumns: ['team'],
     decisionIds,
-    callIdBytesMax: 2 ** 22,
+    callIdBytesMax,
     onRecordWithoutId: gateway => withoutId.push(gateway),
     onApplied: () => undefined,
     logger: silent,
@@ -130,6 +132,28 @@ test('a record with unknown or refused cost releases its check', async () => {
   ])
   await isSettled()
   expect(await used()).toBe(50)
+})
+
+test('a call that is sent twice is applied once, whatever the clocks of gateways say', async () => {
+  await close()
+  // Room for some 700.
+  callIdBytesMax = 2 ** 15
+  await open('log-2')
+  const startedAtMs = [Date.now(), Date.now() + 24 * HOUR_MS, Date.UTC(1970, 0, 2)]
+  let arrivedAtMs = Date.now() - 60_000
+  const some = (count: number) => {
+    arrivedAtMs += 1_000
+    return startedAtMs.flatMap(atMs =>
+      Array.from({ length: count }, () => callRecord({ startedAtMs: atMs, arrivedAtMs })),
+    )
+  }
+  for (let round = 0; round < 4; round++) await appendCalls(log, some(100))
+  const calls = some(10)
+  await appendCalls(log, calls)
+  await isSettled()
+  await appendCalls(log, calls)
+  await isSettled()
+  expect(settler.counts().duplicate).toBe(30)
 })
 
 test('a call that is sent twice is applied once, over a restart and over a log that was wiped', async () => {
