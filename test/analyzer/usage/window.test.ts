@@ -156,6 +156,75 @@ test('windows hold their instant and follow one another without a gap, whatever 
   )
 })
 
+describe('the borders of a calendar are those of its dates', () => {
+  /** Zones with odd offsets and switches, and instants at which clocks were, or will be, put forward or back. */
+  const switches: readonly (readonly [timezone: string, ...instants: string[]])[] = [
+    ['UTC', '2028-02-29T00:00:00Z', '2026-12-31T23:59:59Z'],
+    ['Australia/Lord_Howe', '2026-04-04T15:00:00Z', '2026-10-03T15:30:00Z'],
+    ['Asia/Kathmandu', '2027-12-31T18:15:00Z', '2028-02-28T18:15:00Z'],
+    // One minute of the next day, then an hour of the one before once more.
+    ['America/St_Johns', '2010-11-07T02:31:00Z', '2026-03-08T05:30:00Z', '2026-11-01T04:30:00Z'],
+    ['Pacific/Apia', '2011-12-30T10:00:00Z'],
+    ['Pacific/Chatham', '2026-04-04T14:00:00Z', '2026-09-26T14:00:00Z'],
+    ['Africa/Casablanca', '2026-02-15T02:00:00Z', '2026-03-22T02:00:00Z'],
+    ['Asia/Tehran', '2022-03-21T20:30:00Z', '2022-09-21T19:30:00Z'],
+    ['America/Havana', '2026-03-08T05:00:00Z', '2026-11-01T05:00:00Z'],
+    ['Asia/Beirut', '2026-03-28T22:00:00Z', '2026-10-24T21:00:00Z'],
+    ['Africa/Cairo', '2026-04-23T22:00:00Z', '2026-10-29T21:00:00Z'],
+    ['America/Asuncion', '2024-03-24T03:00:00Z', '2024-10-06T04:00:00Z'],
+    ['Antarctica/Troll', '2026-03-29T01:00:00Z', '2026-10-25T01:00:00Z'],
+    ['Europe/Dublin', '2026-03-29T01:00:00Z', '2026-10-25T01:00:00Z'],
+  ]
+  const everies = { day: 1, week: 7, month: 28, year: 12 } as const
+  const calendars = (timezone: string) =>
+    (['day', 'week', 'month', 'year'] as const).flatMap(every =>
+      Array.from({ length: everies[every] }, (_, index) => calendar(every, timezone, index + 1)),
+    )
+
+  const formats = new Map<string, Intl.DateTimeFormat>()
+  /** Which period an instant's date is in, as a number that rises: reckoned by nothing but the date that a clock there shows. */
+  function periodAt(options: WindowOptions, atMs: number): number {
+    if (options.kind !== 'calendar') throw new Error('expected a calendar')
+    const { every, timezone, startsOn } = options
+    const format = formats.get(timezone) ?? new Intl.DateTimeFormat('en-CA', { timeZone: timezone })
+    formats.set(timezone, format)
+    const [year = 0, month = 0, day = 0] = format.format(atMs).split('-').map(Number)
+    const days = Date.UTC(year, month - 1, day) / DAY_MS
+    // The epoch was a Thursday.
+    if (every === 'week') return days - ((((days + 3) % 7) + 8 - startsOn) % 7)
+    if (every === 'month') return 12 * year + month - (day < startsOn ? 1 : 0)
+    return every === 'year' ? year - (month < startsOn ? 1 : 0) : days
+  }
+
+  function expectBorders(options: WindowOptions, atMs: number): void {
+    const { startMs, endMs } = windowAt(resetting(options), atMs)
+    const period = periodAt(options, startMs)
+    expect(startMs <= atMs && atMs < endMs).toBe(true)
+    expect(periodAt(options, startMs - 1)).toBeLessThan(period)
+    expect(periodAt(options, endMs - 1)).toBeLessThanOrEqual(period)
+    expect(periodAt(options, endMs)).toBeGreaterThan(period)
+    // A clock that goes back over midnight shows the date of before once more.
+    if (atMs - startMs > 3 * HOUR_MS) expect(periodAt(options, atMs)).toBe(period)
+  }
+
+  test.each(switches)('in %s about %s', (timezone, ...instants) => {
+    for (const options of calendars(timezone)) {
+      for (const instant of instants) {
+        for (const apartMs of [-HOUR_MS, -60_000, -1, 0, 60_000, HOUR_MS]) {
+          expectBorders(options, Date.parse(instant) + apartMs)
+        }
+      }
+    }
+  })
+
+  test('in any of these zones at any time', () => {
+    const zone = fc.constantFrom(...switches.map(([timezone]) => timezone))
+    const options = zone.chain(timezone => fc.constantFrom(...calendars(timezone)))
+    const instant = fc.integer({ min: Date.UTC(2012, 0, 1), max: Date.UTC(2037, 0, 1) })
+    fc.assert(fc.property(options, instant, expectBorders), { numRuns: 200 })
+  })
+})
+
 test.each([
   [fixed(60, 'yesterday'), '/anchor'],
   [fixed(60, '2026-01-01T00:00:00'), '/anchor'],
