@@ -78,6 +78,26 @@ local function spendRecord(effect, isLinked, isNoted, stayed)
   end
 end
 
+-- What is dated into a window that had ended when it was checked counts where its check was (settling.ts).
+local function spendWhereCharged(reference, series, subject, amount)
+  if not isCharged(reference) then return end
+  local charges = reference.charges
+  for at = 1, #charges, CHARGE_FIELDS do
+    local window = call('HGET', PLACES, charges[at])
+    local endMs, place = '0', ''
+    if window then endMs, place = window:match('^(%S+) (.*)$') end
+    -- What it has spent since its check (below 0) may be of another window.
+    local isSame = charges[at + 4] >= 0 and window and seriesAt(place) == series and tonumber(endMs) > nowMs
+    if isSame and call('HGET', NAMES .. place, charges[at + 1]) == subject then
+      local entry = find(place, subject)
+      if not entry or isForgotten(entry.values, reference.epoch, reference.sequence) then return end
+      entry.values[SETTLED] = entry.values[SETTLED] + amount
+      touch(entry)
+      return
+    end
+  end
+end
+
 local function applyRecord(effect)
   local reference = effect[3] ~= 0
     and withJoined({ epoch = effect[3], sequence = effect[4], isHeld = effect[5], charges = effect[6] })
@@ -93,6 +113,10 @@ local function applyRecord(effect)
     if effect[7] then staysOf, stayed = stayingOf(effect) end
     takeOut(reference, staysOf)
     spendRecord(effect, true, false, stayed)
+    for at = EFFECT_FIELDS + 1, #effect, SPEND_FIELDS do
+      local subject, endMs, amount, _, drains = unpack(effect, at + 1, at + 5)
+      if not drains and endMs <= nowMs then spendWhereCharged(reference, seriesAt(places[effect[at]]), subject, amount) end
+    end
     floorTaken()
   else
     spendRecord(effect, false, true)

@@ -183,12 +183,12 @@ function createEffects({ policy, labelColumns, decisionIds, onRecordWithoutId }:
     return { checksOnly: seriesOf(checksOnly), held: seriesOf(quotas.filter(isHeld)) }
   })
   const of = (record: CallRecord, nowMs: number): RecordEffect | null => {
-    const { startedAtMs } = record
+    const { startedAtMs, requestId, gateway } = record
     const dims = dimensionsOf(record, labelColumns)
-    const call = { dims, startedAtMs, nowMs, costIn: (unit: Unit) => unitCost(record, unit) }
-    const spends = spendsOf(call, policy(), countsRecords).map(({ spend }) => spend)
     const reference = record.decisionId === null ? null : decisionIds.decode(record.decisionId)
-    const { requestId, gateway } = record
+    const mayBeChecked = reference !== null || requestId !== null
+    const call = { dims, startedAtMs, nowMs, mayBeChecked, costIn: (unit: Unit) => unitCost(record, unit) }
+    const spends = spendsOf(call, policy(), countsRecords).map(({ spend }) => spend)
     if (reference === null && requestId === null) onRecordWithoutId(gateway ?? '')
     if (spends.length === 0 && reference === null && requestId === null) return null
     const isNameless = dims.tenant === null || dims.consumer === null

@@ -186,7 +186,28 @@ function applyRecord(counters: Counters, effect: RecordEffect, batch: RecordBatc
 function spendInstead(counters: Counters, effect: RecordEffect, reference: DecisionReference, taking: Taking): void {
   const taken = takeOut(counters, reference, taking)
   spendRecord(counters, effect, 'linked', taking)
+  for (const spend of effect.spends) spendWhereCharged(counters, reference, spend, taking.nowMs)
   taken.forEach(floor)
+}
+
+/**
+ * A gateway whose clock is behind, or tells whole seconds, dates a call into a window that had ended when it was checked: it
+ * counts where its check was, or those calls would pass for nothing. The store knows it in the other one.
+ */
+function spendWhereCharged(counters: Counters, reference: DecisionReference, spend: Spend, nowMs: number): void {
+  const { series, subject, endMs, drain } = spend
+  if (drain !== null || endMs > nowMs || !counters.settled.isCharged(reference.epoch, reference.sequence)) return
+  for (const charge of reference.charges) {
+    const window = counters.windows.byId(charge.window)
+    const bucket = window?.list[charge.bucket]
+    // What it has spent since its check may be of another window.
+    if (charge.joinedSequence !== undefined || window?.series !== series || window.endMs <= nowMs) continue
+    if (bucket?.subject !== subject) continue
+    if (isForgotten(bucket, reference)) return
+    bucket.settled += spend.amount
+    touch(counters, bucket)
+    return
+  }
 }
 
 /** `noted`: its cost is counted already, only that a record of it exists is new. */

@@ -15,6 +15,8 @@ export interface MadeCall {
   readonly dims: Dimensions
   readonly startedAtMs: number
   readonly nowMs: number
+  /** It may have a check, which may be counted in a later window: what it spends in one that has ended is told, too. */
+  readonly mayBeChecked?: boolean
   /** True cost in a unit; unknown is 0. */
   costIn(unit: Unit): number
 }
@@ -28,16 +30,16 @@ export function spendsOf(
   policy: Policy,
   isCounted: (quota: Quota) => boolean,
 ): { quota: Quota; spend: RecordSpend }[] {
-  const { dims, startedAtMs, nowMs } = call
+  const { dims, startedAtMs } = call
   const found: { quota: Quota; spend: RecordSpend }[] = []
   for (const quota of policy.candidates(dims.tenant)) {
     if (quota.unit === 'concurrent_requests' || !isCounted(quota) || !matches(quota, dims)) continue
     const amount = call.costIn(quota.unit)
-    const window = bucketOf(quota.window, startedAtMs, nowMs)
+    const window = bucketOf(quota.window, call)
     if (amount === 0 || window === null) continue
     const { series } = quota
     const subject = subjectKeyOf(quota, dims)
-    const allowance = policy.allowance(quota, subject, nowMs)
+    const allowance = policy.allowance(quota, subject, call.nowMs)
     const { sinceMs } = allowance
     if (startedAtMs < sinceMs || (quota.paceOf !== null && allowance.limit === null)) continue
     const drain = drainOfQuota(quota, allowance)
@@ -51,7 +53,7 @@ export function spendsOf(
 }
 
 /** The bucket in which a call spends that began then; null when it does not count any more, or not yet. */
-function bucketOf(window: WindowSpec, startedAtMs: number, nowMs: number): Window | null {
+function bucketOf(window: WindowSpec, { startedAtMs, nowMs, mayBeChecked = false }: MadeCall): Window | null {
   if (window.kind === 'rate') {
     // Spent now; what is so old has drained.
     return startedAtMs + idleMsMax(window) > nowMs ? bucketAt(window, nowMs) : null
@@ -60,5 +62,6 @@ function bucketOf(window: WindowSpec, startedAtMs: number, nowMs: number): Windo
   // The shorter the slots, the more of them there would be.
   const aheadMsMax = window.kind === 'sliding' ? Math.min(AHEAD_MS_MAX, window.lengthMs) : AHEAD_MS_MAX
   // One that is far ahead is compared with the store when it comes, and learns of this call then.
-  return bucket.endMs <= nowMs || bucket.startMs > nowMs + aheadMsMax ? null : bucket
+  const isTooEarly = bucket.endMs <= nowMs && !mayBeChecked
+  return isTooEarly || bucket.startMs > nowMs + aheadMsMax ? null : bucket
 }

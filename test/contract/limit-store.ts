@@ -471,6 +471,32 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         expect([await used(next), await used(day)]).toEqual([60, 60])
       })
 
+      test('dated into a window that had ended when they were checked spend where their check did', async () => {
+        const dated = { ...address('a', 'quota', START_MS - HOUR_MS), startedAtMs: START_MS - 1 }
+        const reference = await spent([claim({ cost: 9 })], { requestId: 'r1' })
+        const held = await spent([claim({ cost: 20 })], { verb: 'reserve', expiresAtMs: nowMs + 60_000 })
+        await apply([effect(0, { reference, requestId: 'r1', spends: [spend(7, dated)] })])
+        expect(await standing()).toMatchObject({ used: 7, reserved: 20 })
+        await apply([effect(0, { reference: held, spends: [spend(30, dated)] })])
+        // Without a check it is nobody's, as is what another bucket has charged.
+        await apply([effect(0, { spends: [spend(100, dated)] })])
+        const other = await spent([claim({ ...address('b'), cost: 2 })])
+        await apply([effect(0, { reference: other, spends: [spend(100, dated)] })])
+        expect(await standing()).toMatchObject({ used: 37, reserved: 0 })
+        // The store of call records has them in the window of before.
+        const { id } = await store.beginComparison()
+        const truth = {
+          ...address(),
+          isWhole: true,
+          mayLower: true,
+          isRecordsOnly: false,
+          resets: new Map(),
+          costs: [],
+        }
+        expect(await store.correct(id, [truth])).toMatchObject({ buckets: 0, removed: 0 })
+        expect(await standing()).toMatchObject({ used: 37 })
+      })
+
       test('for a window that has ended spend nothing', async () => {
         nowMs = START_MS + HOUR_MS
         expect(await apply([effect(60)])).toEqual({ linked: 0, unlinked: 1, repeated: 0 })
