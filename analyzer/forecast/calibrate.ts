@@ -25,6 +25,11 @@ const SCORES_ASKED = [1.8, 0.8, 0, -0.8, -1.8] as const
 const SCORES_ANSWERED = [3.5, ...SCORES_ASKED, -3.5] as const
 /** Instants at which the mixed paths are looked at to find these. */
 const SCAN = 12
+/**
+ * Trees that are asked of every instant. The others correct the answers of these by little, and by much the same at all
+ * instants: they are asked of the reset only.
+ */
+const TREES_EVERYWHERE = 200
 /** Instants that are asked in any case. */
 const SHARES_ASKED = [0.5] as const
 /** Two instants are at least this share of the time left apart. */
@@ -54,9 +59,13 @@ export function calibrated(question: Question, outlook: Outlook, { forest, prior
   const features = new Float64Array(FEATURE_COUNT)
   const write = featuresOf(question, outlook)
   const ownWeight = 1 - (prior?.weight ?? 0)
+  // The reset is asked first: what the later trees say of it holds for all instants.
+  let later = 0
   const own = (share: number): number => {
     write(share, features)
-    return 1 / (1 + Math.exp(-logitOf(features, forest)))
+    if (share === 1) later = leavesOf(features, forest, TREES_EVERYWHERE)
+    const logit = offsetOf(features) + leavesOf(features, forest, 0, TREES_EVERYWHERE) + later
+    return 1 / (1 + Math.exp(-logit))
   }
   const at = (share: number): number =>
     (ownWeight > 0 ? ownWeight * own(share) : 0) + (prior ? prior.weight * prior.at(share) : 0)
@@ -77,7 +86,10 @@ export const offsetOf = (features: Float64Array): number => OFFSET_PER_SCORE * (
 
 /** The logit of the probability, by these features. */
 export const logitOf = (features: Float64Array, forest: Forest): number =>
-  offsetOf(features) + weightAt(features[WINDOW] ?? 0) * sumOfLeaves(forest, features)
+  offsetOf(features) + leavesOf(features, forest)
+
+const leavesOf = (features: Float64Array, forest: Forest, from?: number, until?: number): number =>
+  weightAt(features[WINDOW] ?? 0) * sumOfLeaves(forest, features, from, until)
 
 const weightAt = (logWindowMs: number): number => (logWindowMs < LEARNT_LOG_WINDOW_MS ? UNLEARNT_WEIGHT : 1)
 

@@ -1,11 +1,12 @@
 /**
  * What the pooled calibrator sees of a question "is the limit reached within this share of the time left": how the need
- * compares with what each source expects until then, and traits of the series. Nothing that is not comparable between
- * series: every amount is a ratio. Whatever depends on the limit rises or falls with it, never both, so that a model
- * that is monotone in these is monotone in the limit.
+ * compares with what each source expects until then, how these compare with the mixed paths, and traits of the series.
+ * Nothing that is not comparable between series: every amount is a ratio. Whatever depends on the limit rises or falls
+ * with it, never both, so that a model that is monotone in these is monotone in the limit; of what does not depend on it
+ * a model may make what it will.
  */
 import { periodMsOf } from './analogs.ts'
-import { CURVE_MEDIAN, quantilesBetween, scoreOf } from './curve.ts'
+import { CURVE_LEVELS, CURVE_MEDIAN, quantilesBetween, scoreOf } from './curve.ts'
 import { firstUseMs, type History, totalBetween } from './history.ts'
 import { SOURCES } from './mix.ts'
 import {
@@ -18,7 +19,7 @@ import {
   TRAITS,
   traitValues,
 } from './outlook.ts'
-import { heldLog, RECENT, recentFeatures } from './recent.ts'
+import { held, RECENT, recentFeatures } from './recent.ts'
 
 const DAY_MS = 86_400_000
 const WEEK_MS = 7 * DAY_MS
@@ -37,29 +38,30 @@ const LEVEL_FLOOR = 0.05
 const STRETCHES = 8
 const WINDOWS = 4
 const upTo = (count: number) => Array.from({ length: count }, (_, at) => at + 1)
+/** An amount is compared with the need, and with what the mixed paths expect. */
+const compared = (name: string) => [[name, -1] as const, [`${name}, expected`, 0] as const]
 
 /** Name of each feature, and how the probability follows it: 1 rises, -1 falls, 0 either. */
 export const FEATURES = [
   ['share', 1],
-  ...['mixed', ...SOURCES.map(({ name }) => name)].flatMap(
-    name =>
-      [
-        [`${name} score`, -1],
-        [`${name} ratio`, -1],
-        [`${name} spread`, 0],
-      ] as const,
+  ['mixed score', -1],
+  ['mixed ratio', -1],
+  ['mixed spread', 0],
+  ...SOURCES.flatMap(
+    ({ name }) => [[`${name} score`, -1], ...compared(`${name} ratio`), [`${name} spread`, 0]] as const,
   ),
-  ...RATE_PARTS.map(part => [`rate of 1/${part}`, -1] as const),
-  ['rate since begin', -1],
-  ['same time yesterday', -1],
-  ['same time last week', -1],
-  ['mean of earlier', -1],
-  ...LEVEL_PARTS.map(part => [`mean of earlier at level of 1/${part}`, -1] as const),
-  ['rate of all', -1],
-  ...upTo(STRETCHES).map(k => [`stretch ${k} back`, -1] as const),
+  ...[
+    ...RATE_PARTS.map(part => `rate of 1/${part}`),
+    'rate since begin',
+    'same time yesterday',
+    'same time last week',
+    'mean of earlier',
+    ...LEVEL_PARTS.map(part => `mean of earlier at level of 1/${part}`),
+    'rate of all',
+    ...upTo(STRETCHES).map(k => `stretch ${k} back`),
+  ].flatMap(compared),
   ['limit among windows', -1],
-  ['limit to window', -1],
-  ...upTo(WINDOWS).map(k => [`limit to window ${k} back`, -1] as const),
+  ...['limit to window', ...upTo(WINDOWS).map(k => `limit to window ${k} back`)].flatMap(compared),
   ['need among periods', -1],
   ['need by period among periods', -1],
   ['used share', 1],
@@ -105,41 +107,60 @@ export function featuresOf(question: Question, outlook: Outlook): (share: number
     rateOf(Math.max(history.stepMs, nowMs - windowStartMs)),
   ]
   const earlier = earlierOf(question, knownMs)
-  const quantiles = new Float64Array(7)
-  const curves = [mixedCurve(outlook), ...sourceCurves(outlook)]
-  const ratio = (value: number) => heldLog((need + floor) / (value + floor))
+  const quantiles = new Float64Array(CURVE_LEVELS.length)
+  const mixed = mixedCurve(outlook)
+  const sources = sourceCurves(outlook)
+  const needLog = Math.log(need + floor)
   const fixed = fixedFeatures(question, outlook, { floor, knownMs, beginMs, rateOfAll })
   return (share, out) => {
     const aheadMs = share * leftMs
+    let mixedLog = Number.NaN
     let at = 0
     out[at++] = share
-    for (const curve of curves) {
+    const compare = (value: number) => {
+      const log = Math.log(value + floor)
+      out[at++] = held(needLog - log)
+      out[at++] = held(mixedLog - log)
+    }
+    const spread = () => Math.log(((quantiles[5] ?? 0) + floor) / ((quantiles[1] ?? 0) + floor))
+    if (mixed) {
+      quantilesBetween(mixed, nowMs, nowMs + aheadMs, quantiles)
+      mixedLog = Math.log((quantiles[CURVE_MEDIAN] ?? 0) + floor)
+      out[at++] = scoreOf(quantiles, need, floor)
+      out[at++] = held(needLog - mixedLog)
+      out[at++] = spread()
+    } else for (let none = 0; none < 3; none++) out[at++] = Number.NaN
+    for (const curve of sources) {
       if (curve) {
         quantilesBetween(curve, nowMs, nowMs + aheadMs, quantiles)
         out[at++] = scoreOf(quantiles, need, floor)
-        out[at++] = ratio(quantiles[CURVE_MEDIAN] ?? 0)
-        out[at++] = Math.log(((quantiles[5] ?? 0) + floor) / ((quantiles[1] ?? 0) + floor))
-      } else {
-        out[at++] = Number.NaN
-        out[at++] = Number.NaN
-        out[at++] = Number.NaN
-      }
+        compare(quantiles[CURVE_MEDIAN] ?? 0)
+        out[at++] = spread()
+      } else for (let none = 0; none < 4; none++) out[at++] = Number.NaN
     }
-    for (const rate of rates) out[at++] = ratio(rate * aheadMs)
-    out[at++] =
-      knownMs >= DAY_MS && windowMs > DAY_MS / 24 ? ratio(repeated(history, nowMs, aheadMs, DAY_MS)) : Number.NaN
-    out[at++] = knownMs >= WEEK_MS ? ratio(repeated(history, nowMs, aheadMs, WEEK_MS)) : Number.NaN
+    for (const rate of rates) compare(rate * aheadMs)
+    compare(knownMs >= DAY_MS && windowMs > DAY_MS / 24 ? repeated(history, nowMs, aheadMs, DAY_MS) : Number.NaN)
+    compare(knownMs >= WEEK_MS ? repeated(history, nowMs, aheadMs, WEEK_MS) : Number.NaN)
     const mean = earlier.meanOf(aheadMs)
-    out[at++] = ratio(mean)
-    for (const level of earlier.levels) out[at++] = ratio(level * mean)
-    out[at++] = ratio(rateOfAll * aheadMs)
+    compare(mean)
+    for (const level of earlier.levels) compare(level * mean)
+    compare(rateOfAll * aheadMs)
     const firstBack = Math.max(1, Math.ceil(aheadMs / periodMs - 1e-9))
     for (let k = 0; k < STRETCHES; k++) {
       const fromMs = nowMs - (firstBack + k) * periodMs
-      out[at++] = fromMs < beginMs - 1 ? Number.NaN : ratio(totalBetween(history, fromMs, fromMs + aheadMs))
+      compare(fromMs < beginMs - 1 ? Number.NaN : totalBetween(history, fromMs, fromMs + aheadMs))
     }
-    for (const value of fixed) out[at++] = value
+    out.set(fixed, at)
   }
+}
+
+/** The median of the mixed paths; NaN where there are none. */
+function expectedBetween(outlook: Outlook, fromMs: number, toMs: number): number {
+  const mixed = mixedCurve(outlook)
+  if (!mixed) return Number.NaN
+  const quantiles = new Float64Array(CURVE_LEVELS.length)
+  quantilesBetween(mixed, fromMs, toMs, quantiles)
+  return quantiles[CURVE_MEDIAN] ?? 0
 }
 
 /** The features that are the same for every share of the time left. */
@@ -147,7 +168,7 @@ function fixedFeatures(
   question: Question,
   outlook: Outlook,
   { floor, knownMs, beginMs, rateOfAll }: { floor: number; knownMs: number; beginMs: number; rateOfAll: number },
-): number[] {
+): Float64Array {
   const { history, nowMs, windowStartMs, windowEndMs, used, limit } = question
   const windowMs = windowEndMs - windowStartMs
   const leftMs = windowEndMs - nowMs
@@ -155,14 +176,20 @@ function fixedFeatures(
   const periods = periodQuantiles(outlook)
   const need = limit - used
   const weights = sourceWeights(outlook)
-  return [
-    past ? scoreOf(past, limit, floor) : Number.NaN,
-    past ? heldLog((limit + floor) / ((past[CURVE_MEDIAN] ?? 0) + floor)) : Number.NaN,
-    ...upTo(WINDOWS).map(k => {
-      const fromMs = windowStartMs - k * windowMs
-      if (fromMs < beginMs - 1) return Number.NaN
-      return heldLog((limit + floor) / (totalBetween(history, fromMs, fromMs + windowMs) + floor))
-    }),
+  const expected = used + expectedBetween(outlook, nowMs, windowEndMs)
+  const limitLog = Math.log(limit + floor)
+  const expectedLog = Math.log(expected + floor)
+  const values: number[] = [past ? scoreOf(past, limit, floor) : Number.NaN]
+  const compare = (total: number) => {
+    const log = Math.log(total + floor)
+    values.push(held(limitLog - log), held(expectedLog - log))
+  }
+  compare(past?.[CURVE_MEDIAN] ?? Number.NaN)
+  for (let k = 1; k <= WINDOWS; k++) {
+    const fromMs = windowStartMs - k * windowMs
+    compare(fromMs < beginMs - 1 ? Number.NaN : totalBetween(history, fromMs, fromMs + windowMs))
+  }
+  values.push(
     periods ? scoreOf(periods, need, floor) : Number.NaN,
     periods ? scoreOf(periods, need / Math.max(1, leftMs / periodMsOf(windowMs)), floor) : Number.NaN,
     used / limit,
@@ -172,11 +199,13 @@ function fixedFeatures(
     Math.log(knownMs),
     Math.log(knownMs / windowMs),
     idleMs(history, nowMs, windowMs) / windowMs,
-    ...recentFeatures({ history, nowMs, windowStartMs, windowEndMs, beginMs, rateOfAll }),
-    ...traitValues(outlook),
-    weights[0] ?? 0,
-    weights[2] ?? 0,
-  ]
+  )
+  const fixed = new Float64Array(values.length + RECENT.length + TRAITS.length + 2)
+  fixed.set(values)
+  fixed.set(recentFeatures({ history, nowMs, windowStartMs, windowEndMs, beginMs, rateOfAll }), values.length)
+  fixed.set(traitValues(outlook), values.length + RECENT.length)
+  fixed.set([weights[0] ?? 0, weights[2] ?? 0], values.length + RECENT.length + TRAITS.length)
+  return fixed
 }
 
 /** What the last periods took at the same time of them, and how the present level compares; unknown without one of them. */

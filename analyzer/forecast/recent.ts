@@ -66,14 +66,17 @@ function coming({ history, nowMs, beginMs, rateOfAll }: RecentAsk, periodMs: num
   const periods = Math.min(COMING.periodsMax, Math.floor((nowMs - beginMs) / periodMs + 1e-9))
   const partMs = periodMs / COMING.count
   const mean = rateOfAll * partMs
-  return Array.from({ length: COMING.count }, (_, part) => {
-    let sum = 0
-    for (let k = 1; k <= periods; k++) {
-      const fromMs = nowMs - k * periodMs + part * partMs
-      sum += totalBetween(history, fromMs, fromMs + partMs)
+  const sums = new Array<number>(COMING.count).fill(0)
+  for (let k = 1; k <= periods; k++) {
+    const fromMs = nowMs - k * periodMs
+    let before = totalBefore(history, fromMs)
+    for (let part = 0; part < COMING.count; part++) {
+      const after = totalBefore(history, fromMs + (part + 1) * partMs)
+      sums[part] = (sums[part] ?? 0) + (after - before)
+      before = after
     }
-    return periods < 1 ? Number.NaN : logRatio(sum / periods, mean, COMING.floor * mean)
-  })
+  }
+  return sums.map(sum => (periods < 1 ? Number.NaN : logRatio(sum / periods, mean, COMING.floor * mean)))
 }
 
 /** What the window has used, over the mean of as long a stretch that ended whole periods ago. */
@@ -90,7 +93,7 @@ function usedToEarlier({ history, nowMs, windowStartMs, beginMs, rateOfAll }: Re
 }
 
 const logRatio = (value: number, other: number, floor: number): number =>
-  heldLog((value + floor) / (other + floor + Number.MIN_VALUE))
+  held(Math.log((value + floor) / (other + floor + Number.MIN_VALUE)))
 
-/** The logarithm of a ratio, held within bounds. */
-export const heldLog = (ratio: number): number => Math.max(-RATIO_MAX, Math.min(RATIO_MAX, Math.log(ratio)))
+/** The logarithm of a ratio, within bounds. */
+export const held = (log: number): number => Math.max(-RATIO_MAX, Math.min(RATIO_MAX, log))

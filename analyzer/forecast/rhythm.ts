@@ -6,6 +6,7 @@
 import { periodMsOf } from './analogs.ts'
 import { firstUseMs, type History, totalBetween } from './history.ts'
 import type { OutlookAsk } from './outlook.ts'
+import { meanOf } from './traits.ts'
 
 /** Most earlier periods that are compared, and that are followed as analogs. */
 const LIKENESS_PERIODS = 28
@@ -167,6 +168,3 @@ const deviationOf = (values: readonly number[]): number => {
   const mean = meanOf(values)
   return Math.sqrt(meanOf(values.map(value => (value - mean) ** 2)))
 }
-
-/** NaN of none. */
-const meanOf = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length

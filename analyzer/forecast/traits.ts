@@ -52,7 +52,7 @@ export function historyTraits(history: History, { atMs, untilMs, windowMs }: Out
   return [
     count > 0 ? active.length / count : 0,
     logSpread(active),
-    recent.length > 0 ? Math.log((mean(recent) + 0.01 * mean(totals)) / (1.01 * mean(totals))) : 0,
+    recent.length > 0 ? Math.log((meanOf(recent) + 0.01 * meanOf(totals)) / (1.01 * meanOf(totals))) : 0,
     partCount > 0 ? 1 - activeParts.length / partCount : 1,
     logSpread(activeParts),
     wakes(history, { atMs, aheadMs: Math.min(periodMs, untilMs - atMs), periodMs, count }),
@@ -95,20 +95,25 @@ function chance({ startMs, stepMs, total }: History, atMs: number, aheadMs: numb
   return Math.log(squares / 2 / units / unitsAhead + Number.MIN_VALUE) / 2
 }
 
-const mean = (values: Float64Array): number => values.reduce((sum, value) => sum + value, 0) / values.length
+/** NaN of none. */
+export function meanOf(values: ArrayLike<number>): number {
+  let sum = 0
+  for (let at = 0; at < values.length; at++) sum += values[at] ?? 0
+  return sum / values.length
+}
 
 function logSpread(values: Float64Array): number {
   if (values.length < 2) return 0
   const logs = values.map(Math.log)
-  const middle = mean(logs)
-  return Math.sqrt(mean(logs.map(value => (value - middle) ** 2)))
+  const middle = meanOf(logs)
+  return Math.sqrt(meanOf(logs.map(value => (value - middle) ** 2)))
 }
 
 /** Correlation of the values with those `lag` places on; 0 where there are too few. */
 function correlation(values: Float64Array, lag: number): number {
   const count = values.length - lag
   if (count < lag || lag < 1) return 0
-  const middle = mean(values)
+  const middle = meanOf(values)
   let across = 0
   let all = 0
   for (let i = 0; i < values.length; i++) {

@@ -60,15 +60,20 @@ export function toForest({ roots, feature, threshold, isMissingLeft }: ForestJso
   return { roots: filled, depth, width, nodes, values: Float32Array.from([...threshold, 0]), places }
 }
 
-/** The sum of the leaves that the features lead to. */
-export function sumOfLeaves({ roots, depth, width, nodes, values, places }: Forest, features: Float64Array): number {
+/** The sum of the leaves that the features lead to, in the trees from one to before another, both multiples of four. */
+export function sumOfLeaves(
+  { roots, depth, width, nodes, values, places }: Forest,
+  features: Float64Array,
+  from = 0,
+  until: number = roots.length,
+): number {
   putBothSides(features, width, places)
   const next = (at: number): number => {
     const node = nodes[at] ?? 0
     return (node >> PLACE_BITS) + Number((places[node & PLACE_MASK] ?? 0) > (values[at] ?? 0))
   }
   let sum = 0
-  for (let tree = 0; tree < roots.length; tree += ABREAST) {
+  for (let tree = from; tree < Math.min(until, roots.length); tree += ABREAST) {
     let a = roots[tree] ?? 0
     let b = roots[tree + 1] ?? 0
     let c = roots[tree + 2] ?? 0

@@ -27,7 +27,8 @@ export function toRows(
   report: (done: number) => void,
 ): Questions {
   const max = asked.length * SHARES
-  const values = new Float32Array(max * FEATURE_COUNT)
+  // Threads read it, too.
+  const values = new Float32Array(new SharedArrayBuffer(max * FEATURE_COUNT * Float32Array.BYTES_PER_ELEMENT))
   const shares = new Float32Array(max)
   const folds = new Uint8Array(max)
   const labels = new Uint8Array(max)

@@ -73,6 +73,23 @@ describe('a question', () => {
     for (const forest of [none, CALIBRATOR]) expect(shareAt(answer(200, null, forest), 0.5)).toBeCloseTo(0.67, 1)
   })
 
+  test('is asked of the reset by all trees; what the later ones say of it holds for all instants', () => {
+    // A thousand trees that say nothing, then one that would take earlier instants for sure: it looks at the share.
+    const silent = new Array(1000).fill(0)
+    const forest = toForest({
+      roots: [...silent.keys(), 1000],
+      feature: [...silent.map(() => -1), 0, -1, -1],
+      threshold: [...silent, 0.999, 50, 1],
+      isMissingLeft: [...silent, 0, 0, 0],
+    })
+    const logit = (p = Number.NaN) => Math.log(p / (1 - p))
+    const plain = answer(210)
+    expect(plain.shares.length).toBeGreaterThan(3)
+    expect(answer(210, null, forest).probabilities.map(logit)).toEqual(
+      plain.probabilities.map(p => expect.closeTo(logit(p) + 1, 6)),
+    )
+  })
+
   test('is answered by the prior as far as it counts', () => {
     const prior = { weight: 0.75, at: () => 0.2 }
     const alone = answer(200).probabilities.at(-1) ?? Number.NaN

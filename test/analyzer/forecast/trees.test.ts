@@ -35,4 +35,7 @@ test('trees of different depths are each walked to a leaf, however many there ar
   expect(sumOfLeaves(of, Float64Array.of(-1, 9))).toBe(3 * 1 + 2 * 10)
   expect(sumOfLeaves(of, Float64Array.of(1, 3))).toBe(3 * 2 + 2 * 20)
   expect(sumOfLeaves(of, Float64Array.of(1, Number.NaN))).toBe(3 * 2 + 2 * 30)
+  // The first four, and the fifth.
+  expect(sumOfLeaves(of, Float64Array.of(1, 3), 0, 4)).toBe(3 * 2 + 20)
+  expect(sumOfLeaves(of, Float64Array.of(1, 3), 4)).toBe(20)
 })
