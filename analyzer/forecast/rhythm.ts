@@ -48,8 +48,7 @@ interface Known {
   ask: OutlookAsk
   beginMs: number
   periodMs: number
-  /** Totals of earlier periods, the last one first, and their mean rate over all that is known. */
-  totals: number[]
+  /** What a period takes, by all that is known. */
   mean: number
 }
 
@@ -64,7 +63,7 @@ export function rhythmTraits(history: History, ask: OutlookAsk): number[] {
   const totals = Array.from({ length: Math.max(0, count) }, (_, k) =>
     totalBetween(history, atMs - (k + 1) * periodMs, atMs - k * periodMs),
   )
-  const known: Known = { history, ask, beginMs, periodMs, totals, mean }
+  const known: Known = { history, ask, beginMs, periodMs, mean }
   const logs = totals.slice(0, LIKENESS_PERIODS).map(total => Math.log(total + FLOOR_SHARE * mean))
   const sorted = totals.toSorted((a, b) => b - a)
   return [
