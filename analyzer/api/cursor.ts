@@ -2,7 +2,8 @@
 import Type from 'typebox'
 import { RequestError } from './request-error.ts'
 
-const PAGE_MAX = 1_000
+/** Most that a list answers at once. */
+export const PAGE_MAX = 1_000
 const CURSOR_CHARACTERS_MAX = 16_384
 
 /** Where an entry stands in the order of all. */

@@ -3,18 +3,14 @@ import Type, { type Static, type TSchema } from 'typebox'
 import type { Control } from '../control/control.ts'
 import type { Policy } from '../policy/policy.ts'
 import { createValueReader } from '../policy/value-reader.ts'
-
-/** All silences that there can be: the console shows them at once. */
-export const LISTED_MAX = 1_000
+import { NextCursor, pageQuery } from './cursor.ts'
 
 /** Of what can be changed, and of configured quotas. */
 export const KEY = '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$'
 
 export const ListQuery = Type.Object(
   {
-    limit: Type.Optional(
-      Type.Integer({ minimum: 1, maximum: LISTED_MAX, default: 100, description: 'Most of a page.' }),
-    ),
+    ...pageQuery(),
     cursor: Type.Optional(Type.String({ pattern: KEY, description: '`nextCursor` of the page before.' })),
   },
   { additionalProperties: false },
@@ -33,7 +29,7 @@ export const listAnswer = (name: string, value: TSchema) =>
       }),
       { description: 'In the order of their keys.' },
     ),
-    nextCursor: Type.Union([Type.String(), Type.Null()], { description: '`cursor` of the next page; null: no more.' }),
+    nextCursor: NextCursor,
   })
 
 export interface ListedKind {

@@ -16,12 +16,13 @@ import type { Policy } from '../policy/policy.ts'
 import { parseQuota, QUOTAS_MAX, QuotaError } from '../policy/quota.ts'
 import { QuotaOptions } from '../policy/quota-options.ts'
 import { keyOf } from '../policy/subject.ts'
-import { createList, KEY, LISTED_MAX, ListQuery, listAnswer } from './policy-list.ts'
+import { PAGE_MAX } from './cursor.ts'
+import { createList, KEY, ListQuery, listAnswer } from './policy-list.ts'
 import { allTenantsAsked, RequestError } from './request-error.ts'
 
 const ADJUSTMENTS_MAX = 100_000
 /** No more than a page of them holds, so that who ends them sees all. */
-const SILENCES_MAX = LISTED_MAX
+const SILENCES_MAX = PAGE_MAX
 
 export interface PolicyDeps {
   control: Control
