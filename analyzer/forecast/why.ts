@@ -1,11 +1,16 @@
 /** What a forecast rests on, or why there is none, in words. */
 import { periodMsOf, periodsKnown } from './analogs.ts'
 import type { Question } from './features.ts'
-import { firstUseMs, type History, totalBetween } from './history.ts'
+import { firstUseMs, type History, reachedMs, totalBefore, totalBetween } from './history.ts'
 import { type Outlook, originsOf, sourceWeights } from './outlook.ts'
 import type { Peers } from './peers.ts'
 
 const DAY_MS = 86_400_000
+const WEEK_DAYS = 7
+/** What is between these, as a share of what was usual, is as usual. */
+const USUAL = { least: 0.8, most: 1.25 }
+/** From here on a ratio is told in whole numbers. */
+const RATIO_WHOLE = 10
 /** Windows of fewer steps get rate and headroom only: what is known comes too late for them. */
 export const WINDOW_STEPS_MIN = 5
 /** Fewer steps of history than this say nothing. */
@@ -65,18 +70,33 @@ export function whyOf({ history, nowMs }: Question, outlook: Outlook, others: Ot
   return `From ${said.join(', ')}${learnt}${level}.`
 }
 
-/** How the last period compares with the one before, where that is worth saying. */
+/** How the last period compares with those of the week before (of windows, as many), where that is worth saying. */
 function levelInWords(history: History, nowMs: number, periodMs: number): string {
   const recent = totalBetween(history, nowMs - periodMs, nowMs)
-  const before = totalBetween(history, nowMs - 2 * periodMs, nowMs - periodMs)
-  if (recent === 0) return `; idle for the last ${inWords(periodMs)}`
-  const ratio = recent / before
-  if (!(ratio < 0.8 || ratio > 1.25) || !Number.isFinite(ratio)) return ''
-  return `; the last ${inWords(periodMs)} had ${ratio >= 10 ? Math.round(ratio) : ratio.toFixed(1)} times the use of those before`
+  if (recent === 0) {
+    const lastUseMs = reachedMs(history, history.startMs, totalBefore(history, nowMs))
+    return `; idle for the last ${lastInWords(nowMs - lastUseMs)}`
+  }
+  const earlier = Math.min(WEEK_DAYS, periodsKnown(history, nowMs - periodMs, periodMs))
+  if (earlier < 1) return ''
+  const ratio = (earlier * recent) / totalBetween(history, nowMs - (earlier + 1) * periodMs, nowMs - periodMs)
+  // After a weekend, or a night, there is more again as there always is.
+  const cycleMs = periodMs < DAY_MS ? DAY_MS : WEEK_DAYS * DAY_MS
+  const then = totalBetween(history, nowMs - periodMs - cycleMs, nowMs - cycleMs)
+  if (!Number.isFinite(ratio) || isUsual(ratio) || isUsual(recent / then)) return ''
+  const name = periodMs < DAY_MS ? 'window' : 'day'
+  const before = earlier === 1 ? `use of the ${name} before` : `mean use of the ${earlier} ${name}s before`
+  const times = ratio >= RATIO_WHOLE ? Math.round(ratio) : ratio.toFixed(1)
+  return `; the last ${lastInWords(periodMs)} had ${times} times the ${before}`
 }
 
+const isUsual = (ratio: number): boolean => ratio >= USUAL.least && ratio <= USUAL.most
+
+/** As it follows on "the last": no longer than it is. */
+const lastInWords = (ms: number): string => inWords(ms, Math.floor).replace(/^1 /, '')
+
 /** A duration in the largest unit that it fills. */
-function inWords(ms: number): string {
+function inWords(ms: number, rounded: (count: number) => number = Math.round): string {
   const units = [
     [DAY_MS, 'day'],
     [3_600_000, 'hour'],
@@ -84,6 +104,6 @@ function inWords(ms: number): string {
     [1_000, 'second'],
   ] as const
   const [unitMs, name] = units.find(([unitMs]) => ms >= unitMs) ?? [1_000, 'second']
-  const count = Math.max(1, Math.round(ms / unitMs))
+  const count = Math.max(1, rounded(ms / unitMs))
   return `${count} ${name}${count === 1 ? '' : 's'}`
 }
