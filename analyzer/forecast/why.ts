@@ -35,7 +35,7 @@ export function unknowable(
   }
   const knownMs = nowMs - firstUseMs(history)
   if (knownMs <= 0) return 'Nothing was used yet.'
-  if (!hasOthers && knownMs < STEPS_MIN * history.stepMs) return `Its first use was only ${inWords(knownMs)} ago.`
+  if (!hasOthers && knownMs < STEPS_MIN * history.stepMs) return `${firstUseInWords(knownMs)}.`
   return null
 }
 
@@ -47,7 +47,7 @@ export function whyOf({ history, nowMs }: Question, outlook: Outlook, others: Ot
   const like = others
     ? `; ${others.peers.count} other ${others.peers.who} count for ${Math.round(100 * others.weight)} %`
     : ''
-  if (others?.weight === 1) return `Its first use was only ${inWords(knownMs)} ago: ${like.slice(2)}.`
+  if (others?.weight === 1) return `${firstUseInWords(knownMs)}: ${like.slice(2)}.`
   if (periods === 0) return `Only ${inWords(knownMs)} of history: the recent rate is extended${like}.`
   const periodMs = periodMsOf(windowMs)
   const name = periodMs < DAY_MS ? 'window' : 'day'
@@ -69,6 +69,9 @@ export function whyOf({ history, nowMs }: Question, outlook: Outlook, others: Ot
   const learnt = originsOf(outlook) > 0 ? ', weighed by how each did before' : ''
   return `From ${said.join(', ')}${learnt}${level}.`
 }
+
+/** Which instant of its step it was is not known. */
+const firstUseInWords = (knownMs: number): string => `Its first use was less than ${inWords(knownMs, Math.ceil)} ago`
 
 /** How the last period compares with those of the week before (of windows, as many), where that is worth saying. */
 function levelInWords(history: History, nowMs: number, periodMs: number): string {

@@ -55,7 +55,7 @@ test('a key that is just seen is forecast by the others, and said to be', () => 
   const { probability, confidence, why } = answer(young(10, 5000))
   expect(probability).toBeLessThan(0.1)
   expect(confidence).toBe('low')
-  expect(why).toBe('Its first use was only 10 minutes ago: 10 other subjects of the same tenant count for 100 %.')
+  expect(why).toBe('Its first use was less than 10 minutes ago: 10 other subjects of the same tenant count for 100 %.')
   expect(answer(young(10, 60)).probability).toBeGreaterThan(0.9)
   expect(answer(young(10, 5000, null)).probability).toBeNull()
 })

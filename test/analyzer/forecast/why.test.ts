@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { toHistory } from '../../../analyzer/forecast/history.ts'
 import { toOutlook } from '../../../analyzer/forecast/outlook.ts'
-import { whyOf } from '../../../analyzer/forecast/why.ts'
+import { unknowable, whyOf } from '../../../analyzer/forecast/why.ts'
 
 const HOUR_MS = 3_600_000
 const DAY_MS = 24 * HOUR_MS
@@ -47,4 +47,11 @@ describe('the level of the last day', () => {
     expect(said(14 * 24, (_, day) => (day < 9 ? 10 : 0))).toContain('; idle for the last 5 days')
     expect(said(14 * 24 + 12, (_, day) => (day < 13 ? 10 : 0))).toContain('; idle for the last day')
   })
+})
+
+test('the first use is not said to be longer ago than it is: which instant of its step it was nobody knows', () => {
+  const nowMs = BEGIN_MS + HOUR_MS / 2
+  const history = toHistory([7], BEGIN_MS, HOUR_MS, nowMs)
+  const question = { history, nowMs, windowStartMs: BEGIN_MS, windowEndMs: BEGIN_MS + DAY_MS, used: 7, limit: 10 }
+  expect(unknowable(question, false)).toBe('Its first use was less than 30 minutes ago.')
 })
