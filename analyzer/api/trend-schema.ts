@@ -1,6 +1,6 @@
 /** What trends of usage and of performance have in common, as the API answers it. */
 import Type from 'typebox'
-import { type Days, levelChanges, toLogs } from '../forecast/trends.ts'
+import { type Days, factorChanges, type LevelChange, levelChanges } from '../forecast/trends.ts'
 
 const DAY_MS = 86_400_000
 /** Smaller changes of a level, in logs, are not reported. */
@@ -22,13 +22,10 @@ export const ChangeAnswer = Type.Object({
 })
 
 /** Changes of the level of days, of which the first begins at `fromMs`. */
-export const changesOf = (days: Days, fromMs: number, changeMin: number) =>
-  levelChanges(days, changeMin).map(({ day, before, after }) => ({ atMs: fromMs + day * DAY_MS, before, after }))
+export const changesOf = (days: Days, fromMs: number, changeMin: number) => dated(levelChanges(days, changeMin), fromMs)
 
 /** The same of amounts, whose changes are factors. */
-export const factorChangesOf = (days: Days, fromMs: number) =>
-  changesOf(toLogs(days), fromMs, LOG_CHANGE_MIN).map(({ atMs, before, after }) => ({
-    atMs,
-    before: Math.exp(before),
-    after: Math.exp(after),
-  }))
+export const factorChangesOf = (days: Days, fromMs: number) => dated(factorChanges(days, LOG_CHANGE_MIN), fromMs)
+
+const dated = (changes: readonly LevelChange[], fromMs: number) =>
+  changes.map(({ day, before, after }) => ({ atMs: fromMs + day * DAY_MS, before, after }))

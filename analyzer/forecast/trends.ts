@@ -84,9 +84,13 @@ export function weeklyGrowth(days: Days): Growth | null {
 
 /** Logarithms, idle days held to a share of the mean; all `null` when nothing was used. */
 export function toLogs(days: Days): Days {
-  const known = days.filter(value => value !== null)
-  const floor = (LOG_FLOOR * known.reduce((sum, value) => sum + value, 0)) / Math.max(1, known.length)
+  const floor = logFloorOf(days)
   return days.map(value => (value === null || floor === 0 ? null : Math.log(Math.max(value, floor))))
+}
+
+function logFloorOf(days: Days): number {
+  const known = days.filter(value => value !== null)
+  return (LOG_FLOOR * known.reduce((sum, value) => sum + value, 0)) / Math.max(1, known.length)
 }
 
 /** The level changed from `before` to `after` at the begin of the day. */
@@ -117,6 +121,19 @@ export function levelChanges(days: Days, changeMin: number): LevelChange[] {
     day: known[cut]?.day ?? 0,
     before: levelBetween(cuts[index - 1] ?? 0, cut),
     after: levelBetween(cut, cuts[index + 1] ?? known.length),
+  }))
+}
+
+/** The same of amounts, by their logarithms: a level that these hold to a share of the mean is what its days are. */
+export function factorChanges(days: Days, logChangeMin: number): LevelChange[] {
+  const changes = levelChanges(toLogs(days), logChangeMin)
+  const least = Math.log(logFloorOf(days)) + 1e-9
+  const amountOf = (log: number, from: number, to: number) =>
+    log > least ? Math.exp(log) : median([...days.slice(from, to)].filter(value => value !== null).sort(ascending))
+  return changes.map(({ day, before, after }, index) => ({
+    day,
+    before: amountOf(before, changes[index - 1]?.day ?? 0, day),
+    after: amountOf(after, day, changes[index + 1]?.day ?? days.length),
   }))
 }
 

@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { toHistory } from '../../../analyzer/forecast/history.ts'
 import {
   dailyTotals,
+  factorChanges,
   levelChanges,
   outgrownBy,
   seasonProfile,
@@ -73,6 +74,15 @@ describe('changes of level', () => {
       0.01,
     )
     expect(change).toEqual({ day: 8, before: 0.01, after: 0.2 })
+  })
+
+  test('of a key that stopped are to nothing, and of one that woke from nothing', () => {
+    expect(factorChanges([...daysOf(20, () => 100), ...daysOf(8, () => 0)], 0.1)).toEqual([
+      { day: 20, before: expect.closeTo(100), after: 0 },
+    ])
+    expect(factorChanges([...daysOf(20, () => 0), ...daysOf(8, () => 100)], 0.1)).toEqual([
+      { day: 20, before: 0, after: expect.closeTo(100) },
+    ])
   })
 
   test('are told without the weekend that they may fall on', () => {
