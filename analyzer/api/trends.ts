@@ -1,6 +1,7 @@
 /** `GET /v1/trends`: where the use of a quota is going in the long run, and when it will be too small. */
 import Type, { type Static } from 'typebox'
 import type { Routes } from '../../collector/principal.ts'
+import type { History } from '../forecast/history.ts'
 import { dailyTotals, outgrownBy, seasonProfile, WEEK_HOURS, weeklyGrowth } from '../forecast/trends.ts'
 import type { Policy } from '../policy/policy.ts'
 import { subjectKey, subjectNamed } from '../policy/subject.ts'
@@ -50,7 +51,7 @@ const Answer = Type.Object({
         description:
           'Units asked for in each whole day up to `asOfMs`, oldest first, from the first whole one that was used.',
       }),
-      growth: orNull(GrowthAnswer, 'Null with less than two weeks of use.'),
+      growth: orNull(GrowthAnswer, 'Since its level last changed; null with less than two weeks of use since.'),
       changes: Type.Array(ChangeAnswer, {
         description: 'Days on which the level changed for good, units a day; none with less than two weeks of use.',
       }),
@@ -60,7 +61,7 @@ const Answer = Type.Object({
       ),
       outgrown: orNull(
         Type.Object({ typical: Outgrown, busy: Outgrown }),
-        'The typical window, and the busiest in ten, if growth goes on as it is; null while less than one, or a week, is known, or where there is no limit.',
+        'The typical window, and the busiest in ten, at the present level, if growth goes on as it is; null while less than one, or a week, is known of that level, or where there is no limit.',
       ),
     }),
     { description: 'Those that asked for most first, allowed or not.' },
@@ -131,20 +132,27 @@ function trendOf(
   const days = dailyTotals(history)
   const knownFromMs = history.endMs - days.length * DAY_MS
   const told = days.map((units, day) => (isSilentDay(silent, knownFromMs + day * DAY_MS) ? null : units))
-  const growth = weeklyGrowth(told)
-  // Days on which the subject was not there yet say nothing of its weeks and windows.
-  const hoursBefore = Math.round((knownFromMs - history.startMs) / history.stepMs)
-  const usedBefore = history.total[hoursBefore] ?? 0
-  const total = history.total.subarray(hoursBefore).map(units => units - usedBefore)
-  const known = { ...history, startMs: knownFromMs, total }
+  const changes = factorChangesOf(told, knownFromMs)
+  // What was before its level changed says nothing of what it takes now, and the change itself is no growth.
+  const levelFromMs = changes.at(-1)?.atMs ?? knownFromMs
+  const growth = weeklyGrowth(told.slice(Math.round((levelFromMs - knownFromMs) / DAY_MS)))
+  const ask = { windowMs, limit: limit ?? 0, growth: growth ?? NO_GROWTH }
   return {
     subject,
     days,
     growth,
-    changes: factorChangesOf(told, knownFromMs),
-    season: seasonProfile(known),
-    outgrown: limit === null ? null : outgrownBy(known, { windowMs, limit, growth: growth ?? NO_GROWTH }),
+    changes,
+    // Days on which the subject was not there yet say nothing of its weeks and windows.
+    season: seasonProfile(historySince(history, knownFromMs)),
+    outgrown: limit === null ? null : outgrownBy(historySince(history, levelFromMs), ask),
   }
+}
+
+/** The same from the begin of an hour on. */
+function historySince(history: History, fromMs: number): History {
+  const before = Math.round((fromMs - history.startMs) / history.stepMs)
+  const usedBefore = history.total[before] ?? 0
+  return { ...history, startMs: fromMs, total: history.total.subarray(before).map(units => units - usedBefore) }
 }
 
 /** Of most of its hours nothing was recorded of anybody: it says nothing of a level. */

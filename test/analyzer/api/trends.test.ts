@@ -138,6 +138,26 @@ test('days of which nothing was recorded of anybody are no other level', async (
   expect(one.growth.factor).toBeCloseTo(1, 1)
 })
 
+test('what was before a change of level is no growth, and no window of now', async () => {
+  const others = await openTestStore()
+  const at = (isDay: (day: number) => boolean, units: number) => (day: number, hour: number) =>
+    (isDay(day) ? units : 100) + ((7 * day + hour) % 5)
+  const risen = at(day => day >= 18, 1_000)
+  const stopped = hourly((day, hour) => ({ consumer: 'stopped', total_tokens: at(() => false, 0)(day, hour) }))
+  await storeCalls(others.store, [
+    ...hourly((day, hour) => ({ consumer: 'risen', total_tokens: risen(day, hour) })),
+    ...stopped.slice(0, 20 * 24),
+  ])
+  const deps = { client: others.store.client, quotas: () => quotas, policy: () => createPolicy(quotas), principalOf }
+  const alone = await testServer([createTrendRoutes({ ...deps, now: () => nowMs })])
+  const { subjects, asOfMs } = (await alone.inject({ url: '/v1/trends?quota=daily' })).json()
+  await others.close()
+  const [up, down] = subjects
+  expect(up).toMatchObject({ growth: null, changes: [{}], outgrown: { typical: { atMs: asOfMs } } })
+  expect(up.outgrown.typical.usage).toBeCloseTo(24_050, -2)
+  expect(down).toMatchObject({ growth: null, changes: [{ after: 0 }], outgrown: { busy: { usage: 0, atMs: null } } })
+})
+
 test('who only asks has trends, too', async () => {
   const { body } = await get('/v1/trends?quota=asked&limit=2')
   expect(body.subjectsInAll).toBe(3)
