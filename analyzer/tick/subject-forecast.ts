@@ -7,7 +7,7 @@ import { type ForecastState, forecastNext, passingNext } from '../forecast/refit
 import { elsewhereWords } from '../policy/learned.ts'
 import { type DimensionField, onlyValue, type Quota } from '../policy/quota.ts'
 import { subjectMap } from '../policy/subject.ts'
-import type { Unit } from '../usage/units.ts'
+import { amountWords, type Unit } from '../usage/units.ts'
 import type { UpstreamReading } from '../usage/upstream.ts'
 import type { Allowed } from './allowed.ts'
 import { countedWindow } from './followed-quota.ts'
@@ -73,7 +73,7 @@ export function forecastSubject(series: QuotaSeries, key: string, asking: Subjec
   const window = countedWindow(quota, nowMs)
   const asked = askedOf(series, key, one, asking)
   const { allowed, used, windowEndMs } = asked
-  const made = makeForecast(asked, asking.state, phaseOf(key))
+  const made = makeForecast(quota, asked, { state: asking.state, phase: phaseOf(key) })
   const [now, ...limitChanges] = allowed.steps
   const forecastNow: SubjectForecast = {
     quota: quota.name,
@@ -99,10 +99,18 @@ export function forecastSubject(series: QuotaSeries, key: string, asking: Subjec
   }
 }
 
-function makeForecast(asked: Asked, state: ForecastState | null, phase: number) {
+function makeForecast(quota: Quota, asked: Asked, { state, phase }: { state: ForecastState | null; phase: number }) {
   if (asked.isPassing) return passingNext(asked.ask, state, phase)
   const made = forecastNext(asked.ask, state, { forest: CALIBRATOR, phase })
-  return { ...made, forecast: lessForgiven(made.forecast, asked) }
+  const forecast = lessForgiven(made.forecast, asked)
+  return { ...made, forecast: { ...forecast, why: fallingWords(quota, asked) + forecast.why } }
+}
+
+/** A limit that falls below what is used already is reached whatever is asked for. */
+function fallingWords({ unit }: Quota, { allowed: { steps }, used }: Asked): string {
+  const fall = used < (steps[0]?.limit ?? 0) && steps.find(({ limit }) => limit <= used)
+  if (!fall) return ''
+  return `From ${new Date(fall.fromMs).toISOString()} on the limit is ${amountWords(fall.limit, unit)}, and that is used already. `
 }
 
 /**

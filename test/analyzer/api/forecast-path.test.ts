@@ -146,6 +146,20 @@ test('a rate drained faster while a grant held', async () => {
   expect(granted).toBeCloseTo(alone - 60, -1)
 })
 
+test('a limit that falls below what is used is why it will be reached, whatever is asked for', async () => {
+  const endMs = nowMs + HOUR_MS / 4
+  const grant = { quota: 'hourly', subject: app, amount: 500, fromMs: nowMs - HOUR_MS, untilMs: endMs }
+  const override = { quota: 'hourly', subject: app, limit: 20 }
+  const before = policy
+  policy = createPolicy(quotas, { ...NO_ADJUSTMENTS, grants: [grant], overrides: [override] })
+  const { body } = await path('quota=hourly&tenant=acme&consumer=app')
+  policy = before
+  expect(body.forecast).toMatchObject({ used: 30, limit: 520, probability: 1, exhaustionAtMs: { p50: endMs } })
+  expect(body.forecast.why).toMatch(
+    `From ${new Date(endMs).toISOString()} on the limit is 20, and that is used already. From `,
+  )
+})
+
 test('a subject is named by the dimensions of its quota, of which some may be matched', async () => {
   expect((await path('quota=acme-only&consumer=loud')).body.forecast).toMatchObject({ used: 60 })
   expect((await path('quota=everybody')).body.forecast).toMatchObject({ used: 90 })
