@@ -63,14 +63,14 @@ export const passingUnknowable = (ask: PassingAsk): string | null => unknowable(
 
 /** Forecasts one length of the window from an outlook that reaches to its end; null where `passingUnknowable`. */
 export function forecastPassing(ask: PassingAsk, outlook: Outlook | null): Forecast {
-  const { history, nowMs, lengthMs, used } = ask
+  const { history, nowMs, lengthMs, used, growth = 1 } = ask
   const question = questionOf(ask)
   const burnRate = burnRateOf({ ...question, windowStartMs: nowMs - lengthMs, windowEndMs: nowMs })
   const curve = outlook && mixedCurve(outlook)
   if (!outlook || !curve) return describePassing(ask, burnRate, passingUnknowable(ask) ?? 'Nothing was used yet.')
   const path = takenAhead(ask, curve)
   const confidence = periodsKnown(history, nowMs, lengthMs) < PERIODS_NORMAL ? 'low' : 'normal'
-  const common = { ...atEnd(ask, path), burnRate, confidence } as const
+  const common = { ...atEnd(ask, path), burnRate: burnRate && burnRate * growth, confidence } as const
   if (used >= mostAt(ask, nowMs)) {
     return { ...reached(nowMs), ...common, why: 'The limit is reached.' }
   }
@@ -91,13 +91,14 @@ export function forecastPassing(ask: PassingAsk, outlook: Outlook | null): Forec
 
 /** What can be said of a length that is over before its calls are known. */
 function describePassing(ask: PassingAsk, burnRate: number | null, reason: string): Forecast {
-  const { nowMs, used, rule } = ask
+  const { nowMs, used, rule, growth = 1 } = ask
   const most = mostAt(ask, nowMs)
   const left = most - used
   const leftInWords = `${Math.max(0, Math.round(left))} ${rule.kind === 'rate' ? 'may be taken at once' : 'are left'}.`
   const state = used >= most ? reached(nowMs) : { probability: null, exhaustionAtMs: NEVER, crossing: null }
   return {
-    ...{ ...state, usageAtReset: null, headroom: { p10: left, p50: left, p90: left }, burnRate, confidence: 'none' },
+    ...{ ...state, usageAtReset: null, headroom: { p10: left, p50: left, p90: left }, confidence: 'none' },
+    burnRate: burnRate && burnRate * growth,
     why: `${reason} ${inWords(ask, burnRate, leftInWords)}`,
   }
 }

@@ -116,6 +116,7 @@ test('a sliding window has what counted at each instant, and what will', async (
   const { body: asked } = await whatIf({ quota: 'sliding', subject: app, limit: 130, growth: 3 })
   expect(asked.now.probability).toBeLessThan(0.1)
   expect(asked.whatIf.probability).toBeGreaterThan(0.8)
+  expect(asked.whatIf.burnRate).toBeCloseTo((3 * 100 * asked.now.burnRate) / 130)
 })
 
 test.each([
