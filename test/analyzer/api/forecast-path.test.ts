@@ -1,10 +1,14 @@
+import { pino } from 'pino'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createForecastPathRoutes } from '../../../analyzer/api/forecast-path.ts'
+import type { SubjectQueryDeps } from '../../../analyzer/api/subject-asked.ts'
 import { createWhatIfRoutes } from '../../../analyzer/api/what-if.ts'
 import { createPolicy, NO_ADJUSTMENTS } from '../../../analyzer/policy/policy.ts'
 import { openFitting } from '../../../analyzer/tick/fitting.ts'
 import { WHOLE } from '../../../analyzer/tick/shard.ts'
 import { createTicker, EMPTY_SNAPSHOT } from '../../../analyzer/tick/ticker.ts'
+import { createServer } from '../../../deploy/http.ts'
+import { principalOf as principalOfRequest } from '../../../deploy/http-access.ts'
 import { openTestStore, type TestStore } from '../../store-fixture.ts'
 import { resettingQuota, testQuota } from '../quotas.ts'
 import { storeCalls, storeDecisions } from '../store-calls.ts'
@@ -34,10 +38,11 @@ let snapshot = EMPTY_SNAPSHOT
 
 let testStore: TestStore
 let server: Awaited<ReturnType<typeof testServer>>
+let deps: SubjectQueryDeps
 beforeAll(async () => {
   testStore = await openTestStore()
   const { store } = testStore
-  const deps = {
+  deps = {
     client: store.client,
     policy: () => policy,
     labelColumns: [],
@@ -231,6 +236,24 @@ test('what cannot be is refused', async () => {
   ]) {
     expect((await whatIf({ quota: 'hourly', subject: app, ...wrong })).status, JSON.stringify(wrong)).toBe(400)
   }
+})
+
+test('what is wrong with a window is said, and what it leaves out has its default', async () => {
+  const product = await createServer({
+    ...{ role: 'analyzer', version: '1.2.3', log: pino({ level: 'silent' }), isTracing: false },
+    routes: [createWhatIfRoutes({ ...deps, principalOf: principalOfRequest })],
+    verify: () => ({ name: 'test', scopes: new Set(['read']), tenant: null }),
+    readiness: async () => ({ isReady: true, reasons: [] }),
+    metrics: async () => '',
+  })
+  const authorization = 'Bearer token'
+  const payload = { quota: 'hourly', subject: app, window: { kind: 'fixed', everySeconds: '1d' } }
+  const asked = { method: 'POST', url: '/v1/forecasts/what-if', headers: { authorization } } as const
+  const refused = (await product.inject({ ...asked, payload })).json()
+  expect(refused.errors).toEqual([{ path: '/window/everySeconds', message: 'must be integer, not "1d"' }])
+  const window = { kind: 'calendar', every: 'day' }
+  expect((await product.inject({ ...asked, payload: { ...payload, window } })).statusCode).toBe(200)
+  await product.close()
 })
 
 test('one of which little is known is compared with the others, as in its forecast', async () => {
