@@ -33,8 +33,9 @@ export function unknowable(
     const shortest = inWords(WINDOW_STEPS_MIN * history.stepMs)
     return `Windows under ${shortest} end before their calls are known: rate and use only.`
   }
-  const knownMs = nowMs - firstUseMs(history)
-  if (knownMs <= 0) return 'Nothing was used yet.'
+  const firstMs = firstUseMs(history)
+  const knownMs = nowMs - firstMs
+  if (knownMs <= 0 || firstMs >= history.endMs) return 'Nothing was used yet.'
   if (!hasOthers && knownMs < STEPS_MIN * history.stepMs) return `${firstUseInWords(knownMs)}.`
   return null
 }

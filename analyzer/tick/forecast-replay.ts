@@ -2,7 +2,7 @@
  * Recorded series, replayed through the forecaster as the analyzer uses it: observations come once and in order, every
  * question is answered from what came before it.
  */
-import Type, { type Static } from 'typebox'
+import Type, { type Static, type TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { demandBands } from '../forecast/bands.ts'
 import { CALIBRATOR } from '../forecast/calibrator.ts'
@@ -16,28 +16,31 @@ const STEPS_MAX = 4_000_000
 const PHASE = 0.5
 const DECILES = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9] as const
 
-/** Times are Unix seconds. */
-const Line = Type.Union([
-  Type.Object({
-    kind: Type.Literal('series'),
-    series: Type.String(),
-    step: Type.Number({ exclusiveMinimum: 0 }),
-    start: Type.Number(),
-  }),
-  Type.Object({ kind: Type.Literal('obs'), series: Type.String(), values: Type.Array(Type.Number({ minimum: 0 })) }),
-  Type.Object({
+/** Units of a step; sums of `STEPS_MAX` of them are far from overflowing. */
+const Units = Type.Number({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER })
+const units = Compile(Units)
+/** Unix seconds that a date can have. */
+const Instant = Type.Number({ minimum: -8.64e12, maximum: 8.64e12 })
+const StepSeconds = Type.Number({ minimum: 0.001, maximum: 366 * 86_400 })
+
+const LINES = {
+  series: Type.Object({ kind: Type.Literal('series'), series: Type.String(), step: StepSeconds, start: Instant }),
+  obs: Type.Object({ kind: Type.Literal('obs'), series: Type.String(), values: Type.Array(Units) }),
+  task: Type.Object({
     kind: Type.Literal('task'),
     id: Type.String(),
     series: Type.String(),
-    now: Type.Number(),
-    used: Type.Number({ minimum: 0 }),
-    limit: Type.Number({ minimum: 0 }),
-    window_start: Type.Number(),
-    window_end: Type.Number(),
+    now: Instant,
+    used: Units,
+    limit: Units,
+    window_start: Instant,
+    window_end: Instant,
   }),
-])
-type Line = Static<typeof Line>
-const line = Compile(Line)
+}
+const lines = { series: readerOf(LINES.series), obs: readerOf(LINES.obs), task: readerOf(LINES.task) }
+const KINDS = Object.keys(LINES) as (keyof typeof LINES)[]
+type Line = Static<(typeof LINES)[keyof typeof LINES]>
+type Task = Static<typeof LINES.task>
 
 export interface TaskAnswer {
   id: string
@@ -46,7 +49,7 @@ export interface TaskAnswer {
   eta: { p10: number | null; p50: number | null; p90: number | null }
 }
 
-/** A line that cannot be answered. */
+/** A line that cannot be answered, and what is wrong with it. */
 export class ReplayError extends Error {
   readonly code = 'REPLAY_LINE_INVALID'
 
@@ -70,8 +73,8 @@ interface Replayed {
 /** Takes lines in order and answers those that ask; throws `ReplayError` for a line that makes no sense. */
 export function replayTasks(forest: Forest = CALIBRATOR): (line: unknown) => TaskAnswer | null {
   let replayed: Replayed | null = null
-  return value => {
-    if (!line.Check(value)) throw new ReplayError(`not a line of a replay: ${JSON.stringify(value).slice(0, 200)}`)
+  return given => {
+    const value = toLine(given)
     if (value.kind === 'series') {
       const { series, step, start } = value
       replayed = {
@@ -84,11 +87,41 @@ export function replayTasks(forest: Forest = CALIBRATOR): (line: unknown) => Tas
       }
       return null
     }
-    if (replayed?.series !== value.series) throw new ReplayError(`no line began the series ${value.series}`)
+    if (replayed?.series !== value.series) {
+      throw new ReplayError(`no line began the series ${value.series}: \`{"kind":"series", …}\` must come before`)
+    }
     if (value.kind === 'task') return answerTask(replayed, value, forest)
     observe(replayed, value.values)
     return null
   }
+}
+
+function toLine(value: unknown): Line {
+  const kind = typeof value === 'object' && value !== null && 'kind' in value ? value.kind : undefined
+  const known = KINDS.find(one => one === kind)
+  if (known === undefined) throw new ReplayError(`kind must be one of ${KINDS.join(', ')}`)
+  return lines[known](value)
+}
+
+/** Answers the value as what it is; throws `ReplayError` with the first thing that is wrong with it. */
+function readerOf<Schema extends TSchema>(schema: Schema): (value: unknown) => Static<Schema> {
+  const validator = Compile(schema)
+  return value => {
+    if (validator.Check(value)) return value
+    const wrong = wrongUnits(value)
+    if (wrong !== null) throw new ReplayError(wrong)
+    const [error] = validator.Errors(value)
+    throw new ReplayError(`${error?.instancePath} ${error?.message}`.trim())
+  }
+}
+
+/** The first that is wrong: to find them all in a long list would take a minute, and gigabytes. */
+function wrongUnits(line: unknown): string | null {
+  for (const [name, values] of Object.entries(line ?? {})) {
+    const index = Array.isArray(values) ? values.findIndex(value => !units.Check(value)) : -1
+    if (index >= 0) return `/${name}/${index} must be a number from 0 to ${Number.MAX_SAFE_INTEGER}`
+  }
+  return null
 }
 
 function observe(replayed: Replayed, values: readonly number[]): void {
@@ -106,7 +139,10 @@ function observe(replayed: Replayed, values: readonly number[]): void {
   }
 }
 
-function answerTask(replayed: Replayed, task: Extract<Line, { kind: 'task' }>, forest: Forest): TaskAnswer {
+function answerTask(replayed: Replayed, task: Task, forest: Forest): TaskAnswer {
+  if (!(task.window_start <= task.now && task.now < task.window_end)) {
+    throw new ReplayError('now must be in the window, from window_start to before window_end')
+  }
   const { startMs, stepMs, steps, total, states } = replayed
   const nowMs = task.now * 1000
   const history: History = { startMs, stepMs, endMs: startMs + steps * stepMs, total: total.subarray(0, steps + 1) }
@@ -128,12 +164,12 @@ function answerTask(replayed: Replayed, task: Extract<Line, { kind: 'task' }>, f
 
 const Continuation = Type.Object({
   id: Type.String(),
-  step: Type.Number({ exclusiveMinimum: 0 }),
+  step: StepSeconds,
   horizon: Type.Integer({ minimum: 1, maximum: 10_000 }),
   level: Type.Number({ exclusiveMinimum: 0, exclusiveMaximum: 1 }),
-  history: Type.Array(Type.Number(), { minItems: 1, maxItems: STEPS_MAX }),
+  history: Type.Array(Units, { minItems: 1, maxItems: STEPS_MAX }),
 })
-const continuation = Compile(Continuation)
+const toContinuation = readerOf(Continuation)
 
 export interface PointsAnswer {
   id: string
@@ -146,10 +182,7 @@ export interface PointsAnswer {
 /** Continues each history by as many steps as it is asked for: median, central band of `level`, deciles. */
 export function replayPoints(): (line: unknown) => PointsAnswer {
   return value => {
-    if (!continuation.Check(value)) {
-      throw new ReplayError(`not a history to continue: ${JSON.stringify(value).slice(0, 200)}`)
-    }
-    const { id, step, horizon, level, history: values } = value
+    const { id, step, horizon, level, history: values } = toContinuation(value)
     const stepMs = step * 1000
     const history = toHistory(values, 0, stepMs, values.length * stepMs)
     const levels = [(1 - level) / 2, ...DECILES, (1 + level) / 2]

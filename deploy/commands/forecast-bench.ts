@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline/promises'
 import { toForest } from '../../analyzer/forecast/trees.ts'
-import { replayPoints, replayTasks } from '../../analyzer/tick/forecast-replay.ts'
+import { ReplayError, replayPoints, replayTasks } from '../../analyzer/tick/forecast-replay.ts'
 import type { Command } from '../command.ts'
 
 export const command: Command = {
@@ -24,12 +24,32 @@ export const command: Command = {
     const file = invocation.text('calibrator')
     const forest = file === undefined ? undefined : toForest(JSON.parse(await readFile(file, 'utf8')))
     const answerOf = invocation.isSet('m4') ? replayPoints() : replayTasks(forest)
+    let number = 0
     for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY })) {
+      number++
       if (line.trim() === '') continue
-      const answer = answerOf(JSON.parse(line))
+      const answer = answerAt(number, () => answerOf(toValue(line)))
       // A pipe takes what its reader takes; we wait for him rather than hold all answers.
       if (answer !== null && !process.stdout.write(`${JSON.stringify(answer)}\n`)) await once(process.stdout, 'drain')
     }
     return 0
   },
+}
+
+function toValue(line: string): unknown {
+  try {
+    return JSON.parse(line)
+  } catch (error) {
+    throw new ReplayError(`it is not JSON: ${(error as SyntaxError).message}`)
+  }
+}
+
+/** Says in which line it is, if anything is wrong. */
+function answerAt<T>(number: number, answer: () => T): T {
+  try {
+    return answer()
+  } catch (error) {
+    if (error instanceof ReplayError) error.message = `line ${number}: ${error.message}`
+    throw error
+  }
 }

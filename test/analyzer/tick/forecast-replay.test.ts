@@ -45,9 +45,36 @@ describe('tasks', () => {
     expect(answers(other)).toEqual(answers(lines).slice(-36 * 2))
   })
 
-  test('lines that make no sense are refused, with what is wrong', () => {
-    expect(() => replayTasks()({ kind: 'series', series: 'one' })).toThrow(ReplayError)
-    expect(() => replayTasks()({ kind: 'obs', series: 'one', values: [1] })).toThrow('no line began the series one')
+  const series = { kind: 'series', series: 'one', step: STEP, start: 0 }
+  const task = {
+    kind: 'task',
+    id: 'T',
+    series: 'one',
+    now: 3 * STEP,
+    used: 0,
+    limit: 5,
+    window_start: 0,
+    window_end: DAY,
+  }
+
+  test.each([
+    [{ kind: 'series', series: 'one' }, 'must have required properties step, start'],
+    [{ kind: 'obs', series: 'other', values: [1] }, 'no line began the series other'],
+    [{ kind: 'obs', series: 'one', values: [1, -1] }, '/values/1 must be a number from 0 to 9007199254740991'],
+    [{ kind: 'obs', series: 'one', values: [1e308] }, '/values/0 must be a number from 0'],
+    [{ kind: 'unknown' }, 'kind must be one of series, obs, task'],
+    [null, 'kind must be one of series, obs, task'],
+    [{ ...task, window_start: DAY, window_end: 2 * DAY }, 'now must be in the window'],
+    [{ ...task, window_end: task.now }, 'now must be in the window'],
+  ])('lines that make no sense are refused, with what is wrong: %j', (line, message) => {
+    const answerOf = replayTasks()
+    answerOf(series)
+    expect(() => answerOf(line)).toThrow(ReplayError)
+    expect(() => answerOf(line)).toThrow(message)
+  })
+
+  test('of a series of which nothing is known a probability is answered, too', () => {
+    expect(answers([series, task])).toEqual([{ id: 'T', p_exhaust: 0, eta: { p10: null, p50: null, p90: null } }])
   })
 })
 
@@ -66,5 +93,7 @@ describe('histories to continue', () => {
 
   test('that are not are refused', () => {
     expect(() => replayPoints()({ id: 'H', step: 3600 })).toThrow(ReplayError)
+    const below = { id: 'H', step: 3600, horizon: 3, level: 0.95, history: [-5, -5, -5, -5] }
+    expect(() => replayPoints()(below)).toThrow('/history/0 must be a number from 0')
   })
 })

@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, test } from 'vitest'
@@ -39,6 +39,15 @@ test('every answer arrives, however slowly it is read', async () => {
   expect(lines.at(-1)).toMatchObject({ id: `H${HISTORIES - 1}` })
 })
 
-test('a line that makes no sense ends it with a failure', async () => {
-  expect((await answers([{ kind: 'task' }])).code).toBe(1)
+test.each([
+  ['{"kind": "obs", "values": [1]}', 'line 3: must have required properties series'],
+  ['{"kind": "obs"', 'line 3: it is not JSON: '],
+])('a line that makes no sense ends it with a failure that says which, and why: %s', (wrong, said) => {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [MAIN, 'forecast-bench'], {
+    input: `{"kind": "series", "series": "S", "step": 60, "start": 0}\r\n\r\n${wrong}`,
+    encoding: 'utf8',
+  })
+  expect({ status, stdout }).toEqual({ status: 1, stdout: '' })
+  expect(stderr).toContain(`quotacast forecast-bench: ${said}`)
+  expect(stderr.trim().split('\n')).toHaveLength(1)
 })
