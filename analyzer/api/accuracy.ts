@@ -124,7 +124,8 @@ async function answer(deps: QuotaQueryDeps, query: Query, own: string | null): P
   const toMs = Math.min(nowMs - SETTLE_MS, query.to === undefined ? nowMs : parseInstant('to', query.to, nowMs))
   if (fromMs >= toMs) throw new RequestError(400, 'PARAMETER_INVALID', 'from: expected an instant before `to`')
   const tenant = tenantAsked(own, query.tenant)
-  const asked = query.quota === undefined ? quotas : [quotaAsked(quotas, query.quota, own)]
+  const asked =
+    query.quota === undefined ? quotas : [quotaAsked(quotas, { name: query.quota, own, which: 'resetting' })]
   const some = asked.slice(0, QUOTAS_MAX)
   const windowsMax = Math.min(WINDOWS_PER_QUOTA_MAX, Math.floor(WINDOWS_MAX / Math.max(1, some.length)))
   const outcomes: { quota: string; outcomes: Outcomes }[] = []

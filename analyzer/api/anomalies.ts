@@ -100,7 +100,8 @@ async function answer(deps: QuotaQueryDeps, query: Query, own: string | null): P
   if (fromMs < nowMs - LOOK_BACK_MS_MAX - HOUR_MS || fromMs > nowMs) {
     throw new RequestError(400, 'PARAMETER_INVALID', 'from: expected an instant of the last seven days')
   }
-  const quota = visibleQuota(quotaAsked(deps.quotas(), query.quota, own), query, own)
+  const asked = quotaAsked(deps.quotas(), { name: query.quota, own, which: 'resetting' })
+  const quota = visibleQuota(asked, query, own)
   const name = { quota: query.quota, fromMs, asOfMs: nowMs }
   if (!quota) return { ...name, anomalies: [], subjectsInAll: 0 }
   const { client } = deps

@@ -56,7 +56,7 @@ async function answer(deps: SubjectQueryDeps, query: Query, own: string | null):
   const nowMs = deps.now()
   const { quota: name, ...named } = query
   const policy = deps.policy()
-  const quota = quotaAsked(policy.quotas.filter(isFollowed), name, own)
+  const quota = quotaAsked(policy.quotas.filter(isFollowed), { name, own, which: 'forecast' })
   const one = await subjectAsked(deps, quota, named, { nowMs })
   const allowedOf = allowedBy(policy)
   const made = visibleForecast(quota, forecastOne(one, { nowMs, allowedOf }), own)

@@ -41,9 +41,21 @@ export function allTenantsAsked(own: string | null): void {
   if (own !== null) tenantAsked(own, '')
 }
 
+/** What a quota that is asked about must be, in words. */
+const ASKED = {
+  forecast: 'that is forecast: `quotas` of GET /v1/forecasts/next names those that are; calls under way never are',
+  resetting:
+    'whose window resets: `resetting` of GET /v1/forecasts/next names those; of sliding windows, rates and calls under ' +
+    'way this is not told',
+} as const
+
 /** The quota of that name. Throws `RequestError` (404) when there is none that its caller may see. */
-export function quotaAsked<Q extends Quota>(quotas: readonly Q[], name: string, own: string | null): Q {
+export function quotaAsked<Q extends Quota>(
+  quotas: readonly Q[],
+  asked: { name: string; own: string | null; which: keyof typeof ASKED },
+): Q {
+  const { name, own, which } = asked
   const quota = quotas.find(one => one.name === name && isSeenBy(own, one))
-  if (!quota) throw new RequestError(404, 'QUOTA_UNKNOWN', `There is no quota ${name} of which this can be said.`)
+  if (!quota) throw new RequestError(404, 'QUOTA_UNKNOWN', `There is no quota ${name} ${ASKED[which]}.`)
   return quota
 }

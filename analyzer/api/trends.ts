@@ -93,7 +93,7 @@ export function createTrendRoutes(deps: TrendsDeps): Routes {
 
 async function answer(deps: TrendsDeps, query: SubjectsQuery, own: string | null): Promise<Static<typeof Answer>> {
   const nowMs = deps.now()
-  const quota = quotaAsked(deps.quotas(), query.quota, own)
+  const quota = quotaAsked(deps.quotas(), { name: query.quota, own, which: 'resetting' })
   const visible = visibleQuota(quota, query, own)
   const ask = { nowMs, subjectsMax: query.limit }
   const { subjects, subjectsInAll } = visible

@@ -72,7 +72,7 @@ export function createWhatIfRoutes(deps: SubjectQueryDeps): Routes {
 async function answer(deps: SubjectQueryDeps, body: Body, own: string | null): Promise<Static<typeof Answer>> {
   const nowMs = deps.now()
   const policy = deps.policy()
-  const quota = quotaAsked(policy.quotas.filter(isFollowed), body.quota, own)
+  const quota = quotaAsked(policy.quotas.filter(isFollowed), { name: body.quota, own, which: 'forecast' })
   const changed = changedQuota(quota, body, deps.labelColumns)
   const one = await subjectAsked(deps, quota, body.subject, { nowMs })
   const allowed = allowedBy(policy)

@@ -216,6 +216,12 @@ test('latency and errors have their trends too', async () => {
   expect((await get('/v1/trends/performance?by=model')).body.values).toHaveLength(1)
 })
 
+test('of a quota whose window does not reset it is said why there are no trends', async () => {
+  const { status, body } = await get('/v1/trends?quota=sliding')
+  expect(status).toBe(404)
+  expect(body.message).toMatch(/^There is no quota sliding whose window resets: `resetting` of GET/)
+})
+
 test('what cannot be asked is refused', async () => {
   expect((await get('/v1/trends')).status).toBe(400)
   expect((await get('/v1/trends?quota=unknown')).status).toBe(404)
