@@ -39,7 +39,7 @@ const QUERY = /[?#]|%3f/i
 const PATH_PARAMETERS = /;[^/]*/g
 
 /** Many servers, nginx and Apache among them, serve several as one; not those of `https://`. */
-const SLASHES = /(?<!:)\/{2,}/g
+const SLASHES = /(?<!^[a-z]+:)\/{2,}/gi
 
 /** Of what means the same without (RFC 3986 section 2.3). */
 const NEEDLESS_ESCAPES = /%(?:2[de]|3\d|[46][1-9a-f]|[57][\da]|5f|7e)/gi

@@ -22,6 +22,7 @@ test.each([
   ['/../v1/chat/x/..', '/v1/chat/'],
   ['//v1///chat//?x=//', '/v1/chat/'],
   ['https://gw.example/v1//chat', 'https://gw.example/v1/chat'],
+  ['/x://../v1/chat', '/v1/chat'],
   ['/files/a%2Fb%20c%25.txt', '/files/a%2Fb%20c%25.txt'],
   ['/files/...', '/files/...'],
   ['/users/0f8fad5b-d9cb-469f-a165-70867728950e/orders', '/users/{id}/orders'],
