@@ -40,6 +40,7 @@ const PATH_PARAMETERS = /;[^/]*/g
 
 /** Many servers, nginx and Apache among them, serve several as one; not those of `https://`. */
 const SLASHES = /(?<!^[a-z]+:)\/{2,}/gi
+const ESCAPED_SLASHES = /%2f/gi
 
 /** Of what means the same without (RFC 3986 section 2.3). */
 const NEEDLESS_ESCAPES = /%(?:2[de]|3\d|[46][1-9a-f]|[57][\da]|5f|7e)/gi
@@ -70,9 +71,14 @@ function withoutDots(path: string): string {
 /** The path without query, parameters and fragment, as its pattern or with ids replaced; a template is kept as it is. */
 export function routeOf(pathOrTemplate: string, service: string, patterns: RoutePatterns): string {
   const path = pathOf(pathOrTemplate)
-  if (TEMPLATE.test(path)) return path
-  return patterns.find(path, service) ?? withIdsReplaced(path)
+  const served = unescaped(path)
+  if (TEMPLATE.test(served)) return served
+  const pattern = patterns.find(served, service) ?? (served === path ? null : patterns.find(path, service))
+  return pattern ?? withIdsReplaced(served)
 }
+
+/** Many servers look for the handler of a path when nothing in it is escaped any more; others keep such a slash in its segment. */
+const unescaped = (path: string) => (path.includes('%') ? pathOf(path.replace(ESCAPED_SLASHES, '/')) : path)
 
 const withIdsReplaced = (path: string) =>
   path

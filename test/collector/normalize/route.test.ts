@@ -23,7 +23,10 @@ test.each([
   ['//v1///chat//?x=//', '/v1/chat/'],
   ['https://gw.example/v1//chat', 'https://gw.example/v1/chat'],
   ['/x://../v1/chat', '/v1/chat'],
-  ['/files/a%2Fb%20c%25.txt', '/files/a%2Fb%20c%25.txt'],
+  // Servers that unescape a path before they look for its handler, such as those of Python and PHP, take it for a slash.
+  ['/v1%2fchat%2Fcompletions', '/v1/chat/completions'],
+  ['/x%2f..%2fv1%2F%2fchat', '/v1/chat'],
+  ['/files/a%2Fb%20c%25.txt', '/files/a/b%20c%25.txt'],
   ['/files/...', '/files/...'],
   ['/users/0f8fad5b-d9cb-469f-a165-70867728950e/orders', '/users/{id}/orders'],
   ['/commits/9fceb02d0ae598e95dc970b74767f19372d61af8', '/commits/{id}'],
@@ -128,4 +131,10 @@ test('a pattern holds against guessed ids, for its service, and is never one of 
   for (let index = 0; index < ROUTES_PER_SERVICE_MAX; index++) routes.route(`/page-${index}/x`, 'shop')
   expect(routes.route('/page-x/x', 'shop')).toBe(OTHER_ROUTES)
   expect(routes.route('/users/joe/card', 'shop')).toBe('/users/{name}/card')
+})
+
+test('a slash that is escaped is one, or part of the segment that a pattern leaves open', () => {
+  const patterns = createRoutePatterns([{ pattern: '/projects/{project}/issues' }])
+  expect(routeOf('/projects/group%2Fproject/issues', '', patterns)).toBe('/projects/{project}/issues')
+  expect(routeOf('/projects%2Fproject%2fissues', '', patterns)).toBe('/projects/{project}/issues')
 })
