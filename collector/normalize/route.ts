@@ -68,13 +68,12 @@ function withoutDots(path: string): string {
   return kept.join('/')
 }
 
-/** The path without query, parameters and fragment, as its pattern or with ids replaced; a template is kept as it is. */
+/** The path without query, parameters and fragment, as its pattern or with ids replaced; other templates are kept. */
 export function routeOf(pathOrTemplate: string, service: string, patterns: RoutePatterns): string {
   const path = pathOf(pathOrTemplate)
   const served = unescaped(path)
-  if (TEMPLATE.test(served)) return served
   const pattern = patterns.find(served, service) ?? (served === path ? null : patterns.find(path, service))
-  return pattern ?? withIdsReplaced(served)
+  return pattern ?? (TEMPLATE.test(served) ? served : withIdsReplaced(served))
 }
 
 /** Many servers look for the handler of a path when nothing in it is escaped any more; others keep such a slash in its segment. */

@@ -138,3 +138,11 @@ test('a slash that is escaped is one, or part of the segment that a pattern leav
   expect(routeOf('/projects/group%2Fproject/issues', '', patterns)).toBe('/projects/{project}/issues')
   expect(routeOf('/projects%2Fproject%2fissues', '', patterns)).toBe('/projects/{project}/issues')
 })
+
+test('a pattern holds for whatever a client writes into its open part', () => {
+  const patterns = createRoutePatterns([{ pattern: '/users/{name}/card' }, { pattern: '/files/**' }])
+  for (const name of ['ja{ne', 'ja*ne', ':jane'])
+    expect(routeOf(`/users/${name}/card`, '', patterns)).toBe('/users/{name}/card')
+  expect(routeOf('/files/2024/*', '', patterns)).toBe('/files/**')
+  expect(routeOf('/orders/{order}', '', patterns)).toBe('/orders/{order}')
+})
