@@ -1,17 +1,18 @@
 import type { AskingSetup, Destination } from './guide.ts'
 
-const asking = ({ limiterHost, limiterPort, source, token }: Destination) => `route {
-  request_header -X-Quotacast-*
-  forward_auth ${limiterHost}:${limiterPort} {
-    uri /v1/auth
-    header_up X-Quotacast-Token "${token}"
-    header_up X-Quotacast-Gateway "${source}"
-    header_up X-Quotacast-Client-Ip {http.request.remote.host}
-    copy_headers X-Quotacast-Decision-Id X-Quotacast-Consumer
-    transport http {
-      dial_timeout 100ms
-      response_header_timeout 500ms
-    }
+/** By Caddy's own order blocks of `handle`, which answer, come before one of `route`, in which the two could be ordered. */
+const ORDER = 'order request_header before forward_auth'
+
+const asking = ({ limiterHost, limiterPort, source, token }: Destination) => `request_header -X-Quotacast-*
+forward_auth ${limiterHost}:${limiterPort} {
+  uri /v1/auth
+  header_up X-Quotacast-Token "${token}"
+  header_up X-Quotacast-Gateway "${source}"
+  header_up X-Quotacast-Client-Ip {http.request.remote.host}
+  copy_headers X-Quotacast-Decision-Id X-Quotacast-Consumer
+  transport http {
+    dial_timeout 100ms
+    response_header_timeout 500ms
   }
 }
 header {
@@ -26,7 +27,11 @@ export const caddyAsks: readonly AskingSetup[] = [
     run: { by: 'tests', version: 'Caddy 2.6' },
     steps: [
       {
-        text: 'Put this into the block of the site. The answer of a call carries the id of its decision and its consumer into the log: the id joins the two, and both spend from one quota.',
+        text: 'Put this into the global options: the block without a name at the top of the Caddyfile. Without it, clients could say who they are.',
+        snippet: { language: 'caddyfile', of: () => ORDER },
+      },
+      {
+        text: 'Put this into the block of the site, not into one of `handle` or `route` in it: it is then asked before all of these. The answer of a call carries the id of its decision and its consumer into the log: the id joins the two, and both spend from one quota.',
         snippet: { language: 'caddyfile', of: asking },
       },
       {

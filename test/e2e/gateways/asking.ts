@@ -47,15 +47,19 @@ const startAskingNginx = (place: Place) => {
 /** Before 2.8 it has no `log_append`, which is the second snippet. */
 const startAskingCaddy = (place: Place) => {
   const { port, backendPort } = place
+  const [log, order, asking, away] = [0, 2, 3, 4].map(index => snippetAt(place, index))
   return startCaddy(
     port,
     `http://:${port} {
   bind 127.0.0.1
-  ${snippetAt(place, 0)}
-  ${snippetAt(place, 2)}
-  ${replaced(snippetAt(place, 3), 'upstream:9000', `127.0.0.1:${backendPort}`)}
-  reverse_proxy 127.0.0.1:${backendPort}
+  ${log}
+  ${asking}
+  ${replaced(away ?? '', 'upstream:9000', `127.0.0.1:${backendPort}`)}
+  handle /* {
+    reverse_proxy 127.0.0.1:${backendPort}
+  }
 }`,
+    order,
   )
 }
 

@@ -3,8 +3,8 @@ import { type Gateway, startGateway } from './gateway.ts'
 
 export const caddyChecks = [programCheck('Caddy', 'caddy', ['version'], 'apt-get install caddy')]
 
-/** Caddy with the given sites; `http://127.0.0.1:PORT { … }`. */
-export const startCaddy = (port: number, sites: string): Promise<Gateway> =>
+/** Caddy with the given sites; `http://127.0.0.1:PORT { … }`; and further global options. */
+export const startCaddy = (port: number, sites: string, globalOptions = ''): Promise<Gateway> =>
   startGateway({
     name: 'caddy',
     // It keeps its config and its state in the user's folders else.
@@ -19,6 +19,6 @@ export const startCaddy = (port: number, sites: string): Promise<Gateway> =>
       '--adapter',
       'caddyfile',
     ],
-    files: () => ({ Caddyfile: `{\n  admin off\n  auto_https off\n}\n${sites}\n` }),
+    files: () => ({ Caddyfile: `{\n  admin off\n  auto_https off\n  ${globalOptions}\n}\n${sites}\n` }),
     port,
   })
