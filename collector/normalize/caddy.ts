@@ -24,6 +24,8 @@ import { upstreamLimitsOf } from './upstream-limits.ts'
 
 const MS_PER_SECOND = 1000
 const ACCESS_LOGGER = 'http.log.access'
+/** Of a header that the limiter's answer lacks, `copy_headers` of older versions copies the name of the value. */
+const NOT_COPIED = '{http.reverse_proxy.header.'
 
 export const caddy: Dialect = {
   name: 'caddy',
@@ -70,11 +72,13 @@ function draftOf(entry: Fields, request: Fields): Draft {
   draft.upstreamLimits = isFromUpstream ? limits : null
   draft.clientIp = firstText(request.client_ip, request.remote_ip)
   putOwnFields(draft, entry)
-  draft.decisionId = answer('x-quotacast-decision-id')
-  draft.consumer ??= answer('x-quotacast-consumer')
+  draft.decisionId = copied(answer('x-quotacast-decision-id'))
+  draft.consumer ??= copied(answer('x-quotacast-consumer'))
   putDenial(draft, answer)
   return draft
 }
+
+const copied = (text: string | null) => (text?.startsWith(NOT_COPIED) ? null : text)
 
 /** Seconds, unless `time_format` makes it text. */
 const endedAtMsOf = (ts: unknown) => instantOf(ts, MS_PER_SECOND) ?? (typeof ts === 'string' ? parseIso(ts) : null)
