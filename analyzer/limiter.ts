@@ -191,7 +191,7 @@ export async function openLimiter(deps: LimiterDeps): Promise<LimiterRole> {
 
 /** What decides, and what keeps its counters true. */
 function startParts(deps: LimiterDeps, store: LimitStore, decisionIds: DecisionIds) {
-  const { options, policy, log, labelColumns, logger, now = Date.now } = deps
+  const { options, policy, log, labelColumns, logger } = deps
   const { client } = deps.store
   const links = createGatewayLinks()
   const estimates = createEstimates({ quantile: options.estimateQuantile })
@@ -203,7 +203,7 @@ function startParts(deps: LimiterDeps, store: LimitStore, decisionIds: DecisionI
     logger: logger.child({ part: 'estimates' }),
   })
   const summing = startDecisionSumming({ log, logger: logger.child({ part: 'summing' }) })
-  const keeping = { log, store, now }
+  const keeping = { log, store }
   const { settler, reconciler, close } = deps.isHelper
     ? upkeepElsewhere(keeping)
     : startUpkeep({

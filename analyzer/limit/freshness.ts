@@ -7,8 +7,8 @@ const LAG_MS = 500
 
 export interface FreshnessDeps {
   log: Pick<CallLog, 'partitions'>
-  store: Pick<LimitStore, 'position'>
-  now: () => number
+  /** Its clock is that of the counters; those of machines may be hours ahead or behind. */
+  store: Pick<LimitStore, 'position' | 'nowMs'>
   /** Called before each look; what it rejects with makes the look fail. */
   beforeLook?: () => Promise<void>
 }
@@ -23,7 +23,7 @@ export interface Freshness {
   close(): void
 }
 
-export function startFreshness({ log, store, now, beforeLook }: FreshnessDeps): Freshness {
+export function startFreshness({ log, store, beforeLook }: FreshnessDeps): Freshness {
   let asOfMs = 0
   // The position that counts is the limit store's: one that was lost is behind what the log thinks was handled.
   const lagEntries = async () => {
@@ -35,7 +35,7 @@ export function startFreshness({ log, store, now, beforeLook }: FreshnessDeps): 
     return entries
   }
   const look = async () => {
-    const atMs = now()
+    const atMs = store.nowMs()
     // The clock was set back: what was said of a later instant would count as said of each until then.
     asOfMs = Math.min(asOfMs, atMs)
     try {
@@ -50,7 +50,7 @@ export function startFreshness({ log, store, now, beforeLook }: FreshnessDeps): 
   return {
     asOfMs: nowMs => Math.min(asOfMs, nowMs),
     applied(arrivedAtMs) {
-      asOfMs = Math.max(asOfMs, arrivedAtMs)
+      asOfMs = Math.max(asOfMs, Math.min(arrivedAtMs, store.nowMs()))
     },
     lagEntries,
     close: () => clearInterval(timer),

@@ -38,7 +38,6 @@ export interface SettlerDeps {
   /** Told of each record once, when it has been applied. */
   onApplied: (record: CallRecord) => void
   logger: Logger
-  now: () => number
 }
 
 type SettlerCounts = RecordCounts & { duplicate: number; unreadable: number }
@@ -72,7 +71,7 @@ export function startSettler(deps: SettlerDeps): Settler {
 }
 
 /** Settles nothing: another process of this machine does. */
-export function startSettlerElsewhere(deps: Pick<SettlerDeps, 'log' | 'store' | 'now'>): Settler {
+export function startSettlerElsewhere(deps: Pick<SettlerDeps, 'log' | 'store'>): Settler {
   const freshness = startFreshness(deps)
   return { ...freshness, counts: noCounts, close: async () => freshness.close() }
 }

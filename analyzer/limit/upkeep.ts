@@ -45,7 +45,7 @@ export function startUpkeep(deps: UpkeepDeps): Upkeep {
 }
 
 /** Another process of this machine does it. */
-export function upkeepElsewhere(deps: Pick<UpkeepDeps, 'log' | 'store' | 'now'>): Upkeep {
+export function upkeepElsewhere(deps: Pick<UpkeepDeps, 'log' | 'store'>): Upkeep {
   const settler = startSettlerElsewhere(deps)
   const status = () => ({ comparedAtMs: null, skipped: 'another process of this machine compares' })
   return { settler, reconciler: { status }, close: settler.close }

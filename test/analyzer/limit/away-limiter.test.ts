@@ -97,7 +97,7 @@ async function openLimiter(
   const store = await openLimitStore(options, { dir: join(dir, 'limits'), log: silent, now })
   const quotas = [both, records]
   const settler = startSettler({
-    ...{ log, store, policy: () => createPolicy(quotas), logger, now },
+    ...{ log, store, policy: () => createPolicy(quotas), logger },
     labelColumns: [],
     decisionIds: createDecisionIds(['k'.repeat(32)]),
     callIdBytesMax: 2 ** 22,

@@ -78,7 +78,6 @@ test('killed at any moment, the limiter counts every call once: its check, its r
     onRecordWithoutId: () => undefined,
     onApplied: () => undefined,
     logger: silent,
-    now: Date.now,
   })
   await expect.poll(() => settler.lagEntries()).toBe(0)
   const bucket = { series: one.series, subject: 'web', ...bucketAt(one.window, Date.now()), limit: 1e12, cost: 0 }

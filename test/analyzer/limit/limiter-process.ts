@@ -35,7 +35,6 @@ startSettler({
   onRecordWithoutId: () => undefined,
   onApplied: () => undefined,
   logger: silent,
-  now: Date.now,
 })
 const spent = claim({ series: one.series, subject: 'web', ...bucketAt(one.window, Date.now()), limit: 1e12 })
 for (;;) {

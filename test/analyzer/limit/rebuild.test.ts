@@ -339,7 +339,7 @@ describe.skipIf(missing !== null)('counters that Redis has lost', () => {
     const decisionIds = createDecisionIds(['k'.repeat(32)])
     const policy = () => createPolicy(QUOTAS, adjustments)
     const settler = startSettler({
-      ...{ log, store, policy, decisionIds, labelColumns: [], callIdBytesMax: 2 ** 22, logger: silent, now: Date.now },
+      ...{ log, store, policy, decisionIds, labelColumns: [], callIdBytesMax: 2 ** 22, logger: silent },
       onRecordWithoutId: () => undefined,
       onApplied: () => undefined,
     })

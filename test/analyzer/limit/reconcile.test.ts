@@ -81,7 +81,6 @@ async function openCounting(
     onRecordWithoutId: () => undefined,
     onApplied: () => undefined,
     logger: silent,
-    now: Date.now,
   })
   const deps = {
     log,

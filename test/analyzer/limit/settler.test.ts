@@ -57,7 +57,6 @@ async function open(logDir = 'log') {
     onRecordWithoutId: gateway => withoutId.push(gateway),
     onApplied: () => undefined,
     logger: silent,
-    now: Date.now,
   })
 }
 async function close() {
@@ -278,7 +277,6 @@ test('records that were trimmed before they were applied have every window compa
     onRecordWithoutId: () => undefined,
     onApplied: () => undefined,
     logger: silent,
-    now: Date.now,
   })
   await expect.poll(async () => (await store.beginComparison()).windows[0]?.comparedTo).toBeNull()
   await later.close()
