@@ -7,7 +7,9 @@
 -- fitted, when it will, and the window (-1: it would be a new bucket), bucket and share that were charged. An empty answer: it
 -- came too late, and nothing was spent.
 
-if nowMs > tonumber(ARGV[3]) then return '' end
+local notAfterMs = tonumber(ARGV[3])
+-- Whoever waits for so long has not seen yet that the clock was set back, and what it holds it would hold until then.
+if nowMs > notAfterMs or notAfterMs - nowMs > STEP_BACK_MS_MAX then return '' end
 local bucketsMax, requestsMax = tonumber(ARGV[4]), tonumber(ARGV[5])
 local REQUEST_FIELDS, CLAIM_FIELDS, STANDING_FIELDS = 5, 3, 7
 local kinds, manners, requests = unpack(cjson.decode(ARGV[2]))

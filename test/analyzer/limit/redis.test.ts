@@ -171,6 +171,19 @@ describe.skipIf(missing !== null)('limits in redis', () => {
     await expect.poll(() => used(store).catch(() => null)).toBe(1)
   })
 
+  test('whoever has not seen yet that its clock was set back by hours holds nothing until then', async () => {
+    const { open: openAt } = await prepare()
+    const seen: number[] = []
+    const store = await openAt(() => seen.shift() ?? startMs)
+    stores.push(store as SharedLimitStore)
+    const aheadMs = startMs + 2 * HOUR_MS
+    // What the limiter sees when it asks; what Redis sees comes after it.
+    seen.push(aheadMs)
+    const held = request([claim({ ...current, isHeld: true })], { expiresAtMs: aheadMs + 1_000 })
+    await expect(store.decide(held)).rejects.toMatchObject({ code: 'LIMITS_UNAVAILABLE' })
+    expect(await store.decide({ ...held, expiresAtMs: startMs + 1_000 })).toMatchObject({ isAllowed: true })
+  })
+
   test('what was spent for nobody is given back once Redis takes writes again', async () => {
     let hold = false
     const proxy = createServer(client => {
