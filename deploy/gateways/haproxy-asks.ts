@@ -57,7 +57,7 @@ export const haproxyAsks: readonly AskingSetup[] = [
     steps: [
       { text: 'Write this into `/etc/haproxy/quotacast.lua`.', snippet: { language: 'lua', of: script } },
       {
-        text: 'Put this into the section `global`. HAProxy before 2.8 tries for 3 seconds to connect, with each call that comes while nobody listens; later ones are told not to.',
+        text: 'Put this into the section `global`. HAProxy 2.8 and later is told in it not to ask again. Earlier ones do so three times: while nobody listens a call waits for 3 seconds, and while the limiter does not answer for four times `TIMEOUT_MS`, and it counts four times when the limiter goes on.',
         snippet: { language: 'haproxy', of: () => GLOBAL },
       },
       {
