@@ -116,8 +116,10 @@ export function createCallerReader(
     }
     const given = nameOf(first(consumers, find))
     const claimed = { consumer: given, tenant: named ?? only }
-    const found = given === null ? all(credentials, find).flatMap(credentialsOf) : []
-    const callers = found.map(credential => identity.identify({ credential, ...claimed }))
+    // Looked for in any case: of two by one name the gateway may have named the caller of one, and handed on the other.
+    const found = all(credentials, find)
+    const held = given === null ? found.flatMap(credentialsOf) : []
+    const callers = held.map(credential => identity.identify({ credential, ...claimed }))
     const { tenant, consumer } =
       callers.find(isKnown) ?? callers[0] ?? identity.identify({ credential: null, ...claimed })
     if (options.unknownKeys === 'allow' || isKnown({ consumer })) {
