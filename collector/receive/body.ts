@@ -186,8 +186,9 @@ function jsonBatch(body: Buffer, shape: BodyShape): RawBatch {
   // Many shippers send lines of JSON under the type of a single document.
   const isObject = text.trimStart().startsWith('{')
   const documents = isObject && !isFirstLineWhole(text) ? splitJson(text) : []
-  const isText = dialect.framing.kind === 'text' && !BROKEN_ARRAY.test(text)
-  const isLines = isText || (isObject && text.trim().includes('\n'))
+  const isArray = BROKEN_ARRAY.test(text)
+  const isText = dialect.framing.kind === 'text' && !isArray
+  const isLines = isText || (text.trim().includes('\n') && (isObject || (!isArray && OBJECT_LINE.test(text))))
   if (isLines && !areSeveral(documents)) return bodyLines(body, shape)
   if (documents.length > 1) return bodyLines(Buffer.from(documents.map(lineOf).join('\n')), shape)
   return singleBatch(unreadable(parsed.message, dialect), text)
@@ -195,6 +196,9 @@ function jsonBatch(body: Buffer, shape: BodyShape): RawBatch {
 
 /** How text begins that was meant to be an array, and how no gateway's line does. */
 const BROKEN_ARRAY = /^\s*\[\s*[[{"]/
+
+/** One broken line, though it be the first, is not to cost the others. */
+const OBJECT_LINE = /^[ \t]*\{.*\}[ \t\r]*$/m
 
 function isFirstLineWhole(text: string): boolean {
   const [line = ''] = text.trimStart().split('\n', 1)
