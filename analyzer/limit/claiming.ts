@@ -9,10 +9,17 @@ const LAST_DRAINS = new WeakMap<RateWindow, Drain>()
 /** A call under way is one, whatever it costs. */
 const HELD_SLOTS: Slots = { everyMs: HELD_MS_MAX, lengthMs: HELD_MS_MAX }
 
+/**
+ * How far the clock of a gateway is taken to be behind, and what whole seconds leave out. For so long after a window has
+ * begun, records of calls that are checked in it may be dated before it (settling.ts).
+ */
+const BEHIND_MS_MAX = 60_000
+
 interface Wanted {
   readonly subject: string
   readonly cost: number
   readonly allowance: Allowance
+  readonly nowMs: number
   readonly bucket: Window
 }
 
@@ -28,7 +35,7 @@ export function claimOf(
   const { window } = quota
   const { elsewhere } = allowance
   const limit = allowance.limit ?? LIMIT_UNKNOWN
-  const wanted = { subject, cost, allowance, bucket: bucketAt(window, nowMs) }
+  const wanted = { subject, cost, allowance, nowMs, bucket: bucketAt(window, nowMs) }
   switch (window.kind) {
     case 'fixed':
     case 'calendar':
@@ -45,7 +52,7 @@ export function claimOf(
 /** In one literal: it is made for every quota of every decision. */
 const toClaim = (
   { series, counts, enforcement, onStoreFailure, window }: Quota,
-  { subject, cost, allowance, bucket }: Wanted,
+  { subject, cost, allowance, nowMs, bucket }: Wanted,
   limit: number,
   slots: Slots | null,
   drain: Drain | null,
@@ -58,6 +65,7 @@ const toClaim = (
   limit,
   cost,
   isSpent: counts !== 'records',
+  isNoted: slots === null && drain === null && nowMs < bucket.startMs + BEHIND_MS_MAX,
   isEnforced: enforcement !== 'shadow' && allowance.limit !== null,
   isDeniedWhenAway: onStoreFailure === 'deny',
   isHeld: window.kind === 'held',

@@ -1,7 +1,7 @@
 -- Decides requests one after the other, each of them whole or not at all.
 -- ARGV: clock; the kinds of claims, the manners of requests, and the requests; the instant after which nobody waits for the
 -- answer; subjects, and requests, that there is room for. A kind is place, end of the window, limit, whether it is spent,
--- whether it is enforced, whether a check holds it, slots, what drains, last reset; a manner is verb, gateway, whether it is dry. A
+-- whether it is enforced, whether a check holds it, slots, what drains, last reset, whether it is noted; a manner is verb, gateway, whether it is dry. A
 -- request is number of its manner, request key, expiry, note, who calls; then for each claim number of its kind, subject, cost.
 -- Answers epoch, buckets; then for each request its result and sequence, and for each claim used, reserved, whether it
 -- fitted, when it will, and the window (-1: it would be a new bucket), bucket and share that were charged. An empty answer: it
@@ -52,7 +52,8 @@ end
 
 -- Whether something of the claim is taken, and whether that is held.
 local function chargeOf(verb, kind, cost)
-  if not kind[4] or cost == 0 then return false, false end
+  if not kind[4] then return false, false end
+  if cost == 0 then return kind[10] and verb == 'check', false end
   if verb == 'reserve' then return true, true end
   if not kind[6] then return true, false end
   return verb == 'check', verb == 'check'

@@ -16,8 +16,10 @@ import { ownText } from './own-text.ts'
 import { findBucket, isOutdated, isTakenAlong, obtainBucket, standingOf } from './standing.ts'
 
 /** How a decision takes what is claimed; null when it takes nothing. */
-export function chargeOf(verb: DecideRequest['verb'], { isSpent, isHeld, cost }: Claim): 'spent' | 'held' | null {
-  if (!isSpent || cost === 0) return null
+export function chargeOf(verb: DecideRequest['verb'], claim: Claim): 'spent' | 'held' | null {
+  const { isSpent, isNoted = false, isHeld, cost } = claim
+  if (!isSpent) return null
+  if (cost === 0) return isNoted && verb === 'check' ? 'spent' : null
   if (verb === 'reserve') return 'held'
   if (!isHeld) return 'spent'
   return verb === 'check' ? 'held' : null

@@ -20,11 +20,9 @@ export interface AskedBucket extends BucketAddress {
   readonly sinceMs: number
 }
 
-/**
- * A sliding window: on the store's clock, what was taken in a slot counts until `lengthMs` after the slot's end. Slots
- * begin at multiples of their length.
- */
+/** A sliding window: on the store's clock, what was taken in a slot counts until `lengthMs` after the slot's end. */
 export interface Slots {
+  /** Slots begin at multiples of it. */
   readonly everyMs: number
   readonly lengthMs: number
 }
@@ -47,6 +45,8 @@ export interface Claim extends AskedBucket {
   readonly cost: number
   /** False where only call records spend: the claim is compared and nothing more. */
   readonly isSpent: boolean
+  /** A check that takes nothing, as its cost is unknown, still says where its call is to be counted. */
+  readonly isNoted?: boolean
   /** What a check takes is held, not spent. What is recorded was never held. */
   readonly isHeld: boolean
   /** Not null: all slots that count are added up, and the bucket is the one of the present slot. */

@@ -99,6 +99,7 @@ function isAlike(one: Claim, other: Claim | undefined): boolean {
     one.limit === other.limit &&
     one.isSpent === other.isSpent &&
     one.isEnforced === other.isEnforced &&
+    one.isNoted === other.isNoted &&
     one.isHeld === other.isHeld &&
     isSame(one.slots, other.slots) &&
     isSame(one.drain, other.drain)
@@ -110,9 +111,9 @@ const isSame = (one: Slots | Drain | null, other: Slots | Drain | null) =>
   one === other || (one !== null && other !== null && Object.values(one).join() === Object.values(other).join())
 
 function encodeKind(claim: Claim): Json {
-  const { endMs, limit, isSpent, isEnforced, isHeld, slots, drain, sinceMs } = claim
+  const { endMs, limit, isSpent, isNoted = false, isEnforced, isHeld, slots, drain, sinceMs } = claim
   const rolling = [encodeSlots(slots), encodeDrain(drain)]
-  return [toPlace(claim), endMs, limit, isSpent, isEnforced, isHeld, ...rolling, sinceMs]
+  return [toPlace(claim), endMs, limit, isSpent, isEnforced, isHeld, ...rolling, sinceMs, isNoted]
 }
 
 const encodeManner = ({ verb, gateway, isDryRun }: DecideRequest): Json => [verb, toText(gateway), isDryRun]

@@ -497,6 +497,25 @@ export function describeLimitStore(name: string, prepare: () => Promise<LimitSto
         expect(await standing()).toMatchObject({ used: 37 })
       })
 
+      test('dated before their check spend where it noted what it took nothing of, by its id and by the request', async () => {
+        const dated = { ...address('a', 'quota', START_MS - HOUR_MS), startedAtMs: START_MS - 1 }
+        const unknown = claim({ cost: 0, isNoted: true })
+        const reference = await spent([unknown])
+        await spent([unknown], { requestId: 'r1' })
+        expect(await used()).toBe(0)
+        await apply([
+          effect(0, { reference, spends: [spend(7, dated)] }),
+          effect(0, { requestId: 'r1', spends: [spend(20, dated)] }),
+        ])
+        expect(await used()).toBe(27)
+        // What is dated as it was checked counts as ever, and so does what is only compared or held.
+        const inTime = await spent([unknown])
+        await apply([effect(0, { reference: inTime, spends: [spend(3)] })])
+        const compared = await spent([claim({ cost: 0, isNoted: true, isSpent: false })])
+        await apply([effect(0, { reference: compared, spends: [spend(100, dated)] })])
+        expect(await standing()).toEqual({ used: 30, reserved: 0 })
+      })
+
       test('for a window that has ended spend nothing', async () => {
         nowMs = START_MS + HOUR_MS
         expect(await apply([effect(60)])).toEqual({ linked: 0, unlinked: 1, repeated: 0 })

@@ -95,6 +95,20 @@ test('a rate drains at what the limit was at each instant, whatever was granted,
   )
 })
 
+test('for a minute after a window has begun, a check says where its call is counted, though its cost be unknown', () => {
+  const policy = createLivePolicy([], []).current()
+  const isNoted = (one: typeof quota, nowMs: number) => {
+    const allowance = policy.allowance(one, key, nowMs)
+    return claimOf(one, key, { cost: 0, allowance, nowMs }).isNoted
+  }
+  const hourly = testQuota({ ...quota.options, window: { kind: 'fixed', everySeconds: 3_600 } })
+  const sliding = testQuota({ ...quota.options, window: { kind: 'sliding', everySeconds: 3_600 } })
+  const hourMs = START_MS + 10_000
+  expect([0, 59_999, 60_000].map(afterMs => isNoted(hourly, hourMs + afterMs))).toEqual([true, true, false])
+  // What slid into the slot before, or drains, counts all the same.
+  expect([isNoted(sliding, hourMs), isNoted(quota, hourMs)]).toEqual([false, false])
+})
+
 test('a rate that the provider refuses for a while drains on', () => {
   const upstream = testQuota({ ...quota.options, per: ['providerKey'], limit: 'upstream' })
   const live = createLivePolicy([upstream], [])

@@ -67,6 +67,7 @@ const claims = fc.array(
       limit: mostly(1e17, amount),
       cost: amount,
       isSpent: mostly(true, fc.constant(false)),
+      isNoted: fc.boolean(),
       isEnforced: fc.boolean(),
       isDeniedWhenAway: fc.constant(false),
       isHeld: mostly(false, fc.constant(true)),
