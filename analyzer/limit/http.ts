@@ -66,6 +66,7 @@ export const CheckAnswer = Type.Object(
     decisionId: Type.Union([Type.String(), Type.Null()], {
       description: "To be logged as the call record's `decisionId`; null when nothing was spent.",
     }),
+    nowMs: instant("By the limiter's clock, as are the others here."),
     asOfMs: instant('Call records that arrived before are counted.'),
     binding: Type.Union([Type.String(), Type.Null()], {
       description: 'The quota that is in the way, else the one of which least is left.',
@@ -224,10 +225,11 @@ export const noDimensions = (): Dimensions => ({
 })
 
 export function toAnswer(decision: Decision, decisionIds: DecisionIds): CheckAnswer {
-  const { isAllowed, reference, asOfMs, binding, retryAfterMs, isDegraded, block, quotas } = decision
+  const { isAllowed, reference, nowMs, asOfMs, binding, retryAfterMs, isDegraded, block, quotas } = decision
   return {
     allowed: isAllowed,
     decisionId: reference === null ? null : decisionIds.encode(reference),
+    nowMs,
     asOfMs,
     binding,
     retryAfterMs,

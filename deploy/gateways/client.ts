@@ -49,6 +49,8 @@ export interface Answer {
   allowed: boolean
   /** The limiter did not answer in time, and `whenAway` decided: there are no quotas. */
   isAway: boolean
+  /** By the clock of the limiter, as are the other instants. */
+  nowMs?: number
   /** The quota that is in the way, else the one of which least is left. */
   binding: string | null
   /** The same call passes after so long, if nobody else spends; `null`: now, or never. */

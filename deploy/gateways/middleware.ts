@@ -3,7 +3,7 @@
  * joins the record of a request to its question is then in the header `x-quotacast-decision-id` of the request.
  */
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
-import type { Answer, Call, CheckAnswer, LimiterClient } from './client.ts'
+import type { Answer, Call, CheckAnswer, LimiterClient, QuotaState } from './client.ts'
 
 export interface LimitOptions<Request> {
   client: Pick<LimiterClient, 'check'>
@@ -79,9 +79,9 @@ function join({ headers }: { headers: IncomingHttpHeaders }, { decisionId }: Che
 const PROBLEM = 'https://iana.org/assignments/http-problem-types#quota-exceeded'
 
 /** Status, header fields and body that tell an answer of the limiter; 200 lets the request pass. */
-export function responseTo({ allowed, isAway, binding, blocked, retryAfterMs, quotas }: Answer) {
+export function responseTo({ allowed, isAway, binding, blocked, retryAfterMs, nowMs = Date.now(), quotas }: Answer) {
   const headers: Record<string, string> = {}
-  const limits = quotas.flatMap(rateLimitOf)
+  const limits = quotas.flatMap(quota => rateLimitOf(quota, nowMs))
   if (limits.length > 0) headers.ratelimit = limits.join(', ')
   if (allowed) return { status: 200, headers, body: '' }
   const status = isAway ? 503 : blocked === null ? 429 : 403
@@ -97,8 +97,8 @@ export function responseTo({ allowed, isAway, binding, blocked, retryAfterMs, qu
 }
 
 /** An item of the field `RateLimit` (draft-ietf-httpapi-ratelimit-headers); none of what denies nothing. */
-function rateLimitOf({ quota, remaining, resetAtMs, enforcement }: Answer['quotas'][number]): string[] {
+function rateLimitOf({ quota, remaining, resetAtMs, enforcement }: QuotaState, nowMs: number): string[] {
   if (remaining === null || enforcement === 'shadow') return []
-  const seconds = Math.max(0, Math.ceil((resetAtMs - Date.now()) / 1000))
+  const seconds = Math.max(0, Math.ceil((resetAtMs - nowMs) / 1000))
   return [`${JSON.stringify(quota)};r=${Math.max(0, Math.floor(remaining))};t=${seconds}`]
 }

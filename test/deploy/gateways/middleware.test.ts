@@ -298,6 +298,16 @@ test('clients are told of no limit that denies nothing: of one that is only watc
   expect(responseTo({ ...nothing, quotas: [watched, known] }).headers).toEqual({ ratelimit: '"known";r=2;t=0' })
 })
 
+test('clients are told how long to wait by the clock of the limiter, not by that of the program', async () => {
+  const { body } = await quotacast.post('limiter', '/v1/check', { consumer: 'web', dimensions: { gateway: 'late' } })
+  const aheadMs = 86_400_000
+  const ahead = { ...body, nowMs: body.nowMs + aheadMs, isAway: false }
+  ahead.quotas = body.quotas.map((one: { resetAtMs: number }) => ({ ...one, resetAtMs: one.resetAtMs + aheadMs }))
+  const { ratelimit } = responseTo({ ...body, isAway: false }).headers
+  expect(ratelimit).toMatch(/;t=[1-9]/)
+  expect(responseTo(ahead).headers).toEqual({ ratelimit })
+})
+
 test('blocked callers get 403, and nobody is served by mistake while the limiter is away', () => {
   const nothing = { binding: null, retryAfterMs: null, blocked: null, quotas: [] }
   expect(responseTo({ ...nothing, allowed: false, isAway: false, blocked: 'consumer' }).status).toBe(403)
