@@ -9,6 +9,8 @@ import { BusyError, CROWDED } from '../collector/receive/request-body.ts'
 const IN_FLIGHT_BYTES_MAX = 32 * 2 ** 20
 /** What is smaller always has room, or a few who send slowly could keep a gateway's checks out. */
 const SMALL_BYTES = 16 * 1024
+const FORBIDDEN_NAME =
+  'The body has the name `__proto__`, or `prototype` within `constructor`, which is never read: leave it out.'
 
 /** For all routes whose scope reads no bodies of its own. */
 export function readJson(server: FastifyInstance): void {
@@ -31,6 +33,21 @@ export function readJson(server: FastifyInstance): void {
   leaveAtEnd(server, flight)
   server.removeContentTypeParser('application/json')
   server.addContentTypeParser('application/json', (request, _payload, done) => {
-    collect(request).then(text => parse(request, text, done), done)
+    const parseText = (text: string) =>
+      parse(request, text, (error, value) => {
+        // The framework says of both that they are no JSON.
+        if (error !== null && isJson(text)) done(new BodyError('BODY_UNREADABLE', FORBIDDEN_NAME))
+        else done(error, value)
+      })
+    collect(request).then(parseText, done)
   })
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
 }

@@ -60,6 +60,17 @@ test('JSON that claims to be compressed is refused, and says what to do', async 
   ])
 })
 
+test.each([
+  ['{"count":1,"__proto__":{"a":1}}', /`__proto__`/],
+  ['{"count":1,"note":{"constructor":{"prototype":{}}}}', /`constructor`/],
+  ['{"count":1,"__proto__":', /not valid JSON/],
+])('JSON that is refused for its names is not said to be none: %s', async (payload, detail) => {
+  await open([routes])
+  const headers = { ...asReader, 'content-type': 'application/json' }
+  const refused = await server.inject({ method: 'POST', url: '/v1/count', payload, headers })
+  expect([refused.statusCode, refused.json()]).toMatchObject([400, { detail: expect.stringMatching(detail) }])
+})
+
 const Alarm = Type.Object(
   { at: Type.Number({ default: 0.8 }), mail: Type.String() },
   { additionalProperties: false, default: { mail: 'ops' } },
