@@ -8,6 +8,7 @@ import { draftOfLine } from './clf.ts'
 import { type Decode, type Decoded, type Dialect, emptyDraft, refusal } from './draft.ts'
 import { countOf, durationOf, type Fields, firstText, instantOf, isFields, lastOf, textOf } from './fields.ts'
 import { handMadeFields } from './hand-made-json.ts'
+import { innerFields } from './inner-json.ts'
 import { presentLabels } from './labels.ts'
 import { outcomeOf } from './outcome.ts'
 import { putOwnFields } from './own-fields.ts'
@@ -31,12 +32,7 @@ function linesOf(document: unknown): readonly unknown[] {
 
 function messageOf(event: unknown): unknown {
   const message = isFields(event) ? event.message : event
-  if (typeof message !== 'string' || !message.startsWith('{')) return message
-  try {
-    return JSON.parse(message)
-  } catch {
-    return message
-  }
+  return typeof message === 'string' && message.startsWith('{') ? (innerFields(message) ?? message) : message
 }
 
 const decode: Decode = raw => {

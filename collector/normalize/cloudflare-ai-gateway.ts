@@ -5,6 +5,7 @@
  */
 import { type Decode, type Dialect, type Draft, emptyDraft, refusal } from './draft.ts'
 import { countOf, durationOf, type Fields, firstText, isFields, microsOf, textOf } from './fields.ts'
+import { innerFields } from './inner-json.ts'
 import { presentLabels } from './labels.ts'
 import { logpushInstant } from './logpush-instant.ts'
 import { outcomeOf } from './outcome.ts'
@@ -64,13 +65,7 @@ const isTrue = (value: unknown) => value === true || value === 'true' || value =
 /** What the caller said in `cf-aig-metadata`, as an object or as JSON of one; a key and a nonce are what is encrypted. */
 function metadataOf(metadata: unknown): Fields {
   if (isFields(metadata)) return metadata.iv === undefined ? metadata : {}
-  if (typeof metadata !== 'string') return {}
-  try {
-    const value: unknown = JSON.parse(metadata)
-    return isFields(value) ? value : {}
-  } catch {
-    return {}
-  }
+  return (typeof metadata === 'string' ? innerFields(metadata) : null) ?? {}
 }
 
 function addEnding(draft: Draft, fields: Fields, isCached: boolean): void {

@@ -3,6 +3,7 @@
  * a client's user agent, and it is JSON no more. Such lines are read all the same.
  */
 import { type Fields, isFields } from './fields.ts'
+import { hasTooManyNames } from './json-names.ts'
 
 const NAME = /[{,]\s*"([\w.:-]{1,64})"\s*:\s*/g
 
@@ -12,7 +13,7 @@ const NAME = /[{,]\s*"([\w.:-]{1,64})"\s*:\s*/g
  */
 export function handMadeFields(raw: unknown): Fields | null {
   if (isFields(raw)) return raw
-  if (typeof raw !== 'string' || !raw.startsWith('{')) return null
+  if (typeof raw !== 'string' || !raw.startsWith('{') || hasTooManyNames(raw)) return null
   const text = raw.trimEnd()
   const end = text.endsWith('}') ? text.length - 1 : text.length
   const fields: Record<string, unknown> = Object.create(null)

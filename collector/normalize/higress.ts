@@ -5,7 +5,8 @@
 import { unescaped } from './access-line.ts'
 import type { Draft } from './draft.ts'
 import { envoyDialect } from './envoy.ts'
-import { countOf, type Fields, fieldsAt, firstText, isFields, textOf } from './fields.ts'
+import { countOf, type Fields, fieldsAt, firstText, textOf } from './fields.ts'
+import { innerFields } from './inner-json.ts'
 import { providerName } from './provider-name.ts'
 import { inputWithCached } from './token-usage.ts'
 
@@ -18,16 +19,7 @@ export const higress = envoyDialect('higress', (draft, fields) => {
 /** The plugin escapes its JSON for the text around it, which a format in JSON does once more. */
 function aiLogOf(value: unknown): Fields | null {
   const text = textOf(value)
-  return text === null ? null : (parsedFields(text) ?? parsedFields(unescaped(text)))
-}
-
-function parsedFields(text: string): Fields | null {
-  try {
-    const value: unknown = JSON.parse(text)
-    return isFields(value) ? value : null
-  } catch {
-    return null
-  }
+  return text === null ? null : (innerFields(text) ?? innerFields(unescaped(text)))
 }
 
 const LLM_HOST = /^llm-(.+)\.internal(?:\.\w+)?$/

@@ -6,6 +6,7 @@
 import { type Decode, type Dialect, type Draft, emptyDraft, refusal } from './draft.ts'
 import { countOf, durationOf, type Fields, firstText, isFields, textOf } from './fields.ts'
 import { addGenAi, genAiOf } from './gen-ai.ts'
+import { innerFields } from './inner-json.ts'
 import { presentLabels } from './labels.ts'
 import { putOwnFields } from './own-fields.ts'
 import { providerName } from './provider-name.ts'
@@ -51,12 +52,7 @@ const decode: Decode = raw => {
 function dataOf(event: Fields): Fields {
   if (isFields(event.data)) return event.data
   const text = typeof event.data_base64 === 'string' ? Buffer.from(event.data_base64, 'base64').toString() : event.data
-  try {
-    const value: unknown = typeof text === 'string' ? JSON.parse(text) : null
-    return isFields(value) ? value : {}
-  } catch {
-    return {}
-  }
+  return (typeof text === 'string' ? innerFields(text) : null) ?? {}
 }
 
 /** The unit is in the name, or it is not known. */

@@ -35,3 +35,10 @@ test('what is not meant to be an object is none', () => {
     null,
   ])
 })
+
+test('a text of far more names than anybody has is not read', () => {
+  const names = Object.fromEntries(
+    Array.from({ length: 60_000 }, (_, number) => [`name-${number}-${'x'.repeat(9)}`, '']),
+  )
+  expect(handMadeFields(lineOf(names))).toBeNull()
+})
