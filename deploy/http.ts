@@ -23,6 +23,7 @@ import { type GuardDeps, guardRoutes, principalOf } from './http-access.ts'
 import { drain } from './http-closing.ts'
 import { readJson } from './http-json.ts'
 import { refuseOtherMethods } from './http-methods.ts'
+import { refuseOddities } from './http-oddities.ts'
 import { serveInTurn } from './http-pipelines.ts'
 import { PROBLEMS_MAX, Problem, RequestError, sendBroken, sendProblem, TOO_MANY_WAITING } from './http-problems.ts'
 import { serveQuickly } from './http-quick.ts'
@@ -67,7 +68,8 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
     return503OnClosing: false,
     routerOptions: { maxParamLength: PARAM_CHARACTERS_MAX },
     rewriteUrl: ({ url = '/' }) => (url.includes('%') ? readableUrl(url) : url),
-    http: { maxHeaderSize: HEADERS_BYTES_MAX },
+    // That there is none is told by us, as Node would answer nothing but the status.
+    http: { maxHeaderSize: HEADERS_BYTES_MAX, requireHostHeader: false },
     frameworkErrors: (error, request, reply) => {
       sendProblem(error, request, reply, log)
     },
@@ -85,6 +87,7 @@ export async function createServer(deps: ServerDeps): Promise<FastifyInstance> {
   })
   if (deps.isTracing) traceRequests(server)
   const record = measureRequests(server)
+  refuseOddities(server, log)
   guardRoutes(server, deps)
   const addRefusals = refuseOtherMethods(server)
   // A text would be no body that any route reads.

@@ -362,6 +362,10 @@ describe('problems', () => {
   test.each([
     ['GET /v1/a b HTTP/1.1\r\n\r\n', 400],
     [`GET /v1/who HTTP/1.1\r\nx: ${'x'.repeat(40_000)}\r\n\r\n`, 431],
+    ['CONNECT elsewhere:443 HTTP/1.1\r\nHost: elsewhere:443\r\n\r\n', 400],
+    ['GET /healthz HTTP/1.1\r\nConnection: close\r\n\r\n', 400],
+    ['GET /nowhere HTTP/1.1\r\nHost: a\r\nhost: b\r\nConnection: close\r\n\r\n', 400],
+    ['POST /v1/count HTTP/1.1\r\nHost: a\r\nExpect: something\r\nContent-Length: 2\r\n\r\n{}', 417],
   ])('are told of what is no request: %.30s', async (bytes, status) => {
     await open([routes])
     const [port = 0] = await freePorts(1)
@@ -374,7 +378,7 @@ describe('problems', () => {
     const [head = '', body = ''] = answer.split('\r\n\r\n')
     expect(head).toContain(`HTTP/1.1 ${status} `)
     expect(head).toContain('application/problem+json')
-    expect(JSON.parse(body)).toMatchObject({ type: 'about:blank', status })
+    expect(JSON.parse(body)).toMatchObject({ type: 'about:blank', status, detail: expect.stringMatching(/.{20}/) })
   })
 })
 
