@@ -1,6 +1,7 @@
 /**
  * Syslog messages of a TCP or TLS connection (RFC 6587, RFC 5425): each with its length before it, or with a line break
  * behind it. Senders mix both, so every message is told by itself: a length is digits, a space and the `<` of a priority.
+ * Of a sender who counts, what stands where a length is due ends where the next one is: some count characters, not bytes.
  */
 import type { Line } from './lines.ts'
 import { ownBytes } from './own-bytes.ts'
@@ -17,6 +18,8 @@ const LENGTH = /^([1-9]\d{0,7}) </
 /** What may still become one. */
 const LENGTH_BEGIN = /^[1-9]\d{0,7} ?$/
 const LENGTH_BYTES_MAX = 10
+/** Where the next message begins behind one whose length was wrong. */
+const NEXT_LENGTH = /(?<!\d)[1-9]\d{0,7} <\d{1,3}>/
 
 export type Frame = Pick<Line, 'text' | 'problem'>
 
@@ -38,13 +41,15 @@ export function createFrameSplitter(): FrameSplitter {
   let rest: Buffer = Buffer.alloc(0)
   /** Bytes to drop of a message that was too long; `null`: all until a line break. */
   let dropping: number | null = 0
+  /** It has counted a message. */
+  let counts = false
 
   const drop = (buffer: Buffer): number => {
     if (dropping === null) {
-      const lineBreak = buffer.indexOf(NEWLINE)
-      if (lineBreak < 0) return buffer.length
+      const extent = lineExtent(buffer, 0, { isLast: false, counts })
+      if (extent === null || extent.next > buffer.length) return buffer.length
       dropping = 0
-      return lineBreak + 1
+      return extent.next
     }
     const dropped = Math.min(dropping, buffer.length)
     dropping -= dropped
@@ -55,9 +60,10 @@ export function createFrameSplitter(): FrameSplitter {
     const frames: Frame[] = []
     let at = drop(buffer)
     while (at < buffer.length) {
-      const extent = extentOf(buffer, at, isLast)
+      const extent = extentOf(buffer, at, { isLast, counts })
       if (extent === null) break
       const { begin, end, next } = extent
+      counts ||= begin > at
       const isTooLong = end - begin > MESSAGE_BYTES_MAX
       const text = textOf(buffer.subarray(begin, isTooLong ? begin + KEPT_BYTES : end))
       if (text !== '') frames.push({ text, problem: isTooLong ? 'too_long' : null })
@@ -75,15 +81,22 @@ export function createFrameSplitter(): FrameSplitter {
   }
 }
 
+interface Reading {
+  /** No more will come. */
+  isLast: boolean
+  counts: boolean
+}
+
 /** The message that begins there, `null` when more bytes are needed. One that is too long may go on behind the buffer. */
-function extentOf(buffer: Buffer, at: number, isLast: boolean): Extent | null {
+function extentOf(buffer: Buffer, at: number, reading: Reading): Extent | null {
+  const { isLast } = reading
   const first = buffer[at] ?? 0
-  if (first < DIGIT_ONE || first > DIGIT_NINE) return lineExtent(buffer, at, isLast)
+  if (first < DIGIT_ONE || first > DIGIT_NINE) return lineExtent(buffer, at, reading)
   const head = buffer.toString('latin1', at, at + LENGTH_BYTES_MAX)
   const length = LENGTH.exec(head)?.[1]
   if (length === undefined) {
     const isUndecided = !isLast && head.length < LENGTH_BYTES_MAX && LENGTH_BEGIN.test(head)
-    return isUndecided ? null : lineExtent(buffer, at, isLast)
+    return isUndecided ? null : lineExtent(buffer, at, reading)
   }
   const begin = at + length.length + 1
   const end = begin + Number(length)
@@ -93,9 +106,11 @@ function extentOf(buffer: Buffer, at: number, isLast: boolean): Extent | null {
   return isTooLong && buffer.length - begin >= KEPT_BYTES ? { begin, end, next: end } : null
 }
 
-function lineExtent(buffer: Buffer, begin: number, isLast: boolean): Extent | null {
+function lineExtent(buffer: Buffer, begin: number, { isLast, counts }: Reading): Extent | null {
   const found = buffer.indexOf(NEWLINE, begin)
   if (found >= 0) return { begin, end: found, next: found + 1 }
+  const offset = counts ? buffer.toString('latin1', begin).search(NEXT_LENGTH) : -1
+  if (offset > 0) return { begin, end: begin + offset, next: begin + offset }
   const end = buffer.length
   if (isLast) return { begin, end, next: end }
   return end - begin > MESSAGE_BYTES_MAX ? { begin, end, next: Number.POSITIVE_INFINITY } : null

@@ -38,6 +38,36 @@ describe('messages', () => {
   })
 })
 
+describe('a length that is wrong costs its own message and what is next to it alone', () => {
+  const wrong = (message: string, by: number) => `${Buffer.byteLength(message) + by} ${message}`
+  test.each([
+    ['too short', -2, ['<190>{"a":', '1}']],
+    ['too long', 2, ['<190>{"a":1}13', ' <190>{"b":2}x']],
+    ['too long by part of the next length', 1, ['<190>{"a":1}1', '<19', '0>{"b":2}x']],
+  ])('%s', (_what, by, broken) => {
+    const stream = `${counted('<190>{}')}${wrong('<190>{"a":1}', by)}${counted('<190>{"b":2}x')}${counted('<190>{"c":3}')}`
+    const texts = textsOf(Buffer.from(stream))
+    const bytes = Buffer.from(stream)
+    expect(textsOf(bytes, numbersEvery(1, bytes.length))).toEqual(texts)
+    expect(texts.slice(0, 1 + broken.length)).toEqual(['<190>{}', ...broken])
+    expect(texts.at(-1)).toBe('<190>{"c":3}')
+  })
+
+  test('though what is wrong is longer than any message', () => {
+    const long = `<190>${'x'.repeat(2 * MESSAGE_BYTES_MAX)}`
+    const bytes = Buffer.from(`9 ${long}${counted('<190>{"b":2}').repeat(3)}`)
+    for (const cuts of [[], numbersEvery(1000, bytes.length)]) {
+      const frames = framesOf(bytes, cuts)
+      expect(frames.slice(-2)).toEqual(Array(2).fill({ text: '<190>{"b":2}', problem: null }))
+      expect(frames.filter(({ problem }) => problem === 'too_long')).toHaveLength(1)
+    }
+  })
+
+  test('and lines of senders who count none are whole, whatever they say', () => {
+    expect(textsOf(Buffer.from('<1>a 12 <3> b'), [5, 12])).toEqual(['<1>a 12 <3> b'])
+  })
+})
+
 describe('a message that is too long', () => {
   const long = `<1>${'x'.repeat(3 * MESSAGE_BYTES_MAX)}`
   test.each([
