@@ -49,20 +49,38 @@ export async function loadConfig(sources: ConfigSources): Promise<Config> {
   const { configSchema, contradictionsOf } = await import('./config-schema.ts')
   const environment = sources.environment ?? process.env
   const problems: string[] = []
+  const origins: Origins = new Map()
   const layers = [
     readFile(sources.file ?? environment[ENVIRONMENT_FILE], problems),
-    readEnvironment(configSchema, environment, problems),
-    readOverrides(configSchema, sources.overrides ?? [], problems),
+    readEnvironment(configSchema, environment, { problems, origins }),
+    readOverrides(configSchema, sources.overrides ?? [], { problems, origins }),
     sources.dataDir === undefined ? {} : { dataDir: sources.dataDir },
   ]
   const written = layers.reduce<Json>(merge, DEFAULT_CHOICES)
   const whole: unknown = fillDefaults(configSchema, convertUnits(configSchema, written))
-  for (const problem of configProblems(configSchema, whole)) problems.push(problem)
+  for (const problem of configProblems(configSchema, whole)) problems.push(withOrigin(problem, origins))
   if (problems.length > 0) throw new ConfigError(problems)
   const config = whole as Config
   const contradictions = [...contradictionsOf(config)]
   if (contradictions.length > 0) throw new ConfigError(contradictions)
   return deepFreeze({ ...config, dataDir: resolve(config.dataDir) })
+}
+
+/** Which variable or flag said last what a key is. */
+type Origins = Map<string, string>
+interface Found {
+  problems: string[]
+  origins: Origins
+}
+
+/** Whoever set a variable, or what did, as Kubernetes does for its services, knows it by its name. */
+function withOrigin(problem: string, origins: Origins): string {
+  const at = problem.indexOf(': ')
+  const [key, message] = [problem.slice(0, at), problem.slice(at + 2)]
+  // What is unknown is told at its first part.
+  const isMeant = (path: string) => path === key || (path.startsWith(`${key}.`) && message.startsWith('is unknown'))
+  const [, origin] = [...origins].find(([path]) => isMeant(path)) ?? []
+  return origin === undefined ? problem : `${problem} (from ${origin})`
 }
 
 function readFile(file: string | undefined, problems: string[]): Json {
@@ -79,27 +97,27 @@ function readFile(file: string | undefined, problems: string[]): Json {
 }
 
 /** `QUOTACAST_LIMITER__DEADLINE_MS` is `limiter.deadlineMs`. */
-function readEnvironment(schema: ConfigSchema, environment: Environment, problems: string[]): Json {
+function readEnvironment(schema: ConfigSchema, environment: Environment, found: Found): Json {
   let config: Json = {}
   for (const [name, text] of Object.entries(environment)) {
     if (!name.startsWith(ENVIRONMENT_PREFIX) || name === ENVIRONMENT_FILE || text === undefined) continue
     const path = name.slice(ENVIRONMENT_PREFIX.length).split('__').map(toCamel)
-    config = merge(config, readValue(schema, path, text, { from: name, problems }))
+    config = merge(config, readValue(schema, path, text, name, found))
   }
   return config
 }
 
 const toCamel = (snake: string) => snake.toLowerCase().replaceAll(/_([a-z0-9])/g, (_, letter) => letter.toUpperCase())
 
-function readOverrides(schema: ConfigSchema, overrides: readonly string[], problems: string[]): Json {
+function readOverrides(schema: ConfigSchema, overrides: readonly string[], found: Found): Json {
   let config: Json = {}
   for (const override of overrides) {
     const [, key, text] = /^([^=]+)=(.*)$/s.exec(override) ?? []
     if (key === undefined || text === undefined) {
-      problems.push(`--set ${override}: must be KEY=VALUE`)
+      found.problems.push(`--set ${override}: must be KEY=VALUE`)
       continue
     }
-    config = merge(config, readValue(schema, key.split('.'), text, { from: `--set ${key}`, problems }))
+    config = merge(config, readValue(schema, key.split('.'), text, `--set ${key}`, found))
   }
   return config
 }
@@ -109,10 +127,13 @@ function readValue(
   schema: ConfigSchema,
   path: readonly string[],
   text: string,
-  { from, problems }: { from: string; problems: string[] },
+  from: string,
+  { problems, origins }: Found,
 ): Json {
   try {
-    return nested(path, parseScalar(schema, path, text))
+    const value = nested(path, parseScalar(schema, path, text))
+    origins.set(path.join('.'), from)
+    return value
   } catch {
     problems.push(`${from}: is not a YAML value`)
     return {}

@@ -144,6 +144,29 @@ describe('the config', () => {
     expect(places.toSorted()).toEqual(wrong.toSorted())
   })
 
+  test('names the variable of the environment, or the flag, that said what is wrong, if it was the last one', async () => {
+    const environment = {
+      ...{
+        QUOTACAST_SERVICE_HOST: '10.0.0.1',
+        QUOTACAST_COLECTOR__PORT: '1',
+        QUOTACAST_LIMITER__PORT: 'tcp://10.0.0.1',
+      },
+      ...{ QUOTACAST_ANALYZER__PORT: 'none', QUOTACAST_COLLECTOR__PORT: 'none' },
+    }
+    const file = yaml('limiter: { prot: 1 }')
+    const problems = await problemsOf({ file, environment, overrides: ['analyzer.port=never', 'collector.port=7'] })
+    const origins = problems.map(problem => /^([^:]+):.*?(?: \(from (.*)\))?$/.exec(problem)?.slice(1))
+    expect(new Map(origins as [string, string | undefined][])).toEqual(
+      new Map([
+        ['serviceHost', 'QUOTACAST_SERVICE_HOST'],
+        ['colector', 'QUOTACAST_COLECTOR__PORT'],
+        ['limiter.port', 'QUOTACAST_LIMITER__PORT'],
+        ['limiter.prot', undefined],
+        ['analyzer.port', '--set analyzer.port'],
+      ]),
+    )
+  })
+
   test.each([
     ['a file that is not there', { file: '/nowhere/quotacast.yaml' }, /cannot be read/],
     ['a file without sections', { file: NO_CONFIG }, /must have sections at its top/],
