@@ -22,7 +22,7 @@ import { messageBatches, messageReader } from './message-batch.ts'
 import type { CallSource } from './source.ts'
 
 // It is CommonJS, and Node finds only some of its names.
-const { CompressionCodecs, CompressionTypes } = kafkajs
+const { AssignerProtocol, CompressionCodecs, CompressionTypes } = kafkajs
 
 const SESSION_MS = 30_000
 const HEARTBEAT_MS = 3_000
@@ -58,7 +58,7 @@ export const consumeTopics: Listen<KafkaReceive> = async (options, source, deps)
     if (options.from === 'end') await beginAtEnd(admin, options, source)
     const reader = new TopicReader(admin, options, source, deps)
     await reader.begin(options.topics)
-    await consume(consumer, reader, options, deps)
+    await consume(consumer, reader, options, { ...deps, joined: () => warnOfOthers(admin, options, source, deps) })
   } catch (error) {
     throw error instanceof kafkajs.KafkaJSError ? await explained(error, admin, options) : error
   } finally {
@@ -89,6 +89,20 @@ const openConsumer = (kafka: Kafka, groupId: string) =>
     retry: { ...RETRY, restartOnFailure: async () => false },
   })
 
+/** The member that shares out partitions may take it that all read the same topics: a part of ours would be read by nobody. */
+async function warnOfOthers(admin: Admin, options: KafkaReceive, source: CallSource, { logger }: ListenDeps) {
+  const groupId = groupIdOf(options, source)
+  const { groups } = await admin.describeGroups([groupId])
+  const read = groups.flatMap(({ members }) =>
+    members.flatMap(({ memberMetadata }) => AssignerProtocol.MemberMetadata.decode(memberMetadata)?.topics ?? []),
+  )
+  const otherTopics = [...new Set(read)].filter(topic => !options.topics.includes(topic))
+  if (otherTopics.length === 0) return
+  const words =
+    'others read other topics in the consumer group of a source, so some of its calls may be read by nobody: '
+  logger.warn({ source: source.name, groupId, otherTopics }, `${words}give the source a groupId of its own`)
+}
+
 /** Positions of a group that has none in a topic. Committed, so that partitions which come later are read whole. */
 async function beginAtEnd(admin: Admin, options: KafkaReceive, source: CallSource): Promise<void> {
   const groupId = groupIdOf(options, source)
@@ -108,7 +122,7 @@ async function consume(
   consumer: Consumer,
   reader: TopicReader,
   { topics }: KafkaReceive,
-  { report, signal }: ListenDeps,
+  { report, signal, joined }: ListenDeps & { joined: () => Promise<void> },
 ): Promise<void> {
   const { promise: failed, reject } = Promise.withResolvers<never>()
   failed.catch(() => undefined)
@@ -123,6 +137,8 @@ async function consume(
     alive()
     reader.joined()
     report(null)
+    // Not every user may ask for that.
+    joined().catch(() => undefined)
   })
   await Promise.race([consumer.connect(), failed])
   await Promise.race([consumer.subscribe({ topics: [...topics], fromBeginning: true }), failed])

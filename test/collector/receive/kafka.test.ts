@@ -184,6 +184,28 @@ describeWith(kafkaChecks, 'foreign topics', () => {
     expect(lines).toMatchObject([{ source: 'edge', topic, partition: 0, fromOffset: 5, toOffset: 8 }])
   })
 
+  test('a consumer group that reads other topics, too, is named', async () => {
+    await makeTopic(2)
+    const other = `${topic}-other`
+    await admin.createTopics({ topics: [{ topic: other, numPartitions: 2 }] })
+    const told: string[] = []
+    const warned = pino({ level: 'warn' }, { write: line => void told.push(line) })
+    await consume({}, { logger: warned })
+    await produce([callLine(0)])
+    await untilCalls(testLog, 1)
+    expect(told).toEqual([])
+    const stranger = kafka.consumer({ groupId: topic })
+    await stranger.connect()
+    await stranger.subscribe({ topics: [other] })
+    try {
+      await stranger.run({ eachMessage: async () => undefined })
+      await expect.poll(() => told.join(''), BEGIN_WAIT).toContain('give the source a groupId of its own')
+      expect(told.join('')).toContain(other)
+    } finally {
+      await stranger.disconnect()
+    }
+  })
+
   test('OTLP requests in protobuf are read', async () => {
     await makeTopic()
     await produce([spansOf(3), Buffer.from('no request')])
