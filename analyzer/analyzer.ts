@@ -124,13 +124,12 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
   const log = logger.child({ part: 'tick' })
   const fitting = openFitting(options.threads)
   const shard = parseShard(options.shard) ?? WHOLE
+  const stopping = new AbortController()
   const ticker = createTicker({
     client: store.client,
     policy,
     subjectsMax: options.subjectsMax,
-    fitting,
-    shard,
-    now,
+    ...{ fitting, shard, now, signal: stopping.signal },
   })
   const snapshots = control.writeSnapshots()
   const steering = createSteering({ control, policy, now }, log)
@@ -138,7 +137,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
   const snapshot = () => withLateness(ticker.snapshot(), options.tickSeconds * 1000, now())
   const live = createLive({ client: store.client, snapshot, principalOf, mayStay: deps.mayStay, now })
   const schedule = startSchedule(options.tickSeconds * 1000, async () => {
-    const made = await tickOnce(ticker, log)
+    const made = await tickOnce(ticker, log, stopping.signal)
     if (made) {
       await steering(made)
       await alerting.follow(made)
@@ -177,6 +176,7 @@ export async function openAnalyzer(deps: AnalyzerDeps): Promise<Analyzer> {
     status: () => toStatus({ snapshot: snapshot(), policy: policy(), nowMs: now(), own: null }),
     async close() {
       endObserving()
+      stopping.abort()
       await schedule.close()
       await alerting.close()
       await snapshots.stop()
@@ -236,7 +236,7 @@ function withLateness(snapshot: Snapshot, turnMs: number, nowMs: number): Snapsh
  * One tick with its events; answers what it forecast, also where that could not be kept, or `null`. A store that is away is
  * no reason to die.
  */
-async function tickOnce(ticker: Ticker, log: Logger): Promise<Snapshot | null> {
+async function tickOnce(ticker: Ticker, log: Logger, stopping: AbortSignal): Promise<Snapshot | null> {
   const { forecasts, skipped: skippedBefore, quotasFailed: failedBefore, asOfMs } = ticker.snapshot()
   try {
     const snapshot = await ticker.tick()
@@ -246,6 +246,7 @@ async function tickOnce(ticker: Ticker, log: Logger): Promise<Snapshot | null> {
       quotaReadFailed(log, failure, !failedBefore.some(({ quota }) => quota === failure.quota))
     }
   } catch {
+    if (stopping.aborted) return null
     const reason = ticker.snapshot().skipped ?? ''
     const level = asOfMs === null ? 'info' : 'warn'
     tickSkipped(log, reason, reason === skippedBefore ? null : level)

@@ -43,9 +43,10 @@ export interface Making {
   /** Keys of subjects with something new, by quota. */
   touched: ReadonlyMap<string, ReadonlySet<string>>
   fitting: Fitting
+  signal: AbortSignal | undefined
 }
 
-/** Answers how many were made. */
+/** Answers how many were made. Throws when the signal is aborted. */
 export async function makeForecasts(following: Iterable<Followed>, making: Making): Promise<number> {
   const scratch = new Float64Array(2 * HISTORY_STEPS_MAX)
   let made = 0
@@ -62,6 +63,7 @@ export async function makeForecasts(following: Iterable<Followed>, making: Makin
       if ((index + 1) % LOOKED_AT_ONCE === 0) await setImmediate()
     }
     for (let first = 0; first < due.length; first += BATCH) {
+      making.signal?.throwIfAborted()
       await makeSome({ ...followed, series }, due.slice(first, first + BATCH), { ...making, scratch })
     }
     made += due.length

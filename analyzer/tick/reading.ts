@@ -49,7 +49,7 @@ export const heldFromMs = ({ followed }: Pick<Reading, 'followed'>, nowMs: numbe
  * be read; throws when that is all of them.
  */
 export async function readQuotas(
-  { client, shard }: { client: ClickHouseClient; shard: Shard },
+  { client, shard, signal }: { client: ClickHouseClient; shard: Shard; signal?: AbortSignal },
   state: Reading,
   { fresh, decisionsSeen, touched }: News,
   nowMs: number,
@@ -84,6 +84,7 @@ export async function readQuotas(
   const heard = toLoad.filter(one => !silent.has(one))
   const keptBeside = await countKept(client, following, { toLoad: heard, nowMs, shard })
   for (const one of toLoad) {
+    signal?.throwIfAborted()
     dropSeries(state, one)
     const { left } = state.budget
     const kept = keptBeside(one)

@@ -61,6 +61,8 @@ export interface TickerDeps {
   /** Whose subjects are followed. */
   shard: Shard
   now: () => number
+  /** Breaks a tick off between subjects: its process stops, and has some seconds for it. */
+  signal?: AbortSignal
 }
 
 export interface Ticker {
@@ -127,7 +129,7 @@ export function createTicker(deps: TickerDeps): Ticker {
 async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   const startedAt = performance.now()
   const nowMs = deps.now()
-  const { client } = deps
+  const { client, fitting, signal } = deps
   const policy = deps.policy()
   follow(state, policy.quotas, deps.shard)
   state.kept ??= await readKept(client, nowMs)
@@ -137,7 +139,7 @@ async function runTick(deps: TickerDeps, state: State): Promise<Snapshot> {
   const quotasFailed = await readQuotas(deps, state, news, nowMs)
   state.calls = calls.seen
   const isPolicyNew = policy !== state.policy
-  const making = { nowMs, touched, isPolicyNew, allowedOf: allowedBy(policy), fitting: deps.fitting }
+  const making = { nowMs, touched, isPolicyNew, allowedOf: allowedBy(policy), fitting, signal }
   const forecastsMade = await makeForecasts(state.followed.values(), making)
   state.policy = policy
   const all = [...state.followed.values()]

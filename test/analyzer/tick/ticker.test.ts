@@ -105,6 +105,32 @@ describe('what a subject used is exact', () => {
   }
 })
 
+test('a tick whose process stops is broken off between subjects', async () => {
+  const consumers = Array.from({ length: 200 }, (_, index) => `app ${index}`)
+  const startedAtMs = Array.from({ length: 30 }, (_, index) => nowMs - (index + 1) * HOUR_MS)
+  await storeCalls(
+    testStore.store,
+    consumers.flatMap(consumer => startedAtMs.map(atMs => ({ startedAtMs: atMs, consumer }))),
+  )
+  const stopping = new AbortController()
+  const fitting = openFitting(0)
+  let fitted = 0
+  const fit: typeof fitting.fit = asks => {
+    fitted += asks.length
+    stopping.abort()
+    return fitting.fit(asks)
+  }
+  const policy = createPolicy([testQuota({ window: { kind: 'calendar', every: 'day' } })])
+  const ticker = createTicker({
+    ...{ client: testStore.store.client, policy: () => policy, subjectsMax: 1_000, shard: WHOLE, now: () => nowMs },
+    fitting: { ...fitting, fit },
+    signal: stopping.signal,
+  })
+  await expect(ticker.tick()).rejects.toThrow()
+  expect(fitted).toBeGreaterThan(0)
+  expect(fitted).toBeLessThan(100)
+})
+
 test('without anything new no forecast is made again before it is due', async () => {
   await storeCalls(testStore.store, minutely(nowMs - HOUR_MS, nowMs))
   const ticker = tickerOf([testQuota({ window: { kind: 'calendar', every: 'day' } })])
