@@ -4,9 +4,9 @@
  * of having run out rises evenly.
  */
 import { CURVE_LEVELS, quantilesBetween, scoreOf } from './curve.ts'
-import { FEATURE_COUNT, FEATURES, featuresOf, type Question } from './features.ts'
+import { FEATURE_COUNT, FEATURES, featuresOf, OF_SHARE, type Question } from './features.ts'
 import { mixedCurve, type Outlook } from './outlook.ts'
-import { type Forest, sumOfLeaves } from './trees.ts'
+import { type Forest, look, sumOfLeaves, sumOfReached } from './trees.ts'
 
 /** Logits of the probability per standard deviation that the mixed paths are off the limit. */
 const OFFSET_PER_SCORE = -1
@@ -63,9 +63,12 @@ export function calibrated(question: Question, outlook: Outlook, { forest, prior
   let later = 0
   const own = (share: number): number => {
     write(share, features)
-    if (share === 1) later = leavesOf(features, forest, TREES_EVERYWHERE)
-    const logit = offsetOf(features) + leavesOf(features, forest, 0, TREES_EVERYWHERE) + later
-    return 1 / (1 + Math.exp(-logit))
+    if (share === 1) {
+      look(forest, features)
+      later = sumOfReached(forest, TREES_EVERYWHERE)
+    } else look(forest, features, OF_SHARE)
+    const leaves = sumOfReached(forest, 0, TREES_EVERYWHERE) + later
+    return 1 / (1 + Math.exp(-offsetOf(features) - weightOf(features) * leaves))
   }
   const at = (share: number): number =>
     (ownWeight > 0 ? ownWeight * own(share) : 0) + (prior ? prior.weight * prior.at(share) : 0)
@@ -86,12 +89,11 @@ export const offsetOf = (features: Float64Array): number => OFFSET_PER_SCORE * (
 
 /** The logit of the probability, by these features. */
 export const logitOf = (features: Float64Array, forest: Forest): number =>
-  offsetOf(features) + leavesOf(features, forest)
+  offsetOf(features) + weightOf(features) * sumOfLeaves(forest, features)
 
-const leavesOf = (features: Float64Array, forest: Forest, from?: number, until?: number): number =>
-  weightAt(features[WINDOW] ?? 0) * sumOfLeaves(forest, features, from, until)
-
-const weightAt = (logWindowMs: number): number => (logWindowMs < LEARNT_LOG_WINDOW_MS ? UNLEARNT_WEIGHT : 1)
+/** How much the trees count. */
+const weightOf = (features: Float64Array): number =>
+  (features[WINDOW] ?? 0) < LEARNT_LOG_WINDOW_MS ? UNLEARNT_WEIGHT : 1
 
 /** Where the probability reaches `level`, as a share of the time left; `null` where it does not. */
 export function shareAt({ shares, probabilities }: Crossing, level: number): number | null {

@@ -253,3 +253,5 @@ function idleMs(history: History, nowMs: number, windowMs: number): number {
 }
 
 export const FEATURE_COUNT: number = FEATURES.length
+/** So many of them, the first, depend on the share of the time left. */
+export const OF_SHARE: number = FEATURES.findIndex(([name]) => name === 'limit among windows')

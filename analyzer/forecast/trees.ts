@@ -15,87 +15,109 @@ export interface ForestJson {
 }
 
 /**
- * The same, so that trees are walked without a branch that a processor could guess wrong, four at a time: every walk takes
- * `depth` steps, and one that is at a leaf stays there.
+ * The same, so that trees are walked without a branch that a processor could guess wrong, eight at a time: every walk
+ * takes `depth` steps, and one that is at a leaf stays there. Both numbers of a node lie side by side.
  */
 export interface Forest {
-  /** A multiple of four: a leaf of value 0 fills up. */
+  /** A multiple of eight: a leaf of value 0 fills up. */
   roots: Int32Array
   depth: number
   /** How many features are looked at. */
   width: number
-  /** Per node: the place of what it looks at (see `putBothSides`), above these bits the left child. */
+  /** Two numbers per node, the first: the place of what it looks at (see `look`), above these bits where its left child is. */
   nodes: Int32Array
-  /** Thresholds, and values of leaves. */
+  /** The same memory, the second: a threshold, or the value of a leaf. */
   values: Float32Array
   /** What nodes look at while the trees are walked. */
   places: Float64Array
 }
 
-const ABREAST = 4
+const ABREAST = 8
 const PLACE_BITS = 9
 const PLACE_MASK = 2 ** PLACE_BITS - 1
 
 export function toForest({ roots, feature, threshold, isMissingLeft }: ForestJson): Forest {
   const width = 1 + feature.reduce((most, looksAt) => Math.max(most, looksAt), -1)
   const depths = new Uint8Array(feature.length)
-  const nodes = new Int32Array(feature.length + 1)
+  const nothing = 2 * feature.length
+  const nodes = new Int32Array(nothing + 2)
+  const values = new Float32Array(nodes.buffer)
+  const put = (at: number, left: number, place: number, value: number) => {
+    nodes[at] = (left << PLACE_BITS) | place
+    values[at + 1] = value
+  }
   const isRoot = new Set(roots)
   let below = 0
   feature.forEach((looksAt, node) => {
     if (isRoot.has(node)) below = node + 1
-    const isLeaf = looksAt < 0
-    const place = isLeaf ? 2 * width : looksAt + (isMissingLeft[node] === 1 ? width : 0)
-    nodes[node] = ((isLeaf ? node : below) << PLACE_BITS) | place
-    if (isLeaf) return
+    const value = threshold[node] ?? 0
+    if (looksAt < 0) {
+      put(2 * node, 2 * node, 2 * width, value)
+      return
+    }
+    put(2 * node, 2 * below, looksAt + (isMissingLeft[node] === 1 ? width : 0), value)
     depths.fill((depths[node] ?? 0) + 1, below, below + 2)
     below += 2
   })
-  const nothing = feature.length
-  nodes[nothing] = (nothing << PLACE_BITS) | (2 * width)
+  put(nothing, nothing, 2 * width, 0)
   const filled = new Int32Array(Math.ceil(roots.length / ABREAST) * ABREAST).fill(nothing)
-  filled.set(roots)
+  filled.set(roots.map(root => 2 * root))
   const depth = depths.reduce((most, one) => Math.max(most, one), 0)
-  const places = new Float64Array(2 * width + 1)
-  return { roots: filled, depth, width, nodes, values: Float32Array.from([...threshold, 0]), places }
+  const places = new Float64Array(2 * width + 1).fill(Number.NEGATIVE_INFINITY)
+  return { roots: filled, depth, width, nodes, values, places }
 }
 
-/** The sum of the leaves that the features lead to, in the trees from one to before another, both multiples of four. */
-export function sumOfLeaves(
-  { roots, depth, width, nodes, values, places }: Forest,
-  features: Float64Array,
+/** The sum of the leaves that the features lead to. */
+export function sumOfLeaves(forest: Forest, features: Float64Array): number {
+  look(forest, features)
+  return sumOfReached(forest)
+}
+
+/**
+ * Has the trees look at the first `count` features, and at the others as before: twice, for nodes where an unknown one is
+ * above all and for those where it is below. What leaves look at is below all.
+ */
+export function look({ width, places }: Forest, features: Float64Array, count: number = width): void {
+  for (let at = 0; at < Math.min(count, width); at++) {
+    const value = features[at] ?? Number.NaN
+    const isKnown = !Number.isNaN(value)
+    places[at] = isKnown ? value : Number.POSITIVE_INFINITY
+    places[width + at] = isKnown ? value : Number.NEGATIVE_INFINITY
+  }
+}
+
+/** The sum of the leaves that what is looked at leads to, in the trees from one to before another, both multiples of eight. */
+export function sumOfReached(
+  { roots, depth, nodes, values, places }: Forest,
   from = 0,
   until: number = roots.length,
 ): number {
-  putBothSides(features, width, places)
   const next = (at: number): number => {
     const node = nodes[at] ?? 0
-    return (node >> PLACE_BITS) + Number((places[node & PLACE_MASK] ?? 0) > (values[at] ?? 0))
+    return (node >> PLACE_BITS) + 2 * Number((places[node & PLACE_MASK] ?? 0) > (values[at + 1] ?? 0))
   }
+  const leafOf = (at: number): number => values[at + 1] ?? 0
   let sum = 0
   for (let tree = from; tree < Math.min(until, roots.length); tree += ABREAST) {
     let a = roots[tree] ?? 0
     let b = roots[tree + 1] ?? 0
     let c = roots[tree + 2] ?? 0
     let d = roots[tree + 3] ?? 0
+    let e = roots[tree + 4] ?? 0
+    let f = roots[tree + 5] ?? 0
+    let g = roots[tree + 6] ?? 0
+    let h = roots[tree + 7] ?? 0
     for (let step = 0; step < depth; step++) {
       a = next(a)
       b = next(b)
       c = next(c)
       d = next(d)
+      e = next(e)
+      f = next(f)
+      g = next(g)
+      h = next(h)
     }
-    sum += (values[a] ?? 0) + (values[b] ?? 0) + (values[c] ?? 0) + (values[d] ?? 0)
+    sum += leafOf(a) + leafOf(b) + leafOf(c) + leafOf(d) + leafOf(e) + leafOf(f) + leafOf(g) + leafOf(h)
   }
   return sum
-}
-
-/** The features twice, for nodes where an unknown one is above all and for those where it is below, and what leaves look at. */
-function putBothSides(features: Float64Array, width: number, places: Float64Array): void {
-  for (let at = 0; at < width; at++) {
-    const value = features[at] ?? Number.NaN
-    const isKnown = !Number.isNaN(value)
-    places[at] = isKnown ? value : Number.POSITIVE_INFINITY
-    places[width + at] = isKnown ? value : Number.NEGATIVE_INFINITY
-  }
-  places[2 * width] = Number.NEGATIVE_INFINITY
 }
