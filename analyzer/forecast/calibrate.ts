@@ -25,6 +25,9 @@ const SCORES_ASKED = [1.8, 0.8, 0, -0.8, -1.8] as const
 const SCORES_ANSWERED = [3.5, ...SCORES_ASKED, -3.5] as const
 /** Instants at which the mixed paths are looked at to find these. */
 const SCAN = 12
+/** Most shares of the time left that are asked before the first of these, each so many times the one before. */
+const SOON_MAX = 12
+const SOON_RATIO = Math.SQRT2
 /**
  * Trees that are asked of every instant. The others correct the answers of these by little, and by much the same at all
  * instants: they are asked of the reset only.
@@ -32,6 +35,8 @@ const SCAN = 12
 const TREES_EVERYWHERE = 200
 /** Instants that are asked in any case. */
 const SHARES_ASKED = [0.5] as const
+/** Probabilities that are so near are alike: later instants are not asked. */
+const ALIKE = 0.005
 /** Two instants are at least this share of the time left apart. */
 const APART_MIN = 0.002
 
@@ -59,26 +64,27 @@ export function calibrated(question: Question, outlook: Outlook, { forest, prior
   const features = new Float64Array(FEATURE_COUNT)
   const write = featuresOf(question, outlook)
   const ownWeight = 1 - (prior?.weight ?? 0)
-  // The reset is asked first: what the later trees say of it holds for all instants.
-  let later = 0
+  // The reset is asked first: what the other trees say of it holds for all instants.
+  let others = 0
   const own = (share: number): number => {
     write(share, features)
     if (share === 1) {
       look(forest, features)
-      later = sumOfReached(forest, TREES_EVERYWHERE)
+      others = sumOfReached(forest, TREES_EVERYWHERE)
     } else look(forest, features, OF_SHARE)
-    const leaves = sumOfReached(forest, 0, TREES_EVERYWHERE) + later
+    const leaves = sumOfReached(forest, 0, TREES_EVERYWHERE) + others
     return 1 / (1 + Math.exp(-offsetOf(features) - weightOf(features) * leaves))
   }
   const at = (share: number): number =>
     (ownWeight > 0 ? ownWeight * own(share) : 0) + (prior ? prior.weight * prior.at(share) : 0)
   const last = at(1)
   if (last < least) return { shares: [1], probabilities: [last] }
-  const shares = [...sharesOf(question, outlook, SCORES_ANSWERED), 1]
+  const shares = [...sharesSoon(question, outlook), ...sharesOf(question, outlook, SCORES_ANSWERED), 1]
   // The trees are monotone in what depends on the instant but for the spreads: what they undo is made good here.
   let most = 0
   const probabilities = shares.map(share => {
-    most = Math.max(most, share === 1 ? last : Math.min(last, at(share)))
+    if (share === 1) return last
+    if (most < last - ALIKE) most = Math.max(most, Math.min(last, at(share)))
     return most
   })
   return { shares, probabilities }
@@ -107,7 +113,28 @@ export function shareAt({ shares, probabilities }: Crossing, level: number): num
   return shareBefore + ((share - shareBefore) * (level - probabilityBefore)) / (probability - probabilityBefore)
 }
 
-/** Shares of the time left at which to ask, ascending, below 1. */
+/**
+ * Of what is almost used up, shares of the time left before the first part that is looked at: without them it would run
+ * out halfway through that part at the soonest, which in a month is hours away.
+ */
+function sharesSoon({ nowMs, windowEndMs, limit, used }: Question, outlook: Outlook): number[] {
+  const mixed = mixedCurve(outlook)
+  const quantiles = new Float64Array(CURVE_LEVELS.length)
+  const need = limit - used
+  const scoreAt = (share: number) => {
+    if (mixed) quantilesBetween(mixed, nowMs, nowMs + share * (windowEndMs - nowMs), quantiles)
+    return scoreOf(quantiles, need, need / 1000)
+  }
+  const shares: number[] = []
+  for (let share = 0.5 / SCAN; mixed && shares.length < SOON_MAX; share /= SOON_RATIO) {
+    if (scoreAt(share) >= SCORES_ASKED[0]) break
+    shares.unshift(share)
+  }
+  const [first] = shares
+  return first === undefined ? [] : [first / SOON_RATIO, ...shares]
+}
+
+/** Shares of the time left at which to ask, ascending, from the first that is looked at to below 1. */
 export function sharesOf(
   { nowMs, windowEndMs, limit, used }: Question,
   outlook: Outlook,

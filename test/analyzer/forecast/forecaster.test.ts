@@ -44,6 +44,22 @@ describe('days that all go alike', () => {
   })
 })
 
+test.each([7, 30])('of %i days what is left for 84 minutes is used up in about as many', days => {
+  const perHour = (hour: number) => 1000 + 50 * Math.sin(hour * 12.9898)
+  const hours = Array.from({ length: 62 * 24 }, (_, hour) => perHour(hour))
+  const nowMs = BEGIN_MS + hours.length * HOUR_MS
+  const windowStartMs = nowMs - 2 * DAY_MS
+  const history = toHistory(hours, BEGIN_MS, HOUR_MS, nowMs)
+  const used = hours.slice(-48).reduce((sum, units) => sum + units, 0)
+  const ask = { history, nowMs, windowStartMs, windowEndMs: windowStartMs + days * DAY_MS, used, limit: used + 1400 }
+  const { p10, p50, p90 } = answer(ask).exhaustionAtMs
+  const minutesUntil = (atMs: number | null) => ((atMs ?? 0) - nowMs) / MINUTE_MS
+  expect(minutesUntil(p10)).toBeGreaterThan(40)
+  expect(minutesUntil(p50)).toBeGreaterThan(65)
+  expect(minutesUntil(p50)).toBeLessThan(105)
+  expect(minutesUntil(p90)).toBeLessThan(200)
+})
+
 describe('what is not known is said', () => {
   test('a window of fewer than five steps has a rate and no probability', () => {
     const ask = halfADay(3, () => 60, 10)
