@@ -32,7 +32,7 @@ const SOON_RATIO = Math.SQRT2
  * Trees that are asked of every instant. The others correct the answers of these by little, and by much the same at all
  * instants: they are asked of the reset only.
  */
-const TREES_EVERYWHERE = 200
+export const TREES_EVERYWHERE = 200
 /** Instants that are asked in any case. */
 const SHARES_ASKED = [0.5] as const
 /** Probabilities that are so near are alike: later instants are not asked. */

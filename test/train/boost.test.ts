@@ -7,6 +7,7 @@ const OPTIONS: BoostOptions = {
   trees: 40,
   depth: 3,
   learningRate: 0.2,
+  first: { trees: 4, learningRate: 0.3 },
   lambda: 1,
   leafMin: 5,
   rowShare: 0.8,
@@ -58,4 +59,19 @@ test('without the direction the dent is seen', () => {
 
 test('equal rows and seed make equal trees', () => {
   expect(toForestJson(boost(rows(500), [1, 0, 0], OPTIONS))).toEqual(toForestJson(boost(rows(500), [1, 0, 0], OPTIONS)))
+})
+
+test('the first trees learn more', () => {
+  const leavesOf = (learningRate: number) =>
+    boost(rows(500), [0, 0, 0], { ...OPTIONS, trees: 2, first: { trees: 1, learningRate } }).map(
+      ({ feature, threshold }) =>
+        threshold
+          .filter((_, node) => feature[node] === -1)
+          .map(Math.abs)
+          .reduce((most, one) => Math.max(most, one)),
+    )
+  const [slow = 0, slowNext] = leavesOf(0.2)
+  const [fast, fastNext] = leavesOf(0.4)
+  expect(fast).toBeCloseTo(2 * slow, 5)
+  expect(fastNext).toBeLessThan(slowNext ?? 0)
 })

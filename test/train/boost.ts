@@ -20,6 +20,8 @@ export interface BoostOptions {
   trees: number
   depth: number
   learningRate: number
+  /** The first trees learn more, so that few of them say most. */
+  first: { trees: number; learningRate: number }
   /** Penalty on leaves, in units of the summed second derivatives. */
   lambda: number
   /** Least summed second derivative of a leaf. */
@@ -132,7 +134,9 @@ export function boost(rows: Rows, directions: readonly number[], options: BoostO
     const usable = Array.from({ length: features }, (_, feature) => feature).filter(
       () => random() < options.featureShare,
     )
-    const tree = grow(drawn.slice(0, size), { bins, edges, gradient, curvature, count, usable, directions, options })
+    const learningRate = t < options.first.trees ? options.first.learningRate : options.learningRate
+    const growing = { bins, edges, gradient, curvature, count, usable, directions, options, learningRate }
+    const tree = grow(drawn.slice(0, size), growing)
     trees.push(tree)
     for (let row = 0; row < count; row++) margin[row] = (margin[row] ?? 0) + answerBinned(tree, bins, count, row)
   }
@@ -148,11 +152,12 @@ interface Growing {
   usable: readonly number[]
   directions: readonly number[]
   options: BoostOptions
+  learningRate: number
 }
 
 /** Nodes in breadth-first order; a leaf has feature -1 and its value as threshold. */
 function grow(rows: Int32Array, growing: Growing): Tree {
-  const { bins, edges, count, directions, options } = growing
+  const { bins, edges, count, directions, options, learningRate } = growing
   const feature: number[] = []
   const threshold: number[] = []
   const left: number[] = []
@@ -173,7 +178,7 @@ function grow(rows: Int32Array, growing: Growing): Tree {
     const { node, depth, index } = next
     const split = depth < options.depth ? bestSplit(node, growing) : null
     if (!split) {
-      threshold[index] = Math.fround(options.learningRate * leafOf(node, ...totalOf(node, growing), options.lambda))
+      threshold[index] = Math.fround(learningRate * leafOf(node, ...totalOf(node, growing), options.lambda))
       continue
     }
     feature[index] = split.feature

@@ -7,7 +7,7 @@ import { once } from 'node:events'
 import { existsSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { Worker } from 'node:worker_threads'
-import { logitOf } from '../../analyzer/forecast/calibrate.ts'
+import { logitOf, TREES_EVERYWHERE } from '../../analyzer/forecast/calibrate.ts'
 import { FEATURES } from '../../analyzer/forecast/features.ts'
 import { type ForestJson, toForest } from '../../analyzer/forecast/trees.ts'
 import type { BoostOptions } from './boost.ts'
@@ -23,9 +23,10 @@ const TRAINED_ON = '2026-11-24'
 /** Models that are trained at a time: each takes half a gigabyte. */
 const THREADS_MAX = 4
 const OPTIONS: BoostOptions = {
-  trees: 960,
+  trees: 1720,
   depth: 6,
-  learningRate: 0.03,
+  learningRate: 0.015,
+  first: { trees: TREES_EVERYWHERE, learningRate: 0.03 },
   lambda: 20,
   leafMin: 60,
   rowShare: 0.4,
