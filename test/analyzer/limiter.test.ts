@@ -148,6 +148,7 @@ describe('POST /v1/check', () => {
     expect(first).toEqual({
       allowed: true,
       decisionId: expect.stringMatching(/^1\./),
+      nowMs: START_MS,
       asOfMs: expect.any(Number),
       binding: 'requests',
       retryAfterMs: null,
